@@ -1,0 +1,175 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Parsers: what turns the text of an option into its value, and says what it expects."""
+
+import importlib
+import math
+import re
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+from urllib.parse import urlsplit
+
+T = TypeVar("T")
+
+
+class Parser(Generic[T]):
+    """A function from the text of an option to its value.
+
+    ``expected`` is the one text for the error message and the documentation. Errors never repeat the text that was
+    parsed: it may be a secret.
+    """
+
+    def __init__(self, expected: str, convert: Callable[[str], T]) -> None:
+        self.expected = expected
+        self._convert = convert
+
+    def __call__(self, text: str) -> T:
+        """Convert ``text``; raises ``ValueError`` that says what was expected."""
+        try:
+            return self._convert(text.strip())
+        except ValueError:
+            raise ValueError(f"expected {self.expected}") from None
+
+
+def expects(expected: str) -> Callable[[Callable[[str], T]], Parser[T]]:
+    """Make a function a parser; ``expected`` completes the sentence "expected ..."."""
+    return lambda convert: Parser(expected, convert)
+
+
+def bounded(parser: Parser[Any], minimum: str, maximum: str = "") -> Parser[Any]:
+    """Narrow a parser to values from ``minimum`` to ``maximum``, both inclusive and in the notation of the option."""
+    low = parser(minimum)
+    high = parser(maximum) if maximum else math.inf
+    limits = f"from {minimum} to {maximum}" if maximum else f"at least {minimum}"
+
+    def convert(text: str) -> Any:
+        value = parser(text)
+        if not low <= value <= high:
+            raise ValueError
+        return value
+
+    return Parser(f"{parser.expected}, {limits}", convert)
+
+
+def one_of(*choices: str) -> Parser[str]:
+    """Build a parser that takes one of ``choices``, in any letter case, and returns it as it is spelled there."""
+
+    def convert(text: str) -> str:
+        for choice in choices:
+            if choice.lower() == text.lower():
+                return choice
+        raise ValueError
+
+    return Parser(f"one of {', '.join(choices)}", convert)
+
+
+@expects("true or false")
+def parse_bool(text: str) -> bool:
+    """Read a boolean in any of the usual spellings."""
+    match text.lower():
+        case "true" | "t" | "yes" | "y" | "on" | "1":
+            return True
+        case "false" | "f" | "no" | "n" | "off" | "0":
+            return False
+    raise ValueError
+
+
+@expects("an integer")
+def parse_int(text: str) -> int:
+    """Read an integer; int() alone would also take "1_0" and the digits of other scripts."""
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
+        raise ValueError
+    return int(text)
+
+
+_SIZE_UNITS = {
+    "": 1,
+    "b": 1,
+    "kb": 10**3,
+    "mb": 10**6,
+    "gb": 10**9,
+    "kib": 2**10,
+    "mib": 2**20,
+    "gib": 2**30,
+}
+_DURATION_UNITS = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def _number_and_unit(text: str) -> tuple[float, str]:
+    """Take apart "25 MiB" into 25.0 and "mib"; raises ``ValueError`` for anything else, a sign included."""
+    match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?([A-Za-z]{0,3})", text)
+    if match is None:
+        raise ValueError
+    return float(match[1]), match[2].lower()
+
+
+@expects("a size, such as 25MiB, 200 MB or 26214400 (bytes)")
+def parse_size(text: str) -> int:
+    """Read a size into bytes."""
+    number, unit = _number_and_unit(text)
+    if unit not in _SIZE_UNITS:
+        raise ValueError
+    return int(number * _SIZE_UNITS[unit])
+
+
+@expects("a duration, such as 60s, 500ms, 2m, 1h or 60 (seconds)")
+def parse_duration(text: str) -> float:
+    """Read a duration into seconds."""
+    number, unit = _number_and_unit(text)
+    if unit not in _DURATION_UNITS:
+        raise ValueError
+    return number * _DURATION_UNITS[unit]
+
+
+@expects("a Sentry DSN, such as https://<public key>@<host>/<project id>")
+def parse_dsn(text: str) -> str:
+    """Check that the text has the parts of a Sentry DSN; an empty one is none."""
+    if text:
+        url = urlsplit(text)
+        is_key_at_host = url.scheme in {"http", "https"} and url.username and url.hostname
+        if not is_key_at_host or not url.path.rpartition("/")[2].isdigit():
+            raise ValueError
+    return text
+
+
+@expects("letters, digits and underscores, in parts separated by dots")
+def parse_metric_prefix(text: str) -> str:
+    """Check that the text can stand in front of a metric's name; an empty one is none."""
+    if text and not re.fullmatch(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*", text):
+        raise ValueError
+    return text
+
+
+class _DottedPathParser(Parser[Any]):
+    """Imports what a dotted path names.
+
+    Its error keeps the reason: a path is no secret, and the fault may lie inside the module that it names.
+    """
+
+    def __init__(self, expected: str, *, only: type) -> None:
+        super().__init__(expected, self._import)
+        self._only = only
+
+    def __call__(self, text: str) -> Any:
+        value = self._import(text.strip())
+        if isinstance(value, self._only):
+            return value
+        raise ValueError(f"expected {self.expected}")
+
+    def _import(self, path: str) -> Any:
+        module_name, _, attribute = path.rpartition(".")
+        if not module_name or not attribute:
+            raise ValueError(f"expected {self.expected}")
+        try:
+            return getattr(importlib.import_module(module_name), attribute)
+        # The module is the operator's: its import may raise anything.
+        except Exception as exc:
+            raise ValueError(f"expected {self.expected}; {type(exc).__name__}: {exc}") from exc
+
+
+parse_class = _DottedPathParser("the dotted path of a Python class, such as package.module.Class", only=type)
+parse_attribute = _DottedPathParser(
+    "the dotted path of something in a Python module, such as package.module.NAME", only=object
+)
