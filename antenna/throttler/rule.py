@@ -1,0 +1,94 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""One throttle rule and the results it can have."""
+
+import random
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+
+class Result(IntEnum):
+    """What becomes of a crash. ACCEPT and DEFER are also the digit in its crash id."""
+
+    ACCEPT = 0
+    """Save it and publish its id."""
+    DEFER = 1
+    """Save it, do not publish its id."""
+    REJECT = 2
+    """Keep nothing and say so."""
+    FAKEACCEPT = 3
+    """Keep nothing, but answer a crash id."""
+    CONTINUE = 4
+    """Not decided: go on to the next rule."""
+
+
+ACCEPT = Result.ACCEPT
+DEFER = Result.DEFER
+REJECT = Result.REJECT
+FAKEACCEPT = Result.FAKEACCEPT
+CONTINUE = Result.CONTINUE
+
+Sample = tuple[float, Result, Result]
+"""A percentage, the result of the crashes chosen by it, and the result of the others."""
+
+Condition = Callable[[Any, Any], object]
+"""Called with the throttler and the annotation's text (or the whole crash, as text); true if the rule matches."""
+
+WHOLE_CRASH = "*"
+
+_RULE_NAME = re.compile(r"[A-Za-z0-9_]+")
+_ALWAYS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A condition on one annotation, or with the key ``*`` on the whole crash, and the result where it matches.
+
+    :raises ValueError: for a bad name or result
+    :raises TypeError: for a name or key that is no string, or a condition that cannot be called
+
+    """
+
+    rule_name: str
+    key: str
+    condition: Condition
+    result: Result | Sample
+
+    def __post_init__(self) -> None:
+        # The name goes into the client's answer, metric tags and logs: nothing there may need escaping.
+        if not _RULE_NAME.fullmatch(self.rule_name):
+            raise ValueError(f"rule name {self.rule_name!r} is not made of ASCII letters, digits and _")
+        if not isinstance(self.key, str):
+            raise TypeError(f"rule {self.rule_name}: key {self.key!r} is not a string")
+        if not callable(self.condition):
+            raise TypeError(f"rule {self.rule_name}: condition {self.condition!r} cannot be called")
+        if not (isinstance(self.result, Result) or _is_sample(self.result)):
+            raise ValueError(
+                f"rule {self.rule_name}: result {self.result!r} is neither a result "
+                "nor (percentage from 0 to 100, result if chosen, result otherwise)"
+            )
+
+    def matches(self, throttler: object, crash: Mapping[str, str]) -> bool:
+        """Whether the rule applies to this crash. A rule on an annotation does not where that is absent."""
+        if self.key == WHOLE_CRASH:
+            return bool(self.condition(throttler, crash))
+        return self.key in crash and bool(self.condition(throttler, crash[self.key]))
+
+    def decide(self, rng: random.Random) -> tuple[Result, float]:
+        """Return the result for a crash that matches, drawn where the rule samples, and the rule's percentage."""
+        if isinstance(self.result, Result):
+            return self.result, _ALWAYS
+        percentage, chosen, otherwise = self.result
+        return (chosen if rng.random() * 100 < percentage else otherwise), percentage
+
+
+def _is_sample(value: object) -> bool:
+    match value:
+        case (int() | float() as percentage, Result(), Result()) if isinstance(value, tuple):
+            return not isinstance(percentage, bool) and 0 <= percentage <= _ALWAYS
+    return False

@@ -1,0 +1,38 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Mozilla's rules judge each annotation set as Mozilla's production rules did."""
+
+import json
+import random
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.throttler.conftest import BuildThrottler
+
+SETS = sorted((Path(__file__).parent.parent / "data" / "annotations").glob("*.json"))
+RUNS = 2_000
+
+
+def test_all_twelve_are_there() -> None:
+    assert len(SETS) == 12
+
+
+@pytest.mark.parametrize("path", SETS, ids=lambda path: path.stem)
+def test_outcomes(build_throttler: BuildThrottler, path: Path) -> None:
+    annotation_set: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    # The clock stands at the day the sets were judged, so the build ids in them do not age.
+    throttler = build_throttler(rng=random.Random(20261122))
+
+    outcomes: Counter[str] = Counter()
+    for _ in range(RUNS):
+        result, rule_name, _percentage = throttler.throttle(annotation_set["annotations"])
+        outcomes[f"{result.name} {rule_name}"] += 1
+
+    expected: dict[str, float] = annotation_set["mozilla_rules_outcomes_of_2000"]
+    # Both are samples of 2,000; at 25 % the standard deviation of their difference is 0.014.
+    assert {outcome: count / RUNS for outcome, count in outcomes.items()} == pytest.approx(expected, abs=0.04)

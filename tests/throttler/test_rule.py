@@ -1,0 +1,142 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""A rule says what is wrong with it when it is made, not when a crash meets it."""
+
+# ruff: noqa: ARG001, ARG005 - conditions are all called with the same parameters
+
+import random
+from typing import Any
+
+import pytest
+
+from antenna.throttler import ACCEPT, CONTINUE, DEFER, FAKEACCEPT, REJECT, Result, Rule
+
+
+def always(throttler: object, value: Any) -> bool:
+    return True
+
+
+class Returns(random.Random):
+    """Draws the same number each time."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self.value = value
+
+    def random(self) -> float:
+        return self.value
+
+
+def test_results_are_the_numbers_in_crash_ids_and_rule_modules() -> None:
+    assert [ACCEPT, DEFER, REJECT, FAKEACCEPT, CONTINUE] == [0, 1, 2, 3, 4]
+    assert [result.name for result in Result] == ["ACCEPT", "DEFER", "REJECT", "FAKEACCEPT", "CONTINUE"]
+
+
+@pytest.mark.parametrize("rule_name", ["x", "has_old_buildid", "0", "_", "CamelCase9"])
+def test_rule_name(rule_name: str) -> None:
+    assert Rule(rule_name, "*", always, ACCEPT).rule_name == rule_name
+
+
+@pytest.mark.parametrize(
+    "rule_name", ["", "o o", "name\n", "\nname", "o.o", "rule-name", "n\N{LATIN SMALL LETTER E WITH ACUTE}", "\ud800"]
+)
+def test_bad_rule_name(rule_name: str) -> None:
+    with pytest.raises(ValueError, match="rule name"):
+        Rule(rule_name, "*", always, ACCEPT)
+
+
+@pytest.mark.parametrize(("rule_name", "key"), [(None, "*"), (5, "*"), (b"x", "*"), ("x", None), ("x", 5)])
+def test_name_and_key_are_strings(rule_name: Any, key: Any) -> None:
+    with pytest.raises(TypeError):
+        Rule(rule_name, key, always, ACCEPT)
+
+
+@pytest.mark.parametrize("condition", [None, "always", True])
+def test_condition_that_cannot_be_called(condition: Any) -> None:
+    with pytest.raises(TypeError, match="cannot be called"):
+        Rule("x", "*", condition, ACCEPT)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [*Result, (10, ACCEPT, REJECT), (0, ACCEPT, REJECT), (100, CONTINUE, REJECT), (0.5, DEFER, FAKEACCEPT)],
+)
+def test_result(result: Any) -> None:
+    assert Rule("x", "*", always, result).result == result
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        None,
+        5,
+        True,
+        "ACCEPT",
+        (),
+        (ACCEPT, REJECT),
+        (10, ACCEPT),
+        (10, ACCEPT, REJECT, REJECT),
+        (10, ACCEPT, 5),
+        (10, None, REJECT),
+        (-1, ACCEPT, REJECT),
+        (100.1, ACCEPT, REJECT),
+        (float("nan"), ACCEPT, REJECT),
+        (True, ACCEPT, REJECT),
+        ("10", ACCEPT, REJECT),
+        [10, ACCEPT, REJECT],
+    ],
+)
+def test_bad_result(result: Any) -> None:
+    with pytest.raises(ValueError, match="percentage from 0 to 100"):
+        Rule("x", "*", always, result)
+
+
+def test_rule_on_an_annotation_sees_its_value() -> None:
+    rule = Rule("x", "Channel", lambda throttler, value: value == "beta", ACCEPT)
+
+    assert rule.matches(None, {"Channel": "beta"})
+    assert not rule.matches(None, {"Channel": "release"})
+
+
+def test_rule_on_an_annotation_does_not_match_where_it_is_absent() -> None:
+    rule = Rule("x", "Channel", always, ACCEPT)
+
+    assert rule.matches(None, {"Channel": ""})
+    assert not rule.matches(None, {"channel": "beta"})
+
+
+def test_rule_on_the_whole_crash_sees_all_of_it() -> None:
+    rule = Rule("x", "*", lambda throttler, crash: crash == {"a": "1", "b": "2"}, ACCEPT)
+
+    assert rule.matches(None, {"a": "1", "b": "2"})
+    assert not rule.matches(None, {"a": "1", "*": "x"})
+
+
+def test_condition_gets_the_throttler() -> None:
+    throttler = object()
+
+    assert Rule("x", "*", lambda given, crash: given is throttler, ACCEPT).matches(throttler, {})
+
+
+@pytest.mark.parametrize(
+    ("percentage", "drawn", "expected"),
+    [
+        (0, 0.0, REJECT),
+        (10, 0.0, ACCEPT),
+        (10, 0.0999, ACCEPT),
+        (10, 0.1, REJECT),
+        (99.5, 0.994, ACCEPT),
+        (99.5, 0.996, REJECT),
+        (100, 0.999999, ACCEPT),
+    ],
+)
+def test_sample(percentage: float, drawn: float, expected: Result) -> None:
+    rule = Rule("x", "*", always, (percentage, ACCEPT, REJECT))
+
+    assert rule.decide(Returns(drawn)) == (expected, percentage)
+
+
+def test_result_without_a_sample_goes_by_100_percent() -> None:
+    assert Rule("x", "*", always, DEFER).decide(Returns(0.999999)) == (DEFER, 100)
