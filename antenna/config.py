@@ -155,12 +155,26 @@ def collect_options(config: ConfigManager) -> Iterator[tuple[str, str]]:
         yield name, mask_value(name, config(key, raw_value=True))
 
 
+@expects("the path of a directory")
+def parse_basedir(text: str) -> Path:
+    """Read a path; none stands for the directory that holds the antenna package."""
+    return Path(text) if text else Path(__file__).resolve().parent.parent
+
+
+@expects("text")
+def parse_hostname(text: str) -> str:
+    """Read a name; none stands for the host name of the machine."""
+    return text or socket.gethostname()
+
+
 class AppConfig:
     """The options of the application as a whole."""
 
     class Config:
         basedir = Option(
-            default="", doc="Directory that holds version.json. Not set: the one that holds the antenna package."
+            default="",
+            doc="Directory that holds version.json. Not set: the one that holds the antenna package.",
+            parser=parse_basedir,
         )
         logging_level = Option(
             default="INFO",
@@ -183,19 +197,21 @@ class AppConfig:
             default="", doc="DSN of the Sentry project. Not set: no errors are reported.", parser=parse_dsn
         )
         hostname = Option(
-            default="", doc="Name of this instance in logs, metrics and Sentry. Not set: the host name of the machine."
+            default="",
+            doc="Name of this instance in logs, metrics and Sentry. Not set: the host name of the machine.",
+            parser=parse_hostname,
         )
 
     def __init__(self, config: ConfigManager) -> None:
         self.config = config.with_options(self)
-        self.basedir = Path(self.config("basedir") or Path(__file__).resolve().parent.parent)
+        self.basedir: Path = self.config("basedir")
         self.logging_level: str = self.config("logging_level")
         self.local_dev_env: bool = self.config("local_dev_env")
         self.statsd_host: str = self.config("statsd_host")
         self.statsd_port: int = self.config("statsd_port")
         self.statsd_namespace: str = self.config("statsd_namespace")
         self.secret_sentry_dsn: str = self.config("secret_sentry_dsn")
-        self.hostname: str = self.config("hostname") or socket.gethostname()
+        self.hostname: str = self.config("hostname")
 
 
 class WebServerConfig:

@@ -9,10 +9,15 @@ Either way a record cannot be forged: what a client sent stays inside the line o
 
 import logging
 import sys
+import threading
+from types import TracebackType
 
+import gevent
 from dockerflow.logging import MozlogFormatter
 
 from antenna.config import AppConfig
+
+logger = logging.getLogger(__name__)
 
 
 def set_up_logging(app_config: AppConfig) -> None:
@@ -43,6 +48,22 @@ def set_up_logging(app_config: AppConfig) -> None:
 
     # When a record cannot be written, Python would print its arguments and a traceback to stderr, line by line.
     logging.raiseExceptions = app_config.local_dev_env
+
+
+def log_unhandled_errors() -> None:
+    """Log the errors that end threads and greenlets, which otherwise go to stderr line by line. Call once a process."""
+
+    def on_thread_error(args: threading.ExceptHookArgs) -> None:
+        if args.exc_value is not None:
+            logger.error("unhandled error in a thread", exc_info=args.exc_value)
+
+    def on_greenlet_error(
+        _context: object, kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+    ) -> None:
+        logger.error("unhandled error in a greenlet", exc_info=(kind, error, traceback))
+
+    threading.excepthook = on_thread_error
+    gevent.get_hub().print_exception = on_greenlet_error
 
 
 class _StdoutHandler(logging.StreamHandler):  # type: ignore[type-arg]  # the stream's type has no part in it
