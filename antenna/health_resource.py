@@ -41,7 +41,7 @@ class VersionResource:
         _answer(resp, self.version)
 
 
-class LbHeartbeatResource:
+class LBHeartbeatResource:
     """``/__lbheartbeat__``: for load balancers. Touches nothing, so it answers while everything else hangs."""
 
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
