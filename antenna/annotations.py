@@ -1,0 +1,125 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Annotations off the wire: text in its charset, and JSON that is safe to keep and to write again."""
+
+import json
+from typing import Any, NoReturn
+
+from antenna.reasons import MalformedCrashReport, Reason
+
+# The charsets of text annotations that are honoured, by the names clients use; any other is read as UTF-8.
+_CODECS = {
+    "us-ascii": "ascii",
+    "ascii": "ascii",
+    "iso-8859-1": "iso-8859-1",
+    "latin1": "iso-8859-1",
+    "windows-1252": "cp1252",
+    "cp1252": "cp1252",
+}
+
+# No annotation is nested as deep. Python's encoder and decoder recurse, and give up somewhere below 1,000.
+MAX_DEPTH = 200
+
+# An empty list takes 2 bytes on the wire and 64 in memory: bound the growth.
+MAX_CONTAINERS = 200_000
+
+
+def decode_text(data: bytes, charset: str) -> str | None:
+    """Decode a text annotation; ``None`` if it is not valid in its charset."""
+    try:
+        return data.decode(_CODECS.get(charset.lower(), "utf-8"))
+    except UnicodeDecodeError:
+        return None
+
+
+def decode_json(data: bytes) -> tuple[dict[str, Any], list[str]]:
+    """Decode the annotations of a JSON part; returns them and notes on what was changed.
+
+    Values stay as they came. Raises ``MalformedCrashReport``: ``INVALID_JSON`` for what is not JSON
+    (RFC 8259; so no NaN) in UTF-8, ``INVALID_JSON_VALUE`` for anything but an object, ``TOO_LARGE``.
+    """
+    if data.count(b"[") + data.count(b"{") > MAX_CONTAINERS:
+        # They may all be inside of strings, but then a value is a strange one of its own.
+        raise MalformedCrashReport(Reason.TOO_LARGE, "JSON containers")
+    objects = _Objects()
+    try:
+        # RFC 8259 section 8.1: a byte order mark may be ignored.
+        text = data.decode("utf-8-sig")
+        value = json.loads(text, object_pairs_hook=objects, parse_float=_finite, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise MalformedCrashReport(Reason.INVALID_JSON, type(error).__name__) from error
+    if not isinstance(value, dict):
+        raise MalformedCrashReport(Reason.INVALID_JSON_VALUE)
+    _check_depth(value)
+    notes = [f"Repeated annotation {name!r} in JSON: the last one was kept." for name in objects.repeated]
+    # Only an escape can bring in half of a surrogate pair: decoding UTF-8 does not.
+    if b"\\ud" in data or b"\\uD" in data:
+        value = _without_lone_surrogates(value, notes)
+    return value, notes
+
+
+class _Objects:
+    """Makes a dict of each JSON object; remembers names that the outermost one, which comes last, repeats."""
+
+    def __init__(self) -> None:
+        self.repeated: list[str] = []
+
+    def __call__(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        result = dict(pairs)
+        if len(result) == len(pairs):
+            self.repeated = []
+        else:
+            seen: set[str] = set()
+            names = [name for name, _ in pairs]
+            self.repeated = sorted({name for name in names if name in seen or seen.add(name)})  # type: ignore[func-returns-value] # set.add() as "false, and remember"
+        return result
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        # It would be written again as Infinity, which is not JSON.
+        raise ValueError("number out of range")
+    return number
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _check_depth(value: dict[str, Any]) -> None:
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for container in level
+            for child in (container.values() if isinstance(container, dict) else container)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return
+    raise MalformedCrashReport(Reason.INVALID_JSON, "nested too deeply")
+
+
+def _without_lone_surrogates(annotations: dict[str, Any], notes: list[str]) -> dict[str, Any]:
+    result = {}
+    for name, value in annotations.items():
+        clean_name, clean_value = _clean(name), _clean(value)
+        if clean_name != name or clean_value != value:
+            notes.append(f"Replaced half of a surrogate pair in {clean_name!r}.")
+        result[clean_name] = clean_value
+    return result
+
+
+def _clean(value: Any) -> Any:
+    """Replace what has no UTF-8 form by U+FFFD, in strings at any depth."""
+    if isinstance(value, str):
+        # Through UTF-16, where a whole pair is one character and half of one an error.
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if isinstance(value, list):
+        return [_clean(item) for item in value]
+    if isinstance(value, dict):
+        return {_clean(name): _clean(item) for name, item in value.items()}
+    return value

@@ -1,0 +1,79 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Every limit on what a client may send, in one place."""
+
+from antenna.config import ConfigManager, Option, bounded, parse_duration, parse_int, parse_size
+
+
+class Limits:
+    """Limits on one request. Sizes are bytes, times are seconds."""
+
+    class Config:
+        """Defaults are far from what any real client sends."""
+
+        max_payload_size = Option(
+            default="25MiB",
+            parser=bounded(parse_size, "1"),
+            doc="Size of a request body on the wire, compressed or not. Over it: 413.",
+        )
+        max_decompressed_size = Option(
+            default="200MiB",
+            parser=bounded(parse_size, "1"),
+            doc="Size of a request body after decompression. Over it: 413.",
+        )
+        body_timeout = Option(
+            default="60s",
+            parser=bounded(parse_duration, "0.1s"),
+            doc="Time a client has to deliver its body. Later: 408.",
+        )
+        max_part_header_size = Option(
+            default="16KiB",
+            parser=bounded(parse_size, "256"),
+            doc="Size of the headers of one part of the body. Over it: 413.",
+        )
+        max_annotations = Option(
+            default="2000",
+            parser=bounded(parse_int, "1"),
+            doc="Number of annotations of a report. Over it: 413.",
+        )
+        max_annotations_size = Option(
+            default="20MiB",
+            parser=bounded(parse_size, "1"),
+            doc="Size of all annotations of a report together. Over it: 413.",
+        )
+        max_annotation_name_size = Option(
+            default="1KiB",
+            parser=bounded(parse_size, "1"),
+            doc="Length of the name of an annotation. Over it: 413.",
+        )
+        max_annotation_value_size = Option(
+            default="20MiB",
+            parser=bounded(parse_size, "1"),
+            doc="Size of the value of an annotation that is a part of its own. Over it: 413.",
+        )
+        max_dumps = Option(
+            default="32",
+            parser=bounded(parse_int, "1"),
+            doc="Number of dumps of a report. Over it: 413.",
+        )
+        memory_per_report = Option(
+            default="768KiB",
+            parser=parse_size,
+            doc="Bytes of a report held in memory while it arrives; what is beyond goes to temporary files.",
+        )
+
+    def __init__(self, config: ConfigManager) -> None:
+        """Read the limits from ``config``, whose namespace is ``BREAKPAD``."""
+        self.config = config.with_options(self)
+        self.payload_size: int = self.config("max_payload_size")
+        self.decompressed_size: int = self.config("max_decompressed_size")
+        self.body_timeout: float = self.config("body_timeout")
+        self.part_header_size: int = self.config("max_part_header_size")
+        self.annotations: int = self.config("max_annotations")
+        self.annotations_size: int = self.config("max_annotations_size")
+        self.annotation_name_size: int = self.config("max_annotation_name_size")
+        self.annotation_value_size: int = self.config("max_annotation_value_size")
+        self.dumps: int = self.config("max_dumps")
+        self.memory_per_report: int = self.config("memory_per_report")

@@ -1,0 +1,181 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""The parts of a body, collected as they arrive and put together to a crash report in the end."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from antenna import dump_names
+from antenna.annotations import decode_json, decode_text
+from antenna.buffers import Buffer, MemoryBudget
+from antenna.crash_report import CrashReport, Dump
+from antenna.limits import Limits
+from antenna.multipart import parse_parameters
+from antenna.reasons import MalformedCrashReport, Reason
+
+NOTE_BOTH = "includes annotations in both json-encoded extra and formdata parts"
+
+# Types that dumps are meant to have; any other is accepted with a note.
+_DUMP_TYPES = frozenset({"application/octet-stream", "application/gzip"})
+
+
+@dataclass(slots=True)
+class _AnnotationPart:
+    name: str
+    charset: str
+    is_json: bool
+    size: int = 0
+
+
+@dataclass(slots=True)
+class _DumpPart:
+    name: str
+    wire_name: str
+    content: Buffer
+
+
+class PartCollector:
+    """Takes the parts of one body from the parser; ``report()`` makes a crash report of them.
+
+    What a part is, is decided by its type and whether it has a file name, not by its name.
+    All annotations share one buffer, so that thousands of them take one temporary file at most.
+    Raises ``MalformedCrashReport``; ``close()`` gives memory and temporary files back.
+    """
+
+    def __init__(self, limits: Limits, temp_dir: Path) -> None:
+        """``temp_dir`` is for what is over the report's share of memory."""
+        self._limits = limits
+        self._temp_dir = temp_dir
+        self._budget = MemoryBudget(limits.memory_per_report)
+        self._annotation_bytes = Buffer(self._budget, temp_dir)
+        self._annotations: list[_AnnotationPart] = []
+        self._dumps: list[_DumpPart] = []
+        self._nameless = 0
+        self._notes: list[str] = []
+        self._take: Callable[[bytes], None] = self._ignore
+
+    @property
+    def annotations_size(self) -> int:
+        """Bytes of all annotations so far, as they arrived."""
+        return self._annotation_bytes.size
+
+    def close(self) -> None:
+        """Give memory and temporary files back."""
+        self._annotation_bytes.close()
+        for dump in self._dumps:
+            dump.content.close()
+
+    def part_begun(self, headers: dict[str, str]) -> None:
+        """Decide what the part is."""
+        _, disposition = parse_parameters(headers.get("content-disposition", ""))
+        media_type, type_parameters = parse_parameters(headers.get("content-type", ""))
+        name = disposition.get("name")
+        has_file_name = "filename" in disposition or "filename*" in disposition
+        if name is None:
+            self._begin_nameless()
+        elif media_type == "application/json":
+            self._begin_annotation(_AnnotationPart(name, "utf-8", is_json=True))
+        elif media_type in ("", "text/plain") and not has_file_name:
+            self._begin_annotation(_AnnotationPart(name, type_parameters.get("charset", "utf-8"), is_json=False))
+        else:
+            self._begin_dump(name, media_type)
+
+    def part_data(self, piece: bytes) -> None:
+        """Take content of the current part."""
+        self._take(piece)
+
+    def part_ended(self) -> None:
+        """Leave the part."""
+        self._take = self._ignore
+
+    def _ignore(self, piece: bytes) -> None:
+        pass
+
+    def _begin_nameless(self) -> None:
+        self._nameless += 1
+        if self._nameless > self._limits.annotations:
+            raise MalformedCrashReport(Reason.TOO_LARGE, "parts")
+        self._take = self._ignore
+
+    def _begin_annotation(self, part: _AnnotationPart) -> None:
+        if len(self._annotations) >= self._limits.annotations:
+            raise MalformedCrashReport(Reason.TOO_LARGE, "annotations")
+        self._annotations.append(part)
+        self._take = self._take_annotation
+
+    def _take_annotation(self, piece: bytes) -> None:
+        part = self._annotations[-1]
+        part.size += len(piece)
+        if not part.is_json and part.size > self._limits.annotation_value_size:
+            raise MalformedCrashReport(Reason.TOO_LARGE, "annotation value")
+        if self.annotations_size + len(piece) > self._limits.annotations_size:
+            raise MalformedCrashReport(Reason.TOO_LARGE, "size of annotations")
+        self._annotation_bytes.append(piece)
+
+    def _begin_dump(self, name: str, media_type: str) -> None:
+        if len(self._dumps) >= self._limits.dumps:
+            raise MalformedCrashReport(Reason.TOO_LARGE, "dumps")
+        part = _DumpPart(dump_names.sanitize(name), name, Buffer(self._budget, self._temp_dir))
+        if media_type and media_type not in _DUMP_TYPES:
+            self._notes.append(f"Dump {part.name} has content type {media_type[:100]}.")
+        self._dumps.append(part)
+        self._take = part.content.append
+
+    def report(self, checksum_algorithm: str) -> CrashReport:
+        """Make a crash report of the parts.
+
+        Raises ``MalformedCrashReport`` for annotations that are not what they should be, or too many.
+        """
+        report = CrashReport(notes=self._notes)
+        if self._nameless:
+            report.notes.append(f"Ignored {self._nameless} parts without a name.")
+        texts, values = self._decode_annotations(report)
+        report.annotations = {**texts, **values}
+        if not report.annotations:
+            raise MalformedCrashReport(Reason.NO_ANNOTATIONS)
+        self._check_names(report.annotations)
+        if texts and values:
+            report.notes.append(NOTE_BOTH)
+        names = dump_names.assign([part.name for part in self._dumps])
+        for name, part in zip(names, self._dumps, strict=True):
+            if name != part.name:
+                report.notes.append(f"Dump {part.wire_name[:100]!r} is stored as {name}.")
+            part.content.flush()
+            report.dumps[name] = Dump(name, part.content, checksum_algorithm)
+        return report
+
+    def _decode_annotations(self, report: CrashReport) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the annotations that came as text, and those that came as JSON."""
+        texts: dict[str, Any] = {}
+        values: dict[str, Any] = {}
+        content = self._annotation_bytes.getvalue()
+        position = 0
+        for part in self._annotations:
+            data = content[position : position + part.size]
+            position += part.size
+            if part.is_json:
+                decoded, notes = decode_json(data)
+                report.notes += [*notes, *(_repeated(name) for name in decoded.keys() & values.keys())]
+                values.update(decoded)
+            elif (text := decode_text(data, part.charset)) is None:
+                report.notes.append(f"Removed {part.name}: not valid in its charset.")
+            else:
+                if part.name in texts:
+                    report.notes.append(_repeated(part.name))
+                texts[part.name] = text
+        report.payload = "json" if any(part.is_json for part in self._annotations) else "multipart"
+        return texts, values
+
+    def _check_names(self, annotations: dict[str, Any]) -> None:
+        if len(annotations) > self._limits.annotations:
+            raise MalformedCrashReport(Reason.TOO_LARGE, "annotations")
+        if max(map(len, annotations)) > self._limits.annotation_name_size:
+            raise MalformedCrashReport(Reason.TOO_LARGE, "annotation name")
+
+
+def _repeated(name: str) -> str:
+    return f"Repeated annotation {name}: the last one was kept."
