@@ -1,0 +1,66 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""What every backend shares: the ways it can fail, and the time it may take."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+import gevent
+
+
+class BackendError(Exception):
+    """The backend is away, slow, overloaded or not permitted: the same crash may well be taken later."""
+
+
+class CrashRefused(Exception):
+    """The backend answers, and will not take this very crash: trying again is useless."""
+
+
+class BackendConfigurationError(Exception):
+    """The backend answers that it is not there or not ours: no such bucket or topic, or no permission."""
+
+
+class Deadline:
+    """The end of the time that something may take in all, attempts and pauses included."""
+
+    __slots__ = ("_end",)
+
+    def __init__(self, seconds: float) -> None:
+        """``seconds`` from now."""
+        self._end = time.monotonic() + seconds
+
+    def left(self) -> float:
+        """Seconds left; 0 when it is over."""
+        return max(0.0, self._end - time.monotonic())
+
+
+class TimeLimit:
+    """A block that is left with ``BackendError`` when its time is over, wherever it hangs.
+
+    Time-outs of HTTP libraries begin anew with each packet, so a backend that drips could hang a request for ever.
+    """
+
+    __slots__ = ("_seconds", "_timeout")
+
+    def __init__(self, seconds: float) -> None:
+        """``seconds`` that the block may take."""
+        self._seconds = seconds
+        self._timeout = gevent.Timeout(seconds)
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        if self._seconds <= 0:
+            raise BackendError("out of time")
+        self._timeout.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End; the time-out becomes an error of the backend."""
+        self._timeout.close()
+        if error is self._timeout:
+            raise BackendError(f"no answer within {self._seconds:.1f} s") from None

@@ -1,0 +1,132 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""What a crash storage does, the objects of a crash, and a storage that keeps nothing."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import gevent
+
+from antenna import crash_id as crash_ids
+from antenna.backend import Deadline
+from antenna.config import ConfigManager, Option, bounded, parse_int
+from antenna.crash_report import CrashReport, Dump
+from antenna.dump_names import object_key
+
+JSON = "application/json"
+BINARY = "application/octet-stream"
+
+
+def raw_crash_path(crash_id: str) -> str:
+    """Return the name of the object with the raw crash."""
+    return f"v1/raw_crash/{crash_ids.date_of(crash_id)}/{crash_id}"
+
+
+def dump_names_path(crash_id: str) -> str:
+    """Return the name of the object with the list of dump names."""
+    return f"v1/dump_names/{crash_id}"
+
+
+def dump_path(crash_id: str, dump_name: str) -> str:
+    """Return the name of the object with a dump."""
+    return f"v1/{object_key(dump_name)}/{crash_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """One object to store: its name in the bucket, its type and its content."""
+
+    path: str
+    content_type: str
+    content: bytes | Dump
+
+    @property
+    def size(self) -> int:
+        """Bytes of content."""
+        return len(self.content) if isinstance(self.content, bytes) else self.content.size
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the content from its start; may be called again. Reads from the disk unless ``in_memory``."""
+        if isinstance(self.content, bytes):
+            return iter((self.content,))
+        return self.content.pieces()
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the content is in memory."""
+        return isinstance(self.content, bytes) or self.content.content.in_memory
+
+
+class CrashStorageBase:
+    """Stores crashes: dumps and dump names first, side by side, then the raw crash.
+
+    So whoever sees a raw crash finds all of it. A crash that is saved again ends in the same objects.
+    """
+
+    config: ConfigManager
+
+    def save_object(self, item: StoredObject, deadline: Deadline) -> None:
+        """Store one object, or replace it; returns when it is durable.
+
+        Raises ``BackendError``, or ``CrashRefused``.
+        """
+        raise NotImplementedError
+
+    def check_health(self) -> None:
+        """Raise an exception that says what is wrong if objects cannot be stored now."""
+
+    def verify(self) -> None:
+        """Prove at start that objects can be stored.
+
+        Raises ``BackendConfigurationError`` for what only an operator can mend, ``BackendError`` for a backend
+        that is away.
+        """
+
+    def save_crash(self, report: CrashReport, deadline: Deadline) -> None:
+        """Store a crash. Raises what ``save_object`` raises, and then the raw crash is not there."""
+        crash_id = report.crash_id
+        items = [StoredObject(dump_path(crash_id, name), BINARY, dump) for name, dump in report.dumps.items()]
+        items.append(StoredObject(dump_names_path(crash_id), JSON, report.encoded_dump_names()))
+        self.save_side_by_side(items, deadline)
+        # Encoded now: the checksums in it come from the pass that stored the dumps.
+        self.save_object(StoredObject(raw_crash_path(crash_id), JSON, report.encoded_raw_crash()), deadline)
+
+    def save_side_by_side(self, items: Sequence[StoredObject], deadline: Deadline) -> None:
+        """Store several objects at the same time; raises the first error when all have come to an end."""
+        others = [gevent.spawn(_outcome, self, item, deadline) for item in items[1:]]
+        errors = [_outcome(self, items[0], deadline)]
+        gevent.joinall(others)
+        errors += [greenlet.get() for greenlet in others]
+        for error in errors:
+            if error is not None:
+                raise error
+
+
+def _outcome(storage: CrashStorageBase, item: StoredObject, deadline: Deadline) -> Exception | None:
+    """Store ``item``; an error is returned, so that gevent does not print it as unhandled."""
+    try:
+        storage.save_object(item, deadline)
+    except Exception as error:  # noqa: BLE001 - raised again by the caller
+        return error
+    return None
+
+
+class NoOpCrashStorage(CrashStorageBase):
+    """Keeps the last few crashes in memory, for tests and for measuring everything but a storage."""
+
+    class Config:
+        """Options."""
+
+        keep = Option(default="10", parser=bounded(parse_int, "0"), doc="Number of objects kept in memory.")
+
+    def __init__(self, config: ConfigManager) -> None:
+        """``config`` has the namespace ``CRASHMOVER_CRASHSTORAGE``."""
+        self.config = config.with_options(self)
+        self.objects: deque[tuple[str, bytes]] = deque(maxlen=self.config("keep"))
+
+    def save_object(self, item: StoredObject, deadline: Deadline) -> None:
+        """Keep the object until others push it out."""
+        self.objects.append((item.path, b"".join(item.pieces())))

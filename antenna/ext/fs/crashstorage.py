@@ -1,0 +1,55 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Crashes in a directory tree of the same shape as the bucket."""
+
+from pathlib import Path
+
+from antenna.backend import BackendConfigurationError, BackendError, Deadline
+from antenna.blocking import run_blocking
+from antenna.config import ConfigManager, Option
+from antenna.durable import make_directories, replace_file
+from antenna.ext.crashstorage_base import CrashStorageBase, StoredObject
+
+
+class FSCrashStorage(CrashStorageBase):
+    """Stores each object as a file: written aside, fsynced, renamed."""
+
+    class Config:
+        """Options."""
+
+        fs_root = Option(doc="Directory that holds the tree. Made if it is not there.")
+
+    def __init__(self, config: ConfigManager) -> None:
+        """``config`` has the namespace ``CRASHMOVER_CRASHSTORAGE``."""
+        self.config = config.with_options(self)
+        self.root = Path(self.config("fs_root"))
+
+    def save_object(self, item: StoredObject, deadline: Deadline) -> None:
+        """Write the file in a native thread. Raises ``BackendError``."""
+        try:
+            run_blocking(replace_file, self.root / item.path, item.pieces())
+        except OSError as error:
+            raise BackendError(f"{type(error).__name__}: {error.strerror}") from error
+
+    def check_health(self) -> None:
+        """Raise ``BackendError`` if the directory cannot be written."""
+        try:
+            run_blocking(_probe, self.root)
+        except OSError as error:
+            raise BackendError(f"{self.root}: {error.strerror}") from error
+
+    def verify(self) -> None:
+        """Make the directory."""
+        try:
+            make_directories(self.root)
+            _probe(self.root)
+        except OSError as error:
+            raise BackendConfigurationError(f"cannot write to {self.root}: {error.strerror}") from error
+
+
+def _probe(root: Path) -> None:
+    probe = root / ".probe"
+    probe.write_bytes(b"")
+    probe.unlink(missing_ok=True)
