@@ -1,0 +1,84 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Puts the application together: configuration, logging, Sentry, metrics, components, routes. Nothing else."""
+
+import logging
+from typing import Any
+
+import falcon
+
+from antenna.breakpad_resource import BreakpadResource
+from antenna.config import AppConfig, ConfigManager, build_config, collect_options
+from antenna.crashmover import CrashMover
+from antenna.health_resource import (
+    BrokenResource,
+    HeartbeatResource,
+    LBHeartbeatResource,
+    VersionResource,
+)
+from antenna.logs import set_up_logging
+from antenna.metrics import set_up_metrics
+from antenna.sentry import set_up_sentry
+from antenna.throttler import Throttler
+
+logger = logging.getLogger(__name__)
+
+
+class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
+    """The WSGI application, and the components whose life the server looks after."""
+
+    def __init__(self, app_config: AppConfig, config: ConfigManager) -> None:
+        """Build the components and the routes. Raises ``ConfigurationError``, ``BackendConfigurationError``."""
+        super().__init__()
+        breakpad = config.with_namespace("breakpad")
+        self.crashmover = CrashMover(config.with_namespace("crashmover"))
+        throttler = Throttler(breakpad.with_namespace("throttler"))
+        submit = BreakpadResource(breakpad, throttler, self.crashmover)
+        for component in (app_config, submit, submit.payload_reader, submit.payload_reader.limits, throttler):
+            _log_options(component.config)
+        for part in (self.crashmover, self.crashmover.crashstorage, self.crashmover.crashpublish):
+            _log_options(part.config)
+        self.add_error_handler(Exception, _answer_error)
+        self.add_route("/submit", submit)
+        self.add_route("/__lbheartbeat__", LBHeartbeatResource())
+        self.add_route("/__heartbeat__", HeartbeatResource(self.crashmover.health_checks()))
+        self.add_route("/__version__", VersionResource(app_config.basedir))
+        self.add_route("/__broken__", BrokenResource())
+
+    def verify(self) -> None:
+        """Prove at the first start that crashes can be saved and published.
+
+        Raises ``BackendConfigurationError`` for what only an operator can mend, ``BackendError`` for a backend
+        that is away.
+        """
+        self.crashmover.verify()
+
+
+def build_app(environ: dict[str, str] | None = None) -> AntennaApp:
+    """Build the application from environment variables (default: those of the process)."""
+    config = build_config(environ)
+    app_config = AppConfig(config)
+    set_up_logging(app_config)
+    set_up_sentry(app_config)
+    set_up_metrics(app_config)
+    return AntennaApp(app_config, config)
+
+
+def _answer_error(_: falcon.Request, resp: falcon.Response, error: Exception, __: dict[str, Any]) -> None:
+    """Log an error that nothing else took care of; Sentry hears of it through the log."""
+    if isinstance(error, falcon.HTTPError):
+        resp.status = error.status
+        resp.content_type = "text/plain"
+        resp.text = ""
+        return
+    logger.error("unhandled error", exc_info=error)
+    resp.status = falcon.HTTP_INTERNAL_SERVER_ERROR
+    resp.content_type = "text/plain"
+    resp.text = ""
+
+
+def _log_options(config: Any) -> None:
+    for name, value in collect_options(config):
+        logger.info("configuration: %s=%s", name, value)

@@ -1,0 +1,137 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""POST /submit: read the report, throttle it, mint its id, move it on, answer."""
+
+import hmac
+import logging
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+import falcon
+import markus
+
+from antenna import crash_id as crash_ids
+from antenna.answer import EarlyAnswer
+from antenna.body import RequestBody
+from antenna.config import ConfigManager, Option
+from antenna.crash_report import CrashReport
+from antenna.crashmover import CrashMover
+from antenna.payload import PayloadReader
+from antenna.reasons import MalformedCrashReport, Reason
+from antenna.throttler import DEFER, FAKEACCEPT, REJECT, Result, Throttler
+
+logger = logging.getLogger(__name__)
+metrics = markus.get_metrics("breakpad_resource")
+throttle_metrics = markus.get_metrics("throttle")
+
+# Annotations that say who the user is: never kept.
+PRIVATE_ANNOTATIONS = ("Email", "TelemetryClientId", "TelemetryServerURL", "TelemetrySessionId")
+
+# When a client may come back after a 503, in seconds.
+RETRY_AFTER = 60
+
+
+class BreakpadResource:
+    """Takes crash reports from crash reporters."""
+
+    class Config:
+        """Options of the resource itself; payload and throttler have their own."""
+
+        stage_submitter_bearer_token = Option(
+            default="",
+            doc="Who sends it as a bearer token may give crash ids of its own. Not set: nobody may.",
+        )
+
+    def __init__(self, config: ConfigManager, throttler: Throttler, crashmover: CrashMover) -> None:
+        """``config`` has the namespace ``BREAKPAD``."""
+        self.config = config.with_options(self)
+        self.payload_reader = PayloadReader(config)
+        self.throttler = throttler
+        self.crashmover = crashmover
+        self._token: bytes = self.config("stage_submitter_bearer_token").encode("utf-8")
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Take a crash report; the answer is one line of text."""
+        resp.content_type = "text/plain"
+        body = RequestBody(req.env, self.payload_reader.limits)
+        with metrics.timer("on_post.time"):
+            try:
+                report = self.payload_reader.read(req.env, body)
+                with report:
+                    answer = self._collect(report, req.env)
+            except MalformedCrashReport as error:
+                self._refuse(error, body, resp)
+            except OSError as error:
+                # The directory for temporary files is full or broken: not the client's fault.
+                logger.error("temporary files: %s", error)  # noqa: TRY400 - the place does not matter, the disk does
+                self._refuse(MalformedCrashReport(Reason.UNAVAILABLE), body, resp)
+            else:
+                resp.data = answer.encode("ascii")
+
+    def _collect(self, report: CrashReport, environ: dict[str, Any]) -> str:
+        """Throttle a well-formed report and move it on; return the answer."""
+        metrics.incr("incoming_crash")
+        kind = "compressed" if report.payload_compressed else "uncompressed"
+        metrics.histogram("crash_size", report.payload_size, tags=[f"payload:{kind}"])
+        _remove_private_annotations(report)
+        known_id = self._known_id(report, environ)
+        result = self._throttle(report)
+        if result == REJECT:
+            return f"Discarded=rule_{report.throttle_rule}"
+        report.deferred = result == DEFER
+        report.crash_id = known_id or crash_ids.mint(result, report.submitted)
+        logger.info("%s: matched by %s; returned %s", report.crash_id, report.throttle_rule, result.name)
+        if result != FAKEACCEPT:
+            self.crashmover.move(report)
+            metrics.incr("save_crash.count")
+            handling = (datetime.now(UTC) - report.submitted).total_seconds()
+            metrics.timing("crash_handling.time", handling * 1000)
+        return f"CrashID=bp-{report.crash_id}\n"
+
+    def _known_id(self, report: CrashReport, environ: dict[str, Any]) -> str | None:
+        """Return the crash id that an authorised client gave; raises ``MalformedCrashReport`` for any other uuid."""
+        if "uuid" not in report.annotations:
+            return None
+        if not self._is_authorised(environ.get("HTTP_AUTHORIZATION", "")):
+            metrics.incr("unauthorized_uuid")
+            raise MalformedCrashReport(Reason.UNAUTHORIZED_UUID)
+        known_id = report.annotations["uuid"]
+        if not crash_ids.is_valid(known_id):
+            raise MalformedCrashReport(Reason.INVALID_UUID)
+        return str(known_id)
+
+    def _is_authorised(self, authorization: str) -> bool:
+        scheme, _, token = authorization.strip().partition(" ")
+        # As bytes: compare_digest() takes no text but ASCII. WSGI decodes headers as ISO 8859-1 (PEP 3333).
+        given = token.strip().encode("latin-1", "replace")
+        return bool(self._token) and scheme.lower() == "bearer" and hmac.compare_digest(given, self._token)
+
+    def _throttle(self, report: CrashReport) -> Result:
+        result, rule, _ = self.throttler.throttle(report.annotations)
+        report.throttle_rule = rule
+        throttle_metrics.incr(result.name.lower())
+        metrics.incr("throttle_rule", tags=[f"rule:{rule}"])
+        return result
+
+    def _refuse(self, error: MalformedCrashReport, body: RequestBody, resp: falcon.Response) -> None:
+        reason = error.reason
+        metrics.incr("malformed", tags=[f"reason:{reason.tag}"])
+        logger.info("refused: %s", ": ".join(filter(None, error.args)))
+        resp.status = HTTPStatus(reason.status)
+        answer = f"Discarded={reason.answer}".encode("ascii")
+        if reason is Reason.UNAVAILABLE:
+            resp.set_header("Retry-After", str(RETRY_AFTER))
+        if body.is_read:
+            resp.data = answer
+        else:
+            resp.set_stream(EarlyAnswer(answer, body), len(answer))
+
+
+def _remove_private_annotations(report: CrashReport) -> None:
+    for name in PRIVATE_ANNOTATIONS:
+        if name in report.annotations:
+            del report.annotations[name]
+            report.notes.append(f"Removed {name} from raw crash.")

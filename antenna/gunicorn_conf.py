@@ -1,0 +1,69 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Settings of gunicorn, from the environment: see ``WebServerConfig``."""
+
+import contextlib
+import logging
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+from gunicorn.arbiter import Arbiter
+
+from antenna.backend import BackendConfigurationError, BackendError
+from antenna.config import ConfigurationError, WebServerConfig, build_config
+
+try:
+    _config = WebServerConfig(build_config())
+except ConfigurationError as _error:
+    sys.exit(f"cannot start: {_error}")
+
+bind = f"0.0.0.0:{_config.port}"
+backlog = 2048
+workers = _config.workers
+worker_class = {"gevent": "antenna.gunicorn_worker.AntennaWorker"}.get(_config.worker_class, _config.worker_class)
+worker_connections = _config.worker_connections
+max_requests = _config.max_requests
+max_requests_jitter = _config.max_requests_jitter
+keepalive = _config.keepalive
+graceful_timeout = _config.graceful_timeout
+# A worker whose hub does not turn for this long is stuck, and replaced.
+timeout = 60
+logger_class = "antenna.gunicorn_logger.GunicornLogger"
+# In memory: a heartbeat on a disk can stop a worker, and the root file system may be read-only.
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - not for our files
+control_socket_disable = True
+# Nothing that a client sends may change scheme, path or script name.
+forwarder_headers = ""
+secure_scheme_headers: dict[str, str] = {}
+limit_request_line = 8190
+
+
+def on_starting(_: Any) -> None:
+    """Take as many descriptors as the system gives: a connection is one, and a dump in a file another."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def pre_request(_: Any, req: Any) -> None:
+    """Let the application end the connection after its answer: see ``RequestBody.end_connection``."""
+    req.body.close_connection = req.force_close
+
+
+def post_worker_init(worker: Any) -> None:
+    """Prove that the backends are there before the first workers serve.
+
+    Not in workers that replace others: in an outage they would take the whole server down.
+    """
+    if worker.age > worker.cfg.workers:
+        return
+    try:
+        worker.wsgi.verify()
+    except (BackendConfigurationError, BackendError) as error:
+        logging.getLogger("antenna").critical("cannot start: %s", error)
+        # Gunicorn ends the whole server, instead of trying for ever.
+        sys.exit(Arbiter.WORKER_BOOT_ERROR)

@@ -1,0 +1,183 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""A gevent worker for gunicorn that bounds how long a connection may wait, and loses none when it stops."""
+
+import contextlib
+import time
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+import gevent
+import markus
+from gevent.pool import Pool
+from gevent.server import StreamServer
+from gevent.socket import socket as gevent_socket
+from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
+from gunicorn.workers.ggevent import GeventWorker
+
+from antenna.answer import end_connection
+from antenna.reasons import Reason
+
+metrics = markus.get_metrics("breakpad_resource")
+
+# Time for the request line and the headers, from the first byte; and for the first byte of a new connection.
+HEADER_TIMEOUT = 20.0
+# How often a worker looks whether it is to stop, and whether it is done.
+_POLL = 0.1
+# After SIGTERM, a client may have sent a request on an idle connection that has not arrived yet.
+_IDLE_GRACE = 1.0
+
+
+class _TimeIsUp(BaseException):
+    """Ends the wait for a request. Not an ``Exception``, so that nothing on the way takes it for its own."""
+
+
+def _this_greenlet() -> "gevent.Greenlet[..., None]":
+    greenlet = gevent.getcurrent()
+    assert isinstance(greenlet, gevent.Greenlet)  # noqa: S101 - for mypy: connections are served in a pool
+    return greenlet
+
+
+class Connection(gevent_socket):
+    """A client's connection, which tells when the first bytes of a request arrive."""
+
+    wait: "RequestWait | None" = None
+    used = False
+
+    def recv(self, *args: Any) -> bytes:
+        """Receive, as ``socket.recv``."""
+        data: bytes = super().recv(*args)
+        if self.wait is not None and data:
+            self.wait.request_begun()
+        return data
+
+
+class RequestWait:
+    """The wait for a request on a connection: idle first, then for the rest of the headers."""
+
+    def __init__(self, worker: "AntennaWorker", connection: Connection, idle_seconds: float) -> None:
+        """``idle_seconds`` may pass until the first byte comes."""
+        self._worker = worker
+        self._connection = connection
+        self._timer = gevent.Timeout(idle_seconds, _TimeIsUp)
+        self._greenlet: gevent.Greenlet[..., None] = _this_greenlet()
+        self.is_idle = True
+
+    def __enter__(self) -> Self:
+        """Begin to wait."""
+        self._connection.wait = self
+        self._worker.waits.add(self)
+        self._timer.start()
+        return self
+
+    def request_begun(self) -> None:
+        """From now on the headers have their own time."""
+        if self.is_idle:
+            self.is_idle = False
+            self._timer.close()
+            self._timer = gevent.Timeout.start_new(HEADER_TIMEOUT, _TimeIsUp)
+
+    def stop(self) -> None:
+        """End the wait from another greenlet."""
+        self._greenlet.kill(_TimeIsUp, block=False)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        """End the wait; a client that was too slow with its headers gets an answer."""
+        self._timer.close()
+        self._connection.wait = None
+        self._worker.waits.discard(self)
+        if not isinstance(error, _TimeIsUp):
+            return False
+        if not self.is_idle:
+            refuse(self._connection, Reason.TIMEOUT)
+        return True
+
+
+class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes without types
+    """Serves each connection in a greenlet of its own."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """As gunicorn calls it."""
+        super().__init__(*args, **kwargs)
+        self.waits: set[RequestWait] = set()
+
+    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+        """Serve a connection."""
+        connection = Connection(client.family, client.type, client.proto, fileno=client.detach())
+        vars(_this_greenlet())["connection"] = connection
+        super().handle(listener, connection, addr)
+
+    def timeout_ctx(self) -> RequestWait:
+        """Bound the wait for the next request of the current connection."""
+        connection: Connection = vars(_this_greenlet())["connection"]
+        idle_seconds = self.cfg.keepalive if connection.used else HEADER_TIMEOUT
+        connection.used = True
+        return RequestWait(self, connection, idle_seconds)
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Answer a request that is not HTTP like any other refusal, without a word on who sent it."""
+        if not isinstance(exc, ParseException):
+            super().handle_error(req, client, addr, exc)
+            return
+        too_large = isinstance(exc, LimitRequestHeaders | LimitRequestLine)
+        self.log.info("refused: %s", type(exc).__name__)
+        refuse(client, Reason.TOO_LARGE if too_large else Reason.BAD_REQUEST)
+
+    def run(self) -> None:
+        """Serve until told to stop; then finish what is in flight."""
+        pools = [Pool(self.worker_connections) for _ in self.sockets]
+        servers = [self._start_server(*pair) for pair in zip(self.sockets, pools, strict=True)]
+        while self.alive:
+            self.notify()
+            gevent.sleep(_POLL)
+        for server in servers:
+            _accept_waiting(server)
+            server.close()
+        self._finish(pools)
+
+    def _start_server(self, listener: Any, pool: Pool) -> StreamServer:
+        listener.setblocking(1)
+        server = StreamServer(listener, handle=partial(self.handle, listener), spawn=pool)
+        # One connection at a time, so that a busy worker does not take those that an idle one could serve.
+        server.max_accept = 1
+        server.start()
+        return server
+
+    def _finish(self, pools: list[Pool]) -> None:
+        start = time.monotonic()
+        while any(len(pool) for pool in pools):
+            passed = time.monotonic() - start
+            if passed > self.cfg.graceful_timeout:
+                self.log.warning("stopping with requests in flight: the grace period is over")
+                return
+            if passed > _IDLE_GRACE:
+                for wait in list(self.waits):
+                    if wait.is_idle:
+                        wait.stop()
+            self.notify()
+            gevent.sleep(_POLL)
+
+
+def _accept_waiting(server: StreamServer) -> None:
+    """Take the connections that the kernel has accepted already: closing the listener would reset them."""
+    while not server.full() and (accepted := server.do_read()) is not None:
+        server.do_handle(*accepted)
+
+
+def refuse(connection: Any, reason: Reason) -> None:
+    """Answer outside of the application, and end the connection."""
+    metrics.incr("malformed", tags=[f"reason:{reason.tag}"])
+    body = f"Discarded={reason.answer}".encode("ascii")
+    head = (
+        f"HTTP/1.1 {reason.status} {reason.phrase}\r\nConnection: close\r\n"
+        f"Content-Type: text/plain\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    with contextlib.suppress(OSError):
+        connection.settimeout(5.0)
+        connection.sendall(head.encode("ascii") + body)
+        end_connection(connection)
