@@ -94,7 +94,8 @@ def build_config(environ: Mapping[str, str] | None = None) -> ConfigManager:
     An empty variable counts as one that is not set. Reading an option raises ``ConfigurationError`` for a bad value.
     """
     # Names are upper case: a "port" that something else left in the environment is not our PORT.
-    values = {name: value for name, value in (os.environ if environ is None else environ).items() if name.isupper()}
+    environ = os.environ if environ is None else environ
+    values = {name: value for name, value in environ.items() if name.isupper() and value}
 
     def build_message(
         namespace: list[str] | None, key: str | None, parser: Callable[[str], object], msg: str = "", **docs: str
@@ -171,6 +172,8 @@ class AppConfig:
     """The options of the application as a whole."""
 
     class Config:
+        """Options, without a namespace."""
+
         basedir = Option(
             default="",
             doc="Directory that holds version.json. Not set: the one that holds the antenna package.",
@@ -218,6 +221,8 @@ class WebServerConfig:
     """The options of the web server, gunicorn."""
 
     class Config:
+        """Options, without a namespace. Other settings of gunicorn are not for operators."""
+
         port = Option(default="8000", doc="TCP port to listen on.", parser=bounded(parse_int, "1", "65535"))
         gunicorn_workers = Option(
             default="1",

@@ -10,7 +10,7 @@ Either way a record cannot be forged: what a client sent stays inside the line o
 import logging
 import sys
 import threading
-from types import TracebackType
+from typing import Any
 
 import gevent
 from dockerflow.logging import MozlogFormatter
@@ -57,13 +57,11 @@ def log_unhandled_errors() -> None:
         if args.exc_value is not None:
             logger.error("unhandled error in a thread", exc_info=args.exc_value)
 
-    def on_greenlet_error(
-        _context: object, kind: type[BaseException], error: BaseException, traceback: TracebackType | None
-    ) -> None:
-        logger.error("unhandled error in a greenlet", exc_info=(kind, error, traceback))
+    def on_greenlet_error(_context: object, *exc_info: Any) -> None:
+        logger.error("unhandled error in a greenlet", exc_info=exc_info)
 
     threading.excepthook = on_thread_error
-    gevent.get_hub().print_exception = on_greenlet_error
+    gevent.get_hub().print_exception = on_greenlet_error  # type: ignore[assignment,method-assign]  # as gevent allows
 
 
 class _StdoutHandler(logging.StreamHandler):  # type: ignore[type-arg]  # the stream's type has no part in it
