@@ -87,9 +87,7 @@ class StatsdBackend(DatadogMetrics):  # type: ignore[misc]  # markus comes witho
 
     def __init__(self, options: dict[str, Any], filters: list[Any]) -> None:
         super().__init__(options=options, filters=filters)
-        sender_log = logging.getLogger("datadog.dogstatsd")
-        if not sender_log.filters:
-            sender_log.addFilter(_OncePerMinute())
+        logging.getLogger("datadog.dogstatsd").filters = [_OncePerMinute()]
         atexit.register(self.flush)
 
     def flush(self) -> None:
