@@ -13,6 +13,9 @@ from markus.testing import MetricsMock
 
 from antenna.metrics import RegisteredOnly, load_registry
 
+# Emulators, and a running collector.
+pytest_plugins = ["tests.fixtures"]
+
 _registered = RegisteredOnly(load_registry(), raise_error=True)
 
 

@@ -1,0 +1,100 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Fixtures for tests that need emulators or a running collector."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from tests.emulators import EmulatorMissingError, running_gcs, running_pubsub
+from tests.google_cloud import GcsBucket, PubSubTopic
+from tests.server import AntennaServer
+
+MISSING_EMULATORS = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[MISSING_EMULATORS] = []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say loudly what the skipped tests lacked."""
+    for message in config.stash[MISSING_EMULATORS]:
+        terminalreporter.section("tests were skipped: emulator missing", sep="!", red=True)
+        terminalreporter.line(message)
+
+
+def _emulator(
+    request: pytest.FixtureRequest, environment_name: str, emulator: AbstractContextManager[str]
+) -> Iterator[str]:
+    # One that runs already, as in the containers, is taken as it is.
+    if running := os.environ.get(environment_name):
+        yield running
+        return
+    with ExitStack() as started:
+        try:
+            address = started.enter_context(emulator)
+        except EmulatorMissingError as error:
+            if os.environ.get("REQUIRE_EMULATORS"):
+                pytest.fail(str(error), pytrace=False)
+            request.config.stash[MISSING_EMULATORS].append(str(error))
+            pytest.skip(str(error).partition(":")[0])
+        yield address
+
+
+@pytest.fixture(scope="session")
+def gcs_emulator(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a Cloud Storage emulator, as for STORAGE_EMULATOR_HOST."""
+    yield from _emulator(request, "STORAGE_EMULATOR_HOST", running_gcs(tmp_path_factory.mktemp("gcs")))
+
+
+@pytest.fixture(scope="session")
+def pubsub_emulator(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Host and port of a Pub/Sub emulator, as for PUBSUB_EMULATOR_HOST."""
+    yield from _emulator(request, "PUBSUB_EMULATOR_HOST", running_pubsub(tmp_path_factory.mktemp("pubsub")))
+
+
+@pytest.fixture
+def gcs_bucket(gcs_emulator: str) -> GcsBucket:
+    """An empty bucket."""
+    return GcsBucket(gcs_emulator)
+
+
+@pytest.fixture
+def pubsub_topic(pubsub_emulator: str) -> PubSubTopic:
+    """A topic with a subscription and no messages."""
+    return PubSubTopic(pubsub_emulator)
+
+
+class StartServer(Protocol):
+    """What the fixture ``start_server`` gives."""
+
+    def __call__(
+        self, environment: Mapping[str, str], *, wait: bool = True, port: int | None = None
+    ) -> AntennaServer: ...
+
+
+@pytest.fixture
+def start_server(tmp_path: Path) -> Iterator[StartServer]:
+    """Function that starts a collector, and waits until it serves unless told not to. All are killed after the test."""
+    servers: list[AntennaServer] = []
+
+    def start(environment: Mapping[str, str], *, wait: bool = True, port: int | None = None) -> AntennaServer:
+        server = AntennaServer(environment, tmp_path, port=port)
+        servers.append(server)
+        if wait:
+            server.wait_until_serving()
+        return server
+
+    yield start
+
+    for server in servers:
+        server.kill()
+        # Shown with a test that failed.
+        print(server.logs())

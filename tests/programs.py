@@ -1,0 +1,100 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Programs that tests start: emulators and the collector itself."""
+
+import contextlib
+import os
+import random
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+
+def free_port() -> int:
+    """Return a TCP port of 127.0.0.1 that nobody listens on.
+
+    It lies below the range that systems take ports of outgoing connections from,
+    so that none of these takes it before the program that it is meant for does.
+    """
+    while True:
+        port = random.randint(20_000, 30_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+class Program:
+    """A program in a process group of its own, with its output in a file."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        log_file: Path,
+        environment: Mapping[str, str] | None = None,
+        directory: Path | None = None,
+    ) -> None:
+        self.log_file = log_file
+        with log_file.open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                cwd=directory,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """Process id, also the id of the process group."""
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.poll() is None
+
+    def logs(self) -> str:
+        """Return what it wrote to stdout and stderr so far."""
+        return self.log_file.read_text(errors="replace")
+
+    def wait_until(self, is_ready: Callable[[], bool], seconds: float = 30.0) -> None:
+        """Return once ``is_ready`` does. Raises AssertionError with the program's output if it ends or takes longer."""
+        deadline = time.monotonic() + seconds
+        while not is_ready():
+            if not self.is_running:
+                raise AssertionError(f"ended with exit code {self._process.returncode}:\n{self.logs()}")
+            if time.monotonic() > deadline:
+                self.kill()
+                raise AssertionError(f"not ready after {seconds} s:\n{self.logs()}")
+            time.sleep(0.05)
+
+    def wait(self, seconds: float = 30.0) -> int:
+        """Return its exit code once it has ended. Raises AssertionError if it takes longer."""
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"still running after {seconds} s:\n{self.logs()}") from None
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal to the program, not to its children."""
+        self._process.send_signal(number)
+
+    def stop(self, seconds: float = 30.0) -> int:
+        """Send SIGTERM, and return the exit code as ``wait`` does."""
+        self._process.terminate()
+        return self.wait(seconds)
+
+    def kill(self) -> None:
+        """Kill the program and all its children with SIGKILL. Does nothing if they are gone."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait()
