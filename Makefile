@@ -1,0 +1,110 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+# The Python that .venv is made with. If not given: the newest that runs and is not too old.
+PYTHON ?=
+PYTHONS := $(or $(PYTHON),python3.14 python3.13 python3.12 python3.11 python3)
+VENV := .venv
+VENV_PYTHON := $(VENV)/bin/python
+# More arguments for the command of a target: make test ARGS="-k throttler"
+ARGS ?=
+
+SHELL_SCRIPTS := $(wildcard bin/*.sh docker/*.sh docker/*/*.sh) .ci/run
+PYTHON_CODE := antenna tests $(wildcard bin/*.py)
+
+# What `make run` starts the collector with, where the environment does not say otherwise.
+PORT ?= 8000
+LOCAL_DEV_ENV ?= true
+BREAKPAD_THROTTLER_RULES ?= antenna.throttler.ACCEPT_ALL
+BREAKPAD_THROTTLER_PRODUCTS ?= antenna.throttler.ALL_PRODUCTS
+CRASHMOVER_CRASHSTORAGE_CLASS ?= antenna.ext.fs.crashstorage.FSCrashStorage
+CRASHMOVER_CRASHSTORAGE_FS_ROOT ?= $(CURDIR)/.local/crashes
+CRASHMOVER_CRASHPUBLISH_CLASS ?= antenna.ext.fs.crashpublish.FSCrashPublish
+CRASHMOVER_CRASHPUBLISH_FS_ROOT ?= $(CURDIR)/.local/queue
+CRASHMOVER_SPOOL_DIR ?= $(CURDIR)/.local/spool
+RUN_SETTINGS := PORT LOCAL_DEV_ENV BREAKPAD_THROTTLER_RULES BREAKPAD_THROTTLER_PRODUCTS \
+	CRASHMOVER_CRASHSTORAGE_CLASS CRASHMOVER_CRASHSTORAGE_FS_ROOT \
+	CRASHMOVER_CRASHPUBLISH_CLASS CRASHMOVER_CRASHPUBLISH_FS_ROOT CRASHMOVER_SPOOL_DIR
+
+.PHONY: help
+help:  ## Explain the targets
+	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+##@ Run
+
+.PHONY: run
+run: $(VENV)/.runtime  ## Start the collector on port 8000; crashes go to .local/crashes, their ids to .local/queue
+	@echo "Collector on http://127.0.0.1:$(PORT)/submit: send it a crash with bin/send_crash_report.sh; stop it with Ctrl-C"
+	@env VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(foreach name,$(RUN_SETTINGS),$(name)="$($(name))") bin/run_web.sh
+
+##@ Develop
+
+.PHONY: setup
+setup: $(VENV)/.development  ## Make or update .venv (the other targets do it themselves)
+
+.PHONY: test
+test: $(VENV)/.development  ## Run all tests; they start and stop the emulators. Arguments for pytest: ARGS="-k throttler"
+	$(VENV_PYTHON) -m pytest $(ARGS)
+
+.PHONY: lint
+lint: $(VENV)/.development  ## Check style, types and shell scripts
+	$(VENV_PYTHON) -m ruff check
+	$(VENV_PYTHON) -m ruff format --check
+	$(VENV_PYTHON) -m mypy $(PYTHON_CODE)
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" shellcheck $(SHELL_SCRIPTS)
+
+.PHONY: format
+format: $(VENV)/.development  ## Format the code, and fix what a tool can fix
+	$(VENV_PYTHON) -m ruff check --fix-only
+	$(VENV_PYTHON) -m ruff format
+
+.PHONY: lock
+lock: $(VENV)/.development  ## Pin what requirements*.in ask for. Newest releases: ARGS=--upgrade
+	$(UV_COMPILE) requirements.in --output-file requirements.txt $(ARGS)
+	$(UV_COMPILE) requirements-dev.in --output-file requirements-dev.txt --fork-strategy fewest $(ARGS)
+
+.PHONY: clean
+clean:  ## Remove what make and the tools made, the crashes in .local too
+	rm -rf $(VENV) .local docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+UV_COMPILE = env UV_CUSTOM_COMPILE_COMMAND="make lock" $(VENV_PYTHON) -m uv pip compile --quiet \
+	--universal --python-version 3.11 --generate-hashes
+
+# The environment. Each stamp is younger than the requirements that it stands for.
+
+PIP_INSTALL = $(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes
+
+$(VENV)/.runtime: requirements.txt
+	@$(MAKE_VENV)
+	@echo "Installing what the collector needs into $(VENV)"
+	@$(PIP_INSTALL) --requirement requirements.txt
+	@touch $@
+
+$(VENV)/.development: requirements-dev.txt $(VENV)/.runtime
+	@echo "Installing what development needs into $(VENV)"
+	@$(PIP_INSTALL) --requirement requirements-dev.txt
+	@touch $@
+
+# A .venv whose Python is gone or too old is made anew. Where several Pythons
+# are managed, a name can be on PATH and not run: each candidate is tried.
+define MAKE_VENV
+new_enough() { "$$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }; \
+if new_enough $(VENV_PYTHON) && $(VENV_PYTHON) -m pip --version >/dev/null 2>&1; then exit 0; fi; \
+for python in $(PYTHONS); do \
+	if new_enough "$$python"; then \
+		echo "Making $(VENV) with $$("$$python" --version)"; \
+		"$$python" -m venv --clear $(VENV) && exit 0; \
+		rm -rf $(VENV); \
+		echo "$$python cannot make virtual environments: see above (Debian: apt-get install python3-venv)" >&2; \
+		exit 1; \
+	fi; \
+done; \
+echo "Needs Python 3.11 or newer; tried: $(PYTHONS). Name yours: make PYTHON=/path/to/python3" >&2; \
+exit 1
+endef
