@@ -40,7 +40,7 @@ help:  ## Explain the targets
 .PHONY: run
 run: $(VENV)/.runtime  ## Start the collector on port 8000; crashes go to .local/crashes, their ids to .local/queue
 	@echo "Collector on http://127.0.0.1:$(PORT)/submit: send it a crash with bin/send_crash_report.sh; stop it with Ctrl-C"
-	@env VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(foreach name,$(RUN_SETTINGS),$(name)="$($(name))") bin/run_web.sh
+	@exec env VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(foreach name,$(RUN_SETTINGS),$(name)="$($(name))") bin/run_web.sh
 
 ##@ Develop
 

@@ -103,9 +103,9 @@ fi
 # The last six characters of a crash id are its date.
 date=20$(printf %s "$crash_id" | tail -c 6)
 cat <<END
-The crash is kept. In the bucket, or below .local/crashes if 'make run' started the collector:
-  v1/raw_crash/$date/$crash_id     what the client said, and what was added
-  v1/dump_names/$crash_id             the names of its dumps
-  v1/dump/$crash_id                   the minidump
-Its id waits for a processor on the topic, or as a file in .local/queue.
+The crash is kept. Its objects, in the bucket or (with 'make run') in .local/crashes:
+  v1/raw_crash/$date/$crash_id  (annotations, and what the collector added)
+  v1/dump_names/$crash_id  (names of the dumps)
+  v1/dump/$crash_id  (the minidump)
+Its id waits for a processor on the topic, or (with 'make run') as a file in .local/queue.
 END

@@ -84,13 +84,13 @@ class Program:
             self.kill()
             raise AssertionError(f"still running after {seconds} s:\n{self.logs()}") from None
 
-    def send_signal(self, number: signal.Signals) -> None:
-        """Send a signal to the program, not to its children."""
-        self._process.send_signal(number)
+    def terminate(self) -> None:
+        """Send SIGTERM to the program, not to its children."""
+        self._process.terminate()
 
     def stop(self, seconds: float = 30.0) -> int:
         """Send SIGTERM, and return the exit code as ``wait`` does."""
-        self._process.terminate()
+        self.terminate()
         return self.wait(seconds)
 
     def kill(self) -> None:

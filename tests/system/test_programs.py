@@ -1,0 +1,84 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""The programs in bin/ that start the collector and send it a crash."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.captures import load_capture, minidump
+from tests.fixtures import StartServer
+from tests.programs import free_port
+from tests.server import PROJECT_ROOT, file_system_environment
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    return file_system_environment(tmp_path)
+
+
+def send_crash_report(url: str) -> subprocess.CompletedProcess[str]:
+    program = PROJECT_ROOT / "bin" / "send_crash_report.sh"
+    return subprocess.run([program, url], capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_sigterm_ends_an_idle_collector_with_exit_code_0(
+    start_server: StartServer, environment: dict[str, str]
+) -> None:
+    assert start_server(environment).stop() == 0
+
+
+def test_sigterm_finishes_a_request_in_flight(start_server: StartServer, environment: dict[str, str]) -> None:
+    request = load_capture("curl-form").request
+    server = start_server(environment)
+    with server.connect() as connection:
+        connection.send(request[:-100])
+        # The next connection is accepted after this one: by then the first is in flight.
+        assert server.is_serving()
+        server.terminate()
+        connection.send(request[-100:])
+        assert connection.receive().text.startswith("CrashID=bp-")
+    assert server.wait() == 0
+
+
+def test_cmd_prefix_is_the_command_that_the_collector_runs_under(
+    start_server: StartServer, environment: dict[str, str]
+) -> None:
+    server = start_server(environment | {"CMD_PREFIX": "nice -n 7"})
+    assert psutil.Process(server.pid).nice() == 7
+
+
+def test_python_on_path_will_do(start_server: StartServer, environment: dict[str, str]) -> None:
+    path = f"{sys.prefix}/bin:{os.environ['PATH']}"
+    server = start_server(environment | {"VIRTUAL_ENV": "", "PATH": path})
+    assert server.is_serving()
+
+
+def test_crash_report_is_sent_and_found_where_the_program_says(
+    start_server: StartServer, environment: dict[str, str], tmp_path: Path
+) -> None:
+    server = start_server(environment)
+
+    result = send_crash_report(f"{server.url}/submit")
+
+    assert result.returncode == 0, result.stderr
+    assert "Answer: CrashID=bp-" in result.stdout
+    objects = [line.split()[0] for line in result.stdout.splitlines() if line.startswith("  v1/")]
+    assert [name.split("/")[1] for name in objects] == ["raw_crash", "dump_names", "dump"]
+    raw_crash, dump_names, dump = ((tmp_path / "crashes" / name).read_bytes() for name in objects)
+    assert b'"ProductName"' in raw_crash
+    assert dump_names == b'["upload_file_minidump"]'
+    assert dump == minidump("own-firefox153-content-linux")
+
+
+def test_no_answer_to_a_crash_report_is_a_failure() -> None:
+    result = send_crash_report(f"http://127.0.0.1:{free_port()}/submit")
+
+    assert result.returncode == 1
+    assert "No answer" in result.stderr
