@@ -5,7 +5,7 @@
 """Error reports to Sentry: what went wrong and where in the code, nothing of what a client sent.
 
 Reported is every error that is logged with its traceback (``logger.exception``), by the collector or by gunicorn.
-No integration of Sentry's looks at requests; the scrubber removes what gets into a report anyhow.
+No integration of Sentry's looks at requests; fillmore's scrubber removes what gets into a report anyhow.
 """
 
 import logging
@@ -16,7 +16,6 @@ from typing import Any
 
 import markus
 import sentry_sdk
-from fillmore.libsentry import set_up_sentry as set_up_scrubbed_sentry
 from fillmore.scrubber import Rule, Scrubber
 from sentry_sdk.integrations.atexit import AtexitIntegration
 from sentry_sdk.integrations.dedupe import DedupeIntegration
@@ -57,12 +56,13 @@ def _set_up(dsn: str, basedir: Path, hostname: str) -> None:
         root.removeHandler(earlier)
     if not dsn:
         return
-    set_up_scrubbed_sentry(
-        sentry_dsn=dsn,
+    sentry_sdk.init(
+        dsn,
         release=release_name(read_version(basedir)),
-        host_id=hostname,
-        # The default ones hook into every log record, HTTP client call and thread.
+        server_name=hostname,
+        # The default ones hook into every log record, HTTP client call and thread, the auto-enabling ones into falcon.
         default_integrations=False,
+        auto_enabling_integrations=False,
         integrations=[AtexitIntegration(callback=lambda _pending, _timeout: None), DedupeIntegration()],
         before_send=scrub_event,
         include_local_variables=False,
@@ -116,10 +116,10 @@ SCRUB_RULES = [
 ]
 
 
-def scrub_event(event: dict[str, Any], hint: dict[str, Any]) -> dict[str, Any]:
+def scrub_event(event: Any, hint: Any) -> Any:
     """What is sent instead of ``event``. If that cannot be scrubbed: the type of the error, and where it was raised."""
     failures: list[str] = []
-    scrubbed: dict[str, Any] = Scrubber(rules=SCRUB_RULES, error_handler=failures.append)(event, hint)
+    scrubbed = Scrubber(rules=SCRUB_RULES, error_handler=failures.append)(event, hint)
     if not failures:
         return scrubbed
     metrics.incr("sentry_scrub_error")
