@@ -34,12 +34,15 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
         super().__init__()
         breakpad = config.with_namespace("breakpad")
         self.crashmover = CrashMover(config.with_namespace("crashmover"))
+        self.crashmover.prepare()
         throttler = Throttler(breakpad.with_namespace("throttler"))
         submit = BreakpadResource(breakpad, throttler, self.crashmover)
+        mover = self.crashmover
         for component in (app_config, submit, submit.payload_reader, submit.payload_reader.limits, throttler):
             _log_options(component.config)
-        for part in (self.crashmover, self.crashmover.crashstorage, self.crashmover.crashpublish):
-            _log_options(part.config)
+        for component in (mover, mover.spool, mover.crashstorage, mover.crashpublish):
+            if component is not None:
+                _log_options(component.config)
         self.add_error_handler(Exception, _answer_error)
         self.add_route("/submit", submit)
         self.add_route("/__lbheartbeat__", LBHeartbeatResource())
@@ -54,6 +57,14 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
         that is away.
         """
         self.crashmover.verify()
+
+    def start(self) -> None:
+        """Start the work in the background. To be called in the process that serves, once."""
+        self.crashmover.start()
+
+    def stop(self, seconds: float) -> None:
+        """End the work in the background, within ``seconds``."""
+        self.crashmover.stop(seconds)
 
 
 def build_app(environ: dict[str, str] | None = None) -> AntennaApp:

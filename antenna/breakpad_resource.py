@@ -86,7 +86,6 @@ class BreakpadResource:
         logger.info("%s: matched by %s; returned %s", report.crash_id, report.throttle_rule, result.name)
         if result != FAKEACCEPT:
             self.crashmover.move(report)
-            metrics.incr("save_crash.count")
             handling = (datetime.now(UTC) - report.submitted).total_seconds()
             metrics.timing("crash_handling.time", handling * 1000)
         return f"CrashID=bp-{report.crash_id}\n"

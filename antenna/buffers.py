@@ -70,6 +70,14 @@ class Buffer:
         self.size = 0
         self.descriptor: int | None = None
 
+    @classmethod
+    def of_file(cls, path: Path) -> "Buffer":
+        """Return a buffer whose content is an existing file. Raises ``OSError``."""
+        buffer = cls(MemoryBudget(0), path.parent)
+        buffer.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        buffer.size = os.fstat(buffer.descriptor).st_size
+        return buffer
+
     def append(self, piece: bytes) -> None:
         """Add ``piece``."""
         self._pending.append(piece)

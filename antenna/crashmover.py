@@ -5,29 +5,34 @@
 """Moves crashes on: saves each one, then publishes its id for the processor."""
 
 import logging
-import random
 from collections.abc import Callable
 
-import gevent
 import markus
 
-from antenna.backend import BackendError, CrashRefused, Deadline
-from antenna.config import ConfigManager, Option, bounded, parse_class, parse_duration, parse_int
+from antenna.attempts import Attempts
+from antenna.backend import BackendError
+from antenna.blocking import run_blocking
+from antenna.config import ConfigManager, ConfigurationError, Option, bounded, parse_class, parse_duration, parse_int
 from antenna.crash_report import CrashReport
+from antenna.delivery import SpoolDelivery
 from antenna.ext.crashpublish_base import CrashPublishBase
 from antenna.ext.crashstorage_base import CrashStorageBase
 from antenna.reasons import MalformedCrashReport, Reason
+from antenna.spool import Spool, SpoolFull
 
 logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("crashmover")
 breakpad_metrics = markus.get_metrics("breakpad_resource")
 
-# The first pause between two attempts; each is twice the one before, up to retry_sleep_seconds.
-_FIRST_PAUSE = 0.1
+# With a spool to fall back on, a client need not wait long. Without one, waiting is all that can be done.
+_SAVE_TIMEOUT_WITH_SPOOL = 5.0
+_SAVE_TIMEOUT = 30.0
+_PUBLISH_TIMEOUT_WITH_SPOOL = 2.0
+_PUBLISH_TIMEOUT = 10.0
 
 
 class CrashMover:
-    """Saves a crash and publishes its id, each within a total deadline.
+    """Saves a crash and publishes its id, each within a total deadline, or leaves them to the spool.
 
     Order: dumps and dump names, raw crash, publish. Deferred crashes are saved and not published.
     """
@@ -56,14 +61,21 @@ class CrashMover:
             doc="Longest pause between two attempts; the first ones are shorter.",
         )
         save_timeout = Option(
-            default="30s",
-            parser=bounded(parse_duration, "0.1s"),
-            doc="Time that saving a crash may take in all. Then the client gets a 503.",
+            default="0",
+            parser=parse_duration,
+            doc="Time that saving a crash may take in all. Then it goes to the spool, or the client gets a 503. "
+            "0: 5s with a spool, 30s without.",
         )
         publish_timeout = Option(
-            default="10s",
-            parser=bounded(parse_duration, "0.1s"),
-            doc="Time that publishing an id may take in all.",
+            default="0",
+            parser=parse_duration,
+            doc="Time that publishing an id may take in all. Then it goes to the spool. 0: 2s with a spool, 10s "
+            "without.",
+        )
+        spool_delivery_rate = Option(
+            default="200",
+            parser=bounded(parse_int, "1"),
+            doc="Entries of the spool that one worker delivers in a second at most, of each kind.",
         )
 
     def __init__(self, config: ConfigManager) -> None:
@@ -71,63 +83,132 @@ class CrashMover:
         self.config = config.with_options(self)
         self.crashstorage: CrashStorageBase = self.config("crashstorage_class")(config.with_namespace("crashstorage"))
         self.crashpublish: CrashPublishBase = self.config("crashpublish_class")(config.with_namespace("crashpublish"))
-        self._max_attempts: int = self.config("max_attempts")
-        self._longest_pause: float = self.config("retry_sleep_seconds")
-        self._save_timeout: float = self.config("save_timeout")
-        self._publish_timeout: float = self.config("publish_timeout")
+        spool = Spool(config)
+        self.spool = spool if spool.config("spool_dir") else None
+        self._spool_works = True
+        self._saving = self._attempts("save", _SAVE_TIMEOUT, _SAVE_TIMEOUT_WITH_SPOOL)
+        self._publishing = self._attempts("publish", _PUBLISH_TIMEOUT, _PUBLISH_TIMEOUT_WITH_SPOOL)
+        self._delivery: SpoolDelivery | None = None
+
+    def _attempts(self, operation: str, timeout: float, timeout_with_spool: float) -> Attempts:
+        return Attempts(
+            operation,
+            timeout=self.config(f"{operation}_timeout") or (timeout_with_spool if self.spool else timeout),
+            max_attempts=self.config("max_attempts"),
+            longest_pause=self.config("retry_sleep_seconds"),
+            has_spool=self.spool is not None,
+        )
+
+    def prepare(self) -> None:
+        """Make the spool ready. Raises ``ConfigurationError`` if it cannot be written."""
+        if self.spool is not None:
+            try:
+                self.spool.prepare()
+            except OSError as error:
+                raise ConfigurationError(
+                    f"CRASHMOVER_SPOOL_DIR: cannot write to {self.spool.root}: {error.strerror}"
+                ) from error
 
     def verify(self) -> None:
-        """Prove at start that crashes can be saved and published. Raises what the backends raise."""
-        self.crashstorage.verify()
-        self.crashpublish.verify()
+        """Prove at start that crashes can be saved and published. Raises what the backends raise.
+
+        With a spool, a backend that is merely away is no reason not to start.
+        """
+        for backend, attempts in ((self.crashstorage, self._saving), (self.crashpublish, self._publishing)):
+            try:
+                backend.verify()
+            except BackendError as error:
+                if self.spool is None:
+                    raise
+                attempts.breaker.trip(error)
+
+    def start(self) -> None:
+        """Start to deliver the spool in the background."""
+        if self.spool is None:
+            return
+        self._delivery = SpoolDelivery(
+            self.spool,
+            self.crashstorage,
+            self.crashpublish,
+            saving=self._saving,
+            publishing=self._publishing,
+            rate=float(self.config("spool_delivery_rate")),
+        )
+        self._delivery.start()
+
+    def stop(self, seconds: float) -> None:
+        """Stop delivering; wait up to ``seconds`` for the entries in hand."""
+        if self._delivery is not None:
+            self._delivery.stop(seconds)
 
     def health_checks(self) -> dict[str, Callable[[], None]]:
         """Return the checks of ``/__heartbeat__`` by the name of what they check."""
-        return {"storage": self.crashstorage.check_health, "publish": self.crashpublish.check_health}
+        checks = {"storage": self.crashstorage.check_health, "publish": self.crashpublish.check_health}
+        if self.spool is not None:
+            checks["spool"] = self._check_spool
+        return checks
 
     def move(self, report: CrashReport) -> None:
-        """Save the crash and publish its id; returns when the promise of the id can be given.
+        """Save the crash and publish its id, or spool them; returns when the promise of the id can be given.
 
-        Raises ``MalformedCrashReport`` (``UNAVAILABLE``) if the crash could not be saved. A crash that is saved
-        but could not be published is logged and counted: it can be published again from the bucket.
+        Raises ``MalformedCrashReport`` (``UNAVAILABLE``) if the crash could be neither saved nor spooled. A crash that
+        is saved but whose id could be neither published nor spooled is logged and counted: the id can be published
+        again from what is saved.
         """
         with breakpad_metrics.timer("crash_save.time"):
-            saved = self._save(report)
+            saved = self._saving.run(report.crash_id, lambda end: self.crashstorage.save_crash(report, end))
         if not saved:
-            raise MalformedCrashReport(Reason.UNAVAILABLE)
+            self._spool_crash(report)
+            return
+        breakpad_metrics.incr("save_crash.count")
         logger.info("%s saved", report.crash_id)
         if report.deferred:
             return
         with metrics.timer("crash_publish.time"):
-            published = self._publish(report.crash_id)
+            published = self._publishing.run(
+                report.crash_id, lambda end: self.crashpublish.publish_crash(report.crash_id, end)
+            )
         if published:
             logger.info("%s published", report.crash_id)
+        else:
+            self._spool_id(report.crash_id)
 
-    def _save(self, report: CrashReport) -> bool:
-        deadline = Deadline(self._save_timeout)
-        return self._attempt(report.crash_id, "save", deadline, lambda: self.crashstorage.save_crash(report, deadline))
+    def _spool_crash(self, report: CrashReport) -> None:
+        if self.spool is None:
+            raise MalformedCrashReport(Reason.UNAVAILABLE)
+        try:
+            run_blocking(self.spool.add_crash, report)
+        except (SpoolFull, OSError) as error:
+            self._spool_failed(error)
+            raise MalformedCrashReport(Reason.UNAVAILABLE) from error
+        self._spool_worked()
+        metrics.incr("spooled", tags=["kind:crash"])
 
-    def _publish(self, crash_id: str) -> bool:
-        deadline = Deadline(self._publish_timeout)
-        return self._attempt(crash_id, "publish", deadline, lambda: self.crashpublish.publish_crash(crash_id, deadline))
+    def _spool_id(self, crash_id: str) -> None:
+        if self.spool is None:
+            logger.error("%s is saved but not published", crash_id)
+            return
+        try:
+            run_blocking(self.spool.add_id, crash_id)
+        except OSError as error:
+            self._spool_failed(error)
+            logger.error("%s is saved but neither published nor spooled", crash_id)  # noqa: TRY400 - see above
+            return
+        self._spool_worked()
+        metrics.incr("spooled", tags=["kind:id"])
 
-    def _attempt(self, crash_id: str, verb: str, deadline: Deadline, action: Callable[[], None]) -> bool:
-        """Try ``action`` until it works, the attempts are used up or the time is over; say whether it worked."""
-        for attempt in range(self._max_attempts):
-            try:
-                action()
-            except CrashRefused as error:
-                logger.error("%s: %s refused: %s", crash_id, verb, error)  # noqa: TRY400 - the message says it all
-                break
-            except BackendError as error:
-                pause = min(self._longest_pause, _FIRST_PAUSE * 2**attempt) * random.uniform(0.5, 1)
-                if attempt + 1 == self._max_attempts or pause >= deadline.left():
-                    logger.error("%s: %s failed: %s", crash_id, verb, error)  # noqa: TRY400 - the message says it all
-                    break
-                metrics.incr("retry_count", tags=[f"operation:{verb}"])
-                logger.warning("%s: %s failed, trying again: %s", crash_id, verb, error)
-                gevent.sleep(pause)
-            else:
-                return True
-        metrics.incr(f"crash_{verb}_failed")
-        return False
+    def _spool_failed(self, error: Exception) -> None:
+        if self._spool_works:
+            self._spool_works = False
+            logger.error("the spool takes no crashes: %s", error)
+
+    def _spool_worked(self) -> None:
+        if not self._spool_works:
+            self._spool_works = True
+            logger.warning("the spool takes crashes again")
+
+    def _check_spool(self) -> None:
+        """Raise an exception if the spool takes no crashes."""
+        assert self.spool is not None  # noqa: S101 - for mypy: who has the check has one
+        run_blocking(self.spool.probe)
+        run_blocking(self.spool.check_room, 0)

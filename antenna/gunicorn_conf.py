@@ -21,6 +21,9 @@ try:
 except ConfigurationError as _error:
     sys.exit(f"cannot start: {_error}")
 
+# Seconds that a worker, when it ends, gives the delivery of the spool.
+_DELIVERY_GRACE = 3.0
+
 bind = f"0.0.0.0:{_config.port}"
 backlog = 2048
 workers = _config.workers
@@ -55,15 +58,21 @@ def pre_request(_: Any, req: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Prove that the backends are there before the first workers serve.
+    """Prove that the backends are there before the first workers serve, and start the work in the background.
 
-    Not in workers that replace others: in an outage they would take the whole server down.
+    Workers that replace others do without the proof: in an outage they would take the whole server down.
     """
-    if worker.age > worker.cfg.workers:
-        return
-    try:
-        worker.wsgi.verify()
-    except (BackendConfigurationError, BackendError) as error:
-        logging.getLogger("antenna").critical("cannot start: %s", error)
-        # Gunicorn ends the whole server, instead of trying for ever.
-        sys.exit(Arbiter.WORKER_BOOT_ERROR)
+    if worker.age <= worker.cfg.workers:
+        try:
+            worker.wsgi.verify()
+        except (BackendConfigurationError, BackendError) as error:
+            logging.getLogger("antenna").critical("cannot start: %s", error)
+            # Gunicorn ends the whole server, instead of trying for ever.
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
+    worker.wsgi.start()
+
+
+def worker_exit(_: Any, worker: Any) -> None:
+    """End the work in the background: an entry of the spool that is half delivered would be delivered twice."""
+    if hasattr(worker, "wsgi"):
+        worker.wsgi.stop(_DELIVERY_GRACE)

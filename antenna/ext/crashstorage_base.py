@@ -7,13 +7,14 @@
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import gevent
 
 from antenna import crash_id as crash_ids
 from antenna.backend import Deadline
 from antenna.config import ConfigManager, Option, bounded, parse_int
-from antenna.crash_report import CrashReport, Dump
+from antenna.crash_report import Dump
 from antenna.dump_names import object_key
 
 JSON = "application/json"
@@ -60,6 +61,19 @@ class StoredObject:
         return isinstance(self.content, bytes) or self.content.content.in_memory
 
 
+class StorableCrash(Protocol):
+    """A crash as a storage takes it: one that has just come in, or one of the spool."""
+
+    crash_id: str
+    dumps: dict[str, Dump]
+
+    def encoded_raw_crash(self) -> bytes:
+        """Return the raw crash: JSON."""
+
+    def encoded_dump_names(self) -> bytes:
+        """Return the sorted list of dump names: JSON."""
+
+
 class CrashStorageBase:
     """Stores crashes: dumps and dump names first, side by side, then the raw crash.
 
@@ -85,14 +99,14 @@ class CrashStorageBase:
         that is away.
         """
 
-    def save_crash(self, report: CrashReport, deadline: Deadline) -> None:
+    def save_crash(self, crash: StorableCrash, deadline: Deadline) -> None:
         """Store a crash. Raises what ``save_object`` raises, and then the raw crash is not there."""
-        crash_id = report.crash_id
-        items = [StoredObject(dump_path(crash_id, name), BINARY, dump) for name, dump in report.dumps.items()]
-        items.append(StoredObject(dump_names_path(crash_id), JSON, report.encoded_dump_names()))
+        crash_id = crash.crash_id
+        items = [StoredObject(dump_path(crash_id, name), BINARY, dump) for name, dump in crash.dumps.items()]
+        items.append(StoredObject(dump_names_path(crash_id), JSON, crash.encoded_dump_names()))
         self.save_side_by_side(items, deadline)
         # Encoded now: the checksums in it come from the pass that stored the dumps.
-        self.save_object(StoredObject(raw_crash_path(crash_id), JSON, report.encoded_raw_crash()), deadline)
+        self.save_object(StoredObject(raw_crash_path(crash_id), JSON, crash.encoded_raw_crash()), deadline)
 
     def save_side_by_side(self, items: Sequence[StoredObject], deadline: Deadline) -> None:
         """Store several objects at the same time; raises the first error when all have come to an end."""

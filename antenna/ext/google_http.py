@@ -44,7 +44,9 @@ class GoogleHttp:
         """
         try:
             with TimeLimit(deadline.left()):
-                response = self._http.urlopen("POST", url, body=body, headers=headers, redirect=False)
+                response = self._http.urlopen(
+                    "POST", url, body=body, headers=headers, redirect=False, timeout=deadline.left()
+                )
                 data: bytes = response.data
         except (urllib3.exceptions.HTTPError, google.auth.exceptions.GoogleAuthError, OSError) as error:
             raise BackendError(f"{type(error).__name__}: {error}") from error

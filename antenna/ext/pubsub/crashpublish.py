@@ -82,7 +82,7 @@ class PubSubCrashPublish(CrashPublishBase):
     def _publish(self, crash_ids: list[str]) -> None:
         try:
             with TimeLimit(self._timeout):
-                self._client.publish(
+                response = self._client.publish(
                     topic=self._topic,
                     messages=[PubsubMessage(data=crash_id.encode("utf-8")) for crash_id in crash_ids],
                     retry=None,
@@ -95,6 +95,8 @@ class PubSubCrashPublish(CrashPublishBase):
             OSError,
         ) as error:
             raise BackendError(f"{type(error).__name__}: {error}") from error
+        if len(response.message_ids) != len(crash_ids):
+            raise BackendError(f"{len(crash_ids)} ids sent, {len(response.message_ids)} acknowledged")
 
     def check_health(self) -> None:
         """Raise an exception if the topic does not answer, or is not there."""

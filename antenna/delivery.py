@@ -1,0 +1,124 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Delivers the spool in the background."""
+
+import logging
+import threading
+import time
+
+import markus
+
+from antenna.attempts import Attempts
+from antenna.backend import Deadline
+from antenna.blocking import run_blocking
+from antenna.delivery_loop import DeliveryLoop
+from antenna.ext.crashpublish_base import CrashPublishBase
+from antenna.ext.crashstorage_base import CrashStorageBase
+from antenna.spool import Entry, Kind, Spool
+
+logger = logging.getLogger(__name__)
+metrics = markus.get_metrics("crashmover")
+breakpad_metrics = markus.get_metrics("breakpad_resource")
+
+# Large crashes get more time, a second for so many bytes: nobody waits for them.
+_BYTES_PER_SECOND = 5_000_000
+# An entry that has failed gets twice the time at each new attempt, up to this many times.
+_MOST_DOUBLINGS = 5
+
+# How often the state of the spool is emitted as metrics, in seconds.
+_REPORT_INTERVAL = 10.0
+
+
+class SpoolDelivery:
+    """Saves and publishes the crashes of the spool, and publishes its ids, in threads of their own."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        crashstorage: CrashStorageBase,
+        crashpublish: CrashPublishBase,
+        *,
+        saving: Attempts,
+        publishing: Attempts,
+        rate: float,
+    ) -> None:
+        """``saving`` and ``publishing`` are those of live traffic; at most ``rate`` entries of a kind a second."""
+        self._spool = spool
+        self._crashstorage = crashstorage
+        self._crashpublish = crashpublish
+        self._saving = saving
+        self._publishing = publishing
+        self._loops = [
+            DeliveryLoop(spool, Kind.CRASH, self._deliver_crash, saving.breaker, rate),
+            DeliveryLoop(spool, Kind.ID, self._deliver_id, publishing.breaker, rate),
+        ]
+        self._stopped = threading.Event()
+        self._threads = [
+            threading.Thread(target=target, daemon=True)
+            for target in (*(loop.run for loop in self._loops), self._report)
+        ]
+
+    def start(self) -> None:
+        """Start to deliver."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self, seconds: float) -> None:
+        """Stop to deliver; wait up to ``seconds`` for the entries in hand."""
+        self._stopped.set()
+        for loop in self._loops:
+            loop.stop()
+        end = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.monotonic()))
+
+    def _deliver_crash(self, entry: Entry, failures: int) -> None:
+        """Save a crash and publish its id. Raises what the storage raises, ``OSError``."""
+        crash = run_blocking(entry.load)
+        try:
+            seconds = _patience(self._saving.timeout, failures) + crash.size / _BYTES_PER_SECOND
+            self._crashstorage.save_crash(crash, Deadline(seconds))
+        finally:
+            crash.close()
+        self._saving.breaker.succeeded()
+        breakpad_metrics.incr("save_crash.count")
+        logger.info("%s saved", entry.crash_id)
+        if crash.deferred:
+            run_blocking(self._spool.remove, entry)
+        elif self._publishing.run(
+            entry.crash_id, lambda deadline: self._crashpublish.publish_crash(entry.crash_id, deadline)
+        ):
+            run_blocking(self._spool.remove, entry)
+            logger.info("%s published", entry.crash_id)
+        else:
+            run_blocking(self._spool.saved, entry)
+
+    def _deliver_id(self, entry: Entry, failures: int) -> None:
+        """Publish an id. Raises what the publisher raises, ``OSError``."""
+        self._crashpublish.publish_crash(entry.crash_id, Deadline(_patience(self._publishing.timeout, failures)))
+        self._publishing.breaker.succeeded()
+        run_blocking(self._spool.remove, entry)
+        logger.info("%s published", entry.crash_id)
+
+    def _report(self) -> None:
+        """Emit the state of the spool as metrics, again and again."""
+        while not self._stopped.is_set():
+            try:
+                statistics = run_blocking(self._spool.scan)
+            except OSError as error:
+                logger.warning("the spool cannot be read: %s", error)
+            else:
+                age = time.time() - statistics.oldest if statistics.oldest else 0
+                breakpad_metrics.gauge("save_queue_size", statistics.entries)
+                metrics.gauge("spool_oldest_age", max(0, round(age)))
+                metrics.gauge("spool_size", statistics.size)
+            self._saving.breaker.report()
+            self._publishing.breaker.report()
+            self._stopped.wait(_REPORT_INTERVAL)
+
+
+def _patience(timeout: float, failures: int) -> float:
+    """Return the seconds for one attempt to deliver an entry."""
+    return timeout * 2.0 ** min(failures, _MOST_DOUBLINGS)
