@@ -40,9 +40,9 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
         mover = self.crashmover
         for component in (app_config, submit, submit.payload_reader, submit.payload_reader.limits, throttler):
             _log_options(component.config)
-        for component in (mover, mover.spool, mover.crashstorage, mover.crashpublish):
-            if component is not None:
-                _log_options(component.config)
+        for part in (mover, mover.spool, mover.crashstorage, mover.crashpublish):
+            if part is not None:
+                _log_options(part.config)
         self.add_error_handler(Exception, _answer_error)
         self.add_route("/submit", submit)
         self.add_route("/__lbheartbeat__", LBHeartbeatResource())
