@@ -1,0 +1,51 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""The cases: what is sent, by how many clients, to how fast a backend."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Case:
+    """One line of the table."""
+
+    name: str
+    doc: str
+    #: Name of a function of ``tests.bench.crashes``.
+    traffic: str
+    clients: int = 64
+    #: Seconds from the end of a request to the answer.
+    storage_latency: float = 0.0
+    publish_latency: float = 0.0
+    #: Options of the collector, on top of those of the setup.
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+_CASES = [
+    Case("kept", "kept, 400 kB, gzip", "kept"),
+    Case("rejected", "rejected, 400 kB, gzip", "rejected"),
+    Case("large", "kept, 12 MB dump, gzip", "large", clients=8),
+    Case("latency", "kept, storage 50 ms", "kept", storage_latency=0.05),
+    Case(
+        "latency-sync",
+        "the same, sync workers",
+        "kept",
+        storage_latency=0.05,
+        environment={"GUNICORN_WORKER_CLASS": "sync"},
+    ),
+    Case(
+        "latency-high",
+        "kept, storage 200 ms, publishing 100 ms, 256 clients",
+        "kept",
+        clients=256,
+        storage_latency=0.2,
+        publish_latency=0.1,
+    ),
+    Case("chunked", "kept, 400 kB, gzip, chunked", "chunked"),
+    Case("key-value", "kept, 400 kB, key/value, no gzip", "key_value"),
+    Case("tiny", "kept, 1 kB, gzip", "tiny"),
+    Case("mixed", "9 of 10 rejected, 400 kB, gzip", "mixed"),
+]
+CASES = {case.name: case for case in _CASES}
