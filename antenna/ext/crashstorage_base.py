@@ -21,9 +21,14 @@ JSON = "application/json"
 BINARY = "application/octet-stream"
 
 
+def raw_crash_prefix(date: str) -> str:
+    """Return what the names of the objects with the raw crashes of a day begin with; ``date`` is YYYYMMDD."""
+    return f"v1/raw_crash/{date}/"
+
+
 def raw_crash_path(crash_id: str) -> str:
     """Return the name of the object with the raw crash."""
-    return f"v1/raw_crash/{crash_ids.date_of(crash_id)}/{crash_id}"
+    return raw_crash_prefix(crash_ids.date_of(crash_id)) + crash_id
 
 
 def dump_names_path(crash_id: str) -> str:
@@ -87,6 +92,17 @@ class CrashStorageBase:
 
         Raises ``BackendError``, or ``CrashRefused``.
         """
+        raise NotImplementedError
+
+    def list_paths(self, prefix: str) -> Iterator[str]:
+        """Yield the names of the objects that begin with ``prefix``, sorted. For tools: the collector never reads.
+
+        Raises ``BackendError``.
+        """
+        raise NotImplementedError
+
+    def load(self, path: str) -> bytes | None:
+        """Return the content of an object, None if there is no such object. For tools. Raises ``BackendError``."""
         raise NotImplementedError
 
     def check_health(self) -> None:

@@ -4,6 +4,7 @@
 
 """Crashes in a directory tree of the same shape as the bucket."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from antenna.backend import BackendConfigurationError, BackendError, Deadline
@@ -33,6 +34,22 @@ class FSCrashStorage(CrashStorageBase):
         except OSError as error:
             raise BackendError(f"{type(error).__name__}: {error.strerror}") from error
 
+    def list_paths(self, prefix: str) -> Iterator[str]:
+        """Yield the names of files that begin with ``prefix``, without temporary ones. Raises ``BackendError``."""
+        try:
+            yield from run_blocking(_list, self.root, prefix)
+        except OSError as error:
+            raise BackendError(f"{self.root}: {error.strerror}") from error
+
+    def load(self, path: str) -> bytes | None:
+        """Return the content of a file, None if there is none. Raises ``BackendError``."""
+        try:
+            return run_blocking((self.root / path).read_bytes)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise BackendError(f"{self.root / path}: {error.strerror}") from error
+
     def check_health(self) -> None:
         """Raise ``BackendError`` if the directory cannot be written."""
         try:
@@ -53,3 +70,10 @@ def _probe(root: Path) -> None:
     probe = root / ".probe"
     probe.write_bytes(b"")
     probe.unlink(missing_ok=True)
+
+
+def _list(root: Path, prefix: str) -> list[str]:
+    directory = root / prefix.rpartition("/")[0]
+    files = (file for file in directory.rglob("*") if file.is_file() and not file.name.startswith("."))
+    names = (file.relative_to(root).as_posix() for file in files)
+    return sorted(name for name in names if name.startswith(prefix))

@@ -6,6 +6,7 @@
 
 import base64
 import os
+from collections.abc import Iterator
 from urllib.parse import quote
 
 import google.api_core.exceptions
@@ -15,6 +16,8 @@ import google_crc32c
 import requests
 from google.auth.credentials import AnonymousCredentials, Credentials
 from google.cloud import storage
+from google.cloud.storage.exceptions import DataCorruption
+from google.cloud.storage.retry import DEFAULT_RETRY
 
 from antenna.backend import BackendConfigurationError, BackendError, Deadline, TimeLimit
 from antenna.blocking import iterate_blocking
@@ -26,6 +29,17 @@ from antenna.ext.google_http import GoogleHttp
 _SCOPES = ("https://www.googleapis.com/auth/devstorage.read_write",)
 _START_TIMEOUT = 10.0
 _HEALTH_TIMEOUT = 5.0
+_READ_TIMEOUT = 60.0
+# For tools: a person waits for them.
+_READ_RETRY = DEFAULT_RETRY.with_timeout(20.0)
+
+# What Google's client raises when the bucket is away or refuses.
+_ERRORS = (
+    google.api_core.exceptions.GoogleAPIError,
+    google.auth.exceptions.GoogleAuthError,
+    requests.RequestException,
+    OSError,
+)
 
 # Written at start to prove that the bucket can be written to.
 TEST_OBJECT = "test/testwrite.txt"
@@ -62,6 +76,28 @@ class GcsCrashStorage(CrashStorageBase):
         if answer.get("crc32c") != base64.b64encode(_crc32c(item)).decode("ascii"):
             raise BackendError("the bucket reports another checksum")
 
+    def list_paths(self, prefix: str) -> Iterator[str]:
+        """Yield the names of objects that begin with ``prefix``. Raises ``BackendError``."""
+        fields = "items(name),nextPageToken"
+        try:
+            for blob in self.client.list_blobs(
+                self.bucket_name, prefix=prefix, fields=fields, timeout=_READ_TIMEOUT, retry=_READ_RETRY
+            ):
+                yield blob.name
+        except _ERRORS as error:
+            raise BackendError(f"bucket {self.bucket_name}: {error}") from error
+
+    def load(self, path: str) -> bytes | None:
+        """Download an object, None if there is none. Raises ``BackendError``, also for a wrong checksum."""
+        blob = self.client.bucket(self.bucket_name).blob(path)
+        try:
+            content: bytes = blob.download_as_bytes(timeout=_READ_TIMEOUT, retry=_READ_RETRY)
+        except google.api_core.exceptions.NotFound:
+            return None
+        except (*_ERRORS, DataCorruption) as error:
+            raise BackendError(f"{path}: {error}") from error
+        return content
+
     def check_health(self) -> None:
         """Raise an exception if the bucket does not answer."""
         with TimeLimit(_HEALTH_TIMEOUT):
@@ -78,12 +114,7 @@ class GcsCrashStorage(CrashStorageBase):
             if isinstance(error, google.api_core.exceptions.TooManyRequests):
                 raise BackendError(str(error)) from error
             raise BackendConfigurationError(f"cannot write to bucket {self.bucket_name}: {error}") from error
-        except (
-            google.api_core.exceptions.GoogleAPIError,
-            google.auth.exceptions.GoogleAuthError,
-            requests.RequestException,
-            OSError,
-        ) as error:
+        except _ERRORS as error:
             raise BackendError(f"bucket {self.bucket_name} is away: {error}") from error
 
 
