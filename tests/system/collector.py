@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from tests.google_cloud import PulledMessage
 from tests.raw_http import RawResponse
@@ -116,7 +116,7 @@ class Collector:
         crash_id = self.assert_kept(answer)
         raw_crash_name = f"v1/raw_crash/20{crash_id[-6:]}/{crash_id}"
         raw_crash_bytes = self.store.read(raw_crash_name)
-        raw_crash = json.loads(raw_crash_bytes)
+        raw_crash = json.loads(raw_crash_bytes, parse_constant=_no_json)
         dump_names = json.loads(self.store.read(f"v1/dump_names/{crash_id}"))
         keys = {name: "dump" if name == "upload_file_minidump" else name for name in dump_names}
 
@@ -168,6 +168,10 @@ class Collector:
             assert message.attributes == {}
             self._published[message.data.decode()] += 1
         return self._published
+
+
+def _no_json(constant: str) -> NoReturn:
+    raise AssertionError(f"{constant} is not JSON")
 
 
 def assert_answer(answer: RawResponse, status: int) -> None:
