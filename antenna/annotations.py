@@ -116,10 +116,18 @@ def _without_lone_surrogates(annotations: dict[str, Any], notes: list[str]) -> d
 def _clean(value: Any) -> Any:
     """Replace what has no UTF-8 form by U+FFFD, in strings at any depth."""
     if isinstance(value, str):
-        # Through UTF-16, where a whole pair is one character and half of one an error.
-        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return _clean_text(value)
     if isinstance(value, list):
         return [_clean(item) for item in value]
     if isinstance(value, dict):
-        return {_clean(name): _clean(item) for name, item in value.items()}
+        return {_clean_text(name): _clean(item) for name, item in value.items()}
     return value
+
+
+def _clean_text(text: str) -> str:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        # Through UTF-16, where a whole pair is one character and half of one an error.
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text

@@ -15,6 +15,10 @@ class BackendError(Exception):
     """The backend is away, slow, overloaded or not permitted: the same crash may well be taken later."""
 
 
+class BackendDenied(BackendError):
+    """The backend answers that we may not, or that what we name is not there: only an operator can mend that."""
+
+
 class CrashRefused(Exception):
     """The backend answers, and will not take this very crash: trying again is useless."""
 

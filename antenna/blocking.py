@@ -5,7 +5,8 @@
 """Calls that would stop the gevent hub: disk work goes to gevent's pool of native threads."""
 
 from collections.abc import Callable, Iterator
-from typing import ParamSpec, TypeVar
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
 
 import gevent
 
@@ -18,8 +19,19 @@ def run_blocking(func: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
 
     Without it, a write or an fsync on a slow disk would hold up every connection of the worker.
     """
-    result: R = gevent.get_hub().threadpool.apply(func, args, kwargs)
-    return result
+    result, error = gevent.get_hub().threadpool.apply(_outcome, (partial(func, *args, **kwargs),))
+    if error is not None:
+        raise error
+    value: R = result
+    return value
+
+
+def _outcome(func: Callable[[], Any]) -> tuple[Any, BaseException | None]:
+    """Return what ``func`` returns or raises: an error that gets out of the pool is printed, although we handle it."""
+    try:
+        return func(), None
+    except BaseException as error:  # noqa: BLE001 - raised again by the caller
+        return None, error
 
 
 def iterate_blocking(items: Iterator[bytes]) -> Iterator[bytes]:

@@ -12,10 +12,12 @@ from gunicorn.arbiter import Arbiter
 from antenna.app import build_app
 from antenna.backend import BackendConfigurationError
 from antenna.config import ConfigurationError, build_config
+from antenna.logs import log_unhandled_errors
 from antenna.sentry import report_startup_error
 
 try:
     application = build_app()
+    log_unhandled_errors()
 except (ConfigurationError, BackendConfigurationError) as error:
     logging.getLogger("antenna").critical("cannot start: %s", error)
     report_startup_error(build_config(), error)

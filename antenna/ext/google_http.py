@@ -8,20 +8,29 @@ The convenience calls of the clients cost about 1 ms of CPU each, most of it in 
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from typing import Any
 
+import google.auth
 import google.auth.exceptions
 import urllib3
-from google.auth.credentials import Credentials
+from google.auth.credentials import AnonymousCredentials, Credentials
 from google.auth.transport.urllib3 import AuthorizedHttp
 
-from antenna.backend import BackendError, CrashRefused, Deadline, TimeLimit
+from antenna.backend import (
+    BackendConfigurationError,
+    BackendDenied,
+    BackendError,
+    CrashRefused,
+    Deadline,
+    TimeLimit,
+)
 
-# Answers that say nothing about the request itself: overloaded, broken, not permitted or not there (yet).
-# 408, 429 and 5xx are what Google's clients retry; permissions and buckets are an operator's to mend.
-_NOT_THE_REQUEST = frozenset({401, 403, 404, 408, 429})
+# Answers that say nothing about the request itself. With 5xx, the first are what Google's clients retry; the others
+# are an operator's to mend: no permission, no such bucket or topic.
+_NOT_NOW = frozenset({408, 429})
+_NOT_OURS = frozenset({401, 403, 404})
 
 # Connections kept open to a backend; more are made when needed, and closed after use.
 _POOL_SIZE = 128
@@ -35,6 +44,10 @@ class GoogleHttp:
         pool = urllib3.PoolManager(num_pools=2, maxsize=_POOL_SIZE, block=False, retries=False)
         self._http = AuthorizedHttp(credentials, http=pool)
 
+    def get(self, url: str, deadline: Deadline) -> dict[str, Any]:
+        """GET and return the JSON object of the answer. Raises as ``post`` does."""
+        return self._request("GET", url, None, {}, deadline)
+
     def post(
         self, url: str, body: bytes | Iterable[bytes], headers: dict[str, str], deadline: Deadline
     ) -> dict[str, Any]:
@@ -42,25 +55,46 @@ class GoogleHttp:
 
         Raises ``BackendError`` if it did not work, also when it is too late; ``CrashRefused`` if it never will.
         """
+        return self._request("POST", url, body, headers, deadline)
+
+    def _request(
+        self, method: str, url: str, body: bytes | Iterable[bytes] | None, headers: dict[str, str], deadline: Deadline
+    ) -> dict[str, Any]:
         try:
             with TimeLimit(deadline.left()):
                 response = self._http.urlopen(
-                    "POST", url, body=body, headers=headers, redirect=False, timeout=deadline.left()
+                    method, url, body=body, headers=headers, redirect=False, timeout=deadline.left()
                 )
                 data: bytes = response.data
         except (urllib3.exceptions.HTTPError, google.auth.exceptions.GoogleAuthError, OSError) as error:
             raise BackendError(f"{type(error).__name__}: {error}") from error
         if response.status != HTTPStatus.OK:
-            _raise_for(response.status, data)
+            raise _error(response.status, data)
         return _decode(data)
 
 
-def _raise_for(status: int, data: bytes) -> None:
+def credentials_for(emulator: str | None, scopes: Sequence[str]) -> Credentials:
+    """Return Google's application default credentials, and none for an emulator.
+
+    Raises ``BackendConfigurationError`` if there are none.
+    """
+    if emulator:
+        return AnonymousCredentials()
+    try:
+        credentials, _ = google.auth.default(scopes=scopes)
+    except google.auth.exceptions.GoogleAuthError as error:
+        raise BackendConfigurationError(f"no credentials for Google Cloud: {error}") from error
+    return credentials
+
+
+def _error(status: int, data: bytes) -> BackendError | CrashRefused:
     message = f"status {status}: {data[:300].decode('ascii', 'replace')}"
+    if status in _NOT_OURS:
+        return BackendDenied(message)
     is_client_error = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
-    if is_client_error and status not in _NOT_THE_REQUEST:
-        raise CrashRefused(message)
-    raise BackendError(message)
+    if is_client_error and status not in _NOT_NOW:
+        return CrashRefused(message)
+    return BackendError(message)
 
 
 def _decode(data: bytes) -> dict[str, Any]:
