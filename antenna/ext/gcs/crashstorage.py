@@ -7,7 +7,7 @@
 import base64
 import os
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 from urllib.parse import quote
 
@@ -49,10 +49,10 @@ class GcsCrashStorage(CrashStorageBase):
         emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
         self._endpoint = _with_scheme(emulator).rstrip("/") if emulator else _ENDPOINT
         self._credentials = credentials_for(emulator, _SCOPES)
-        self._http = GoogleHttp(self._credentials)
+        self._http = GoogleHttp(self._endpoint, self._credentials)
         bucket = quote(self.bucket_name, safe="")
-        self._upload_url = f"{self._endpoint}/upload/storage/v1/b/{bucket}/o?uploadType=media&name="
-        self._list_url = f"{self._endpoint}/storage/v1/b/{bucket}/o?maxResults=1&fields=items(name)"
+        self._upload_path = f"/upload/storage/v1/b/{bucket}/o?uploadType=media&fields=crc32c&name="
+        self._list_path = f"/storage/v1/b/{bucket}/o?maxResults=1&fields=items(name)"
 
     @cached_property
     def client(self) -> Any:
@@ -67,8 +67,7 @@ class GcsCrashStorage(CrashStorageBase):
     def save_object(self, item: StoredObject, deadline: Deadline) -> None:
         """Upload an object. Raises ``BackendError``, also if what arrived there is not what was sent."""
         headers = {"Content-Type": item.content_type, "Content-Length": str(item.size)}
-        body = b"".join(item.pieces()) if item.in_memory else iterate_blocking(item.pieces())
-        answer = self._http.post(self._upload_url + quote(item.path, safe=""), body, headers, deadline)
+        answer = self._http.post(self._upload_path + quote(item.path, safe=""), partial(_body, item), headers, deadline)
         if answer.get("crc32c") != base64.b64encode(_crc32c(item)).decode("ascii"):
             raise BackendError("the bucket reports another checksum")
 
@@ -96,7 +95,7 @@ class GcsCrashStorage(CrashStorageBase):
 
     def check_health(self) -> None:
         """Raise an exception if the bucket does not answer."""
-        self._http.get(self._list_url, Deadline(_HEALTH_TIMEOUT))
+        self._http.get(self._list_path, Deadline(_HEALTH_TIMEOUT))
 
     def verify(self) -> None:
         """Write a small object. Raises ``BackendConfigurationError`` for a bucket that is not there or not ours."""
@@ -117,6 +116,10 @@ def _client_errors() -> tuple[type[Exception], ...]:
     from google.cloud.storage.exceptions import DataCorruption  # noqa: PLC0415 - see ``client``
 
     return (GoogleAPIError, google.auth.exceptions.GoogleAuthError, requests.RequestException, DataCorruption, OSError)
+
+
+def _body(item: StoredObject) -> Iterator[bytes]:
+    return item.pieces() if item.in_memory else iterate_blocking(item.pieces())
 
 
 def _crc32c(item: StoredObject) -> bytes:
