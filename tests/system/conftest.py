@@ -10,6 +10,7 @@ from typing import Protocol
 
 import pytest
 
+from tests.faulty import FaultyProxy
 from tests.fixtures import StartServer
 from tests.google_cloud import GcsBucket, PubSubTopic
 from tests.server import AntennaServer, file_system_environment, google_cloud_environment
@@ -69,6 +70,30 @@ def start_collector(start_server: StartServer, gcs_bucket: GcsBucket, pubsub_top
 
 class StartCollector(Protocol):
     def __call__(self, **options: str) -> Collector: ...
+
+
+@pytest.fixture
+def storage_proxy(gcs_emulator: str) -> Iterator[FaultyProxy]:
+    """What stands between a collector and the storage, if it was started with ``behind(storage=...)``."""
+    with FaultyProxy(int(gcs_emulator.rpartition(":")[2])) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def publish_proxy(pubsub_emulator: str) -> Iterator[FaultyProxy]:
+    """What stands between a collector and the topic, if it was started with ``behind(publish=...)``."""
+    with FaultyProxy(int(pubsub_emulator.rpartition(":")[2])) as proxy:
+        yield proxy
+
+
+def behind(*, storage: FaultyProxy | None = None, publish: FaultyProxy | None = None) -> dict[str, str]:
+    """Return the options that lead a collector through these proxies."""
+    options = {}
+    if storage is not None:
+        options["STORAGE_EMULATOR_HOST"] = f"http://{storage.address}"
+    if publish is not None:
+        options["PUBSUB_EMULATOR_HOST"] = publish.address
+    return options
 
 
 @pytest.fixture
