@@ -10,6 +10,9 @@ PYTHON ?=
 PYTHONS := $(or $(PYTHON),python3.14 python3.13 python3.12 python3.11 python3)
 VENV := .venv
 VENV_PYTHON := $(VENV)/bin/python
+# What bench-compare measures: git revisions (. is the working tree), options of the collector after them.
+A ?= HEAD
+B ?= .
 # More arguments for the command of a target: make test ARGS="-k throttler"
 ARGS ?=
 
@@ -33,7 +36,7 @@ RUN_SETTINGS := PORT LOCAL_DEV_ENV BREAKPAD_THROTTLER_RULES BREAKPAD_THROTTLER_P
 .PHONY: help
 help:  ## Explain the targets
 	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} \
-		/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+		/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 ##@ Run
 
@@ -50,6 +53,14 @@ setup: $(VENV)/.development  ## Make or update .venv (the other targets do it th
 .PHONY: test
 test: $(VENV)/.development  ## Run all tests; they start and stop the emulators. Arguments for pytest: ARGS="-k throttler"
 	$(VENV_PYTHON) -m pytest $(ARGS)
+
+.PHONY: bench
+bench: $(VENV)/.development  ## Measure CPU, throughput, latency and memory. More: ARGS="--help", ARGS="--cases kept rejected"
+	$(VENV_PYTHON) -m tests.bench $(ARGS)
+
+.PHONY: bench-compare
+bench-compare: $(VENV)/.development  ## Measure two revisions or settings in turns: A=HEAD~1 B=". GUNICORN_WORKERS=4"
+	$(VENV_PYTHON) -m tests.bench "$(A)" "$(B)" $(ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.development  ## Check style, types and shell scripts

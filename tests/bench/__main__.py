@@ -11,10 +11,11 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench.cases import CASES
-from tests.bench.measure import BenchmarkError, Run, measure
+from tests.bench.backends import PUBSUB, STORAGE
+from tests.bench.cases import CASES, Case
+from tests.bench.measure import BenchmarkError, Plan, Run, measure
 from tests.bench.profile import Profiling
-from tests.bench.report import machine, ratios_table, results_table
+from tests.bench.report import DETAILS, RESULTS, figures_table, machine, ratios_table
 from tests.bench.setups import WORKING_TREE, Setup, check_out, parse_setup
 
 DESCRIPTION = """\
@@ -27,36 +28,47 @@ Quote each as one argument. Setups are run with the packages of the Python that 
 
 def main() -> int:
     """Run the cases and print the tables. Returns the exit code."""
-    arguments = _parser().parse_args()
+    parser = _parser()
+    arguments = parser.parse_args()
     setups: list[Setup] = arguments.setups or [Setup(WORKING_TREE)]
-    cases = [CASES[name] for name in arguments.cases]
-    runs: list[Run] = []
+    if len({setup.name for setup in setups}) < len(setups):
+        parser.error("a setup cannot be compared with itself")
     profiling = Profiling(arguments.profile) if arguments.profile else None
+    plan = Plan(arguments.seconds, arguments.repeat, arguments.emulators, profiling)
+    runs: list[Run] = []
+    exit_code = 0
     with tempfile.TemporaryDirectory(prefix="antenna-bench-code-") as parent:
         code = {setup.name: check_out(setup, Path(parent)) for setup in setups}
-        for case in cases:
-            for repeat in range(arguments.repeat):
-                # In turns, and each first as often as the other.
-                for setup in setups if repeat % 2 == 0 else setups[::-1]:
-                    print(f"{case.name}, {setup.name}, run {repeat + 1} ...", file=sys.stderr, flush=True)
-                    try:
-                        runs.append(measure(setup, case, code[setup.name], arguments.seconds, profiling))
-                    except (BenchmarkError, AssertionError) as error:
-                        print(f"{setup.name}: {error}", file=sys.stderr)
-                        return 1
-    _print(setups, runs, arguments.repeat)
+        for case in arguments.cases:
+            try:
+                runs += run_case(plan, setups, code, CASES[case])
+            except (BenchmarkError, AssertionError) as error:
+                print(error, file=sys.stderr)
+                exit_code = 1
+    _print(setups, runs)
     if profiling:
         print(profiling.summary())
     if arguments.json:
         document = {"machine": machine(), "seconds": arguments.seconds, "runs": [asdict(run) for run in runs]}
         arguments.json.write_text(json.dumps(document, indent=1) + "\n")
-    return 0
+    return exit_code
 
 
-def _print(setups: list[Setup], runs: list[Run], repeat: int) -> None:
-    print(f"\n{machine()}. Medians of {repeat} runs.")
+def run_case(plan: Plan, setups: list[Setup], code: dict[str, Path], case: Case) -> list[Run]:
+    """Run a case with all setups in turns: what else the machine does hits them alike. Raises as ``measure`` does."""
+    runs = []
+    for repeat in range(plan.repeat):
+        for setup in setups if repeat % 2 == 0 else setups[::-1]:
+            print(f"{case.name}, {setup.name}, run {repeat + 1} of {plan.repeat}", file=sys.stderr, flush=True)
+            runs.append(measure(plan, setup, code[setup.name], case))
+    return runs
+
+
+def _print(setups: list[Setup], runs: list[Run]) -> None:
+    print(f"\n{machine()}")
     for setup in setups:
-        print(f"\n{setup.name}\n\n{results_table([run for run in runs if run.setup == setup.name])}")
+        own = [run for run in runs if run.setup == setup.name]
+        print(f"\n{setup.name}\n\n{figures_table(own, RESULTS)}\n\n{figures_table(own, DETAILS)}")
     first, *others = setups
     for other in others:
         sides = ([run for run in runs if run.setup == setup.name] for setup in (first, other))
@@ -72,6 +84,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=8.0, help="how long crashes are sent in one run")
     parser.add_argument("--repeat", type=int, default=3, help="runs of each case")
     parser.add_argument("--json", type=Path, help="write all figures of all runs to this file")
+    parser.add_argument(
+        "--emulators",
+        nargs="+",
+        choices=[STORAGE, PUBSUB],
+        default=[],
+        help="real emulators instead of the sinks, for collectors that publish over gRPC; they know no latency",
+    )
     parser.add_argument("--profile", type=Path, help="write a flame graph of the collector (SVG) with py-spy")
     return parser
 

@@ -2,68 +2,76 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What arrived at the sinks, and whether it is what was promised."""
+"""What arrived at the backends, and whether it came in the order that was promised."""
 
 import json
-from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 
 @dataclass
-class Saved:
-    """What there is of one crash."""
+class Books:
+    """What is stored and published after a run."""
 
+    #: Checksums of the dumps, by id, of the crashes that are there with all that belongs to them.
+    saved: dict[str, list[str]] = field(default_factory=dict)
+    #: Ids of crashes of which something is there, but not all.
+    partial: list[str] = field(default_factory=list)
+    published: list[str] = field(default_factory=list)
+    #: What came in the wrong order.
+    disorder: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _Crash:
     dump_names: list[str] | None = None
+    has_raw_crash: bool = False
     #: Checksum by name, as in the path.
-    dumps: dict[str, int] = field(default_factory=dict)
-    #: Whether there is a raw crash, which came after all the rest.
-    is_whole: bool = False
-    #: Whether the id was published, after the raw crash came.
-    is_published: bool = False
+    dumps: dict[str, str] = field(default_factory=dict)
 
     def has_all_dumps(self) -> bool:
-        """Whether every dump that is listed is there."""
         names = ["dump" if name == "upload_file_minidump" else name for name in self.dump_names or []]
         return self.dump_names is not None and sorted(names) == sorted(self.dumps)
 
 
-class Books:
-    """Everything that arrived, by crash id."""
+class Bookkeeper:
+    """Takes down what the sinks get, when it has taken effect."""
 
     def __init__(self) -> None:
-        self._crashes: dict[str, Saved] = {}
-        self._requests: Counter[str] = Counter()
+        self._crashes: dict[str, _Crash] = {}
+        self._published: list[str] = []
+        self._disorder: list[str] = []
 
-    def upload(self, name: str, crc32c: int, content: bytes) -> None:
-        """Take an object. ``content`` matters for dump names only."""
-        self._requests["upload"] += 1
-        version, kind, *_, crash_id = name.split("/") if name.startswith("v1/") else ("", "", "")
-        if version != "v1":
+    def uploaded(self, name: str, crc32c: str, content: bytes) -> None:
+        """Take down an object. ``content`` matters for dump names only."""
+        version, *kinds, crash_id = name.split("/")
+        if version != "v1" or not kinds:
             return
-        saved = self._crashes.setdefault(crash_id, Saved())
-        if kind == "raw_crash":
-            saved.is_whole = saved.has_all_dumps()
-        elif kind == "dump_names":
-            saved.dump_names = json.loads(content)
+        crash = self._crashes.setdefault(crash_id, _Crash())
+        if kinds[0] == "raw_crash":
+            crash.has_raw_crash = True
+            if not crash.has_all_dumps():
+                self._disorder.append(f"{crash_id}: raw crash before the dumps")
+        elif kinds[0] == "dump_names":
+            crash.dump_names = json.loads(content)
         else:
-            saved.dumps[kind] = crc32c
+            crash.dumps[kinds[0]] = crc32c
 
-    def publish(self, ids: list[str]) -> None:
-        """Take a request to publish."""
-        self._requests["publish"] += 1
-        for crash_id in ids:
-            saved = self._crashes.get(crash_id)
-            if saved:
-                saved.is_published = saved.is_whole
+    def published(self, crash_ids: Iterable[str]) -> None:
+        """Take down ids that were published in one request."""
+        for crash_id in crash_ids:
+            if crash_id != "test":
+                self._published.append(crash_id)
+                # Where nothing is uploaded to the sinks, an emulator has the objects.
+                if self._crashes and not self._crashes.get(crash_id, _Crash()).has_raw_crash:
+                    self._disorder.append(f"{crash_id}: published before the raw crash")
 
-    def report(self) -> dict[str, Any]:
-        """Return the crashes that are saved and published, with the checksums of their dumps, and the others."""
-        done = {
-            crash_id: sorted(saved.dumps.values()) for crash_id, saved in self._crashes.items() if saved.is_published
-        }
-        return {
-            "crashes": done,
-            "incomplete": [crash_id for crash_id in self._crashes if crash_id not in done],
-            "requests": self._requests,
-        }
+    def close(self) -> Books:
+        """Return the books."""
+        whole = {crash_id for crash_id, crash in self._crashes.items() if crash.has_raw_crash and crash.has_all_dumps()}
+        return Books(
+            saved={crash_id: sorted(self._crashes[crash_id].dumps.values()) for crash_id in whole},
+            partial=[crash_id for crash_id in self._crashes if crash_id not in whole],
+            published=self._published,
+            disorder=self._disorder,
+        )

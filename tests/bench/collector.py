@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The collector and its backends, started for one run."""
+"""The collector, started for one run."""
 
 import os
 import sys
@@ -12,47 +12,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from socket import AF_INET, SOCK_DGRAM, socket
-from typing import Any
 
 import requests
 
+from tests.bench.backends import Backends
 from tests.bench.cases import Case
 from tests.bench.setups import Setup
 from tests.programs import Program, free_port
-from tests.server import INHERITED, PROJECT_ROOT
+from tests.server import INHERITED
 
 START_SECONDS = 60.0
-
-
-@dataclass(frozen=True)
-class Sinks:
-    """A running stand-in for the backends."""
-
-    program: Program
-    port: int
-
-    def books(self) -> dict[str, Any]:
-        """Return what arrived: see ``tests.bench.books``."""
-        books: dict[str, Any] = requests.get(f"http://127.0.0.1:{self.port}/books", timeout=60).json()
-        return books
-
-
-@contextmanager
-def running_sinks(case: Case, directory: Path) -> Iterator[Sinks]:
-    """Start the sinks with the latencies of ``case``."""
-    port = free_port()
-    latencies = [str(case.storage_latency), str(case.publish_latency)]
-    program = Program(
-        [sys.executable, "-m", "tests.bench.sinks", str(port), *latencies],
-        log_file=directory / "sinks.log",
-        directory=PROJECT_ROOT,
-    )
-    sinks = Sinks(program, port)
-    try:
-        program.wait_until(lambda: _answers(f"http://127.0.0.1:{port}/books"))
-        yield sinks
-    finally:
-        program.kill()
 
 
 @dataclass(frozen=True)
@@ -66,7 +35,7 @@ class Collector:
 
 
 @contextmanager
-def running_collector(setup: Setup, case: Case, code: Path, directory: Path, sinks: Sinks) -> Iterator[Collector]:
+def running_collector(setup: Setup, case: Case, backends: Backends, code: Path, directory: Path) -> Iterator[Collector]:
     """Start the collector as operators do, with log, spool and statsd, and yield it when it serves."""
     with socket(AF_INET, SOCK_DGRAM) as statsd:
         # Nobody reads: what does not fit into the socket's buffer is dropped, at no cost to the collector.
@@ -80,13 +49,7 @@ def running_collector(setup: Setup, case: Case, code: Path, directory: Path, sin
             "GUNICORN_WORKERS": "2",
             "STATSD_HOST": "127.0.0.1",
             "STATSD_PORT": str(statsd.getsockname()[1]),
-            "STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{sinks.port}",
-            "PUBSUB_EMULATOR_HOST": f"127.0.0.1:{sinks.port}",
-            "CRASHMOVER_CRASHSTORAGE_CLASS": "antenna.ext.gcs.crashstorage.GcsCrashStorage",
-            "CRASHMOVER_CRASHSTORAGE_BUCKET_NAME": "crashes",
-            "CRASHMOVER_CRASHPUBLISH_CLASS": "antenna.ext.pubsub.crashpublish.PubSubCrashPublish",
-            "CRASHMOVER_CRASHPUBLISH_PROJECT_ID": "test",
-            "CRASHMOVER_CRASHPUBLISH_TOPIC_NAME": "crash-ids",
+            **backends.environment,
             "CRASHMOVER_SPOOL_DIR": str(directory / "spool"),
             **setup.environment,
             **case.environment,

@@ -4,6 +4,7 @@
 
 """The crashes that the benchmark sends: whole HTTP requests, made once, the same bytes in every run."""
 
+import base64
 import gzip
 import json
 import random
@@ -43,7 +44,7 @@ class Crash:
     #: The body as gzip has it: what the unit is measured on, also where the request is not compressed.
     gzipped: bytes
     #: The checksum that the stored dump must have, as Cloud Storage reports it.
-    dump_crc32c: int
+    dump_crc32c: str
 
     @property
     def is_kept(self) -> bool:
@@ -151,7 +152,7 @@ def make_crash(
         request=_request(wire_body, *headers),
         answer=KEPT if is_kept else REJECTED,
         gzipped=gzipped,
-        dump_crc32c=google_crc32c.value(dump),
+        dump_crc32c=base64.b64encode(google_crc32c.value(dump).to_bytes(4, "big")).decode(),
     )
 
 

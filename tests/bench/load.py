@@ -171,4 +171,4 @@ def run_in_process(order: Order) -> Outcome:
 
 
 if __name__ == "__main__":
-    json.dump(asdict(run(Order(**json.load(sys.stdin)))), sys.stdout)
+    json.dump(vars(run(Order(**json.load(sys.stdin)))), sys.stdout)

@@ -6,27 +6,63 @@
 
 import math
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Self
 
+from tests.bench.backends import Backends, running_backends
+from tests.bench.books import Books
 from tests.bench.cases import Case
-from tests.bench.collector import running_collector, running_sinks
+from tests.bench.collector import running_collector
 from tests.bench.crashes import TRAFFIC, unit_seconds
 from tests.bench.load import Order, Outcome, run_in_process
-from tests.bench.processes import PeakMemory, cpu_seconds
+from tests.bench.processes import PeakMemory, cpu_seconds, machine_cpu_seconds, system_seconds
 from tests.bench.setups import Setup
-
-WARM_UP_SECONDS = 1.0
 
 Profiler = Callable[[int, float], AbstractContextManager[object]]
 
 
+@dataclass(frozen=True)
+class Plan:
+    """How all runs are done."""
+
+    seconds: float
+    #: Runs of each case with each setup.
+    repeat: int
+    #: ``tests.bench.backends.STORAGE`` and ``PUBSUB``: which of them are emulators.
+    emulators: list[str]
+    profiler: Profiler | None = None
+    warm_up_seconds: float = 1.0
+
+
 class BenchmarkError(Exception):
     """The figures would be wrong: the collector did not do what it was asked for."""
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """CPU times up to a moment, and between two."""
+
+    wall: float
+    collector: float
+    collector_system: float
+    sinks: float
+    machine: float
+
+    @classmethod
+    def read(cls, pid: int, backends: Backends) -> Self:
+        """Read them."""
+        return cls(
+            time.monotonic(), cpu_seconds(pid), system_seconds(pid), backends.cpu_seconds(), machine_cpu_seconds()
+        )
+
+    def __sub__(self, other: Self) -> Self:
+        pairs = zip(astuple(self), astuple(other), strict=True)
+        return type(self)(*(mine - its for mine, its in pairs))
 
 
 @dataclass(frozen=True)
@@ -40,6 +76,8 @@ class Run:
     unit: float
     #: CPU time of the collector for one crash.
     cpu: float
+    #: The part of it that the kernel took.
+    system_cpu: float
     #: Crashes answered in a second.
     rate: float
     p50: float
@@ -52,6 +90,8 @@ class Run:
     #: CPU cores that load generator and sinks were busy on: if near 1, they are what is measured.
     load_cores: float
     sinks_cores: float
+    #: CPU cores that all other programs on the machine were busy on: what the figures suffer from.
+    other_cores: float
 
     @property
     def units(self) -> float:
@@ -64,42 +104,44 @@ class Run:
         return self.p99 / self.p50
 
 
-def measure(setup: Setup, case: Case, code: Path, seconds: float, profiler: Profiler | None = None) -> Run:
-    """Start sinks and collector, warm up, send crashes for ``seconds``, and look whether all of them arrived.
+def measure(plan: Plan, setup: Setup, code: Path, case: Case) -> Run:
+    """Start backends and collector, warm up, send crashes for a while, and look whether all of them arrived.
 
     Raises ``BenchmarkError`` if an answer was not the expected one, or a crash is not where it should be.
     """
-    with tempfile.TemporaryDirectory(prefix="antenna-bench-") as name:
+    with tempfile.TemporaryDirectory(prefix="antenna-bench-") as name, ExitStack() as started:
         directory = Path(name)
-        with running_sinks(case, directory) as sinks, running_collector(setup, case, code, directory, sinks) as server:
-            pid = server.program.pid
-            warm_up = run_in_process(Order(server.port, case.traffic, case.clients, WARM_UP_SECONDS))
-            unit_before = _unit(case)
-            cpu_before, sinks_before = cpu_seconds(pid), sinks.books()["cpu_seconds"]
-            with PeakMemory(pid) as watched, profiler(pid, seconds) if profiler else nullcontext():
-                outcome = run_in_process(Order(server.port, case.traffic, case.clients, seconds))
-            cpu = cpu_seconds(pid) - cpu_before
-            books = sinks.books()
-            unit_after = _unit(case)
-            _check(case, [warm_up, outcome], books, server.program.logs())
-        latencies = sorted(outcome.latencies)
-        return Run(
-            setup=setup.name,
-            case=case.name,
-            crashes=len(latencies),
-            unit=(unit_before + unit_after) / 2,
-            cpu=cpu / len(latencies),
-            rate=outcome.in_time / seconds,
-            p50=percentile(latencies, 50),
-            p90=percentile(latencies, 90),
-            p99=percentile(latencies, 99),
-            longest=latencies[-1],
-            rss_peak=watched.peak.rss,
-            pss_peak=watched.peak.pss,
-            start=server.start_seconds,
-            load_cores=outcome.cpu_seconds / seconds,
-            sinks_cores=(books["cpu_seconds"] - sinks_before) / seconds,
-        )
+        backends = started.enter_context(running_backends(case, plan.emulators, directory))
+        server = started.enter_context(running_collector(setup, case, backends, code, directory))
+        pid = server.program.pid
+        warm_up = run_in_process(Order(server.port, case.traffic, case.clients, plan.warm_up_seconds))
+        unit_before = _unit(case)
+        before = Clocks.read(pid, backends)
+        with PeakMemory(pid) as watched, plan.profiler(pid, plan.seconds) if plan.profiler else nullcontext():
+            outcome = run_in_process(Order(server.port, case.traffic, case.clients, plan.seconds))
+        used = Clocks.read(pid, backends) - before
+        unit_after = _unit(case)
+        _check(setup, case, [warm_up, outcome], backends.books(), server.program.logs())
+    latencies = sorted(outcome.latencies)
+    return Run(
+        setup=setup.name,
+        case=case.name,
+        crashes=len(latencies),
+        unit=(unit_before + unit_after) / 2,
+        cpu=used.collector / len(latencies),
+        system_cpu=used.collector_system / len(latencies),
+        rate=outcome.in_time / plan.seconds,
+        p50=percentile(latencies, 50),
+        p90=percentile(latencies, 90),
+        p99=percentile(latencies, 99),
+        longest=latencies[-1],
+        rss_peak=watched.peak.rss,
+        pss_peak=watched.peak.pss,
+        start=server.start_seconds,
+        load_cores=outcome.cpu_seconds / used.wall,
+        sinks_cores=used.sinks / used.wall,
+        other_cores=(used.machine - used.collector - used.sinks - outcome.cpu_seconds) / used.wall,
+    )
 
 
 def percentile(ordered: list[float], percent: float) -> float:
@@ -112,21 +154,22 @@ def _unit(case: Case) -> float:
     return sum(unit_seconds(crash.gzipped) * count for crash, count in crashes.items()) / crashes.total()
 
 
-def _check(case: Case, outcomes: list[Outcome], books: dict[str, Any], log: str) -> None:
+def _check(setup: Setup, case: Case, outcomes: list[Outcome], books: Books, log: str) -> None:
     """Compare what the clients were told with what the sinks got."""
     problems = sum((outcome.problems for outcome in outcomes), Counter[str]())
     promised = {crash_id for outcome in outcomes for crash_id in outcome.crash_ids}
-    checksums = {crash.dump_crc32c for crash in TRAFFIC[case.traffic]()}
-    for crash_id in promised:
-        dumps = books["crashes"].get(crash_id)
-        if dumps is None:
-            problems["kept, but not saved and then published"] += 1
-        elif len(dumps) != 1 or dumps[0] not in checksums:
-            problems["another dump was stored than the one that was sent"] += 1
-    problems["saved, but not promised"] = len((set(books["crashes"]) | set(books["incomplete"])) - promised)
-    if sum(len(outcome.crash_ids) for outcome in outcomes) != len(promised):
-        problems["crash ids given twice"] += 1
-    if not outcomes[-1].latencies:
-        problems["no crash was taken"] += 1
-    if +problems:
-        raise BenchmarkError(f"{case.name}: {dict(+problems)}\nEnd of the collector's log:\n{log[-3000:]}")
+    expected_dumps = [[crash.dump_crc32c] for crash in TRAFFIC[case.traffic]()]
+    problems += Counter(
+        {
+            "answered, not saved": len(promised - books.saved.keys()),
+            "answered, not published": len(promised - set(books.published)),
+            "saved, not answered": len((books.saved.keys() | set(books.partial)) - promised),
+            "published, not answered": len(set(books.published) - promised),
+            "stored with other dumps": sum(dumps not in expected_dumps for dumps in books.saved.values()),
+            "in the wrong order": len(books.disorder),
+            "answered with an id given before": sum(len(outcome.crash_ids) for outcome in outcomes) - len(promised),
+            "no crash taken": int(not outcomes[-1].latencies),
+        }
+    )
+    if problems:
+        raise BenchmarkError(f"{setup.name}, {case.name}: {dict(problems)}\nEnd of the collector's log:\n{log[-3000:]}")

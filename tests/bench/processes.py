@@ -41,6 +41,17 @@ def cpu_seconds(pid: int) -> float:
     return sum(int(ticks) for member in family(pid) for ticks in _stat(member)[11:15]) / _TICKS
 
 
+def system_seconds(pid: int) -> float:
+    """Return the part of ``cpu_seconds`` that the kernel took."""
+    return sum(int(ticks) for member in family(pid) for ticks in _stat(member)[12:15:2]) / _TICKS
+
+
+def machine_cpu_seconds() -> float:
+    """Return the CPU time of everything on this machine, and what the hypervisor gave to others (proc_stat(5))."""
+    user, nice, system, _, _, *others = map(int, Path("/proc/stat").read_text().splitlines()[0].split()[1:9])
+    return (user + nice + system + sum(others)) / _TICKS
+
+
 @dataclass(frozen=True)
 class Memory:
     """Resident memory in bytes. PSS counts a page that n processes share as one nth in each."""

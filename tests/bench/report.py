@@ -7,6 +7,7 @@
 import platform
 import statistics
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.cases import CASES
@@ -14,25 +15,38 @@ from tests.bench.measure import Run
 
 MIB = 1 << 20
 
-# Heading, value, format.
-_COLUMNS: list[tuple[str, Callable[[Run], float], str]] = [
-    ("CPU units", lambda run: run.units, ".2f"),
-    ("CPU ms", lambda run: run.cpu * 1000, ".2f"),
-    ("crashes/s", lambda run: run.rate, ".0f"),
-    ("p50 ms", lambda run: run.p50 * 1000, ".0f"),
-    ("p90 ms", lambda run: run.p90 * 1000, ".0f"),
-    ("p99 ms", lambda run: run.p99 * 1000, ".0f"),
-    ("p99/p50", lambda run: run.spread, ".1f"),
-    ("RSS MiB", lambda run: run.rss_peak / MIB, ".0f"),
-    ("PSS MiB", lambda run: run.pss_peak / MIB, ".0f"),
-    ("start s", lambda run: run.start, ".2f"),
-    ("unit ms", lambda run: run.unit * 1000, ".2f"),
-    ("load cores", lambda run: run.load_cores, ".2f"),
-    ("sink cores", lambda run: run.sinks_cores, ".2f"),
+
+@dataclass(frozen=True)
+class Column:
+    """A figure of a run, and how it is shown."""
+
+    heading: str
+    value: Callable[[Run], float]
+    format: str
+    #: Whether minimum and maximum are shown, too.
+    has_range: bool = False
+
+
+UNITS = Column("CPU units", lambda run: run.units, ".2f", has_range=True)
+RATE = Column("crashes/s", lambda run: run.rate, ".0f", has_range=True)
+P50 = Column("p50 ms", lambda run: run.p50 * 1000, ".0f")
+P99 = Column("p99 ms", lambda run: run.p99 * 1000, ".0f", has_range=True)
+RSS = Column("RSS MiB", lambda run: run.rss_peak / MIB, ".0f")
+START = Column("start s", lambda run: run.start, ".2f")
+RESULTS = [UNITS, RATE, P50, P99, Column("p99/p50", lambda run: run.spread, ".1f"), RSS, START]
+DETAILS = [
+    Column("crashes", lambda run: run.crashes, ".0f"),
+    Column("unit ms", lambda run: run.unit * 1000, ".3f"),
+    Column("CPU ms", lambda run: run.cpu * 1000, ".2f"),
+    Column("of it system", lambda run: run.system_cpu * 1000, ".2f"),
+    Column("p90 ms", lambda run: run.p90 * 1000, ".0f"),
+    Column("longest ms", lambda run: run.longest * 1000, ".0f"),
+    Column("PSS MiB", lambda run: run.pss_peak / MIB, ".0f"),
+    Column("load cores", lambda run: run.load_cores, ".2f"),
+    Column("sink cores", lambda run: run.sinks_cores, ".2f"),
+    Column("other cores", lambda run: run.other_cores, ".2f"),
 ]
-# With minimum and maximum.
-_SPREAD = ("CPU units", "crashes/s", "p99 ms")
-_RATIOS = ("CPU units", "crashes/s", "p50 ms", "p99 ms", "RSS MiB", "start s")
+RATIOS = [UNITS, RATE, P50, P99, RSS, START]
 
 
 def machine() -> str:
@@ -48,39 +62,39 @@ def machine() -> str:
     )
 
 
-def results_table(runs: Sequence[Run]) -> str:
-    """Return a table with a line for each case: medians, and minimum to maximum where runs differ most."""
+def figures_table(runs: Sequence[Run], columns: Sequence[Column]) -> str:
+    """Return a table with a line for each case: medians of its runs."""
     headings = ["case", "clients"]
-    for heading, _, _ in _COLUMNS:
-        headings += [heading, "min..max"] if heading in _SPREAD else [heading]
+    for column in columns:
+        headings += [column.heading, "min..max"] if column.has_range else [column.heading]
     lines = []
-    for case in _names(run.case for run in runs):
-        same = [run for run in runs if run.case == case]
+    for case in _cases(runs):
         line = [CASES[case].doc, str(CASES[case].clients)]
-        for heading, value, form in _COLUMNS:
-            values = [value(run) for run in same]
-            line.append(format(statistics.median(values), form))
-            if heading in _SPREAD:
-                line.append(f"{min(values):{form}}..{max(values):{form}}")
+        for column in columns:
+            line += _cells([column.value(run) for run in runs if run.case == case], column.format, column.has_range)
         lines.append(line)
     return table(headings, lines)
 
 
 def ratios_table(first: Sequence[Run], other: Sequence[Run]) -> str:
-    """Return a table of how much more of everything ``other`` has than ``first``: each run with its neighbour."""
+    """Return a table of how many times as much ``other`` has: each run is compared with the one beside it."""
     headings = ["case"]
-    for heading in _RATIOS:
-        headings += [heading.split(maxsplit=1)[0] if heading != "CPU units" else "CPU", "min..max"]
+    for column in RATIOS:
+        headings += [column.heading.rpartition(" ")[0] or column.heading, "min..max"]
     lines = []
-    for case in _names(run.case for run in first):
-        pairs = list(zip([r for r in first if r.case == case], [r for r in other if r.case == case], strict=True))
+    for case in _cases(first):
+        sides = ([run for run in runs if run.case == case] for runs in (first, other))
+        pairs = list(zip(*sides, strict=True))
         line = [CASES[case].doc]
-        for heading, value, _ in _COLUMNS:
-            if heading in _RATIOS:
-                ratios = [value(b) / value(a) for a, b in pairs]
-                line += [f"{statistics.median(ratios):.2f}", f"{min(ratios):.2f}..{max(ratios):.2f}"]
+        for column in RATIOS:
+            line += _cells([column.value(b) / column.value(a) for a, b in pairs], ".2f", has_range=True)
         lines.append(line)
     return table(headings, lines)
+
+
+def _cells(values: Sequence[float], form: str, has_range: bool) -> list[str]:
+    cells = [format(statistics.median(values), form)]
+    return [*cells, f"{min(values):{form}}..{max(values):{form}}"] if has_range else cells
 
 
 def table(headings: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
@@ -97,6 +111,6 @@ def table(headings: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     return "\n".join([rule, texts[0], rule, *texts[1:], rule])
 
 
-def _names(names: Iterable[str]) -> list[str]:
-    """Return each name once, in their order."""
-    return list(dict.fromkeys(names))
+def _cases(runs: Iterable[Run]) -> list[str]:
+    """Return the names of the cases, each once, in their order."""
+    return list(dict.fromkeys(run.case for run in runs))

@@ -5,7 +5,7 @@
 """A stand-in for Cloud Storage and Pub/Sub, a process of its own: fast, with latencies as set, and it keeps the books.
 
 ``python -m tests.bench.sinks PORT STORAGE_LATENCY PUBLISH_LATENCY`` (in seconds). One port takes uploads (media,
-multipart, resumable), the calls around them, and publishing over REST and, handed on, over gRPC.
+multipart, resumable), the calls around them, and publishing over REST.
 """
 
 import asyncio
@@ -13,14 +13,14 @@ import base64
 import json
 import re
 import sys
-import time
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import google_crc32c
 
-from tests.bench.books import Books
+from tests.bench.books import Bookkeeper
 
 _BUFFER_SIZE = 1 << 18
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
@@ -60,7 +60,7 @@ class Sinks:
         self.port = port
         self.storage_latency = storage_latency
         self.publish_latency = publish_latency
-        self.books = Books()
+        self.books = Bookkeeper()
         self.buffer = memoryview(bytearray(_BUFFER_SIZE))
         self.resumable: dict[str, str] = {}
 
@@ -119,7 +119,7 @@ class Connection(asyncio.BufferedProtocol):
             ids = [base64.b64decode(message["data"]).decode() for message in json.loads(content.bytes)["messages"]]
             self._later(self._sinks.publish_latency, lambda: self._publish(ids))
         elif url.path == "/books":
-            self._answer({**self._sinks.books.report(), "cpu_seconds": time.process_time()})
+            self._answer(asdict(self._sinks.books.close()))
         else:
             # A topic, a bucket, or an empty list of objects.
             self._answer({"kind": "storage#objects"} if url.path.endswith("/o") else {"name": unquote(url.path[4:])})
@@ -131,7 +131,7 @@ class Connection(asyncio.BufferedProtocol):
             action()
 
     def _publish(self, ids: list[str]) -> None:
-        self._sinks.books.publish(ids)
+        self._sinks.books.published(ids)
         self._answer({"messageIds": [str(number) for number, _ in enumerate(ids)]})
 
     def _upload(self, head: bytes, query: dict[str, str], content: Content) -> None:
@@ -149,8 +149,9 @@ class Connection(asyncio.BufferedProtocol):
             name, content = _related(head, content)
         else:
             name = query["name"]
-        self._sinks.books.upload(name, content.crc32c, bytes(content.bytes))
-        self._answer(_resource(name, content))
+        resource = _resource(name, content)
+        self._sinks.books.uploaded(name, resource["crc32c"], bytes(content.bytes))
+        self._answer(resource)
 
     def _answer(self, media: dict[str, Any], headers: str = "") -> None:
         body = json.dumps(media).encode()
