@@ -14,11 +14,22 @@ from typing import Any
 from gunicorn.arbiter import Arbiter
 
 from antenna.backend import BackendConfigurationError, BackendError
-from antenna.config import ConfigurationError, WebServerConfig, build_config
+from antenna.config import AppConfig, ConfigurationError, WebServerConfig, build_config
+
+
+def _report(error: Exception) -> None:
+    # Imported when needed: at the top, it would be there before gevent has patched what it uses.
+    from antenna.sentry import report_startup_error
+
+    report_startup_error(build_config(), error)
+
 
 try:
     _config = WebServerConfig(build_config())
+    # Gunicorn's logger needs these, and would end with a traceback.
+    AppConfig(build_config())
 except ConfigurationError as _error:
+    _report(_error)
     sys.exit(f"cannot start: {_error}")
 
 # Seconds that a worker, when it ends, gives the delivery of the spool.
@@ -67,6 +78,7 @@ def post_worker_init(worker: Any) -> None:
             worker.wsgi.verify()
         except (BackendConfigurationError, BackendError) as error:
             logging.getLogger("antenna").critical("cannot start: %s", error)
+            _report(error)
             # Gunicorn ends the whole server, instead of trying for ever.
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
     worker.wsgi.start()
