@@ -18,8 +18,7 @@ from antenna.config import AppConfig, ConfigurationError, WebServerConfig, build
 
 
 def _report(error: Exception) -> None:
-    # Imported when needed: at the top, it would be there before gevent has patched what it uses.
-    from antenna.sentry import report_startup_error
+    from antenna.sentry import report_startup_error  # noqa: PLC0415 - earlier, gevent has not patched what it imports
 
     report_startup_error(build_config(), error)
 
