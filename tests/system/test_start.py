@@ -1,0 +1,112 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""A start from the environment alone; one that cannot work ends soon, and says why in one line."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.faulty import REFUSE, Fault, FaultyProxy
+from tests.fixtures import StartServer
+from tests.google_cloud import GcsBucket, PubSubTopic
+from tests.server import AntennaServer, file_system_environment, google_cloud_environment
+from tests.system.conftest import StartCollector, behind
+
+
+@pytest.fixture
+def environment(gcs_bucket: GcsBucket, pubsub_topic: PubSubTopic) -> dict[str, str]:
+    return google_cloud_environment(gcs_bucket, pubsub_topic)
+
+
+def assert_does_not_start(server: AntennaServer, *said: str) -> None:
+    """Check that the server ends with an error within seconds, and that one line says why."""
+    start = time.monotonic()
+    assert server.wait(10) != 0
+    assert time.monotonic() - start < 5
+    lines = [line for line in server.logs().splitlines() if all(words in line for words in said)]
+    assert len(lines) == 1, server.logs()
+    assert "Traceback" not in server.logs()
+    assert "traceback" not in server.logs()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("PORT", "http", "expected an integer, from 1 to 65535"),
+        ("LOGGING_LEVEL", "LOUD", "expected one of DEBUG, INFO, WARNING, ERROR, CRITICAL"),
+        ("BREAKPAD_MAX_PAYLOAD_SIZE", "much", "expected a size"),
+        ("BREAKPAD_THROTTLER_RULES", "house.RULES", "expected the dotted path of"),
+        ("CRASHMOVER_CRASHSTORAGE_CLASS", "antenna.NoSuchStorage", "expected the dotted path of a Python class"),
+    ],
+)
+def test_bad_value_is_named_with_what_was_expected(
+    start_server: StartServer, tmp_path: Path, name: str, value: str, expected: str
+) -> None:
+    server = start_server(file_system_environment(tmp_path) | {name: value}, wait=False)
+
+    assert_does_not_start(server, name, repr(value), expected)
+
+
+def test_option_that_is_missing_is_named(start_server: StartServer, tmp_path: Path) -> None:
+    environment = file_system_environment(tmp_path) | {"CRASHMOVER_CRASHSTORAGE_FS_ROOT": ""}
+
+    assert_does_not_start(start_server(environment, wait=False), "CRASHMOVER_CRASHSTORAGE_FS_ROOT is not set")
+
+
+def test_bad_secret_is_not_shown(start_server: StartServer, tmp_path: Path) -> None:
+    environment = file_system_environment(tmp_path) | {"SECRET_SENTRY_DSN": "hush hush"}
+    server = start_server(environment, wait=False)
+
+    assert_does_not_start(server, "SECRET_SENTRY_DSN", "'*****'")
+    assert "hush" not in server.logs()
+
+
+def test_running_configuration_is_logged_without_secrets(start_local_collector: StartCollector) -> None:
+    collector = start_local_collector(
+        BREAKPAD_STAGE_SUBMITTER_BEARER_TOKEN="hush hush", BREAKPAD_MAX_PAYLOAD_SIZE="20MiB"
+    )
+
+    logged = {json.loads(line)["Fields"].get("msg") for line in collector.server.logs().splitlines()}
+    assert "hush" not in collector.server.logs()
+    assert {
+        "configuration: BREAKPAD_STAGE_SUBMITTER_BEARER_TOKEN=*****",
+        "configuration: BREAKPAD_MAX_PAYLOAD_SIZE=20MiB",
+        "configuration: BREAKPAD_BODY_TIMEOUT=60s",
+        "configuration: CRASHMOVER_CRASHSTORAGE_CLASS=antenna.ext.fs.crashstorage.FSCrashStorage",
+    } <= logged
+
+
+def test_bucket_that_is_not_there(start_server: StartServer, environment: dict[str, str]) -> None:
+    environment["CRASHMOVER_CRASHSTORAGE_BUCKET_NAME"] = "no-such-bucket"
+
+    assert_does_not_start(start_server(environment, wait=False), "cannot start", "no-such-bucket", "404")
+
+
+def test_topic_that_is_not_there(start_server: StartServer, environment: dict[str, str]) -> None:
+    environment["CRASHMOVER_CRASHPUBLISH_TOPIC_NAME"] = "no-such-topic"
+
+    assert_does_not_start(start_server(environment, wait=False), "cannot start", "no-such-topic", "404")
+
+
+@pytest.mark.parametrize("backend", ["storage", "publish"])
+@pytest.mark.parametrize(
+    ("fault", "said"), [(Fault(status=403, body=b'{"error": "forbidden"}'), "403"), (REFUSE, "refused")]
+)
+def test_backend_that_is_forbidden_or_away(
+    start_server: StartServer,
+    environment: dict[str, str],
+    storage_proxy: FaultyProxy,
+    publish_proxy: FaultyProxy,
+    backend: str,
+    fault: Fault,
+    said: str,
+) -> None:
+    proxy = storage_proxy if backend == "storage" else publish_proxy
+    proxy.fault = fault
+    options = behind(storage=storage_proxy, publish=publish_proxy)
+
+    assert_does_not_start(start_server(environment | options, wait=False), "cannot start", said)
