@@ -1,0 +1,160 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Directives that write reference pages from the code, so that these cannot say anything else than it does.
+
+``options``: the options of a component; ``metrics``: the metrics of a namespace; ``reasons``: the reasons with an HTTP
+status; ``rules``: a rule set; ``names``: a list or mapping of names. The role ``value`` writes a number.
+Link with ``:envvar:``, ``:metric:`` and ``:reason:``.
+"""
+
+import inspect
+from collections.abc import Iterator, Mapping
+
+from docutils import nodes
+from docutils.parsers.rst.states import Inliner
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+from sphinx.util.typing import ExtensionMetadata
+
+from antenna.config import describe_options, parse_attribute, parse_class
+from antenna.metrics import load_registry
+from antenna.reasons import Reason
+from antenna.throttler import Result, Rule
+from antenna.throttler.rule import WHOLE_CRASH
+
+
+class WrittenDirective(SphinxDirective):
+    """Parses what its ``lines()`` say as if it stood on the page."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """The nodes of the text."""
+        return self.parse_text_to_nodes("\n".join(self.lines()))
+
+    def lines(self) -> Iterator[str]:
+        """The text, in reStructuredText."""
+        raise NotImplementedError
+
+
+class OptionsDirective(WrittenDirective):
+    """``.. options:: antenna.limits.Limits BREAKPAD``: a component and the namespaces that it is in."""
+
+    optional_arguments = 2
+
+    def lines(self) -> Iterator[str]:
+        """One entry an option."""
+        component, *namespaces = self.arguments
+        options = describe_options(parse_class(component), *namespaces)
+        if not options:
+            yield "No options."
+        for option in options:
+            default = f"Default: ``{option.default}``" if option.default else "Default: not set"
+            yield from (
+                f".. envvar:: {option.name}",
+                "",
+                f"   {option.doc}",
+                "",
+                "   Has to be set." if option.default is None else f"   {default}.",
+                f"   Expects {option.expected}.",
+                "",
+            )
+
+
+class MetricsDirective(WrittenDirective):
+    """``.. metrics:: throttle``: the metrics whose names begin so."""
+
+    def lines(self) -> Iterator[str]:
+        """One entry a metric."""
+        (prefix,) = self.arguments
+        for name, metric in load_registry().items():
+            if name.startswith(prefix):
+                yield from (f".. metric:: {name}", "", f"   *{metric['type']}.* {code(metric['description'])}", "")
+                for tag, values in metric.get("tags", {}).items():
+                    yield from (f"   Tag ``{tag}``: {code(values)}", "")
+
+
+class ReasonsDirective(WrittenDirective):
+    """``.. reasons:: 400``: the reasons that are answered with a status."""
+
+    def lines(self) -> Iterator[str]:
+        """One entry a reason."""
+        for reason in Reason:
+            if str(reason.status) in self.arguments:
+                yield from (f".. reason:: {reason.answer}", "", f"   {reason.doc}", "")
+
+
+class RulesDirective(WrittenDirective):
+    """``.. rules:: antenna.throttler.MOZILLA_RULES``: a table of the rules in their order."""
+
+    def lines(self) -> Iterator[str]:
+        """One row a rule."""
+        rules: list[Rule] = parse_attribute(self.arguments[0])
+        yield from table(
+            [24, 18, 38, 20],
+            ("Rule", "Looks at", "Matches", "Result"),
+            (
+                (
+                    f"``{rule.rule_name}``",
+                    "the whole crash" if rule.key == WHOLE_CRASH else f"``{rule.key}``",
+                    (inspect.getdoc(rule.condition) or "").partition("\n")[0],
+                    describe_result(rule),
+                )
+                for rule in rules
+            ),
+        )
+
+
+class NamesDirective(WrittenDirective):
+    """``.. names:: antenna.throttler.MOZILLA_PRODUCTS``: a list of names, or a mapping of names to lists."""
+
+    def lines(self) -> Iterator[str]:
+        """One item a name."""
+        names = parse_attribute(self.arguments[0])
+        for name in names:
+            values = names[name] if isinstance(names, Mapping) else ()
+            yield f"* {name}{': ' if values else ''}{', '.join(f'``{value}``' for value in values)}"
+
+
+def value_role(
+    _name: str, _rawtext: str, text: str, _lineno: int, _inliner: Inliner, *_: object
+) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+    """``:value:`antenna.annotations.MAX_DEPTH```: a number from the code."""
+    value = parse_attribute(text)
+    return [nodes.Text(f"{value:,g}" if isinstance(value, float) else f"{value:,}")], []
+
+
+def describe_result(rule: Rule) -> str:
+    """Say what becomes of a crash that the rule matches."""
+    if isinstance(rule.result, Result):
+        return rule.result.name
+    percentage, chosen, otherwise = rule.result
+    return f"{percentage:g} % {chosen.name}, the others {otherwise.name}"
+
+
+def table(widths: list[int], header: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
+    """A table; the cells are in reStructuredText."""
+    yield from (".. list-table::", "   :header-rows: 1", f"   :widths: {' '.join(map(str, widths))}", "")
+    for row in (header, *rows):
+        for number, cell in enumerate(row):
+            yield f"   {' ' if number else '*'} - {cell}"
+
+
+def code(text: str) -> str:
+    """The registry's ``one backtick`` is what reStructuredText writes with two."""
+    return text.replace("`", "``")
+
+
+def setup(app: Sphinx) -> ExtensionMetadata:
+    """Sphinx calls this."""
+    app.add_directive("options", OptionsDirective)
+    app.add_directive("metrics", MetricsDirective)
+    app.add_directive("reasons", ReasonsDirective)
+    app.add_directive("rules", RulesDirective)
+    app.add_directive("names", NamesDirective)
+    app.add_role("value", value_role)
+    app.add_object_type("metric", "metric", indextemplate="pair: %s; metric")
+    app.add_object_type("reason", "reason", indextemplate="pair: %s; reason")
+    return {"parallel_read_safe": True}
