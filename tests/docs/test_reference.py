@@ -1,0 +1,142 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""The reference pages have everything that the code has, and no page names an option that it has not."""
+
+import html
+import importlib
+import logging
+import pkgutil
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import antenna
+from antenna.app import AntennaApp
+from antenna.config import AppConfig, build_config, parse_class
+from antenna.metrics import load_registry
+from antenna.reasons import Reason
+from antenna.throttler import ACCEPT_ALL, MOZILLA_PRODUCT_PACKAGENAMES, MOZILLA_PRODUCTS, MOZILLA_RULES, Rule
+from tests.docs.conftest import DOCS
+from tests.docs.options import COMPONENTS, OPTION_NAMES, OPTIONS
+from tests.server import PROJECT_ROOT
+
+# Read by Google's libraries, or by the programs in bin/.
+OTHER_VARIABLES = {"GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST"}
+
+
+def components() -> Iterator[str]:
+    """Names of all classes of the collector that declare options."""
+    for module in pkgutil.walk_packages(antenna.__path__, "antenna."):
+        if module.name not in {"antenna.wsgi", "antenna.gunicorn_conf"}:  # these start the collector
+            for name, value in vars(importlib.import_module(module.name)).items():
+                if isinstance(value, type) and value.__module__ == module.name and "Config" in vars(value):
+                    yield f"{module.name}.{name}"
+
+
+def text_of(page: Path) -> str:
+    """Return the text of a built page, without what is around it, and markup taken out."""
+    _, _, content = page.read_text(encoding="utf-8").partition("<article")
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]*>", "", content.partition("</article>")[0])))
+
+
+def test_every_component_with_options_is_on_the_page() -> None:
+    # A component may be documented by a name that its package gives it: antenna.throttler.Throttler.
+    assert sorted(parse_class(name).__qualname__ for name, *_ in COMPONENTS) == sorted(
+        name.rpartition(".")[2] for name in components()
+    )
+
+
+def test_every_option_is_on_the_page(pages: Path) -> None:
+    text = text_of(pages / "configuration.html")
+    for option in OPTIONS:
+        assert f"{option.name}¶ {option.doc}" in text
+        assert option.default is None or option.default in text
+
+
+@pytest.mark.parametrize(
+    "backends",
+    [
+        {},
+        {
+            "CRASHMOVER_CRASHSTORAGE_CLASS": "antenna.ext.fs.crashstorage.FSCrashStorage",
+            "CRASHMOVER_CRASHSTORAGE_FS_ROOT": "crashes",
+            "CRASHMOVER_CRASHPUBLISH_CLASS": "antenna.ext.fs.crashpublish.FSCrashPublish",
+            "CRASHMOVER_CRASHPUBLISH_FS_ROOT": "queue",
+        },
+        {
+            "CRASHMOVER_CRASHSTORAGE_CLASS": "antenna.ext.gcs.crashstorage.GcsCrashStorage",
+            "CRASHMOVER_CRASHSTORAGE_BUCKET_NAME": "bucket",
+            "CRASHMOVER_CRASHPUBLISH_CLASS": "antenna.ext.pubsub.crashpublish.PubSubCrashPublish",
+            "CRASHMOVER_CRASHPUBLISH_PROJECT_ID": "project",
+            "CRASHMOVER_CRASHPUBLISH_TOPIC_NAME": "topic",
+        },
+    ],
+    ids=["nothing", "file system", "Google Cloud"],
+)
+def test_every_option_that_a_collector_reads_has_its_name_on_the_page(
+    backends: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:1")
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "127.0.0.1:1")
+    config = build_config(backends | {"CRASHMOVER_SPOOL_DIR": str(tmp_path)})
+
+    with caplog.at_level(logging.INFO, "antenna"):
+        AntennaApp(AppConfig(config), config)
+
+    read = set(re.findall(r"configuration: ([A-Z0-9_]+)=", caplog.text))
+    assert len(read) > 30
+    assert read <= OPTION_NAMES
+
+
+def test_every_metric_is_on_the_page(pages: Path) -> None:
+    text = text_of(pages / "metrics.html")
+    for name, metric in load_registry().items():
+        assert f"{name}¶ {metric['type']}. {metric['description'].replace('`', '')}" in text
+        for tag in metric.get("tags", {}):
+            assert f"Tag {tag}:" in text
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_every_reason_is_on_the_page(reason: Reason, pages: Path) -> None:
+    text = text_of(pages / "reasons.html")
+    below_status = text.split(f" {reason.status}: ")[-1]
+    assert f"{reason.answer}¶ {reason.doc}" in below_status
+
+
+@pytest.mark.parametrize("rules", [MOZILLA_RULES, ACCEPT_ALL])
+def test_every_rule_is_on_the_page_in_order(rules: list[Rule], pages: Path) -> None:
+    text = text_of(pages / "throttling.html")
+    cells = [f" {rule.rule_name} {'the whole crash' if rule.key == '*' else rule.key} " for rule in rules]
+    positions = [text.index(cell) for cell in cells]
+    assert positions == sorted(positions)
+
+
+@pytest.mark.parametrize("rule", MOZILLA_RULES, ids=lambda rule: rule.rule_name)
+def test_every_condition_says_when_it_matches(rule: Rule) -> None:
+    assert (rule.condition.__doc__ or "").partition("\n")[0].endswith(".")
+
+
+def test_products_and_packages_are_on_the_page(pages: Path) -> None:
+    text = text_of(pages / "throttling.html")
+    for name in (*MOZILLA_PRODUCTS, *(name for names in MOZILLA_PRODUCT_PACKAGENAMES.values() for name in names)):
+        assert name in text
+
+
+def test_every_page_is_in_the_contents(pages: Path) -> None:
+    index = (pages / "index.html").read_text(encoding="utf-8")
+    for page in DOCS.glob("*.rst"):
+        assert page.stem == "index" or f'href="{page.stem}.html"' in index
+
+
+TEXTS = [PROJECT_ROOT / "README.rst", *DOCS.rglob("*.rst"), *DOCS.glob("examples/*.conf"), *DOCS.glob("*.inc")]
+TEXTS += (PROJECT_ROOT / "docker").rglob("*.yaml")
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
+def test_no_text_names_an_option_that_does_not_exist(path: Path) -> None:
+    named = set(re.findall(r"\b(?:BREAKPAD|CRASHMOVER|GUNICORN|STATSD|SECRET)_[A-Z0-9_]+\b", path.read_text("utf-8")))
+    assert named <= OPTION_NAMES | OTHER_VARIABLES
