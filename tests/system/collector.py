@@ -147,6 +147,10 @@ class Collector:
         self.assert_published(later)
         assert self._published[crash_id] == 0
 
+    def published(self) -> set[str]:
+        """Return all ids that were published so far."""
+        return set(self._pull()) - {"test"}
+
     def assert_discarded(self, answer: RawResponse, why: str) -> None:
         """Check that the crash was refused, or rejected by a rule, with exactly this answer."""
         assert_answer(answer, 200 if why.startswith("rule_") else STATUS.get(why, 400))

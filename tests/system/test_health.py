@@ -1,0 +1,106 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Load balancers and operators are told the truth, in time, also while the backends hang."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.faulty import HANG, PASS, REFUSE, Fault, FaultyProxy
+from tests.reports import annotation, dump, report
+from tests.system.collector import Collector
+from tests.system.conftest import StartCollector, behind
+
+REPORT = report(annotation("ProductName", "Firefox"), dump(b"MDMP"))
+
+
+def get(collector: Collector, path: str) -> requests.Response:
+    return requests.get(f"{collector.server.url}{path}", timeout=10)
+
+
+def heartbeat_errors(collector: Collector) -> list[str]:
+    """Return the errors of the heartbeat, and check that its status goes with them."""
+    answer = get(collector, "/__heartbeat__")
+    errors: list[str] = answer.json()["errors"]
+    assert answer.json() == {"errors": errors}
+    assert answer.status_code == (503 if errors else 200)
+    return errors
+
+
+def test_all_is_well(collector: Collector) -> None:
+    assert get(collector, "/__lbheartbeat__").status_code == 200
+    assert heartbeat_errors(collector) == []
+
+
+@pytest.mark.parametrize("backend", ["storage", "publish"])
+def test_heartbeat_names_what_is_wrong(
+    start_collector: StartCollector, storage_proxy: FaultyProxy, publish_proxy: FaultyProxy, backend: str
+) -> None:
+    collector = start_collector(
+        **behind(storage=storage_proxy, publish=publish_proxy), CRASHMOVER_CRASHPUBLISH_TIMEOUT="300ms"
+    )
+    proxy = storage_proxy if backend == "storage" else publish_proxy
+    faults = [REFUSE, Fault(status=403), Fault(status=503)]
+    if backend == "publish":
+        faults.append(HANG)  # the time limit of the storage's check is several seconds
+
+    for fault in faults:
+        proxy.fault = fault
+        (error,) = heartbeat_errors(collector)
+        assert error.startswith(f"{backend}: ")
+        proxy.fault = PASS
+        assert heartbeat_errors(collector) == []
+
+
+def test_load_balancer_is_answered_at_once_while_everything_hangs(
+    start_collector: StartCollector, storage_proxy: FaultyProxy, publish_proxy: FaultyProxy
+) -> None:
+    collector = start_collector(**behind(storage=storage_proxy, publish=publish_proxy))
+    storage_proxy.fault = publish_proxy.fault = HANG
+    connections = [collector.server.connect() for _ in range(20)]
+    try:
+        for connection in connections:
+            connection.send(REPORT)
+        time.sleep(0.2)
+
+        seconds = []
+        for _ in range(10):
+            start = time.monotonic()
+            assert get(collector, "/__lbheartbeat__").status_code == 200
+            seconds.append(time.monotonic() - start)
+
+        assert sorted(seconds)[len(seconds) // 2] < 0.05
+    finally:
+        for connection in connections:
+            connection.close()
+
+
+@pytest.mark.parametrize(
+    "version", [None, {"commit": "0123abc", "version": "2026.11.22", "source": "https://example.com", "build": "1"}]
+)
+def test_version(start_local_collector: StartCollector, tmp_path: Path, version: dict[str, Any] | None) -> None:
+    if version is not None:
+        (tmp_path / "version.json").write_text(json.dumps(version))
+    collector = start_local_collector(BASEDIR=str(tmp_path))
+
+    answer = get(collector, "/__version__")
+
+    assert answer.status_code == 200
+    assert answer.json() == (version or {})
+
+
+def test_broken_raises_and_serves_on(collector: Collector) -> None:
+    answer = get(collector, "/__broken__")
+
+    assert answer.status_code == 500
+    assert "Traceback" not in answer.text
+    records = [line for line in collector.server.logs().splitlines() if "BrokenError" in line]
+    assert len(records) == 1
+    assert "traceback" in json.loads(records[0])["Fields"]
+    collector.assert_kept(collector.submit(REPORT))
