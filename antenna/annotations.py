@@ -5,8 +5,13 @@
 """Annotations off the wire: text in its charset, and JSON that is safe to keep and to write again."""
 
 import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any, NoReturn
 
+from antenna.limits import MAX_JSON_DEPTH, MAX_JSON_VALUES
 from antenna.reasons import MalformedCrashReport, Reason
 
 # The charsets of text annotations that are honoured, by the names clients use; any other is read as UTF-8.
@@ -19,11 +24,19 @@ _CODECS = {
     "cp1252": "cp1252",
 }
 
-# No annotation is nested as deep. Python's encoder and decoder recurse, and give up somewhere below 1,000.
-MAX_DEPTH = 200
+# What separates values, and names from values; and strings, which may hold both without meaning them.
+_SEPARATORS = (b",", b":")
+_STRING_OR_SEPARATOR = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[,:]', re.DOTALL)
 
-# An empty list takes 2 bytes on the wire and 64 in memory: bound the growth.
-MAX_CONTAINERS = 200_000
+
+def note_repeated(name: str) -> str:
+    """Return the note on an annotation that came more than once."""
+    return f"Repeated annotation {shorten(name)}: the last one was kept."
+
+
+def shorten(name: str) -> str:
+    """Return a client's name for something as it may stand in a note."""
+    return name[:100]
 
 
 def decode_text(data: bytes, charset: str) -> str | None:
@@ -34,15 +47,28 @@ def decode_text(data: bytes, charset: str) -> str | None:
         return None
 
 
+def count_values(data: bytes) -> int:
+    """Return about how many values and names JSON text holds. Raises ``MalformedCrashReport`` if that is too many.
+
+    To be called before the text is decoded, which is what takes the memory.
+    """
+    count = sum(map(data.count, _SEPARATORS))
+    # Most of them may be in strings. Each one that is not has at most one string before it.
+    if count > MAX_JSON_VALUES and _has_more(_STRING_OR_SEPARATOR.finditer(data), 2 * MAX_JSON_VALUES):
+        raise MalformedCrashReport(Reason.TOO_LARGE, "JSON values")
+    return min(count, MAX_JSON_VALUES)
+
+
+def _has_more(items: Iterator[object], number: int) -> bool:
+    return next(islice(items, number, None), None) is not None
+
+
 def decode_json(data: bytes) -> tuple[dict[str, Any], list[str]]:
     """Decode the annotations of a JSON part; returns them and notes on what was changed.
 
     Values stay as they came. Raises ``MalformedCrashReport``: ``INVALID_JSON`` for what is not JSON
-    (RFC 8259; so no NaN) in UTF-8, ``INVALID_JSON_VALUE`` for anything but an object, ``TOO_LARGE``.
+    (RFC 8259; so no NaN) in UTF-8, ``INVALID_JSON_VALUE`` for anything but an object.
     """
-    if data.count(b"[") + data.count(b"{") > MAX_CONTAINERS:
-        # They may all be inside of strings, but then a value is a strange one of its own.
-        raise MalformedCrashReport(Reason.TOO_LARGE, "JSON containers")
     objects = _Objects()
     try:
         # RFC 8259 section 8.1: a byte order mark may be ignored.
@@ -53,7 +79,7 @@ def decode_json(data: bytes) -> tuple[dict[str, Any], list[str]]:
     if not isinstance(value, dict):
         raise MalformedCrashReport(Reason.INVALID_JSON_VALUE)
     _check_depth(value)
-    notes = [f"Repeated annotation {name!r} in JSON: the last one was kept." for name in objects.repeated]
+    notes = [note_repeated(name) for name in objects.repeated]
     # Only an escape can bring in half of a surrogate pair: decoding UTF-8 does not.
     if b"\\ud" in data or b"\\uD" in data:
         value = _without_lone_surrogates(value, notes)
@@ -68,12 +94,11 @@ class _Objects:
 
     def __call__(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         result = dict(pairs)
-        if len(result) == len(pairs):
-            self.repeated = []
+        if len(result) < len(pairs):
+            counts = Counter(name for name, _ in pairs)
+            self.repeated = sorted(name for name, count in counts.items() if count > 1)
         else:
-            seen: set[str] = set()
-            names = [name for name, _ in pairs]
-            self.repeated = sorted({name for name in names if name in seen or seen.add(name)})  # type: ignore[func-returns-value] # set.add() as "false, and remember"
+            self.repeated = []
         return result
 
 
@@ -91,7 +116,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 def _check_depth(value: dict[str, Any]) -> None:
     level: list[Any] = [value]
-    for _ in range(MAX_DEPTH):
+    for _ in range(MAX_JSON_DEPTH):
         level = [
             child
             for container in level
@@ -108,7 +133,7 @@ def _without_lone_surrogates(annotations: dict[str, Any], notes: list[str]) -> d
     for name, value in annotations.items():
         clean_name, clean_value = _clean(name), _clean(value)
         if clean_name != name or clean_value != value:
-            notes.append(f"Replaced half of a surrogate pair in {clean_name!r}.")
+            notes.append(f"Replaced half of a surrogate pair in {shorten(clean_name)}.")
         result[clean_name] = clean_value
     return result
 

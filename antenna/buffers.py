@@ -4,6 +4,7 @@
 
 """Bytes of a report while it arrives: in memory while they are few, in an anonymous temporary file otherwise."""
 
+import contextlib
 import errno
 import os
 import tempfile
@@ -11,20 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from antenna.blocking import iterate_blocking, run_blocking
+from antenna.memory import Memory, Share
 
 # Pieces of a file are read and written in this size: large enough that the switch to a native
 # thread costs little, small enough that many uploads at once need little memory.
 PIECE_SIZE = 256 * 1024
 
-
-class MemoryBudget:
-    """How many more bytes of one report may stay in memory."""
-
-    __slots__ = ("left",)
-
-    def __init__(self, size: int) -> None:
-        """``size`` in bytes."""
-        self.left = size
+_PREFIX = "antenna-report-"
 
 
 def open_temporary_file(directory: Path) -> int:
@@ -41,9 +35,20 @@ def open_temporary_file(directory: Path) -> int:
             # EISDIR: a kernel that does not know O_TMPFILE takes it for O_DIRECTORY.
             if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR):
                 raise
-    descriptor, name = tempfile.mkstemp(prefix="antenna-", dir=directory)
-    Path(name).unlink()
+    descriptor, name = tempfile.mkstemp(prefix=_PREFIX, dir=directory)
+    Path(name).unlink(missing_ok=True)  # another worker that starts may have been here
     return descriptor
+
+
+def prepare_directory(directory: Path) -> None:
+    """Prove that temporary files can be made in ``directory``, and take away what a kill left there.
+
+    Without ``O_TMPFILE`` a file has a name for a moment. Raises ``OSError``.
+    """
+    os.close(open_temporary_file(directory))
+    for path in directory.glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):  # taken away by another worker, or somebody else's
+            path.unlink()
 
 
 def write_all(descriptor: int, data: bytes) -> None:
@@ -54,26 +59,26 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 
 class Buffer:
-    """An append-only store of bytes that moves to a temporary file when the report's budget is spent.
+    """An append-only store of bytes: in memory as long as the report's share of it lasts, then in a temporary file.
 
     Raises ``OSError`` where the temporary directory fails (full, unwritable).
     """
 
-    __slots__ = ("_budget", "_directory", "_pending", "_pending_size", "descriptor", "size")
+    __slots__ = ("_directory", "_memory", "_pending", "_taken", "descriptor", "size")
 
-    def __init__(self, budget: MemoryBudget, directory: Path) -> None:
+    def __init__(self, memory: Share, directory: Path) -> None:
         """``directory`` is where the temporary file goes if one is needed."""
-        self._budget = budget
+        self._memory = memory
         self._directory = directory
         self._pending: list[bytes] = []
-        self._pending_size = 0
+        self._taken = 0
         self.size = 0
         self.descriptor: int | None = None
 
     @classmethod
     def of_file(cls, path: Path) -> "Buffer":
         """Return a buffer whose content is an existing file. Raises ``OSError``."""
-        buffer = cls(MemoryBudget(0), path.parent)
+        buffer = cls(Share(Memory(0), 0), path.parent)
         buffer.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         buffer.size = os.fstat(buffer.descriptor).st_size
         return buffer
@@ -81,21 +86,29 @@ class Buffer:
     def append(self, piece: bytes) -> None:
         """Add ``piece``."""
         self._pending.append(piece)
-        self._pending_size += len(piece)
         self.size += len(piece)
-        if self.descriptor is None:
-            self._budget.left -= len(piece)
-            if self._budget.left < 0:
-                self._budget.left += self._pending_size
-                self.descriptor = run_blocking(open_temporary_file, self._directory)
-        if self.descriptor is not None and self._pending_size >= PIECE_SIZE:
-            self.flush()
+        if not self._memory.take(len(piece)):
+            self._write()
+            return
+        self._taken += len(piece)
+        if self.descriptor is not None and self._taken >= PIECE_SIZE:
+            self._write()
 
     def flush(self) -> None:
-        """Write to the file what still waits for it."""
+        """Write to the file what still waits for it, if there is a file."""
         if self.descriptor is not None and self._pending:
-            pending, self._pending, self._pending_size = self._pending, [], 0
-            run_blocking(write_all, self.descriptor, b"".join(pending))
+            self._write()
+
+    def _write(self) -> None:
+        if self.descriptor is None:
+            self.descriptor = run_blocking(open_temporary_file, self._directory)
+        run_blocking(write_all, self.descriptor, b"".join(self._pending))
+        self._forget()
+
+    def _forget(self) -> None:
+        self._pending = []
+        self._memory.give_back(self._taken)
+        self._taken = 0
 
     @property
     def in_memory(self) -> bool:
@@ -124,7 +137,7 @@ class Buffer:
 
     def close(self) -> None:
         """Give the memory and the temporary file back."""
-        self._pending = []
+        self._forget()
         if self.descriptor is not None:
             os.close(self.descriptor)
             self.descriptor = None

@@ -91,7 +91,7 @@ class CrashReport:
     annotations: dict[str, Any] = field(default_factory=dict)
     dumps: dict[str, Dump] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    payload: str = "unknown"
+    payload: str = "multipart"
     payload_compressed: bool = False
     payload_size: int = 0
     user_agent: str = "None"

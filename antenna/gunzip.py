@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from antenna.limits import MAX_GZIP_MEMBERS
 from antenna.reasons import MalformedCrashReport, Reason
 
 try:
@@ -24,9 +25,6 @@ else:
 _GZIP = 16 + zlib.MAX_WBITS
 _MAGIC = b"\x1f\x8b"
 _OUTPUT_SIZE = 256 * 1024
-# An inflater costs some 10 us, a member 20 bytes: without a bound, 25 MiB of empty members would cost
-# half a minute. Parallel compressors write a member every 64 KiB or more.
-_MAX_MEMBERS = 4096
 
 
 class Gunzip:
@@ -55,7 +53,7 @@ class Gunzip:
 
     def _members(self) -> Iterator[bytes]:
         rest = b""
-        for _ in range(_MAX_MEMBERS):
+        for _ in range(MAX_GZIP_MEMBERS):
             inflater = _decompressobj(wbits=_GZIP)
             while not inflater.eof:
                 # The inflater may hold output back when all its input is used up: only then ask for more.

@@ -6,6 +6,40 @@
 
 from antenna.config import ConfigManager, Option, bounded, parse_duration, parse_int, parse_size
 
+# Bounds that no operator has a reason to change, for what no client has a reason to send.
+
+# Request line and headers together. Gunicorn looks through them again whenever more of them arrives.
+MAX_HEAD_SIZE = 32 * 1024
+# Seconds from the first byte of a request to the end of its headers; and for the first byte on a new connection.
+HEAD_TIMEOUT = 20.0
+# Seconds that a client may leave an answer unread.
+SEND_TIMEOUT = 20.0
+
+# Of a chunk's size with its extensions, and of the trailers (RFC 9112 section 7.1).
+MAX_CHUNK_HEAD = 8 * 1024
+# Of all that together, over a whole body. A chunk costs about a microsecond, however small it is.
+MAX_CHUNK_FRAMING = 8 * 1024 * 1024
+
+# RFC 2046 section 5.1.1 allows 70 characters; some clients of old took more.
+MAX_BOUNDARY_LENGTH = 256
+# An inflater costs 10 us, a member 20 bytes. Parallel compressors write a member every 64 KiB or more.
+MAX_GZIP_MEMBERS = 4096
+# Headers of a part, and parameters of one header.
+MAX_PART_HEADERS = 32
+MAX_PARAMETERS = 32
+
+# Python's JSON encoder and decoder recurse, and give up somewhere below 1,000.
+MAX_JSON_DEPTH = 200
+# Values and names in JSON take 50 times their size in memory.
+MAX_JSON_VALUES = 50_000
+# Seconds that a report may wait for others to give memory back.
+MEMORY_TIMEOUT = 30.0
+
+# What is read after an early answer: a client has time to notice it before the connection goes.
+DRAIN_SECONDS = 30.0
+DRAIN_IDLE_SECONDS = 2.0
+MAX_DRAIN_SIZE = 256 * 1024 * 1024
+
 
 class Limits:
     """Limits on one request. Sizes are bytes, times are seconds."""
@@ -63,6 +97,12 @@ class Limits:
             parser=parse_size,
             doc="Bytes of a report held in memory while it arrives; what is beyond goes to temporary files.",
         )
+        memory_per_worker = Option(
+            default="64MiB",
+            parser=parse_size,
+            doc="Bytes of all reports in one worker held in memory while they arrive, and as much again for decoded "
+            "annotations. When there is no more, reports go to temporary files, and annotations wait.",
+        )
 
     def __init__(self, config: ConfigManager) -> None:
         """Read the limits from ``config``, whose namespace is ``BREAKPAD``."""
@@ -77,3 +117,4 @@ class Limits:
         self.annotation_value_size: int = self.config("max_annotation_value_size")
         self.dumps: int = self.config("max_dumps")
         self.memory_per_report: int = self.config("memory_per_report")
+        self.memory_per_worker: int = self.config("memory_per_worker")

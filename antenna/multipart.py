@@ -5,15 +5,20 @@
 """A push parser for multipart bodies (RFC 2046 section 5.1) and for the parameters of MIME headers."""
 
 import re
+from itertools import islice
 from typing import Protocol
 
+from antenna.limits import MAX_PARAMETERS, MAX_PART_HEADERS
 from antenna.reasons import MalformedCrashReport, Reason
 
-# RFC 2046 section 5.1.1 allows white space ("transport padding") after a boundary. Any more than
-# this is no padding that a client sends, and is taken for data.
-_AFTER_BOUNDARY = re.compile(rb"(--)?[ \t]{0,64}")
-_QUOTED_STRING = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
-_ESCAPED_QUOTE = re.compile(r'\\(["\\])')
+# What follows a boundary in its line: two dashes if it is the closing one, and white space ("transport padding", RFC
+# 2046 section 5.1.1). Any more of that than this is no padding that a client sends, and makes the line one of data.
+_END_OF_LINE = rb"(?:(--)[ \t]{0,64}[\r\n]|[ \t]{0,64}(?=\r\n))"
+_LONGEST_END = 2 + 64 + 1
+# A parameter of a MIME header; its value is a quoted string (RFC 2045 section 5.1), of which the end may be missing, or
+# goes on to the next semicolon.
+_PARAMETER = re.compile(r';([^=;]*)=[ \t]*(?:"([^"\\]*(?:\\.[^"\\]*)*)(?:"|\Z)|([^;]*))', re.DOTALL)
+_ESCAPED = re.compile(r'\\(["\\])')
 # RFC 5322 section 2.2.3: a header goes on in the next line if that begins with white space.
 _FOLD = re.compile(rb"\r\n(?=[ \t])")
 
@@ -42,6 +47,7 @@ class MultipartParser:
     def __init__(self, boundary: bytes, handler: PartHandler, *, max_header_size: int) -> None:
         """``boundary`` as the Content-Type gives it, without the two dashes."""
         self._delimiter = b"\r\n--" + boundary
+        self._line = re.compile(re.escape(self._delimiter) + _END_OF_LINE)
         self._handler = handler
         self._max_header_size = max_header_size
         # The first boundary may stand at the very start, without the line break before it.
@@ -89,22 +95,14 @@ class MultipartParser:
 
     def _content(self, start: int) -> int:
         """Pass content on up to the next boundary; return where that line ends, or -1 if more bytes are needed."""
-        buffer, delimiter = self._buffer, self._delimiter
-        found = buffer.find(delimiter, start)
-        while found >= 0:
-            after = found + len(delimiter)
-            match = _AFTER_BOUNDARY.match(buffer, after)
-            end = match.end() if match else after
-            if len(buffer) - end < len(b"\r\n"):
-                return -1  # undecided until the end of the line is here
-            closing = match is not None and match[1] is not None
-            if buffer.startswith(b"\r\n", end) or (closing and buffer[end] in b"\r\n"):
-                self._end_part(buffer[start:found])
-                self._closed = closing
-                self._in_headers = not closing
-                return -1 if closing else end
-            found = buffer.find(delimiter, found + 1)
-        return -1
+        found = self._buffer.find(self._delimiter, start)  # ten times as fast as the regular expression
+        line = self._line.search(self._buffer, found) if found >= 0 else None
+        if line is None:
+            return -1
+        self._end_part(self._buffer[start : line.start()])
+        self._closed = line[1] is not None
+        self._in_headers = not self._closed
+        return -1 if self._closed else line.end()
 
     def _end_part(self, last: bytes) -> None:
         if self._in_part:
@@ -126,8 +124,7 @@ class MultipartParser:
 
     def _undecided(self, start: int) -> int:
         """Return where a boundary line that is not complete yet may begin."""
-        tail = len(self._delimiter) + 70  # dashes, padding and half a line break may follow the boundary
-        begin = max(start, len(self._buffer) - tail)
+        begin = max(start, len(self._buffer) - len(self._delimiter) - _LONGEST_END)
         found = self._buffer.find(b"\r\n", begin)
         while found >= 0:
             rest = self._buffer[found : found + len(self._delimiter)]
@@ -141,7 +138,10 @@ def parse_headers(block: bytes) -> dict[str, str]:
     """Parse the headers of a part. A line without a colon is no header and is passed over.
 
     Text is UTF-8 as RFC 7578 section 5.1 has it; bytes that are not are read as ISO 8859-1.
+    Raises ``MalformedCrashReport`` (``TOO_LARGE``) for too many lines.
     """
+    if block.count(b"\r\n") > MAX_PART_HEADERS:
+        raise MalformedCrashReport(Reason.TOO_LARGE, "part headers")
     headers: dict[str, str] = {}
     for line in _FOLD.sub(b"", block).split(b"\r\n"):
         name, colon, value = line.partition(b":")
@@ -153,30 +153,15 @@ def parse_headers(block: bytes) -> dict[str, str]:
 def parse_parameters(header: str) -> tuple[str, dict[str, str]]:
     """Split ``form-data; name="a"; filename=b`` into the value in lower case and its parameters.
 
-    Parameter names come in lower case; values may be quoted or not (Fenix does not quote).
+    Parameter names come in lower case; values may be quoted or not (Fenix does not quote). What comes after the first
+    few is ignored.
     """
     value, semicolon, rest = header.partition(";")
     parameters: dict[str, str] = {}
-    position = 0
-    while semicolon:
-        equals = rest.find("=", position)
-        if equals < 0:
-            break
-        name = rest[position:equals].rpartition(";")[2].strip().lower()
-        position = equals + 1
-        while rest[position : position + 1] in (" ", "\t"):
-            position += 1
-        if rest.startswith('"', position):
-            match = _QUOTED_STRING.match(rest, position)
-            content = match[1] if match else rest[position + 1 :]
-            text = _ESCAPED_QUOTE.sub(r"\1", content) if "\\" in content else content
-            position = match.end() if match else len(rest)
-        else:
-            end = rest.find(";", position)
-            end = end if end >= 0 else len(rest)
-            text = rest[position:end].strip()
-            position = end
-        parameters.setdefault(name, text)
+    for match in islice(_PARAMETER.finditer(semicolon + rest), MAX_PARAMETERS):
+        name, quoted, plain = match.groups()
+        text = plain.strip() if quoted is None else _ESCAPED.sub(r"\1", quoted)
+        parameters.setdefault(name.strip().lower(), text)
     return value.strip().lower(), parameters
 
 

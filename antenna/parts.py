@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from antenna import dump_names
-from antenna.annotations import decode_json, decode_text
-from antenna.buffers import Buffer, MemoryBudget
+from antenna.annotations import count_values, decode_json, decode_text, note_repeated, shorten
+from antenna.buffers import Buffer
 from antenna.crash_report import CrashReport, Dump
-from antenna.limits import Limits
+from antenna.limits import MAX_JSON_VALUES, Limits
+from antenna.memory import Memory, Share
 from antenna.multipart import parse_parameters
 from antenna.reasons import MalformedCrashReport, Reason
 
@@ -35,6 +36,7 @@ class _AnnotationPart:
 class _DumpPart:
     name: str
     wire_name: str
+    media_type: str
     content: Buffer
 
 
@@ -46,16 +48,17 @@ class PartCollector:
     Raises ``MalformedCrashReport``; ``close()`` gives memory and temporary files back.
     """
 
-    def __init__(self, limits: Limits, temp_dir: Path) -> None:
-        """``temp_dir`` is for what is over the report's share of memory."""
+    def __init__(self, limits: Limits, memory: Memory, temp_dir: Path) -> None:
+        """``temp_dir`` is for what is over the report's share of ``memory``."""
         self._limits = limits
         self._temp_dir = temp_dir
-        self._budget = MemoryBudget(limits.memory_per_report)
-        self._annotation_bytes = Buffer(self._budget, temp_dir)
+        self._memory = Share(memory, limits.memory_per_report)
+        self._annotation_bytes = Buffer(self._memory, temp_dir)
         self._annotations: list[_AnnotationPart] = []
         self._dumps: list[_DumpPart] = []
         self._nameless = 0
-        self._notes: list[str] = []
+        #: Values and names in JSON that have been decoded.
+        self.json_values = 0
         self._take: Callable[[bytes], None] = self._ignore
 
     @property
@@ -104,6 +107,7 @@ class PartCollector:
     def _begin_annotation(self, part: _AnnotationPart) -> None:
         if len(self._annotations) >= self._limits.annotations:
             raise MalformedCrashReport(Reason.TOO_LARGE, "annotations")
+        self._check_name(part.name)
         self._annotations.append(part)
         self._take = self._take_annotation
 
@@ -119,37 +123,23 @@ class PartCollector:
     def _begin_dump(self, name: str, media_type: str) -> None:
         if len(self._dumps) >= self._limits.dumps:
             raise MalformedCrashReport(Reason.TOO_LARGE, "dumps")
-        part = _DumpPart(dump_names.sanitize(name), name, Buffer(self._budget, self._temp_dir))
-        if media_type and media_type not in _DUMP_TYPES:
-            self._notes.append(f"Dump {part.name} has content type {media_type[:100]}.")
-        self._dumps.append(part)
-        self._take = part.content.append
+        content = Buffer(self._memory, self._temp_dir)
+        self._dumps.append(_DumpPart(dump_names.sanitize(name), name, media_type, content))
+        self._take = content.append
 
     def report(self, checksum_algorithm: str) -> CrashReport:
         """Make a crash report of the parts.
 
         Raises ``MalformedCrashReport`` for annotations that are not what they should be, or too many.
         """
-        report = CrashReport(notes=self._notes)
+        report = CrashReport()
+        self._add_annotations(report)
+        self._add_dumps(report, checksum_algorithm)
         if self._nameless:
             report.notes.append(f"Ignored {self._nameless} parts without a name.")
-        texts, values = self._decode_annotations(report)
-        report.annotations = {**texts, **values}
-        if not report.annotations:
-            raise MalformedCrashReport(Reason.NO_ANNOTATIONS)
-        self._check_names(report.annotations)
-        if texts and values:
-            report.notes.append(NOTE_BOTH)
-        names = dump_names.assign([part.name for part in self._dumps])
-        for name, part in zip(names, self._dumps, strict=True):
-            if name != part.name:
-                report.notes.append(f"Dump {part.wire_name[:100]!r} is stored as {name}.")
-            part.content.flush()
-            report.dumps[name] = Dump(name, part.content, checksum_algorithm)
         return report
 
-    def _decode_annotations(self, report: CrashReport) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the annotations that came as text, and those that came as JSON."""
+    def _add_annotations(self, report: CrashReport) -> None:
         texts: dict[str, Any] = {}
         values: dict[str, Any] = {}
         content = self._annotation_bytes.getvalue()
@@ -158,24 +148,43 @@ class PartCollector:
             data = content[position : position + part.size]
             position += part.size
             if part.is_json:
-                decoded, notes = decode_json(data)
-                report.notes += [*notes, *(_repeated(name) for name in decoded.keys() & values.keys())]
-                values.update(decoded)
+                report.payload = "json"
+                self._add_values(values, data, report.notes)
             elif (text := decode_text(data, part.charset)) is None:
-                report.notes.append(f"Removed {part.name}: not valid in its charset.")
+                report.notes.append(f"Removed {shorten(part.name)}: not valid in its charset.")
             else:
                 if part.name in texts:
-                    report.notes.append(_repeated(part.name))
+                    report.notes.append(note_repeated(part.name))
                 texts[part.name] = text
-        report.payload = "json" if any(part.is_json for part in self._annotations) else "multipart"
-        return texts, values
-
-    def _check_names(self, annotations: dict[str, Any]) -> None:
-        if len(annotations) > self._limits.annotations:
+        if texts and values:
+            report.notes.append(NOTE_BOTH)
+        report.annotations = {**texts, **values}
+        if not report.annotations:
+            raise MalformedCrashReport(Reason.NO_ANNOTATIONS)
+        if len(report.annotations) > self._limits.annotations:
             raise MalformedCrashReport(Reason.TOO_LARGE, "annotations")
-        if max(map(len, annotations)) > self._limits.annotation_name_size:
+
+    def _add_values(self, values: dict[str, Any], data: bytes, notes: list[str]) -> None:
+        self.json_values += count_values(data)
+        if self.json_values > MAX_JSON_VALUES:
+            raise MalformedCrashReport(Reason.TOO_LARGE, "JSON values")
+        decoded, notes_on_json = decode_json(data)
+        for name in decoded:
+            self._check_name(name)
+        notes += notes_on_json
+        notes += [note_repeated(name) for name in decoded if name in values]
+        values.update(decoded)
+
+    def _check_name(self, name: str) -> None:
+        if len(name) > self._limits.annotation_name_size:
             raise MalformedCrashReport(Reason.TOO_LARGE, "annotation name")
 
-
-def _repeated(name: str) -> str:
-    return f"Repeated annotation {name}: the last one was kept."
+    def _add_dumps(self, report: CrashReport, checksum_algorithm: str) -> None:
+        names = dump_names.assign([part.name for part in self._dumps])
+        for name, part in zip(names, self._dumps, strict=True):
+            if name != part.name:
+                report.notes.append(f"Dump {shorten(part.wire_name)} is stored as {name}.")
+            if part.media_type and part.media_type not in _DUMP_TYPES:
+                report.notes.append(f"Dump {name} has content type {shorten(part.media_type)}.")
+            part.content.flush()
+            report.dumps[name] = Dump(name, part.content, checksum_algorithm)

@@ -11,29 +11,25 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import gevent
-import gevent.lock
 import markus
 
 from antenna.body import RequestBody
+from antenna.buffers import prepare_directory
 from antenna.config import ConfigManager, ConfigurationError, Option
 from antenna.crash_report import CrashReport
+from antenna.fairness import take_turns
 from antenna.gunzip import Gunzip
-from antenna.limits import Limits
+from antenna.limits import MAX_BOUNDARY_LENGTH, MEMORY_TIMEOUT, Limits
+from antenna.memory import Memory
 from antenna.multipart import MultipartParser, parse_parameters
 from antenna.parts import PartCollector
 from antenna.reasons import MalformedCrashReport, Reason
 
 metrics = markus.get_metrics("breakpad_resource")
 
-# RFC 2046 section 5.1.1 allows 70 characters; some clients of old took more.
-MAX_BOUNDARY_LENGTH = 256
-
-# Inflating and splitting this many bytes takes a few milliseconds; then the other connections get their turn.
-_TURN_SIZE = 1024 * 1024
-
-# Decoded, annotations take a multiple of their size. Reports with more than this take turns.
-_LARGE_ANNOTATIONS = 1024 * 1024
+# Annotations are in memory as they came, decoded and, if the crash is kept, encoded again.
+_MEMORY_PER_ANNOTATION_BYTE = 3
+_MEMORY_PER_JSON_VALUE = 100
 
 
 class PayloadReader:
@@ -63,7 +59,14 @@ class PayloadReader:
                 "expected the name of a hash, such as md5 or sha256."
             )
         self.temp_dir = Path(self.config("temp_dir") or tempfile.gettempdir())
-        self._large_reports = gevent.lock.BoundedSemaphore(1)
+        try:
+            prepare_directory(self.temp_dir)
+        except OSError as error:
+            raise ConfigurationError(
+                f"BREAKPAD_TEMP_DIR has a bad value {str(self.temp_dir)!r}: cannot write there: {error.strerror}"
+            ) from error
+        self._memory = Memory(self.limits.memory_per_worker)
+        self._annotation_memory = Memory(self.limits.memory_per_worker)
 
     def read(self, environ: dict[str, Any], body: RequestBody) -> CrashReport:
         """Read the report of one request.
@@ -72,7 +75,7 @@ class PayloadReader:
         """
         boundary = _boundary(environ.get("CONTENT_TYPE", ""))
         compressed = _is_gzip(environ.get("HTTP_CONTENT_ENCODING", ""))
-        parts = PartCollector(self.limits, self.temp_dir)
+        parts = PartCollector(self.limits, self._memory, self.temp_dir)
         with contextlib.ExitStack() as resources:
             resources.callback(parts.close)
             parser = MultipartParser(boundary, parts, max_header_size=self.limits.part_header_size)
@@ -84,25 +87,32 @@ class PayloadReader:
             else:
                 _feed(parser, body.pieces())
             parser.close()
-            if parts.annotations_size > _LARGE_ANNOTATIONS:
-                resources.enter_context(self._large_reports)
+            self._wait_for_memory(parts.annotations_size, resources)
             report = parts.report(self.checksum_algorithm)
+            self._charge(parts.json_values, resources)
             report.resources = resources.pop_all()
         report.payload_compressed = compressed
         report.payload_size = body.size
-        report.user_agent = environ.get("HTTP_USER_AGENT", "None")
+        report.user_agent = _user_agent(environ)
         return report
+
+    def _wait_for_memory(self, annotations_size: int, resources: contextlib.ExitStack) -> None:
+        """Take memory for annotations until ``resources`` are given back; with many large ones at once, wait for it."""
+        size = min(annotations_size * _MEMORY_PER_ANNOTATION_BYTE, self.limits.memory_per_worker)
+        if not self._annotation_memory.wait(size, MEMORY_TIMEOUT):
+            raise MalformedCrashReport(Reason.UNAVAILABLE, "no memory for annotations")
+        resources.callback(self._annotation_memory.give_back, size)
+
+    def _charge(self, json_values: int, resources: contextlib.ExitStack) -> None:
+        size = json_values * _MEMORY_PER_JSON_VALUE
+        self._annotation_memory.charge(size)
+        resources.callback(self._annotation_memory.give_back, size)
 
 
 def _feed(parser: MultipartParser, pieces: Iterable[bytes]) -> None:
-    """Parse ``pieces``, and let other connections go on now and then."""
-    size = 0
     for piece in pieces:
         parser.feed(piece)
-        size += len(piece)
-        if size >= _TURN_SIZE:
-            size = 0
-            gevent.sleep(0)
+        take_turns()
 
 
 def _boundary(content_type: str) -> bytes:
@@ -124,3 +134,12 @@ def _is_gzip(content_encoding: str) -> bool:
         case "gzip" | "x-gzip":
             return True
     raise MalformedCrashReport(Reason.UNSUPPORTED_ENCODING)
+
+
+def _user_agent(environ: dict[str, Any]) -> str:
+    """Return the header, or ``None`` as a string. WSGI decodes headers as ISO 8859-1 (PEP 3333), whatever they are."""
+    user_agent: str = environ.get("HTTP_USER_AGENT", "None")
+    try:
+        return user_agent.encode("latin-1").decode("utf-8")
+    except UnicodeDecodeError:
+        return user_agent
