@@ -2,60 +2,66 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""An answer to a client that is still sending."""
+"""Answers to clients that are still sending."""
 
 import contextlib
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
-from antenna.body import RequestBody
+from antenna.fairness import take_turns
+from antenna.limits import DRAIN_IDLE_SECONDS, DRAIN_SECONDS, MAX_DRAIN_SIZE
 
-# What a client may still send after its answer. Under these bounds it has time to read the answer
-# before the connection goes; a connection closed on unread bytes is reset, and the answer lost.
-_MAX_SECONDS = 30.0
-_MAX_IDLE_SECONDS = 2.0
-_MAX_SIZE = 256 * 1024 * 1024
-_READ_SIZE = 256 * 1024
+_READ_SIZE = 64 * 1024
 
 
-class EarlyAnswer:
-    """A WSGI response that is sent before the body has been read.
+def end_if_unread(environ: dict[str, Any], answer: Iterable[bytes]) -> Iterable[bytes]:
+    """Return the answer of a WSGI application; one to a body that has not been read to its end ends the connection."""
+    body = environ["wsgi.input"]
+    if getattr(body, "ended", True):  # only antenna.framing, which gunicorn's configuration puts there, tells
+        return answer
+    body.close_connection()
+    return _EarlyAnswer(answer, environ["gunicorn.socket"])
 
-    When it has been sent, the WSGI server calls ``close()``: half-close, so that the client sees the end of the
-    answer, and read on for a while (RFC 9112 section 9.6).
+
+class _EarlyAnswer:
+    """A WSGI response after which the rest of the request is read and dropped.
+
+    When it has been sent, the WSGI server calls ``close()``.
     """
 
-    def __init__(self, answer: bytes, body: RequestBody) -> None:
-        """``answer`` is the whole of the answer's body."""
+    def __init__(self, answer: Iterable[bytes], connection: socket.socket) -> None:
         self._answer = answer
-        self._body = body
-        body.end_connection()
+        self._connection = connection
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield the answer."""
-        yield self._answer
+        return iter(self._answer)
 
     def close(self) -> None:
-        """Half-close the connection and read what still comes."""
-        if self._body.socket is not None:
-            end_connection(self._body.socket)
+        if hasattr(self._answer, "close"):
+            self._answer.close()
+        end_connection(self._connection)
 
 
 def end_connection(connection: socket.socket) -> None:
-    """Half-close ``connection``, and read on until the client closes it too or a bound is reached."""
+    """Half-close ``connection``, and read on until the client closes it too or a bound is reached.
+
+    A connection that is closed on unread bytes is reset, and the client may lose the answer (RFC 9112 section 9.6).
+    """
     with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_WR)
         _drain(connection)
 
 
 def _drain(connection: socket.socket) -> None:
-    end = time.monotonic() + _MAX_SECONDS
+    end = time.monotonic() + DRAIN_SECONDS
     size = 0
     buffer = bytearray(_READ_SIZE)
-    while size < _MAX_SIZE and (left := end - time.monotonic()) > 0:
-        connection.settimeout(min(left, _MAX_IDLE_SECONDS))
+    while size < MAX_DRAIN_SIZE and (left := end - time.monotonic()) > 0:
+        connection.settimeout(min(left, DRAIN_IDLE_SECONDS))
         received = connection.recv_into(buffer)
         if not received:
             return
         size += received
+        take_turns()

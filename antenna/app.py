@@ -5,10 +5,12 @@
 """Puts the application together: configuration, logging, Sentry, metrics, components, routes. Nothing else."""
 
 import logging
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import falcon
 
+from antenna.answer import end_if_unread
 from antenna.breakpad_resource import BreakpadResource
 from antenna.config import AppConfig, ConfigManager, build_config, collect_options
 from antenna.crashmover import CrashMover
@@ -49,6 +51,10 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
         self.add_route("/__heartbeat__", HeartbeatResource(self.crashmover.health_checks()))
         self.add_route("/__version__", VersionResource(app_config.basedir))
         self.add_route("/__broken__", BrokenResource())
+
+    def __call__(self, env: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer a request, as WSGI servers call it."""
+        return end_if_unread(env, super().__call__(env, start_response))
 
     def verify(self) -> None:
         """Prove at the first start that crashes can be saved and published.

@@ -14,7 +14,6 @@ import falcon
 import markus
 
 from antenna import crash_id as crash_ids
-from antenna.answer import EarlyAnswer
 from antenna.body import RequestBody
 from antenna.config import ConfigManager, Option
 from antenna.crash_report import CrashReport
@@ -63,11 +62,11 @@ class BreakpadResource:
                 with report:
                     answer = self._collect(report, req.env)
             except MalformedCrashReport as error:
-                self._refuse(error, body, resp)
+                self._refuse(error, resp)
             except OSError as error:
                 # The directory for temporary files is full or broken: not the client's fault.
                 logger.error("temporary files: %s", error)  # noqa: TRY400 - the place does not matter, the disk does
-                self._refuse(MalformedCrashReport(Reason.UNAVAILABLE), body, resp)
+                self._refuse(MalformedCrashReport(Reason.UNAVAILABLE), resp)
             else:
                 resp.data = answer.encode("ascii")
 
@@ -115,18 +114,14 @@ class BreakpadResource:
         metrics.incr("throttle_rule", tags=[f"rule:{rule}"])
         return result
 
-    def _refuse(self, error: MalformedCrashReport, body: RequestBody, resp: falcon.Response) -> None:
+    def _refuse(self, error: MalformedCrashReport, resp: falcon.Response) -> None:
         reason = error.reason
         metrics.incr("malformed", tags=[f"reason:{reason.tag}"])
         logger.info("refused: %s", ": ".join(filter(None, error.args)))
         resp.status = HTTPStatus(reason.status)
-        answer = f"Discarded={reason.answer}".encode("ascii")
         if reason is Reason.UNAVAILABLE:
             resp.set_header("Retry-After", str(RETRY_AFTER))
-        if body.is_read:
-            resp.data = answer
-        else:
-            resp.set_stream(EarlyAnswer(answer, body), len(answer))
+        resp.data = f"Discarded={reason.answer}".encode("ascii")
 
 
 def _remove_private_annotations(report: CrashReport) -> None:

@@ -15,6 +15,7 @@ from gunicorn.arbiter import Arbiter
 
 from antenna.backend import BackendConfigurationError, BackendError
 from antenna.config import AppConfig, ConfigurationError, WebServerConfig, build_config
+from antenna.framing import FramedBody
 
 
 def _report(error: Exception) -> None:
@@ -63,8 +64,8 @@ def on_starting(_: Any) -> None:
 
 
 def pre_request(_: Any, req: Any) -> None:
-    """Let the application end the connection after its answer: see ``RequestBody.end_connection``."""
-    req.body.close_connection = req.force_close
+    """Take the framing off the body in our own way."""
+    req.body = FramedBody(req)
 
 
 def post_worker_init(worker: Any) -> None:

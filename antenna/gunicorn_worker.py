@@ -5,6 +5,8 @@
 """A gevent worker for gunicorn that bounds how long a connection may wait, and loses none when it stops."""
 
 import contextlib
+import errno
+import logging
 import time
 from functools import partial
 from types import TracebackType
@@ -19,12 +21,15 @@ from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseExc
 from gunicorn.workers.ggevent import GeventWorker
 
 from antenna.answer import end_connection
+from antenna.fairness import take_turns
+from antenna.limits import HEAD_TIMEOUT, MAX_HEAD_SIZE, SEND_TIMEOUT
 from antenna.reasons import Reason
 
+logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("breakpad_resource")
 
-# Time for the request line and the headers, from the first byte; and for the first byte of a new connection.
-HEADER_TIMEOUT = 20.0
+# Seconds without accepting when that did not work.
+_ACCEPT_PAUSE = 0.5
 # How often a worker looks whether it is to stop, and whether it is done.
 _POLL = 0.1
 # After SIGTERM, a client may have sent a request on an idle connection that has not arrived yet.
@@ -42,21 +47,35 @@ def _this_greenlet() -> "gevent.Greenlet[..., None]":
 
 
 class Connection(gevent_socket):
-    """A client's connection, which tells when the first bytes of a request arrive."""
+    """A client's connection. Whatever ends it is a ``ConnectionResetError``, which gunicorn takes without a word."""
 
     wait: "RequestWait | None" = None
     used = False
 
     def recv(self, *args: Any) -> bytes:
         """Receive, as ``socket.recv``."""
-        data: bytes = super().recv(*args)
+        take_turns()
+        try:
+            data: bytes = super().recv(*args)
+        except OSError as error:
+            raise ConnectionResetError(errno.ECONNRESET, "connection lost") from error
         if self.wait is not None and data:
-            self.wait.request_begun()
+            self.wait.received(len(data))
         return data
+
+    def send(self, *args: Any, **kwargs: Any) -> int:
+        """Send, as ``socket.send``, for a limited time. All that is sent goes through here."""
+        self.settimeout(SEND_TIMEOUT)
+        try:
+            sent: int = super().send(*args, **kwargs)
+        except OSError as error:
+            raise ConnectionResetError(errno.ECONNRESET, "connection lost") from error
+        self.settimeout(None)
+        return sent
 
 
 class RequestWait:
-    """The wait for a request on a connection: idle first, then for the rest of the headers."""
+    """The wait for a request on a connection: idle first, then for the rest of its head."""
 
     def __init__(self, worker: "AntennaWorker", connection: Connection, idle_seconds: float) -> None:
         """``idle_seconds`` may pass until the first byte comes."""
@@ -64,7 +83,12 @@ class RequestWait:
         self._connection = connection
         self._timer = gevent.Timeout(idle_seconds, _TimeIsUp)
         self._greenlet: gevent.Greenlet[..., None] = _this_greenlet()
-        self.is_idle = True
+        self._size = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing of the request has come yet."""
+        return not self._size
 
     def __enter__(self) -> Self:
         """Begin to wait."""
@@ -73,12 +97,14 @@ class RequestWait:
         self._timer.start()
         return self
 
-    def request_begun(self) -> None:
-        """From now on the headers have their own time."""
+    def received(self, size: int) -> None:
+        """Count what comes; the head has its own time. Raises ``LimitRequestHeaders``."""
         if self.is_idle:
-            self.is_idle = False
             self._timer.close()
-            self._timer = gevent.Timeout.start_new(HEADER_TIMEOUT, _TimeIsUp)
+            self._timer = gevent.Timeout.start_new(HEAD_TIMEOUT, _TimeIsUp)
+        self._size += size
+        if self._size > MAX_HEAD_SIZE:
+            raise LimitRequestHeaders("request line and headers")
 
     def stop(self) -> None:
         """End the wait from another greenlet."""
@@ -98,6 +124,34 @@ class RequestWait:
         return True
 
 
+class _ListenerName:
+    """What gunicorn asks a listener for while it serves a connection: also when that listener is closed."""
+
+    def __init__(self, name: Any) -> None:
+        self._name = name
+
+    def getsockname(self) -> Any:
+        return self._name
+
+
+class Server(StreamServer):
+    """Accepts connections; where that fails, for lack of descriptors for instance, it tries again a little later."""
+
+    def do_read(self) -> Any:
+        """Accept a connection; returns None if there is none."""
+        try:
+            return super().do_read()
+        except OSError as error:
+            logger.warning("cannot accept a connection: %s", error.strerror)
+            self.stop_accepting()
+            gevent.spawn_later(_ACCEPT_PAUSE, self._accept_again)
+            return None
+
+    def _accept_again(self) -> None:
+        if self.started:
+            self.start_accepting()
+
+
 class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes without types
     """Serves each connection in a greenlet of its own."""
 
@@ -115,7 +169,7 @@ class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes withou
     def timeout_ctx(self) -> RequestWait:
         """Bound the wait for the next request of the current connection."""
         connection: Connection = vars(_this_greenlet())["connection"]
-        idle_seconds = self.cfg.keepalive if connection.used else HEADER_TIMEOUT
+        idle_seconds = self.cfg.keepalive if connection.used else HEAD_TIMEOUT
         connection.used = True
         return RequestWait(self, connection, idle_seconds)
 
@@ -140,9 +194,9 @@ class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes withou
             server.close()
         self._finish(pools)
 
-    def _start_server(self, listener: Any, pool: Pool) -> StreamServer:
+    def _start_server(self, listener: Any, pool: Pool) -> "Server":
         listener.setblocking(1)
-        server = StreamServer(listener, handle=partial(self.handle, listener), spawn=pool)
+        server = Server(listener, handle=partial(self.handle, _ListenerName(listener.getsockname())), spawn=pool)
         # One connection at a time, so that a busy worker does not take those that an idle one could serve.
         server.max_accept = 1
         server.start()
@@ -163,7 +217,7 @@ class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes withou
             gevent.sleep(_POLL)
 
 
-def _accept_waiting(server: StreamServer) -> None:
+def _accept_waiting(server: "Server") -> None:
     """Take the connections that the kernel has accepted already: closing the listener would reset them."""
     while not server.full() and (accepted := server.do_read()) is not None:
         server.do_handle(*accepted)
@@ -178,6 +232,5 @@ def refuse(connection: Any, reason: Reason) -> None:
         f"Content-Type: text/plain\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     with contextlib.suppress(OSError):
-        connection.settimeout(5.0)
         connection.sendall(head.encode("ascii") + body)
         end_connection(connection)
