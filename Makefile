@@ -17,7 +17,17 @@ B ?= .
 ARGS ?=
 
 SHELL_SCRIPTS := $(wildcard bin/*.sh docker/*.sh docker/*/*.sh) .ci/run
-PYTHON_CODE := antenna tests $(wildcard bin/*.py)
+PYTHON_CODE := antenna tests $(wildcard bin/*.py docker/*.py)
+
+DOCKERFILES := $(wildcard docker/Dockerfile docker/images/*/Dockerfile)
+
+# What the image says at /__version__.
+SOURCE ?=
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null)
+BUILD ?=
+COMPOSE = env SOURCE="$(SOURCE)" VERSION="$(VERSION)" COMMIT="$(COMMIT)" BUILD="$(BUILD)" docker compose
+COMPOSE_DEV = $(COMPOSE) -f docker-compose.yml -f docker/docker-compose.dev.yml
 
 # What `make run` starts the collector with, where the environment does not say otherwise.
 PORT ?= 8000
@@ -36,7 +46,7 @@ RUN_SETTINGS := PORT LOCAL_DEV_ENV BREAKPAD_THROTTLER_RULES BREAKPAD_THROTTLER_P
 .PHONY: help
 help:  ## Explain the targets
 	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} \
-		/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+		/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 ##@ Run
 
@@ -63,11 +73,12 @@ bench-compare: $(VENV)/.development  ## Measure two revisions or settings in tur
 	$(VENV_PYTHON) -m tests.bench "$(A)" "$(B)" $(ARGS)
 
 .PHONY: lint
-lint: $(VENV)/.development  ## Check style, types and shell scripts
+lint: $(VENV)/.development  ## Check style, types, shell scripts and Dockerfiles
 	$(VENV_PYTHON) -m ruff check
 	$(VENV_PYTHON) -m ruff format --check
 	$(VENV_PYTHON) -m mypy $(PYTHON_CODE)
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" shellcheck $(SHELL_SCRIPTS)
+	$(VENV)/bin/hadolint $(DOCKERFILES)
 
 .PHONY: format
 format: $(VENV)/.development  ## Format the code, and fix what a tool can fix
@@ -78,11 +89,51 @@ format: $(VENV)/.development  ## Format the code, and fix what a tool can fix
 lock: $(VENV)/.development  ## Pin what requirements*.in ask for. Newest releases: ARGS=--upgrade
 	$(UV_COMPILE) requirements.in --output-file requirements.txt $(ARGS)
 	$(UV_COMPILE) requirements-dev.in --output-file requirements-dev.txt --fork-strategy fewest $(ARGS)
+	$(UV_COMPILE) docker/images/fakesentry/requirements.in --constraints requirements-dev.txt \
+		--output-file docker/images/fakesentry/requirements.txt $(ARGS)
 
 .PHONY: clean
 clean:  ## Remove what make and the tools made, the crashes in .local too
 	rm -rf $(VENV) .local docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+##@ In containers
+
+.PHONY: build
+build:  ## Build the collector's image antenna:local, and those of its local environment. For /__version__: SOURCE=, BUILD=
+	$(COMPOSE) build $(ARGS)
+
+.PHONY: up
+up:  ## Start the collector behind nginx on port 8000, emulators, Grafana and a fake Sentry: see docker-compose.yml
+	$(COMPOSE) up --build --detach --wait $(ARGS)
+
+.PHONY: dev
+dev:  ## The same, with the code of the checkout, which is loaded again when it changes
+	$(COMPOSE_DEV) up --build --detach --wait $(ARGS)
+
+.PHONY: logs
+logs:  ## Follow the logs. Of one service: ARGS=collector
+	$(COMPOSE) logs --follow $(ARGS)
+
+.PHONY: down
+down:  ## Stop it all; crashes and spool stay. To remove them too: ARGS=--volumes
+	$(COMPOSE) down $(ARGS)
+
+.PHONY: shell
+shell:  ## Open a shell in a container that has the checkout and all tools
+	$(COMPOSE) run --rm --build test bash
+
+.PHONY: test-container
+test-container:  ## Run all tests in a container. Arguments for pytest: ARGS="-k throttler"
+	$(COMPOSE) run --rm --build test make test ARGS='$(ARGS)'
+
+.PHONY: lint-container
+lint-container:  ## Check style, types, shell scripts and Dockerfiles in a container
+	$(COMPOSE) run --rm --build test make lint
+
+.PHONY: clean-container
+clean-container:  ## Remove containers, crashes, spool and images
+	$(COMPOSE) --profile test down --volumes --rmi local --remove-orphans
 
 UV_COMPILE = env UV_CUSTOM_COMPILE_COMMAND="make lock" $(VENV_PYTHON) -m uv pip compile --quiet \
 	--universal --python-version 3.11 --generate-hashes
