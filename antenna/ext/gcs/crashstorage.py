@@ -26,6 +26,8 @@ _SCOPES = ("https://www.googleapis.com/auth/devstorage.read_write",)
 _START_TIMEOUT = 10.0
 _HEALTH_TIMEOUT = 5.0
 _READ_TIMEOUT = 60.0
+# A person waits for what reads: the client would try for 120 s.
+_READ_RETRY_SECONDS = 15.0
 
 # Written at start to prove that the bucket can be written to.
 TEST_OBJECT = "test/testwrite.txt"
@@ -75,7 +77,7 @@ class GcsCrashStorage(CrashStorageBase):
         """Yield the names of objects that begin with ``prefix``. Raises ``BackendError``."""
         fields = "items(name),nextPageToken"
         try:
-            for blob in self.client.list_blobs(self.bucket_name, prefix=prefix, fields=fields, timeout=_READ_TIMEOUT):
+            for blob in self.client.list_blobs(self.bucket_name, prefix=prefix, fields=fields, **_read_options()):
                 yield blob.name
         except _client_errors() as error:
             raise BackendError(f"bucket {self.bucket_name}: {error}") from error
@@ -86,7 +88,7 @@ class GcsCrashStorage(CrashStorageBase):
 
         blob = self.client.bucket(self.bucket_name).blob(path)
         try:
-            content: bytes = blob.download_as_bytes(timeout=_READ_TIMEOUT)
+            content: bytes = blob.download_as_bytes(**_read_options())
         except NotFound:
             return None
         except _client_errors() as error:
@@ -107,6 +109,13 @@ class GcsCrashStorage(CrashStorageBase):
 
 def _with_scheme(emulator: str) -> str:
     return emulator if "://" in emulator else f"http://{emulator}"
+
+
+def _read_options() -> dict[str, Any]:
+    """Return the options of calls of Google's client that read."""
+    from google.cloud.storage.retry import DEFAULT_RETRY  # noqa: PLC0415 - see ``client``
+
+    return {"timeout": _READ_TIMEOUT, "retry": DEFAULT_RETRY.with_timeout(_READ_RETRY_SECONDS)}
 
 
 def _client_errors() -> tuple[type[Exception], ...]:
