@@ -6,6 +6,7 @@
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 from dataclasses import asdict
@@ -28,6 +29,8 @@ Quote each as one argument. Setups are run with the packages of the Python that 
 
 def main() -> int:
     """Run the cases and print the tables. Returns the exit code."""
+    # As Ctrl-C does: the programs that were started are stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     parser = _parser()
     arguments = parser.parse_args()
     setups: list[Setup] = arguments.setups or [Setup(WORKING_TREE)]
@@ -91,7 +94,11 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="real emulators instead of the sinks, for collectors that publish over gRPC; they know no latency",
     )
-    parser.add_argument("--profile", type=Path, help="write a flame graph of the collector (SVG) with py-spy")
+    parser.add_argument(
+        "--profile",
+        type=Path,
+        help="profile the collector with py-spy: a flame graph (.svg), or samples and a summary of them (.txt)",
+    )
     return parser
 
 

@@ -17,79 +17,78 @@ _TOP = 25
 
 
 class Profiling:
-    """Writes a flame graph, and says which functions and libraries the time is spent in."""
+    """Writes a flame graph, or samples as text and says which functions and libraries the time is spent in.
 
-    def __init__(self, flame_graph: Path) -> None:
-        """``flame_graph`` is an SVG file; samples go beside it, as text."""
-        self._flame_graph = flame_graph
-        self._samples = flame_graph.with_suffix(".txt")
+    Samples are taken of what could run, not of what had a core: where there is more to do than cores, calls that wake
+    another process up (``send``) look dearer than they are.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """``path`` is an SVG file for a flame graph; samples are written to any other."""
+        self._path = path
+        self._is_graph = path.suffix == ".svg"
 
     @contextmanager
     def __call__(self, pid: int, seconds: float) -> Iterator[None]:
-        """Profile a program and its children during the ``with`` block."""
-        recorders = [
-            subprocess.Popen(self._command(pid, seconds, style, path), stdout=subprocess.DEVNULL)
-            for style, path in (("flamegraph", self._flame_graph), ("raw", self._samples))
-        ]
-        try:
+        """Profile a program and its children during the ``with`` block. An earlier profile is overwritten."""
+        options = {
+            "--pid": pid,
+            "--duration": int(seconds),
+            "--rate": _RATE,
+            "--format": "flamegraph" if self._is_graph else "raw",
+            "--output": self._path,
+        }
+        command = [str(Path(sys.executable).with_name("py-spy")), "record", "--subprocesses", "--nonblocking"]
+        command += ["--full-filenames", *(str(word) for option in options.items() for word in option)]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as recorder:
             yield
-        finally:
-            for recorder in recorders:
-                recorder.wait(60)
-
-    def _command(self, pid: int, seconds: float, style: str, path: Path) -> list[str]:
-        program = [
-            str(Path(sys.executable).with_name("py-spy")),
-            "record",
-            "--subprocesses",
-            "--nonblocking",
-            "--full-filenames",
-        ]
-        return [
-            *program,
-            "--pid",
-            str(pid),
-            "--duration",
-            str(int(seconds)),
-            "--rate",
-            str(_RATE),
-            "--format",
-            style,
-            "--output",
-            str(path),
-        ]
+            recorder.wait(60)
 
     def summary(self) -> str:
-        """Return the shares of functions and libraries in the samples of the last run."""
-        own: Counter[str] = Counter()
+        """Return where the samples of the last run were taken."""
+        if self._is_graph:
+            return f"Flame graph: {self._path}"
         libraries: Counter[str] = Counter()
-        for line in self._samples.read_text().splitlines():
+        own: Counter[str] = Counter()
+        callers: Counter[str] = Counter()
+        for line in self._path.read_text().splitlines():
             stack, _, count = line.rpartition(" ")
-            frames = stack.split(";")
-            own[_short(frames[-1])] += int(count)
-            libraries[_library(frames[-1])] += int(count)
-        return f"{_shares('by library', libraries)}\n{_shares('by function, own time', own)}"
+            # Above the functions py-spy gives the processes.
+            frames = [frame for frame in stack.split(";") if not frame.startswith("process ")]
+            if frames:
+                libraries[_library(frames[-1])] += int(count)
+                own[_short(frames[-1])] += int(count)
+                callers.update(dict.fromkeys(map(_short, frames), int(count)))
+        return "\n".join(
+            [
+                _shares("by library", libraries, libraries.total()),
+                _shares("by function, own time", own, own.total()),
+                _shares("by function, with those that it calls", callers, own.total()),
+            ]
+        )
 
 
 def _library(frame: str) -> str:
-    path = frame.partition("(")[2]
-    for mark in ("site-packages/", "/antenna/", "/lib/python"):
-        if mark in path:
-            name = path.rpartition(mark)[2].partition("/")[0].partition(":")[0]
-            return {"/antenna/": "antenna", "/lib/python": "Python"}.get(mark, name)
-    return frame
+    return _location(frame)[0]
 
 
 def _short(frame: str) -> str:
-    for mark in ("site-packages/", "/antenna/", "/lib/python3"):
-        if mark in frame:
-            name, _, path = frame.partition(" (")
-            prefix = "antenna/" if mark == "/antenna/" else ""
-            return f"{name} ({prefix}{path.rpartition(mark)[2].partition(':')[0].rstrip(')')})"
-    return frame
+    """Return ``function (path within its library)``."""
+    return f"{frame.partition(' (')[0]} ({_location(frame)[1]})"
 
 
-def _shares(title: str, counts: Counter[str]) -> str:
-    total = counts.total() or 1
-    lines = [f"  {count / total:6.1%}  {name}" for name, count in counts.most_common(_TOP)]
+def _location(frame: str) -> tuple[str, str]:
+    """Return the library that a frame belongs to, and the file in it. py-spy gives ``function (path:line)``."""
+    path = frame.partition(" (")[2].rpartition(":")[0]
+    _, is_library, file = path.rpartition("/site-packages/")
+    if is_library:
+        return file.partition("/")[0], file
+    _, is_ours, file = path.rpartition("/antenna/")
+    if is_ours:
+        return "antenna", f"antenna/{file}"
+    return "Python", path.rpartition("/lib/python")[2] or path
+
+
+def _shares(title: str, counts: Counter[str], total: int) -> str:
+    lines = [f"  {count / (total or 1):6.1%}  {name}" for name, count in counts.most_common(_TOP)]
     return "\n".join([f"\n{title} ({total} samples)", *lines])
