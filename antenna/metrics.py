@@ -21,6 +21,7 @@ from markus.backends.logging import LoggingMetrics
 from markus.filters import AddTagFilter, RegisteredMetricsFilter
 from markus.main import MetricsRecord
 
+from antenna.blocking import run_blocking
 from antenna.config import AppConfig
 
 logger = logging.getLogger(__name__)
@@ -88,6 +89,8 @@ class StatsdBackend(DatadogMetrics):  # type: ignore[misc]  # markus comes witho
     def __init__(self, options: dict[str, Any], filters: list[Any]) -> None:
         super().__init__(options=options, filters=filters)
         logging.getLogger("datadog.dogstatsd").filters = [_OncePerMinute()]
+        # Under gevent, a native thread resolves the host's name. Have one now: Python 3.12 starts none while it ends.
+        run_blocking(time.monotonic)
         atexit.register(self.flush)
 
     def flush(self) -> None:
