@@ -1,0 +1,105 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""SIGTERM: no new crashes, those in flight are finished and answered, and the end comes soon."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import psutil
+import pytest
+
+from tests.faulty import HANG, Fault, FaultyProxy
+from tests.reports import annotation, dump, report
+from tests.system.conftest import StartCollector, behind
+
+REPORT = report(annotation("ProductName", "Firefox"), dump(b"MDMP"))
+
+
+def wait_for_exchange(proxy: FaultyProxy) -> None:
+    """Return when a backend has a request that the proxy holds back."""
+    deadline = time.monotonic() + 10
+    while not any(exchange.answered is None for exchange in proxy.exchanges):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("slow", ["storage", "publish"])
+def test_a_crash_in_flight_is_finished_and_answered(
+    start_collector: StartCollector, storage_proxy: FaultyProxy, publish_proxy: FaultyProxy, slow: str
+) -> None:
+    collector = start_collector(**behind(storage=storage_proxy, publish=publish_proxy))
+    proxy = storage_proxy if slow == "storage" else publish_proxy
+    proxy.fault = Fault(delay=0.8)
+
+    with ThreadPoolExecutor() as clients:
+        answer = clients.submit(collector.submit, REPORT)
+        wait_for_exchange(proxy)
+        assert collector.server.stop() == 0
+        crash = collector.assert_saved(answer.result())
+
+    collector.assert_published(crash.crash_id)
+
+
+def test_idle_connections_delay_the_end_by_two_seconds_at_most(start_local_collector: StartCollector) -> None:
+    collector = start_local_collector()
+    with collector.server.connect() as idle, collector.server.connect():
+        idle.send(REPORT)
+        collector.assert_kept(idle.receive())
+
+        start = time.monotonic()
+        assert collector.server.stop() == 0
+
+        assert time.monotonic() - start < 2
+        assert idle.is_closed_by_server()
+
+
+def test_request_that_comes_on_an_idle_connection_right_after_the_signal_is_answered(
+    start_local_collector: StartCollector,
+) -> None:
+    collector = start_local_collector()
+    with collector.server.connect() as idle:
+        idle.send(REPORT)
+        collector.assert_kept(idle.receive())
+        collector.server.terminate()
+        time.sleep(0.3)
+        idle.send(REPORT)
+        collector.assert_saved(idle.receive())
+        assert idle.is_closed_by_server()
+    assert collector.server.wait() == 0
+
+
+def test_connections_that_wait_to_be_accepted_are_served(start_local_collector: StartCollector) -> None:
+    collector = start_local_collector()
+    (worker,) = psutil.Process(collector.server.pid).children()
+    with ExitStack() as resources:
+        # The kernel completes connections although the worker does not come to accept them.
+        worker.suspend()
+        connections = [resources.enter_context(collector.server.connect()) for _ in range(8)]
+        for connection in connections:
+            connection.send(REPORT)
+        collector.server.terminate()
+        time.sleep(0.2)
+        worker.resume()
+
+        for connection in connections:
+            collector.assert_saved(connection.receive())
+    assert collector.server.wait() == 0
+
+
+def test_the_end_does_not_wait_for_a_backend_that_hangs(
+    start_collector: StartCollector, storage_proxy: FaultyProxy
+) -> None:
+    collector = start_collector(**behind(storage=storage_proxy), GUNICORN_GRACEFUL_TIMEOUT="1s")
+    storage_proxy.fault = HANG
+    with collector.server.connect() as connection:
+        connection.send(REPORT)
+        wait_for_exchange(storage_proxy)
+
+        start = time.monotonic()
+        collector.server.terminate()
+        collector.server.wait()
+
+        assert time.monotonic() - start < 3
