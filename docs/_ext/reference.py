@@ -10,6 +10,7 @@ Link with ``:envvar:``, ``:metric:`` and ``:reason:``.
 """
 
 import inspect
+import re
 from collections.abc import Iterator, Mapping
 
 from docutils import nodes
@@ -55,10 +56,10 @@ class OptionsDirective(WrittenDirective):
             yield from (
                 f".. envvar:: {option.name}",
                 "",
-                f"   {option.doc}",
+                f"   {plain(option.doc)}",
                 "",
                 "   Has to be set." if option.default is None else f"   {default}.",
-                f"   Expects {option.expected}.",
+                f"   Expects {plain(option.expected)}.",
                 "",
             )
 
@@ -83,7 +84,7 @@ class ReasonsDirective(WrittenDirective):
         """One entry a reason."""
         for reason in Reason:
             if str(reason.status) in self.arguments:
-                yield from (f".. reason:: {reason.answer}", "", f"   {reason.doc}", "")
+                yield from (f".. reason:: {reason.answer}", "", f"   {plain(reason.doc)}", "")
 
 
 class RulesDirective(WrittenDirective):
@@ -93,17 +94,9 @@ class RulesDirective(WrittenDirective):
         """One row a rule."""
         rules: list[Rule] = parse_attribute(self.arguments[0])
         yield from table(
-            [24, 18, 38, 20],
-            ("Rule", "Looks at", "Matches", "Result"),
-            (
-                (
-                    f"``{rule.rule_name}``",
-                    "the whole crash" if rule.key == WHOLE_CRASH else f"``{rule.key}``",
-                    (inspect.getdoc(rule.condition) or "").partition("\n")[0],
-                    describe_result(rule),
-                )
-                for rule in rules
-            ),
+            [40, 42, 18],
+            ("Rule", "Matches", "Result"),
+            ((f"``{rule.rule_name}``", describe_condition(rule), describe_result(rule)) for rule in rules),
         )
 
 
@@ -126,6 +119,13 @@ def value_role(
     return [nodes.Text(f"{value:,g}" if isinstance(value, float) else f"{value:,}")], []
 
 
+def describe_condition(rule: Rule) -> str:
+    """Say which crashes the rule matches: the first line of its condition's docstring."""
+    # about: is no link to follow.
+    matches = (inspect.getdoc(rule.condition) or "").partition("\n")[0].replace("about:", "about\\:")
+    return matches if rule.key == WHOLE_CRASH else f"``{rule.key}``: {matches}"
+
+
 def describe_result(rule: Rule) -> str:
     """Say what becomes of a crash that the rule matches."""
     if isinstance(rule.result, Result):
@@ -140,6 +140,11 @@ def table(widths: list[int], header: tuple[str, ...], rows: Iterator[tuple[str, 
     for row in (header, *rows):
         for number, cell in enumerate(row):
             yield f"   {' ' if number else '*'} - {cell}"
+
+
+def plain(text: str) -> str:
+    """Escape what has a meaning in reStructuredText: the texts of options and reasons go into messages as well."""
+    return re.sub(r"([\\*`|_<:])", r"\\\1", text)
 
 
 def code(text: str) -> str:

@@ -14,11 +14,12 @@ from pathlib import Path
 
 def process(crashes: Path, crash_id: str) -> None:
     """Print what there is of one crash."""
-    raw_crash = json.loads((crashes / "v1" / "raw_crash" / f"20{crash_id[-6:]}" / crash_id).read_bytes())
+    v1 = crashes / "v1"
+    raw_crash = json.loads((v1 / "raw_crash" / f"20{crash_id[-6:]}" / crash_id).read_bytes())
     print(crash_id, raw_crash.get("ProductName"), raw_crash["metadata"]["throttle_rule"])
-    for name in json.loads((crashes / "v1" / "dump_names" / crash_id).read_bytes()):
+    for name in json.loads((v1 / "dump_names" / crash_id).read_bytes()):
         key = "dump" if name == "upload_file_minidump" else name
-        print(f"  {name}: {(crashes / 'v1' / key / crash_id).stat().st_size} bytes")
+        print(f"  {name}: {(v1 / key / crash_id).stat().st_size} bytes")
 
 
 def main(queue: Path, crashes: Path) -> None:

@@ -20,11 +20,16 @@ WAIT_SECONDS = 3
 
 def process(bucket: Bucket, crash_id: str) -> None:
     """Print what there is of one crash."""
-    raw_crash = json.loads(bucket.blob(f"v1/raw_crash/20{crash_id[-6:]}/{crash_id}").download_as_bytes())
+
+    def download(name: str) -> bytes:
+        content: bytes = bucket.blob(name).download_as_bytes()
+        return content
+
+    raw_crash = json.loads(download(f"v1/raw_crash/20{crash_id[-6:]}/{crash_id}"))
     print(crash_id, raw_crash.get("ProductName"), raw_crash["metadata"]["throttle_rule"])
-    for name in json.loads(bucket.blob(f"v1/dump_names/{crash_id}").download_as_bytes()):
+    for name in json.loads(download(f"v1/dump_names/{crash_id}")):
         key = "dump" if name == "upload_file_minidump" else name
-        dump = bucket.blob(f"v1/{key}/{crash_id}").download_as_bytes()
+        dump = download(f"v1/{key}/{crash_id}")
         print(f"  {name}: {len(dump)} bytes")
 
 
