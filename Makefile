@@ -80,6 +80,11 @@ lint: $(VENV)/.development  ## Check style, types, shell scripts and Dockerfiles
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" shellcheck $(SHELL_SCRIPTS)
 	$(VENV)/bin/hadolint $(DOCKERFILES)
 
+.PHONY: docs
+docs: $(VENV)/.development  ## Build the documentation into docs/_build/html, and check its links and its spelling
+	$(VENV_PYTHON) -m sphinx --quiet --fresh-env --fail-on-warning --keep-going --nitpicky docs docs/_build/html
+	$(VENV)/bin/codespell README.rst docs antenna bin docker
+
 .PHONY: format
 format: $(VENV)/.development  ## Format the code, and fix what a tool can fix
 	$(VENV_PYTHON) -m ruff check --fix-only
