@@ -17,7 +17,7 @@ B ?= .
 ARGS ?=
 
 SHELL_SCRIPTS := $(wildcard bin/*.sh docker/*.sh docker/*/*.sh) .ci/run
-PYTHON_CODE := antenna tests $(wildcard bin/*.py docker/*.py)
+PYTHON_CODE := antenna tests docs/conf.py docs/_ext docs/examples $(wildcard bin/*.py docker/*.py)
 
 DOCKERFILES := $(wildcard docker/Dockerfile docker/images/*/Dockerfile)
 
