@@ -76,7 +76,7 @@ class Exchange:
     request_line: str
     begun: float
     answered: float | None = None
-    """When the last bytes of the answer, so far, were passed on."""
+    """When the last bytes of the answer, so far, were about to be passed on."""
 
 
 @dataclass(slots=True)
@@ -139,6 +139,12 @@ class FaultyProxy:
         with self._lock:
             for connection in self._sockets:
                 _reset(connection)
+
+    def reset(self) -> None:
+        """Be as new: nothing goes wrong, and nothing is remembered."""
+        self.choose = None
+        self.fault = PASS
+        self.exchanges.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -212,8 +218,8 @@ class _Connection:
             self._begin(data)
         state = self.states[-1]
         if state.fault.status is not None:
-            _answer_status(self.client, state.fault)
             state.exchange.answered = time.monotonic()
+            _answer_status(self.client, state.fault)
             return False
         fits = self._send(self.upstream, data, state.fault.request_size, state.request_sent, state.fault)
         state.request_sent += len(data)
@@ -232,9 +238,9 @@ class _Connection:
             time.sleep(state.fault.delay)
         if state.fault.alter is not None:
             data = state.fault.alter(data)
+        state.exchange.answered = time.monotonic()
         fits = self._send(self.client, data, state.fault.answer_size, state.answer_sent, state.fault)
         state.answer_sent += len(data)
-        state.exchange.answered = time.monotonic()
         return fits
 
     def _send(self, target: socket.socket, data: bytes, limit: int | None, sent: int, fault: Fault) -> bool:

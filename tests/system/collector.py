@@ -163,6 +163,10 @@ class Collector:
         yield
         assert self.store.object_names() == before
 
+    def raw_crash_names(self) -> list[str]:
+        """Return the names of all raw crashes."""
+        return [name for name in self.store.object_names() if name.startswith("v1/raw_crash/")]
+
     def objects_of(self, crash_id: str) -> list[str]:
         """Return the names of all objects that belong to the crash."""
         return [name for name in self.store.object_names() if crash_id in name]

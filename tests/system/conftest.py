@@ -2,9 +2,11 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Collectors to test: one that most tests share, and others with an environment of their own."""
+"""Collectors to test: some that tests share, since a start takes its time, and others with options of their own."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -26,79 +28,125 @@ HOUSE_RULES = {
 }
 
 
-@pytest.fixture(scope="session")
-def statsd() -> Iterator[StatsdSink]:
-    """Metrics of the shared collector."""
-    with StatsdSink() as sink:
-        yield sink
+@dataclass(frozen=True)
+class Proxies:
+    """What stands between collectors and their backends."""
+
+    storage: FaultyProxy
+    publish: FaultyProxy
+
+    def reset(self) -> None:
+        """Pass everything on, and forget what was passed on."""
+        self.storage.reset()
+        self.publish.reset()
+
+    @property
+    def options(self) -> dict[str, str]:
+        """What leads a collector through them."""
+        return {"STORAGE_EMULATOR_HOST": f"http://{self.storage.address}", "PUBSUB_EMULATOR_HOST": self.publish.address}
 
 
 @pytest.fixture(scope="session")
-def collector(
-    gcs_emulator: str, pubsub_emulator: str, statsd: StatsdSink, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Collector]:
-    """The collector as in production, with house rules; shared, so tests look at their own crashes only."""
-    bucket, topic = GcsBucket(gcs_emulator), PubSubTopic(pubsub_emulator)
-    environment = (
-        google_cloud_environment(bucket, topic)
-        | HOUSE_RULES
-        | {
-            "BREAKPAD_STAGE_SUBMITTER_BEARER_TOKEN": TOKEN,
-            "STATSD_HOST": "127.0.0.1",
-            "STATSD_PORT": str(statsd.port),
-            "STATSD_NAMESPACE": STATSD_NAMESPACE,
-        }
-    )
-    server = AntennaServer(environment, tmp_path_factory.mktemp("collector"))
-    try:
-        server.wait_until_serving()
-        yield Collector(server, bucket, topic)
-    finally:
-        server.kill()
+def shared_proxies(gcs_emulator: str, pubsub_emulator: str) -> Iterator[Proxies]:
+    ports = [int(address.rpartition(":")[2]) for address in (gcs_emulator, pubsub_emulator)]
+    with FaultyProxy(ports[0]) as storage, FaultyProxy(ports[1]) as publish:
+        yield Proxies(storage, publish)
 
 
 @pytest.fixture
-def start_collector(start_server: StartServer, gcs_bucket: GcsBucket, pubsub_topic: PubSubTopic) -> "StartCollector":
-    """Function that starts a collector on the emulators, with more options."""
+def proxies(shared_proxies: Proxies) -> Iterator[Proxies]:
+    """What stands between the emulators and the collectors that are on them, for the test to set faults."""
+    shared_proxies.reset()
+    yield shared_proxies
+    shared_proxies.reset()
 
-    def start(**options: str) -> Collector:
-        server = start_server(google_cloud_environment(gcs_bucket, pubsub_topic) | options)
-        return Collector(server, gcs_bucket, pubsub_topic)
 
-    return start
+@pytest.fixture(scope="session")
+def statsd() -> Iterator[StatsdSink]:
+    """Metrics of ``collector``."""
+    with StatsdSink() as sink:
+        yield sink
 
 
 class StartCollector(Protocol):
     def __call__(self, **options: str) -> Collector: ...
 
 
-@pytest.fixture
-def storage_proxy(gcs_emulator: str) -> Iterator[FaultyProxy]:
-    """What stands between a collector and the storage, if it was started with ``behind(storage=...)``."""
-    with FaultyProxy(int(gcs_emulator.rpartition(":")[2])) as proxy:
-        yield proxy
+@pytest.fixture(scope="session")
+def start_shared_collector(
+    gcs_emulator: str, pubsub_emulator: str, shared_proxies: Proxies, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[StartCollector]:
+    servers = []
+
+    def start(**options: str) -> Collector:
+        bucket, topic = GcsBucket(gcs_emulator), PubSubTopic(pubsub_emulator)
+        environment = google_cloud_environment(bucket, topic) | shared_proxies.options | options
+        servers.append(AntennaServer(environment, tmp_path_factory.mktemp("collector")))
+        servers[-1].wait_until_serving()
+        return Collector(servers[-1], bucket, topic)
+
+    yield start
+
+    for server in servers:
+        server.kill()
+
+
+@pytest.fixture(scope="session")
+def collector(start_shared_collector: StartCollector, statsd: StatsdSink) -> Collector:
+    """The collector as in production, with house rules; tests look at their own crashes only."""
+    return start_shared_collector(
+        **HOUSE_RULES,
+        BREAKPAD_STAGE_SUBMITTER_BEARER_TOKEN=TOKEN,
+        CRASHMOVER_CRASHPUBLISH_TIMEOUT="1500ms",
+        STATSD_HOST="127.0.0.1",
+        STATSD_PORT=str(statsd.port),
+        STATSD_NAMESPACE=STATSD_NAMESPACE,
+    )
+
+
+@pytest.fixture(scope="session")
+def impatient_collector(start_shared_collector: StartCollector) -> Collector:
+    """A collector that tries only once, and not for long."""
+    return start_shared_collector(
+        CRASHMOVER_MAX_ATTEMPTS="1", CRASHMOVER_SAVE_TIMEOUT="1s", CRASHMOVER_PUBLISH_TIMEOUT="1s"
+    )
+
+
+@contextmanager
+def running_on_files(directory: Path, options: Mapping[str, str]) -> Iterator[Collector]:
+    """Start a collector that keeps crashes in files."""
+    server = AntennaServer(file_system_environment(directory) | dict(options), directory)
+    try:
+        server.wait_until_serving()
+        yield Collector(server, DirectoryStore(directory / "crashes"), DirectoryQueue(directory / "queue"))
+    finally:
+        server.kill()
+
+
+@pytest.fixture(scope="session")
+def mozilla_collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
+    """A collector with Mozilla's rules and products, which are the default, and no token for submitters."""
+    options = {"BREAKPAD_THROTTLER_RULES": "", "BREAKPAD_THROTTLER_PRODUCTS": "", "BREAKPAD_BODY_TIMEOUT": "1s"}
+    with running_on_files(tmp_path_factory.mktemp("mozilla"), options) as collector:
+        yield collector
 
 
 @pytest.fixture
-def publish_proxy(pubsub_emulator: str) -> Iterator[FaultyProxy]:
-    """What stands between a collector and the topic, if it was started with ``behind(publish=...)``."""
-    with FaultyProxy(int(pubsub_emulator.rpartition(":")[2])) as proxy:
-        yield proxy
+def start_collector(
+    start_server: StartServer, gcs_bucket: GcsBucket, pubsub_topic: PubSubTopic, proxies: Proxies
+) -> StartCollector:
+    """Function that starts a collector for this test alone, with more options."""
 
+    def start(**options: str) -> Collector:
+        server = start_server(google_cloud_environment(gcs_bucket, pubsub_topic) | proxies.options | options)
+        return Collector(server, gcs_bucket, pubsub_topic)
 
-def behind(*, storage: FaultyProxy | None = None, publish: FaultyProxy | None = None) -> dict[str, str]:
-    """Return the options that lead a collector through these proxies."""
-    options = {}
-    if storage is not None:
-        options["STORAGE_EMULATOR_HOST"] = f"http://{storage.address}"
-    if publish is not None:
-        options["PUBSUB_EMULATOR_HOST"] = publish.address
-    return options
+    return start
 
 
 @pytest.fixture
 def start_local_collector(start_server: StartServer, tmp_path: Path) -> StartCollector:
-    """Function that starts a collector that keeps crashes in files, with more options."""
+    """Function that starts a collector for this test alone, on files, with more options."""
 
     def start(**options: str) -> Collector:
         server = start_server(file_system_environment(tmp_path) | options)

@@ -8,7 +8,6 @@ import gzip
 import json
 import socket
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -26,9 +25,8 @@ from tests.reports import (
     post,
     report,
 )
-from tests.server import AntennaServer, file_system_environment
-from tests.system.collector import Collector, DirectoryQueue, DirectoryStore, assert_answer
-from tests.system.conftest import TOKEN, StartCollector
+from tests.system.collector import Collector, assert_answer
+from tests.system.conftest import TOKEN
 
 PRODUCT = annotation("ProductName", "Firefox")
 DUMP = dump(b"MDMP\x93\xa7")
@@ -210,12 +208,10 @@ class TestRefused:
             connection.socket.shutdown(socket.SHUT_WR)
             collector.assert_discarded(connection.receive(), "malformed_incomplete_body")
 
-    def test_client_that_is_too_slow(self, start_local_collector: StartCollector) -> None:
-        collector = start_local_collector(BREAKPAD_BODY_TIMEOUT="200ms")
-
-        with collector.keeps_nothing(), collector.server.connect() as connection:
+    def test_client_that_is_too_slow(self, mozilla_collector: Collector) -> None:
+        with mozilla_collector.keeps_nothing(), mozilla_collector.server.connect() as connection:
             connection.send(report(PRODUCT, DUMP)[:-20])
-            collector.assert_discarded(connection.receive(), "timeout")
+            mozilla_collector.assert_discarded(connection.receive(), "timeout")
 
     def test_client_that_sends_on_sees_the_answer(self, collector: Collector) -> None:
         body = multipart(PRODUCT, dump(bytes(60_000_000)))
@@ -281,15 +277,13 @@ class TestKnownIds:
         with collector.keeps_nothing():
             collector.assert_discarded(collector.submit(request), "unauthorized_uuid")
 
-    @pytest.mark.parametrize("token", [None, ""])
+    @pytest.mark.parametrize("authorization", [None, "Bearer", "Bearer ", f"Bearer {TOKEN}"])
     def test_without_a_configured_token_it_is_nobody(
-        self, start_local_collector: StartCollector, token: str | None
+        self, mozilla_collector: Collector, authorization: str | None
     ) -> None:
-        collector = start_local_collector(**({} if token is None else {"BREAKPAD_STAGE_SUBMITTER_BEARER_TOKEN": token}))
+        request = report(annotation("uuid", KNOWN_ID), headers={"Authorization": authorization})
 
-        for authorization in (None, "Bearer", "Bearer ", f"Bearer {TOKEN}"):
-            request = report(annotation("uuid", KNOWN_ID), headers={"Authorization": authorization})
-            collector.assert_discarded(collector.submit(request), "unauthorized_uuid")
+        mozilla_collector.assert_discarded(mozilla_collector.submit(request), "unauthorized_uuid")
 
     @pytest.mark.parametrize(
         "given",
@@ -311,19 +305,6 @@ class TestKnownIds:
 
         with collector.keeps_nothing():
             collector.assert_discarded(collector.submit(request), "malformed_invalid_uuid")
-
-
-@pytest.fixture(scope="module")
-def mozilla_collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
-    """A collector with the rules and the products that are the default."""
-    directory = tmp_path_factory.mktemp("mozilla")
-    defaults = {"BREAKPAD_THROTTLER_RULES": "", "BREAKPAD_THROTTLER_PRODUCTS": ""}
-    server = AntennaServer(file_system_environment(directory) | defaults, directory)
-    try:
-        server.wait_until_serving()
-        yield Collector(server, DirectoryStore(directory / "crashes"), DirectoryQueue(directory / "queue"))
-    finally:
-        server.kill()
 
 
 NIGHTLY = {"ProductName": "Firefox", "ReleaseChannel": "nightly"}

@@ -8,10 +8,10 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.faulty import PASS, Exchange, Fault, FaultyProxy
+from tests.faulty import PASS, Exchange, Fault
 from tests.reports import annotation, dump, report
 from tests.system.collector import Collector
-from tests.system.conftest import StartCollector, behind
+from tests.system.conftest import Proxies
 
 PRODUCT = annotation("ProductName", "Firefox")
 REPORT = report(PRODUCT, dump(b"MDMP"))
@@ -41,37 +41,29 @@ def in_flight_together(exchanges: list[Exchange]) -> int:
     )
 
 
-def test_eight_publishes_of_a_second_end_together(start_collector: StartCollector, publish_proxy: FaultyProxy) -> None:
-    collector = start_collector(**behind(publish=publish_proxy))
-    publish_proxy.exchanges.clear()
-    publish_proxy.fault = Fault(delay=1)
+def test_eight_publishes_of_a_second_end_together(collector: Collector, proxies: Proxies) -> None:
+    proxies.publish.fault = Fault(delay=1)
 
     assert submit_eight(collector, REPORT) < 2
-    assert in_flight_together(publish_proxy.exchanges) == 8
+    assert in_flight_together(proxies.publish.exchanges) == 8
 
 
-def test_eight_uploads_of_a_second_end_together(start_collector: StartCollector, storage_proxy: FaultyProxy) -> None:
-    collector = start_collector(**behind(storage=storage_proxy))
-    storage_proxy.exchanges.clear()
-    storage_proxy.choose = lambda request_line: Fault(delay=1) if "%2Fdump%2F" in request_line else PASS
+def test_eight_uploads_of_a_second_end_together(collector: Collector, proxies: Proxies) -> None:
+    proxies.storage.choose = lambda request_line: Fault(delay=1) if "%2Fdump%2F" in request_line else PASS
 
     assert submit_eight(collector, REPORT) < 2
-    assert in_flight_together([each for each in storage_proxy.exchanges if "%2Fdump%2F" in each.request_line]) == 8
+    assert in_flight_together([each for each in proxies.storage.exchanges if "%2Fdump%2F" in each.request_line]) == 8
 
 
-def test_dumps_of_a_crash_are_uploaded_side_by_side(
-    start_collector: StartCollector, storage_proxy: FaultyProxy
-) -> None:
-    collector = start_collector(**behind(storage=storage_proxy))
-    storage_proxy.exchanges.clear()
-    storage_proxy.choose = lambda request_line: PASS if "raw_crash" in request_line else Fault(delay=1)
+def test_dumps_of_a_crash_are_uploaded_side_by_side(collector: Collector, proxies: Proxies) -> None:
+    proxies.storage.choose = lambda request_line: PASS if "raw_crash" in request_line else Fault(delay=1)
     request = report(PRODUCT, *(dump(bytes(1000), f"dump_{number}") for number in range(7)))
 
     start = time.monotonic()
     collector.assert_saved(collector.submit(request))
 
     assert time.monotonic() - start < 2
-    assert in_flight_together(storage_proxy.exchanges) == 8
+    assert in_flight_together(proxies.storage.exchanges) == 8
 
 
 def test_clients_that_stall_hold_up_nobody(collector: Collector) -> None:

@@ -7,7 +7,6 @@
 import json
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
@@ -15,7 +14,7 @@ import requests
 from tests.faulty import HANG, PASS, REFUSE, Fault, FaultyProxy
 from tests.reports import annotation, dump, report
 from tests.system.collector import Collector
-from tests.system.conftest import StartCollector, behind
+from tests.system.conftest import Proxies, StartCollector
 
 REPORT = report(annotation("ProductName", "Firefox"), dump(b"MDMP"))
 
@@ -39,13 +38,8 @@ def test_all_is_well(collector: Collector) -> None:
 
 
 @pytest.mark.parametrize("backend", ["storage", "publish"])
-def test_heartbeat_names_what_is_wrong(
-    start_collector: StartCollector, storage_proxy: FaultyProxy, publish_proxy: FaultyProxy, backend: str
-) -> None:
-    collector = start_collector(
-        **behind(storage=storage_proxy, publish=publish_proxy), CRASHMOVER_CRASHPUBLISH_TIMEOUT="300ms"
-    )
-    proxy = storage_proxy if backend == "storage" else publish_proxy
+def test_heartbeat_names_what_is_wrong(collector: Collector, proxies: Proxies, backend: str) -> None:
+    proxy: FaultyProxy = getattr(proxies, backend)
     faults = [REFUSE, Fault(status=403), Fault(status=503)]
     if backend == "publish":
         faults.append(HANG)  # the time limit of the storage's check is several seconds
@@ -58,11 +52,8 @@ def test_heartbeat_names_what_is_wrong(
         assert heartbeat_errors(collector) == []
 
 
-def test_load_balancer_is_answered_at_once_while_everything_hangs(
-    start_collector: StartCollector, storage_proxy: FaultyProxy, publish_proxy: FaultyProxy
-) -> None:
-    collector = start_collector(**behind(storage=storage_proxy, publish=publish_proxy))
-    storage_proxy.fault = publish_proxy.fault = HANG
+def test_load_balancer_is_answered_at_once_while_everything_hangs(collector: Collector, proxies: Proxies) -> None:
+    proxies.storage.fault = proxies.publish.fault = HANG
     connections = [collector.server.connect() for _ in range(20)]
     try:
         for connection in connections:
@@ -81,18 +72,15 @@ def test_load_balancer_is_answered_at_once_while_everything_hangs(
             connection.close()
 
 
-@pytest.mark.parametrize(
-    "version", [None, {"commit": "0123abc", "version": "2026.11.22", "source": "https://example.com", "build": "1"}]
-)
-def test_version(start_local_collector: StartCollector, tmp_path: Path, version: dict[str, Any] | None) -> None:
-    if version is not None:
-        (tmp_path / "version.json").write_text(json.dumps(version))
+def test_version(start_local_collector: StartCollector, tmp_path: Path) -> None:
+    version = {"commit": "0123abc", "version": "2026.11.22", "source": "https://example.com", "build": "1"}
+    (tmp_path / "version.json").write_text(json.dumps(version))
     collector = start_local_collector(BASEDIR=str(tmp_path))
 
     answer = get(collector, "/__version__")
 
     assert answer.status_code == 200
-    assert answer.json() == (version or {})
+    assert answer.json() == version
 
 
 def test_broken_raises_and_serves_on(collector: Collector) -> None:

@@ -17,10 +17,10 @@ from tests.faulty import (
     RESET,
     Exchange,
     Fault,
-    FaultyProxy,
 )
 from tests.reports import annotation, dump, report
-from tests.system.conftest import HOUSE_RULES, StartCollector, behind
+from tests.system.collector import Collector
+from tests.system.conftest import Proxies
 
 REPORT = report(annotation("ProductName", "Firefox"), dump(b"MDMP"), dump(b"PMDM", "other"))
 
@@ -40,11 +40,6 @@ FAULTS = [
     Fault(status=200, body=b"<html>Welcome to this network</html>"),
     Fault(status=200, body=b"[]"),
 ]
-ONE_SHORT_ATTEMPT = {
-    "CRASHMOVER_MAX_ATTEMPTS": "1",
-    "CRASHMOVER_SAVE_TIMEOUT": "1s",
-    "CRASHMOVER_PUBLISH_TIMEOUT": "1s",
-}
 
 
 def other_checksum(answer: bytes) -> bytes:
@@ -58,20 +53,15 @@ def object_kind(exchange: Exchange) -> str:
     return exchange.request_line.partition("name=v1%2F")[2].partition("%2F")[0]
 
 
-def test_dumps_and_their_names_then_the_raw_crash_then_the_id(
-    start_collector: StartCollector, storage_proxy: FaultyProxy, publish_proxy: FaultyProxy
-) -> None:
-    collector = start_collector(**behind(storage=storage_proxy, publish=publish_proxy))
-    storage_proxy.exchanges.clear()
-    publish_proxy.exchanges.clear()
-    storage_proxy.fault = publish_proxy.fault = Fault(delay=0.1)
+def test_dumps_and_their_names_then_the_raw_crash_then_the_id(collector: Collector, proxies: Proxies) -> None:
+    proxies.storage.fault = proxies.publish.fault = Fault(delay=0.1)
 
     collector.assert_saved(collector.submit(REPORT))
     end = time.monotonic()
 
-    assert Counter(map(object_kind, storage_proxy.exchanges)) == Counter(["dump", "other", "dump_names", "raw_crash"])
-    *first, raw_crash = sorted(storage_proxy.exchanges, key=lambda exchange: exchange.begun)
-    (publish,) = publish_proxy.exchanges
+    assert Counter(map(object_kind, proxies.storage.exchanges)) == Counter(["dump", "other", "dump_names", "raw_crash"])
+    *first, raw_crash = sorted(proxies.storage.exchanges, key=lambda exchange: exchange.begun)
+    (publish,) = proxies.publish.exchanges
     assert object_kind(raw_crash) == "raw_crash"
     assert raw_crash.answered
     assert publish.answered
@@ -80,74 +70,60 @@ def test_dumps_and_their_names_then_the_raw_crash_then_the_id(
     assert publish.answered < end
 
 
-def test_a_deferred_crash_is_saved_in_that_order_and_not_published(
-    start_collector: StartCollector, storage_proxy: FaultyProxy, publish_proxy: FaultyProxy
-) -> None:
-    collector = start_collector(**behind(storage=storage_proxy, publish=publish_proxy), **HOUSE_RULES)
-    storage_proxy.exchanges.clear()
-    publish_proxy.exchanges.clear()
-
+def test_a_deferred_crash_is_saved_in_that_order_and_not_published(collector: Collector, proxies: Proxies) -> None:
     collector.assert_saved(collector.submit_parts(annotation("Fate", "defer"), dump(b"MDMP")))
 
-    assert object_kind(storage_proxy.exchanges[-1]) == "raw_crash"
-    assert publish_proxy.exchanges == []
+    assert object_kind(proxies.storage.exchanges[-1]) == "raw_crash"
+    assert proxies.publish.exchanges == []
 
 
-def test_a_crash_that_cannot_be_saved_is_neither_promised_nor_published(
-    start_collector: StartCollector, storage_proxy: FaultyProxy
+def test_what_cannot_be_saved_is_neither_promised_nor_published(
+    impatient_collector: Collector, proxies: Proxies
 ) -> None:
-    collector = start_collector(**behind(storage=storage_proxy), **ONE_SHORT_ATTEMPT)
+    published = impatient_collector.published()
     kept = set()
 
     for fault in [*FAULTS, Fault(alter=other_checksum)]:
-        storage_proxy.fault = fault
+        proxies.storage.fault = fault
         start = time.monotonic()
-        answer = collector.submit(REPORT)
+        answer = impatient_collector.submit(REPORT)
         assert time.monotonic() - start < 2
-        collector.assert_discarded(answer, "unavailable")
+        impatient_collector.assert_discarded(answer, "unavailable")
         assert int(answer.headers["Retry-After"]) > 0
 
-        storage_proxy.fault = PASS
-        crash = collector.assert_saved(collector.submit(REPORT))
-        collector.assert_published(crash.crash_id)
+        proxies.storage.fault = PASS
+        crash = impatient_collector.assert_saved(impatient_collector.submit(REPORT))
+        impatient_collector.assert_published(crash.crash_id)
         kept.add(crash.crash_id)
 
-    assert collector.published() == kept
+    assert impatient_collector.published() - published == kept
 
 
-def test_without_its_dumps_no_raw_crash_is_saved(start_collector: StartCollector, storage_proxy: FaultyProxy) -> None:
-    collector = start_collector(**behind(storage=storage_proxy), **ONE_SHORT_ATTEMPT)
+def test_without_its_dumps_no_raw_crash_is_saved(impatient_collector: Collector, proxies: Proxies) -> None:
+    raw_crashes = impatient_collector.raw_crash_names()
 
     for kind in ("dump", "other", "dump_names"):
-        storage_proxy.choose = lambda line, kind=kind: Fault(status=503) if f"v1%2F{kind}%2F" in line else PASS
-        collector.assert_discarded(collector.submit(REPORT), "unavailable")
+        proxies.storage.choose = lambda line, kind=kind: Fault(status=503) if f"v1%2F{kind}%2F" in line else PASS
+        impatient_collector.assert_discarded(impatient_collector.submit(REPORT), "unavailable")
 
-    assert not [name for name in collector.store.object_names() if "raw_crash" in name]
+    assert impatient_collector.raw_crash_names() == raw_crashes
 
 
-def test_a_crash_that_is_saved_is_promised_whatever_becomes_of_its_id(
-    start_collector: StartCollector, publish_proxy: FaultyProxy
-) -> None:
-    collector = start_collector(**behind(publish=publish_proxy), **ONE_SHORT_ATTEMPT)
-
+def test_what_is_saved_is_promised_whatever_becomes_of_its_id(impatient_collector: Collector, proxies: Proxies) -> None:
     for fault in FAULTS:
-        publish_proxy.fault = fault
+        proxies.publish.fault = fault
         start = time.monotonic()
-        crash = collector.assert_saved(collector.submit(REPORT))
+        crash = impatient_collector.assert_saved(impatient_collector.submit(REPORT))
         assert time.monotonic() - start < 2
-        assert f"{crash.crash_id} is saved but not published" in collector.server.logs()
+        assert f"{crash.crash_id} is saved but not published" in impatient_collector.server.logs()
 
-        publish_proxy.fault = PASS
-        crash = collector.assert_saved(collector.submit(REPORT))
-        collector.assert_published(crash.crash_id)
+        proxies.publish.fault = PASS
+        crash = impatient_collector.assert_saved(impatient_collector.submit(REPORT))
+        impatient_collector.assert_published(crash.crash_id)
 
 
-def test_what_fails_for_a_moment_is_tried_again(
-    start_collector: StartCollector, storage_proxy: FaultyProxy, publish_proxy: FaultyProxy
-) -> None:
-    collector = start_collector(**behind(storage=storage_proxy, publish=publish_proxy))
-
-    for proxy in (storage_proxy, publish_proxy):
+def test_what_fails_for_a_moment_is_tried_again(collector: Collector, proxies: Proxies) -> None:
+    for proxy in (proxies.storage, proxies.publish):
         for fault in (RESET, LOST_ANSWER, Fault(status=503)):
             failures = iter([fault, fault])
             proxy.choose = lambda _line, failures=failures: next(failures, PASS)

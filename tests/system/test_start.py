@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.faulty import REFUSE, Fault, FaultyProxy
+from tests.faulty import REFUSE, Fault
 from tests.fixtures import StartServer
 from tests.google_cloud import GcsBucket, PubSubTopic
 from tests.server import AntennaServer, file_system_environment, google_cloud_environment
-from tests.system.conftest import StartCollector, behind
+from tests.system.collector import Collector
+from tests.system.conftest import STATSD_NAMESPACE, TOKEN, Proxies
 
 
 @pytest.fixture
@@ -51,12 +52,6 @@ def test_bad_value_is_named_with_what_was_expected(
     assert_does_not_start(server, name, repr(value), expected)
 
 
-def test_option_that_is_missing_is_named(start_server: StartServer, tmp_path: Path) -> None:
-    environment = file_system_environment(tmp_path) | {"CRASHMOVER_CRASHSTORAGE_FS_ROOT": ""}
-
-    assert_does_not_start(start_server(environment, wait=False), "CRASHMOVER_CRASHSTORAGE_FS_ROOT is not set")
-
-
 def test_bad_secret_is_not_shown(start_server: StartServer, tmp_path: Path) -> None:
     environment = file_system_environment(tmp_path) | {"SECRET_SENTRY_DSN": "hush hush"}
     server = start_server(environment, wait=False)
@@ -65,18 +60,16 @@ def test_bad_secret_is_not_shown(start_server: StartServer, tmp_path: Path) -> N
     assert "hush" not in server.logs()
 
 
-def test_running_configuration_is_logged_without_secrets(start_local_collector: StartCollector) -> None:
-    collector = start_local_collector(
-        BREAKPAD_STAGE_SUBMITTER_BEARER_TOKEN="hush hush", BREAKPAD_MAX_PAYLOAD_SIZE="20MiB"
-    )
-
+def test_running_configuration_is_logged_without_secrets(collector: Collector) -> None:
     logged = {json.loads(line)["Fields"].get("msg") for line in collector.server.logs().splitlines()}
-    assert "hush" not in collector.server.logs()
+
+    assert TOKEN not in collector.server.logs()
     assert {
         "configuration: BREAKPAD_STAGE_SUBMITTER_BEARER_TOKEN=*****",
-        "configuration: BREAKPAD_MAX_PAYLOAD_SIZE=20MiB",
-        "configuration: BREAKPAD_BODY_TIMEOUT=60s",
-        "configuration: CRASHMOVER_CRASHSTORAGE_CLASS=antenna.ext.fs.crashstorage.FSCrashStorage",
+        "configuration: BREAKPAD_MAX_PAYLOAD_SIZE=25MiB",
+        "configuration: BREAKPAD_THROTTLER_RULES=house_rules.RULES",
+        f"configuration: STATSD_NAMESPACE={STATSD_NAMESPACE}",
+        "configuration: CRASHMOVER_CRASHSTORAGE_CLASS=antenna.ext.gcs.crashstorage.GcsCrashStorage",
     } <= logged
 
 
@@ -92,21 +85,15 @@ def test_topic_that_is_not_there(start_server: StartServer, environment: dict[st
     assert_does_not_start(start_server(environment, wait=False), "cannot start", "no-such-topic", "404")
 
 
-@pytest.mark.parametrize("backend", ["storage", "publish"])
-@pytest.mark.parametrize(
-    ("fault", "said"), [(Fault(status=403, body=b'{"error": "forbidden"}'), "403"), (REFUSE, "refused")]
-)
-def test_backend_that_is_forbidden_or_away(
-    start_server: StartServer,
-    environment: dict[str, str],
-    storage_proxy: FaultyProxy,
-    publish_proxy: FaultyProxy,
-    backend: str,
-    fault: Fault,
-    said: str,
-) -> None:
-    proxy = storage_proxy if backend == "storage" else publish_proxy
-    proxy.fault = fault
-    options = behind(storage=storage_proxy, publish=publish_proxy)
+def test_bucket_that_is_forbidden(start_server: StartServer, environment: dict[str, str], proxies: Proxies) -> None:
+    proxies.storage.fault = Fault(status=403)
 
-    assert_does_not_start(start_server(environment | options, wait=False), "cannot start", said)
+    server = start_server(environment | proxies.options, wait=False)
+
+    assert_does_not_start(server, "cannot start", environment["CRASHMOVER_CRASHSTORAGE_BUCKET_NAME"], "403")
+
+
+def test_backend_that_is_away(start_server: StartServer, environment: dict[str, str], proxies: Proxies) -> None:
+    proxies.publish.fault = REFUSE
+
+    assert_does_not_start(start_server(environment | proxies.options, wait=False), "cannot start", "refused")
