@@ -40,7 +40,7 @@ class Attempts:
         deadline = Deadline(self.timeout)
         for attempt in range(1, self._max_attempts + 1):
             if self._has_spool and not self.breaker.may_try():
-                return False
+                break
             try:
                 action(deadline)
             except CrashRefused as error:
