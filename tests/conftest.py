@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-# Emulators, and a running collector.
-pytest_plugins = ["tests.fixtures"]
+# Emulators, and a running collector; a disk that fails.
+pytest_plugins = ["tests.fixtures", "tests.disk"]
 
 # Tests of the collector as a program of its own: they import nothing of it.
 BLACK_BOX = ("system", "faults")

@@ -1,0 +1,92 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Watches what is done to the disk, call by call, and lets any one of them go wrong."""
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+# What changes the disk. Not: what takes away (unlink, rmdir), as cleaning up is not what a test wants to fail.
+_WATCHED = ("open", "write", "fsync", "mkdir", "rename", "link")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call that changes the disk."""
+
+    name: str
+    path: Path
+    target: Path | None = None
+    """The new name, for rename and link."""
+
+
+class Disk:
+    """A context manager; ``calls`` are those since it was entered."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self._real = {name: getattr(os, name) for name in _WATCHED}
+        self._fails: Callable[[int], bool] = lambda _: False
+        self._fail: Callable[[], None] = lambda: None
+
+    def fail_at(self, number: int, code: int = errno.EIO) -> None:
+        """Let one call fail, and those after it work again. Counts from 0."""
+        self._fails = lambda count: count == number
+        self._fail = lambda: _raise(code)
+
+    def fail_from(self, number: int, code: int = errno.EIO) -> None:
+        """Let all calls fail from one on."""
+        self._fails = lambda count: count >= number
+        self._fail = lambda: _raise(code)
+
+    def do_at(self, number: int, what: Callable[[], None]) -> None:
+        """Do something when a call would be made."""
+        self._fails = lambda count: count == number
+        self._fail = what
+
+    def work(self) -> None:
+        """Let all calls work again."""
+        self._fails = lambda _: False
+
+    def __enter__(self) -> Self:
+        for name in _WATCHED:
+            setattr(os, name, self._watched(name))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name, function in self._real.items():
+            setattr(os, name, function)
+
+    def _watched(self, name: str) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if name == "open" and not args[1] & os.O_CREAT:
+                return self._real[name](*args, **kwargs)
+            target = Path(args[1]) if name in {"rename", "link"} else None
+            self.calls.append(Call(name, _path(args[0]), target))
+            if self._fails(len(self.calls) - 1):
+                self._fail()
+            return self._real[name](*args, **kwargs)
+
+        return call
+
+
+def _path(file: Any) -> Path:
+    return Path(f"/proc/self/fd/{file}").readlink() if isinstance(file, int) else Path(file)
+
+
+def _raise(code: int) -> None:
+    raise OSError(code, os.strerror(code))
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:  # noqa: ARG001 - what makes it is not to be watched
+    """The disk of the test, watched."""
+    with Disk() as watched:
+        yield watched

@@ -1,0 +1,110 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""A backend that is down is left alone, one that is back is used again, and both are said once."""
+
+import logging
+import time
+
+import pytest
+from markus.testing import MetricsMock
+
+from antenna.breaker import CircuitBreaker
+
+PROBE_AFTER = 0.1
+
+
+@pytest.fixture
+def breaker(monkeypatch: pytest.MonkeyPatch) -> CircuitBreaker:
+    monkeypatch.setattr("antenna.breaker._PROBE_AFTER", PROBE_AFTER)
+    return CircuitBreaker("storage")
+
+
+# What becomes of attempts: + works, - fails. And is the backend down then?
+HISTORIES = {
+    "": False,
+    "+": False,
+    "-": False,
+    "----": False,
+    "-----": True,
+    "------": True,
+    "----+----": False,
+    "+-----": True,
+    "-----+": False,
+    "-----+-": False,
+    "-----+----": False,
+    "-----+-----": True,
+    "-+-+-+-+-+-+-+": False,
+}
+
+
+def play(breaker: CircuitBreaker, history: str) -> None:
+    for outcome in history:
+        if outcome == "+":
+            breaker.succeeded()
+        else:
+            breaker.failed("status 503")
+
+
+@pytest.mark.parametrize(("history", "is_down"), HISTORIES.items())
+def test_backend_is_down_after_five_failures_in_a_row(breaker: CircuitBreaker, history: str, is_down: bool) -> None:
+    play(breaker, history)
+
+    assert breaker.is_open is is_down
+    assert breaker.may_try() is not is_down
+
+
+def test_backend_that_is_up_may_always_be_tried(breaker: CircuitBreaker) -> None:
+    assert all(breaker.may_try() for _ in range(100))
+
+
+def test_backend_that_is_down_is_probed_by_one_crash_now_and_then(breaker: CircuitBreaker) -> None:
+    breaker.trip("refused")
+
+    tries = []
+    end = time.monotonic() + 4.5 * PROBE_AFTER
+    while time.monotonic() < end:
+        tries.append(breaker.may_try())
+        time.sleep(0.001)
+
+    assert sum(tries) in {3, 4}
+
+
+def test_no_crash_probes_while_the_delivery_does(breaker: CircuitBreaker) -> None:
+    breaker.trip("refused")
+    end = time.monotonic() + 3 * PROBE_AFTER
+
+    while time.monotonic() < end:
+        breaker.failed("still refused")
+        assert not breaker.may_try()
+        time.sleep(PROBE_AFTER / 4)
+
+
+def test_a_probe_that_works_ends_it_for_all(breaker: CircuitBreaker) -> None:
+    breaker.trip("refused")
+    breaker.succeeded()
+
+    assert all(breaker.may_try() for _ in range(100))
+
+
+def test_one_line_in_the_log_for_a_change_not_for_a_crash(
+    breaker: CircuitBreaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        play(breaker, "+" * 50 + "-" * 50 + "+" * 50)
+
+    assert [(record.levelname, record.message) for record in caplog.records] == [
+        ("ERROR", "storage is down: crashes go to the spool. status 503"),
+        ("WARNING", "storage is back: crashes go there again"),
+    ]
+
+
+def test_state_is_a_metric_of_the_backend(breaker: CircuitBreaker, metricsmock: MetricsMock) -> None:
+    breaker.report()
+    play(breaker, "-----")
+    breaker.report()
+    play(breaker, "+")
+
+    records = metricsmock.filter_records("gauge", "crashmover.breaker_state", tags=["backend:storage"])
+    assert [record.value for record in records] == [0, 1, 1, 0]
