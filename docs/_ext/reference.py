@@ -5,13 +5,17 @@
 """Directives that write reference pages from the code, so that these cannot say anything else than it does.
 
 ``options``: the options of a component; ``metrics``: the metrics of a namespace; ``reasons``: the reasons with an HTTP
-status; ``rules``: a rule set; ``names``: a list or mapping of names. The role ``value`` writes a number.
+status; ``rules``: a rule set; ``names``: a list or mapping of names; ``programs``: the programs in bin/.
+The role ``value`` writes a number.
 Link with ``:envvar:``, ``:metric:`` and ``:reason:``.
 """
 
+import ast
 import inspect
 import re
 from collections.abc import Iterator, Mapping
+from itertools import groupby
+from pathlib import Path
 
 from docutils import nodes
 from docutils.parsers.rst.states import Inliner
@@ -24,6 +28,8 @@ from antenna.metrics import load_registry
 from antenna.reasons import Reason
 from antenna.throttler import Result, Rule
 from antenna.throttler.rule import WHOLE_CRASH
+
+BIN = Path(__file__).resolve().parents[2] / "bin"
 
 
 class WrittenDirective(SphinxDirective):
@@ -111,6 +117,33 @@ class NamesDirective(WrittenDirective):
             yield f"* {name}{': ' if values else ''}{', '.join(f'``{value}``' for value in values)}"
 
 
+class ProgramsDirective(WrittenDirective):
+    """``.. programs::``: every program in bin/ whose docstring has examples, which its --help shows as well."""
+
+    required_arguments = 0
+
+    def run(self) -> list[nodes.Node]:
+        """The nodes of the text, a section for each program."""
+        return self.parse_text_to_nodes("\n".join(self.lines()), allow_section_headings=True)
+
+    def lines(self) -> Iterator[str]:
+        """One section a program."""
+        for path in sorted(BIN.glob("*.py")):
+            doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+            if "Examples:" in doc and not path.name.startswith("_"):
+                title = f"bin/{path.name}"
+                yield from (title, "=" * len(title), "", *prose(doc))
+
+
+def prose(doc: str) -> Iterator[str]:
+    """The text of a docstring; what is indented there stays as it is."""
+    for is_indented, lines in groupby(doc.splitlines(), key=lambda line: line.startswith(" ")):
+        if is_indented:
+            yield from (".. code-block:: text", "", *(f"   {line.strip()}" for line in lines), "")
+        else:
+            yield from (*map(plain, lines), "")
+
+
 def value_role(
     _name: str, _rawtext: str, text: str, _lineno: int, _inliner: Inliner, *_: object
 ) -> tuple[list[nodes.Node], list[nodes.system_message]]:
@@ -159,6 +192,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_directive("reasons", ReasonsDirective)
     app.add_directive("rules", RulesDirective)
     app.add_directive("names", NamesDirective)
+    app.add_directive("programs", ProgramsDirective)
     app.add_role("value", value_role)
     app.add_object_type("metric", "metric", indextemplate="pair: %s; metric")
     app.add_object_type("reason", "reason", indextemplate="pair: %s; reason")

@@ -132,6 +132,23 @@ def test_every_page_is_in_the_contents(pages: Path) -> None:
         assert page.stem == "index" or f'href="{page.stem}.html"' in index
 
 
+def test_every_program_is_on_the_page(pages: Path) -> None:
+    text = text_of(pages / "tools.html")
+    for path in (PROJECT_ROOT / "bin").iterdir():
+        # The image starts these two.
+        if path.suffix in {".py", ".sh"} and path.name not in {"entrypoint.sh", "healthcheck.py"}:
+            assert path.name.startswith("_") or f"bin/{path.name}" in text
+
+
+def test_every_port_of_the_local_environment_is_on_the_page(pages: Path) -> None:
+    text = text_of(pages / "local_environment.html")
+    compose = (PROJECT_ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+    ports = re.findall(r"\$\{([A-Z]+_PORT):-([0-9]+)\}", compose)
+    assert len(ports) > 5
+    for name, port in ports:
+        assert f" {port} {name} " in text
+
+
 TEXTS = [PROJECT_ROOT / "README.rst", *DOCS.rglob("*.rst"), *DOCS.glob("*.inc")]
 TEXTS += (PROJECT_ROOT / "docker").rglob("*.yaml")
 
