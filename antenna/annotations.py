@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, NoReturn
 
-from antenna.limits import MAX_JSON_DEPTH, MAX_JSON_VALUES
+from antenna.limits import MAX_JSON_DEPTH, MAX_JSON_DIGITS, MAX_JSON_VALUES
 from antenna.reasons import MalformedCrashReport, Reason
 
 # The charsets of text annotations that are honoured, by the names clients use; any other is read as UTF-8.
@@ -24,9 +24,10 @@ _CODECS = {
     "cp1252": "cp1252",
 }
 
-# What separates values, and names from values; and strings, which may hold both without meaning them.
-_SEPARATORS = (b",", b":")
-_STRING_OR_SEPARATOR = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[,:]', re.DOTALL)
+# What stands between values; and strings, which may hold it too.
+_COMMA = b","
+_STRING_OR_COMMA = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|,', re.DOTALL)
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def note_repeated(name: str) -> str:
@@ -48,13 +49,13 @@ def decode_text(data: bytes, charset: str) -> str | None:
 
 
 def count_values(data: bytes) -> int:
-    """Return about how many values and names JSON text holds. Raises ``MalformedCrashReport`` if that is too many.
+    """Return about how many values JSON text holds. Raises ``MalformedCrashReport`` (``TOO_LARGE``) if too many.
 
     To be called before the text is decoded, which is what takes the memory.
     """
-    count = sum(map(data.count, _SEPARATORS))
-    # Most of them may be in strings. Each one that is not has at most one string before it.
-    if count > MAX_JSON_VALUES and _has_more(_STRING_OR_SEPARATOR.finditer(data), 2 * MAX_JSON_VALUES):
+    count = data.count(_COMMA)
+    # Most commas may be in strings. Each one that is not has two strings before it at most: a name and a value.
+    if count > MAX_JSON_VALUES and _has_more(_STRING_OR_COMMA.finditer(data), 3 * MAX_JSON_VALUES):
         raise MalformedCrashReport(Reason.TOO_LARGE, "JSON values")
     return min(count, MAX_JSON_VALUES)
 
@@ -73,14 +74,20 @@ def decode_json(data: bytes) -> tuple[dict[str, Any], list[str]]:
     try:
         # RFC 8259 section 8.1: a byte order mark may be ignored.
         text = data.decode("utf-8-sig")
-        value = json.loads(text, object_pairs_hook=objects, parse_float=_finite, parse_constant=_refuse_constant)
+        value = json.loads(
+            text,
+            object_pairs_hook=objects,
+            parse_int=_integer,
+            parse_float=_finite,
+            parse_constant=_refuse_constant,
+        )
     except (ValueError, RecursionError) as error:
         raise MalformedCrashReport(Reason.INVALID_JSON, type(error).__name__) from error
     if not isinstance(value, dict):
         raise MalformedCrashReport(Reason.INVALID_JSON_VALUE)
     _check_depth(value)
     notes = [note_repeated(name) for name in objects.repeated]
-    # Only an escape can bring in half of a surrogate pair: decoding UTF-8 does not.
+    # Only an escape can bring in half of a surrogate pair: decoding UTF-8 does not, and json joins whole pairs.
     if b"\\ud" in data or b"\\uD" in data:
         value = _without_lone_surrogates(value, notes)
     return value, notes
@@ -100,6 +107,12 @@ class _Objects:
         else:
             self.repeated = []
         return result
+
+
+def _integer(text: str) -> int:
+    if len(text) > MAX_JSON_DIGITS:
+        raise ValueError("integer too long")
+    return int(text)
 
 
 def _finite(text: str) -> float:
@@ -139,20 +152,11 @@ def _without_lone_surrogates(annotations: dict[str, Any], notes: list[str]) -> d
 
 
 def _clean(value: Any) -> Any:
-    """Replace what has no UTF-8 form by U+FFFD, in strings at any depth."""
+    """Replace what has no form in UTF-8, in strings at any depth."""
     if isinstance(value, str):
-        return _clean_text(value)
+        return _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", value)
     if isinstance(value, list):
         return [_clean(item) for item in value]
     if isinstance(value, dict):
-        return {_clean_text(name): _clean(item) for name, item in value.items()}
+        return {_clean(name): _clean(item) for name, item in value.items()}
     return value
-
-
-def _clean_text(text: str) -> str:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        # Through UTF-16, where a whole pair is one character and half of one an error.
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text

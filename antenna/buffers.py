@@ -14,8 +14,8 @@ from pathlib import Path
 from antenna.blocking import iterate_blocking, run_blocking
 from antenna.memory import Memory, Share
 
-# Pieces of a file are read and written in this size: large enough that the switch to a native
-# thread costs little, small enough that many uploads at once need little memory.
+# Pieces of a file are read in this size: large enough that the switch to a native thread costs little, small enough
+# that many uploads at once need little memory.
 PIECE_SIZE = 256 * 1024
 
 _PREFIX = "antenna-report-"
@@ -58,6 +58,11 @@ def write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
+def _write_pieces(descriptor: int, pieces: list[bytes]) -> None:
+    for piece in pieces:
+        write_all(descriptor, piece)
+
+
 class Buffer:
     """An append-only store of bytes: in memory as long as the report's share of it lasts, then in a temporary file.
 
@@ -87,11 +92,9 @@ class Buffer:
         """Add ``piece``."""
         self._pending.append(piece)
         self.size += len(piece)
-        if not self._memory.take(len(piece)):
-            self._write()
-            return
-        self._taken += len(piece)
-        if self.descriptor is not None and self._taken >= PIECE_SIZE:
+        if self._memory.take(len(piece)):
+            self._taken += len(piece)
+        else:
             self._write()
 
     def flush(self) -> None:
@@ -102,7 +105,7 @@ class Buffer:
     def _write(self) -> None:
         if self.descriptor is None:
             self.descriptor = run_blocking(open_temporary_file, self._directory)
-        run_blocking(write_all, self.descriptor, b"".join(self._pending))
+        run_blocking(_write_pieces, self.descriptor, self._pending)
         self._forget()
 
     def _forget(self) -> None:

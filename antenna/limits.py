@@ -24,14 +24,17 @@ MAX_CHUNK_FRAMING = 8 * 1024 * 1024
 MAX_BOUNDARY_LENGTH = 256
 # An inflater costs 10 us, a member 20 bytes. Parallel compressors write a member every 64 KiB or more.
 MAX_GZIP_MEMBERS = 4096
-# Headers of a part, and parameters of one header.
+# Headers of a part, their size over all parts, and parameters of one header.
 MAX_PART_HEADERS = 32
+MAX_ALL_PART_HEADERS_SIZE = 4 * 1024 * 1024
 MAX_PARAMETERS = 32
 
 # Python's JSON encoder and decoder recurse, and give up somewhere below 1,000.
 MAX_JSON_DEPTH = 200
-# Values and names in JSON take 50 times their size in memory.
+# Small values in JSON take 50 times their size in memory.
 MAX_JSON_VALUES = 50_000
+# What converting an integer costs grows with the square of its length.
+MAX_JSON_DIGITS = 1000
 # Seconds that a report may wait for others to give memory back.
 MEMORY_TIMEOUT = 30.0
 

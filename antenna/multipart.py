@@ -8,7 +8,7 @@ import re
 from itertools import islice
 from typing import Protocol
 
-from antenna.limits import MAX_PARAMETERS, MAX_PART_HEADERS
+from antenna.limits import MAX_ALL_PART_HEADERS_SIZE, MAX_PARAMETERS, MAX_PART_HEADERS
 from antenna.reasons import MalformedCrashReport, Reason
 
 # What follows a boundary in its line: two dashes if it is the closing one, and white space ("transport padding", RFC
@@ -18,7 +18,6 @@ _LONGEST_END = 2 + 64 + 1
 # A parameter of a MIME header; its value is a quoted string (RFC 2045 section 5.1), of which the end may be missing, or
 # goes on to the next semicolon.
 _PARAMETER = re.compile(r';([^=;]*)=[ \t]*(?:"([^"\\]*(?:\\.[^"\\]*)*)(?:"|\Z)|([^;]*))', re.DOTALL)
-_ESCAPED = re.compile(r'\\(["\\])')
 # RFC 5322 section 2.2.3: a header goes on in the next line if that begins with white space.
 _FOLD = re.compile(rb"\r\n(?=[ \t])")
 
@@ -52,6 +51,7 @@ class MultipartParser:
         self._max_header_size = max_header_size
         # The first boundary may stand at the very start, without the line break before it.
         self._buffer = b"\r\n"
+        self._headers_size = 0
         self._in_headers = False
         self._in_part = False
         self._closed = False
@@ -84,10 +84,11 @@ class MultipartParser:
         """
         end = self._buffer.find(b"\r\n\r\n", start)
         size = (end if end >= 0 else len(self._buffer)) - start
-        if size > self._max_header_size:
+        if size > self._max_header_size or self._headers_size + size > MAX_ALL_PART_HEADERS_SIZE:
             raise MalformedCrashReport(Reason.TOO_LARGE, "part headers")
         if end < 0:
             return -1
+        self._headers_size += size
         self._in_headers = False
         self._in_part = True
         self._handler.part_begun(parse_headers(self._buffer[start:end]))
@@ -160,9 +161,14 @@ def parse_parameters(header: str) -> tuple[str, dict[str, str]]:
     parameters: dict[str, str] = {}
     for match in islice(_PARAMETER.finditer(semicolon + rest), MAX_PARAMETERS):
         name, quoted, plain = match.groups()
-        text = plain.strip() if quoted is None else _ESCAPED.sub(r"\1", quoted)
+        text = plain.strip() if quoted is None else _unescape(quoted)
         parameters.setdefault(name.strip().lower(), text)
     return value.strip().lower(), parameters
+
+
+def _unescape(quoted: str) -> str:
+    """Take the backslashes away that quote a quotation mark or another backslash; clients leave others unquoted."""
+    return "\\".join(piece.replace('\\"', '"') for piece in quoted.split("\\\\"))
 
 
 def _decode(data: bytes) -> str:
