@@ -142,5 +142,6 @@ class Buffer:
         """Give the memory and the temporary file back."""
         self._forget()
         if self.descriptor is not None:
-            os.close(self.descriptor)
+            # Giving the blocks of a large file back takes time.
+            run_blocking(os.close, self.descriptor)
             self.descriptor = None

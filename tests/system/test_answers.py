@@ -332,7 +332,7 @@ class TestNoRequestIsAnErrorOfTheServer:
         "annotations",
         [
             pytest.param({"Deep": json.loads("[" * 150 + "]" * 150)}, id="nested"),
-            pytest.param({"Huge": 10**4000}, id="thousands of digits"),
+            pytest.param({"Huge": 10**999}, id="a thousand digits"),
             pytest.param(
                 {"Number": 1.5e300, "Bool": True, "Null": None, "List": [1, {}], "Object": {"a": []}}, id="types"
             ),
