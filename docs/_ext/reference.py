@@ -194,6 +194,8 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_directive("names", NamesDirective)
     app.add_directive("programs", ProgramsDirective)
     app.add_role("value", value_role)
+    # A line of the log; "..." stands for what varies in it.
+    app.add_generic_role("log", nodes.literal)
     app.add_object_type("metric", "metric", indextemplate="pair: %s; metric")
     app.add_object_type("reason", "reason", indextemplate="pair: %s; reason")
     return {"parallel_read_safe": True}

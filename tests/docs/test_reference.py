@@ -4,6 +4,7 @@
 
 """The reference pages have everything that the code has, and no page names an option that it has not."""
 
+import ast
 import html
 import importlib
 import logging
@@ -147,6 +148,27 @@ def test_every_port_of_the_local_environment_is_on_the_page(pages: Path) -> None
     assert len(ports) > 5
     for name, port in ports:
         assert f" {port} {name} " in text
+
+
+def constants() -> str:
+    """Every text in the code of the collector, one a line. Formats are texts with gaps."""
+    trees = (ast.parse(path.read_text(encoding="utf-8")) for path in (PROJECT_ROOT / "antenna").rglob("*.py"))
+    nodes = (node for tree in trees for node in ast.walk(tree))
+    return "\n".join(node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str))
+
+
+def log_lines() -> list[str]:
+    text = "".join(path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.rst")))
+    return sorted(set(re.findall(r":log:`([^`]*)`", text)))
+
+
+@pytest.mark.parametrize("line", log_lines())
+def test_log_lines_are_what_the_collector_logs(line: str) -> None:
+    # In the gaps are names of backends, crashes, results and reasons, and errors that were caught.
+    gaps = r"\.\.\.|: |<crash id>|^(?:storage|publish|save)|FAKEACCEPT|malformed_too_large|\[Errno"
+    texts = constants()
+    for piece in re.split(gaps, line):
+        assert piece.strip(" :;]") in texts
 
 
 TEXTS = [PROJECT_ROOT / "README.rst", *DOCS.rglob("*.rst"), *DOCS.glob("*.inc")]
