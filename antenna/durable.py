@@ -30,6 +30,13 @@ def make_directories(directory: Path) -> None:
         fsync_directory(directory.parent)
 
 
+def probe(directory: Path) -> None:
+    """Prove that files can be made in ``directory``. Raises ``OSError``."""
+    descriptor, name = tempfile.mkstemp(prefix=".tmp-", dir=directory)
+    os.close(descriptor)
+    Path(name).unlink()
+
+
 def write_file(path: Path, pieces: Iterable[bytes]) -> None:
     """Write a file in a directory that is not visible yet, and fsync it. Raises ``OSError``."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)

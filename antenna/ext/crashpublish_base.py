@@ -23,6 +23,9 @@ class CrashPublishBase:
         """
         raise NotImplementedError
 
+    def close(self) -> None:
+        """Give back what is kept for the next crash, such as connections."""
+
     def check_health(self) -> None:
         """Raise an exception that says what is wrong if ids cannot be published now."""
 

@@ -105,6 +105,9 @@ class CrashStorageBase:
         """Return the content of an object, None if there is no such object. For tools. Raises ``BackendError``."""
         raise NotImplementedError
 
+    def close(self) -> None:
+        """Give back what is kept for the next crash, such as connections."""
+
     def check_health(self) -> None:
         """Raise an exception that says what is wrong if objects cannot be stored now."""
 

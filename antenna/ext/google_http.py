@@ -74,6 +74,11 @@ class GoogleHttp:
         """
         return self._answer("POST", path, body, headers, deadline)
 
+    def close(self) -> None:
+        """Close the connections that are kept."""
+        while self._idle:
+            self._idle.pop()[0].close()
+
     def _answer(
         self, method: str, path: str, body: Body | None, headers: dict[str, str], deadline: Deadline
     ) -> dict[str, Any]:
@@ -93,6 +98,8 @@ class GoogleHttp:
         connection = self._idle_connection()
         if connection is not None:
             try:
+                # Its time-out is still that of an earlier request.
+                connection.sock.settimeout(deadline.left())
                 return self._exchange(connection, method, path, body, headers)
             except (ConnectionError, http.client.BadStatusLine):
                 pass  # it was closed while it was idle: all our requests can be sent twice
@@ -107,6 +114,7 @@ class GoogleHttp:
         body: Body | None,
         headers: dict[str, str],
     ) -> tuple[int, bytes]:
+        response: http.client.HTTPResponse | None = None
         try:
             if connection.sock is None:
                 connection.connect()
@@ -118,6 +126,8 @@ class GoogleHttp:
             data = response.read()
         except BaseException:
             connection.close()
+            if response is not None:
+                response.close()  # it holds on to the socket
             raise
         if response.will_close or len(self._idle) >= _MAX_KEPT:
             connection.close()
@@ -133,8 +143,7 @@ class GoogleHttp:
         if time.monotonic() - since <= _MAX_IDLE:
             return connection
         connection.close()
-        while self._idle:  # the others have been idle for even longer
-            self._idle.pop()[0].close()
+        self.close()  # the others have been idle for even longer
         return None
 
     def _new_connection(self, deadline: Deadline) -> http.client.HTTPConnection:

@@ -10,7 +10,7 @@ from pathlib import Path
 from antenna.backend import BackendConfigurationError, BackendError, Deadline
 from antenna.blocking import run_blocking
 from antenna.config import ConfigManager, Option
-from antenna.durable import make_directories, replace_file
+from antenna.durable import make_directories, probe, replace_file
 from antenna.ext.crashpublish_base import CrashPublishBase
 
 
@@ -39,13 +39,16 @@ class FSCrashPublish(CrashPublishBase):
             raise BackendError(f"{type(error).__name__}: {error.strerror}") from error
 
     def check_health(self) -> None:
-        """Raise ``BackendError`` if the directory is not there."""
-        if not run_blocking(self.root.is_dir):
-            raise BackendError(f"{self.root} is not a directory")
+        """Raise ``BackendError`` if the directory cannot be written."""
+        try:
+            run_blocking(probe, self.root)
+        except OSError as error:
+            raise BackendError(f"{self.root}: {error.strerror}") from error
 
     def verify(self) -> None:
         """Make the directory."""
         try:
             make_directories(self.root)
+            probe(self.root)
         except OSError as error:
-            raise BackendConfigurationError(f"cannot make {self.root}: {error.strerror}") from error
+            raise BackendConfigurationError(f"cannot write to {self.root}: {error.strerror}") from error

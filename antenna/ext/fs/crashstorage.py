@@ -10,7 +10,7 @@ from pathlib import Path
 from antenna.backend import BackendConfigurationError, BackendError, Deadline
 from antenna.blocking import run_blocking
 from antenna.config import ConfigManager, Option
-from antenna.durable import make_directories, replace_file
+from antenna.durable import make_directories, probe, replace_file
 from antenna.ext.crashstorage_base import CrashStorageBase, StoredObject
 
 
@@ -53,7 +53,7 @@ class FSCrashStorage(CrashStorageBase):
     def check_health(self) -> None:
         """Raise ``BackendError`` if the directory cannot be written."""
         try:
-            run_blocking(_probe, self.root)
+            run_blocking(probe, self.root)
         except OSError as error:
             raise BackendError(f"{self.root}: {error.strerror}") from error
 
@@ -61,15 +61,9 @@ class FSCrashStorage(CrashStorageBase):
         """Make the directory."""
         try:
             make_directories(self.root)
-            _probe(self.root)
+            probe(self.root)
         except OSError as error:
             raise BackendConfigurationError(f"cannot write to {self.root}: {error.strerror}") from error
-
-
-def _probe(root: Path) -> None:
-    probe = root / ".probe"
-    probe.write_bytes(b"")
-    probe.unlink(missing_ok=True)
 
 
 def _list(root: Path, prefix: str) -> list[str]:

@@ -95,6 +95,12 @@ class GcsCrashStorage(CrashStorageBase):
             raise BackendError(f"{path}: {error}") from error
         return content
 
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+        if "client" in vars(self):
+            self.client.close()
+
     def check_health(self) -> None:
         """Raise an exception if the bucket does not answer."""
         self._http.get(self._list_path, Deadline(_HEALTH_TIMEOUT))

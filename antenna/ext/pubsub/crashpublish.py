@@ -87,9 +87,13 @@ class PubSubCrashPublish(CrashPublishBase):
         body = json.dumps({"messages": messages}).encode("ascii")
         headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
         answer = self._http.post(f"/v1/{self._topic}:publish", lambda: [body], headers, Deadline(self._timeout))
-        acknowledged = answer.get("messageIds", ())
-        if len(acknowledged) != len(crash_ids):
-            raise BackendError(f"{len(crash_ids)} ids sent, {len(acknowledged)} acknowledged")
+        acknowledged = answer.get("messageIds")
+        if not isinstance(acknowledged, list) or len(acknowledged) != len(crash_ids):
+            raise BackendError("not every id was acknowledged")
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
 
     def check_health(self) -> None:
         """Raise an exception if the topic does not answer, or is not there."""
