@@ -1,0 +1,106 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Crashes and ids in files: each appears complete or not at all."""
+
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from antenna.backend import BackendConfigurationError, BackendError, Deadline
+from antenna.config import build_config
+from antenna.ext.crashstorage_base import BINARY, StoredObject
+from antenna.ext.fs.crashpublish import FSCrashPublish
+from antenna.ext.fs.crashstorage import FSCrashStorage
+from tests.crashes import make_id, make_report
+
+
+@pytest.fixture
+def full_disk() -> Iterator[None]:
+    """No file can grow beyond 100 kB."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def files(root: Path) -> list[str]:
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_what_does_not_fit_leaves_what_was_there(fs_storage: FSCrashStorage) -> None:
+    fs_storage.save_object(StoredObject("v1/dump/a", BINARY, b"old"), Deadline(10))
+
+    with pytest.raises(BackendError, match="File too large"):
+        fs_storage.save_object(StoredObject("v1/dump/a", BINARY, bytes(200_000)), Deadline(10))
+
+    assert files(fs_storage.root) == ["v1/dump/a"]
+    assert fs_storage.load("v1/dump/a") == b"old"
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_a_crash_whose_dump_does_not_fit_has_no_raw_crash(fs_storage: FSCrashStorage) -> None:
+    report = make_report({"upload_file_minidump": bytes(200_000), "other": b"fits"})
+
+    with pytest.raises(BackendError):
+        fs_storage.save_crash(report, Deadline(10))
+
+    assert files(fs_storage.root) == [f"v1/dump_names/{report.crash_id}", f"v1/other/{report.crash_id}"]
+
+
+def test_queue_has_the_oldest_first_and_each_time_an_id_was_published(fs_publish: FSCrashPublish) -> None:
+    crash_ids = [make_id() for _ in range(20)]
+    crash_ids += crash_ids[:3]
+    for crash_id in crash_ids:
+        fs_publish.publish_crash(crash_id, Deadline(10))
+
+    assert [(fs_publish.root / name).read_text() for name in files(fs_publish.root)] == crash_ids
+
+
+@pytest.mark.parametrize("above", ["", "of/what/is/not/there/yet"])
+def test_start_makes_the_directories(tmp_path: Path, above: str) -> None:
+    root = tmp_path / above / "made"
+    for backend in (FSCrashStorage, FSCrashPublish):
+        made = backend(build_config({"FS_ROOT": str(root)}))
+        made.verify()
+        made.check_health()
+
+    assert list(root.iterdir()) == []
+
+
+@pytest.mark.parametrize("backend", [FSCrashStorage, FSCrashPublish])
+def test_directory_that_cannot_be_used(tmp_path: Path, backend: type[FSCrashStorage] | type[FSCrashPublish]) -> None:
+    (tmp_path / "file").touch()
+    broken = backend(build_config({"FS_ROOT": str(tmp_path / "file" / "crashes")}))
+
+    with pytest.raises(BackendConfigurationError, match=str(tmp_path)):
+        broken.verify()
+    with pytest.raises(BackendError, match=str(tmp_path)):
+        broken.check_health()
+
+
+def test_backends_that_cannot_be_used_raise_errors_of_backends(
+    tmp_path: Path, fs_storage: FSCrashStorage, fs_publish: FSCrashPublish
+) -> None:
+    (tmp_path / "crashes").touch()
+    (tmp_path / "queue").touch()
+
+    with pytest.raises(BackendError):
+        fs_storage.save_crash(make_report(), Deadline(10))
+    with pytest.raises(BackendError):
+        fs_publish.publish_crash(make_id(), Deadline(10))
+
+
+@pytest.mark.parametrize("backend", [FSCrashStorage, FSCrashPublish])
+def test_directory_that_goes_away(tmp_path: Path, backend: type[FSCrashStorage] | type[FSCrashPublish]) -> None:
+    healthy = backend(build_config({"FS_ROOT": str(tmp_path / "crashes")}))
+    healthy.verify()
+    healthy.check_health()
+    healthy.root.rmdir()
+
+    with pytest.raises(BackendError):
+        healthy.check_health()
