@@ -3,7 +3,6 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-url=${1:-http://127.0.0.1:8000/submit}
 curl --form ProductName=Example --form Version=1.0 \
-    --form "upload_file_minidump=@tests/data/minidumps/breakpad-linux_null_dereference.dmp" \
-    "$url"
+    --form upload_file_minidump=@tests/data/minidumps/breakpad-linux_null_dereference.dmp \
+    "${URL:-http://127.0.0.1:8000/submit}"

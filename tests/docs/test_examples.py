@@ -77,7 +77,7 @@ def saved_by(collector: Collector, output: str) -> tuple[dict[str, str], bytes]:
 
 
 def test_curl(collector: Collector) -> None:
-    raw_crash, content = saved_by(collector, run_example("curl.sh", f"{collector.server.url}/submit"))
+    raw_crash, content = saved_by(collector, run_example("curl.sh", URL=f"{collector.server.url}/submit"))
 
     assert (raw_crash["ProductName"], raw_crash["Version"]) == ("Example", "1.0")
     assert content == minidump("breakpad-linux_null_dereference")
