@@ -1,0 +1,163 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Storage and publisher as the environment configures them for the collector, and crash ids and dates as arguments."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import TypeVar
+
+from bin import _common, _python  # isort: split
+
+_python.require_packages()
+
+# The backends are made for gevent, as in the collector: patched first, they wait side by side.
+from gevent import monkey  # noqa: E402 - needs the packages
+
+monkey.patch_all()
+
+from gevent.hub import Hub  # noqa: E402 - patched first
+from gevent.pool import Pool  # noqa: E402 - patched first
+
+from antenna import crash_id as crash_ids  # noqa: E402 - patched first
+from antenna.backend import BackendConfigurationError, BackendError, CrashRefused  # noqa: E402 - patched first
+from antenna.config import ConfigManager, ConfigurationError, build_config  # noqa: E402 - patched first
+from antenna.crashmover import CrashMover  # noqa: E402 - patched first
+from antenna.ext.crashpublish_base import CrashPublishBase, NoOpCrashPublish  # noqa: E402 - patched first
+from antenna.ext.crashstorage_base import CrashStorageBase, raw_crash_prefix  # noqa: E402 - patched first
+
+# Ctrl-C is no error to print: the program says that it was interrupted.
+Hub.NOT_ERROR = (*Hub.NOT_ERROR, KeyboardInterrupt)
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+# What the backends and the configuration raise.
+ERRORS = (BackendConfigurationError, BackendError, ConfigurationError, CrashRefused, OSError)
+
+# Crashes that are worked on at a time.
+CONCURRENCY = 10
+
+_LOCAL = _common.ROOT / ".local"
+# What `make run` starts the collector with.
+LOCAL_ENVIRONMENT = {
+    "CRASHMOVER_CRASHSTORAGE_CLASS": "antenna.ext.fs.crashstorage.FSCrashStorage",
+    "CRASHMOVER_CRASHSTORAGE_FS_ROOT": str(_LOCAL / "crashes"),
+    "CRASHMOVER_CRASHPUBLISH_CLASS": "antenna.ext.fs.crashpublish.FSCrashPublish",
+    "CRASHMOVER_CRASHPUBLISH_FS_ROOT": str(_LOCAL / "queue"),
+}
+
+CONFIGURATION_HELP = """\
+Storage and publisher are those of the environment variables CRASHMOVER_CRASHSTORAGE_... and
+CRASHMOVER_CRASHPUBLISH_..., as for the collector. Without them: what 'make run' left in .local."""
+
+
+def _config() -> ConfigManager:
+    environ = dict(os.environ)
+    is_configured = any(environ.get(name) for name in LOCAL_ENVIRONMENT)
+    if not is_configured and _LOCAL.is_dir():
+        environ.update(LOCAL_ENVIRONMENT)
+    return build_config(environ).with_namespace("crashmover")
+
+
+def storage() -> CrashStorageBase:
+    """Return the configured storage. Raises ``ToolError`` if it keeps nothing that could be read."""
+    config = _config()
+    storage_class = config.with_options(CrashMover)("crashstorage_class")
+    if storage_class.load is CrashStorageBase.load:
+        raise _common.ToolError(
+            f"{storage_class.__name__} keeps nothing that could be read: set CRASHMOVER_CRASHSTORAGE_CLASS "
+            "and its options as for the collector"
+        )
+    crashstorage: CrashStorageBase = storage_class(config.with_namespace("crashstorage"))
+    return crashstorage
+
+
+def publisher() -> CrashPublishBase:
+    """Return the configured publisher. Raises ``ToolError`` if it publishes nothing."""
+    config = _config()
+    publish_class = config.with_options(CrashMover)("crashpublish_class")
+    if issubclass(publish_class, NoOpCrashPublish):
+        raise _common.ToolError(
+            "NoOpCrashPublish publishes nothing: set CRASHMOVER_CRASHPUBLISH_CLASS and its options as for the collector"
+        )
+    crashpublish: CrashPublishBase = publish_class(config.with_namespace("crashpublish"))
+    return crashpublish
+
+
+def parse_id(text: str) -> str:
+    """Return the crash id in ``text``: alone, with ``bp-``, or as a collector answers it. For ``argparse``."""
+    crash_id = text.strip().removeprefix("CrashID=").removeprefix("bp-")
+    if not crash_ids.is_valid(crash_id):
+        raise argparse.ArgumentTypeError(f"not a crash id: {text.strip()!r}")
+    return crash_id
+
+
+def read_ids(arguments: list[str]) -> list[str]:
+    """Return the crash ids that were given as arguments, or else those on stdin, one a line, each once.
+
+    Raises ``ToolError`` for what is no crash id, before any work begins.
+    """
+    if arguments:
+        return list(dict.fromkeys(arguments))
+    if sys.stdin.isatty():
+        _common.note("Reading crash ids from the keyboard, one a line. End: Ctrl-D")
+    crash_ids_found: dict[str, None] = {}
+    for number, line in enumerate(sys.stdin, start=1):
+        if line.strip():
+            try:
+                crash_ids_found[parse_id(line)] = None
+            except argparse.ArgumentTypeError as error:
+                raise _common.ToolError(f"stdin, line {number}: {error}") from error
+    return list(crash_ids_found)
+
+
+def parse_dates(text: str) -> list[str]:
+    """Return the days, as YYYYMMDD, of a day or a range: YYYYMMDD, YYYYMMDD-YYYYMMDD. For ``argparse``."""
+    first, _, last = text.partition("-")
+    try:
+        begin, end = _parse_day(first), _parse_day(last or first)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"expected YYYYMMDD, YYYYMMDD-YYYYMMDD, today or yesterday, not {text!r}"
+        ) from error
+    if end < begin:
+        raise argparse.ArgumentTypeError(f"{text!r} ends before it begins")
+    return [f"{begin + timedelta(days=number):%Y%m%d}" for number in range((end - begin).days + 1)]
+
+
+def _parse_day(text: str) -> date:
+    today = datetime.now(UTC).date()
+    if text in {"today", "yesterday"}:
+        return today - timedelta(days=text == "yesterday")
+    if len(text) != len("YYYYMMDD"):
+        raise ValueError
+    return datetime.strptime(text, "%Y%m%d").replace(tzinfo=UTC).date()
+
+
+def stored_ids(crashstorage: CrashStorageBase, dates: list[str]) -> Iterator[str]:
+    """Yield the ids of the crashes in the storage, day by day. Raises ``BackendError``."""
+    for day in dates:
+        for path in crashstorage.list_paths(raw_crash_prefix(day)):
+            crash_id = path.rpartition("/")[2]
+            if crash_ids.is_valid(crash_id):
+                yield crash_id
+
+
+def side_by_side(work: Callable[[T], R], items: Iterable[T], size: int = CONCURRENCY) -> Iterator[R]:
+    """Yield ``work(item)`` of each item, in order, ``size`` of them at a time. Raises what ``work`` raises."""
+
+    def outcome(item: T) -> tuple[list[R], Exception | None]:
+        try:
+            return [work(item)], None
+        except Exception as error:  # noqa: BLE001 - raised below: gevent would print it as unhandled
+            return [], error
+
+    for results, error in Pool(size).imap(outcome, items, maxsize=size):
+        if error is not None:
+            raise error
+        yield from results

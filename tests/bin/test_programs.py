@@ -1,0 +1,142 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""What is promised of all programs: they run with any Python, explain themselves, and fail in one line."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.bin.conftest import Result, run_shell
+from tests.server import PROJECT_ROOT
+
+PROGRAMS = (
+    "fetch_crashes.py",
+    "gcs.py",
+    "list_crashes.py",
+    "pubsub.py",
+    "pull_ids.py",
+    "republish.py",
+    "send_crashes.py",
+    "show_crash.py",
+)
+CRASH_ID = "de1bb258-cbbf-4589-a673-34f800160918"
+STORAGE_CLASS = "CRASHMOVER_CRASHSTORAGE_CLASS"
+FS_STORAGE = "antenna.ext.fs.crashstorage.FSCrashStorage"
+NOWHERE = {
+    STORAGE_CLASS: FS_STORAGE,
+    "CRASHMOVER_CRASHSTORAGE_FS_ROOT": "/nonexistent/crashes",
+    "CRASHMOVER_CRASHPUBLISH_CLASS": "antenna.ext.fs.crashpublish.FSCrashPublish",
+    "CRASHMOVER_CRASHPUBLISH_FS_ROOT": "/nonexistent/queue",
+}
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of the project without a .venv."""
+    for name in ("bin", "antenna"):
+        shutil.copytree(PROJECT_ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def without_packages(arguments: str, checkout: Path) -> Result:
+    return run_shell(f"{sys.executable} -S {arguments}", {}, root=checkout)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_help_has_examples(program: str) -> None:
+    assert os.access(PROJECT_ROOT / "bin" / program, os.X_OK)
+    result = run_shell(f"bin/{program} --help", {})
+    assert result.exit_code == 0, result.stderr
+    assert f"bin/{program}" in result.stdout.partition("Examples:")[2]
+
+
+@pytest.mark.parametrize(
+    ("command", "exit_code", "message"),
+    [
+        ("list_crashes.py --date 2026-11-22", 2, "expected YYYYMMDD"),
+        ("show_crash.py de1bb258", 2, "not a crash id: 'de1bb258'"),
+        (f"show_crash.py {CRASH_ID}", 1, f"no crash {CRASH_ID}"),
+        ("pull_ids.py", 1, "/nonexistent/queue is not a directory"),
+        ("pubsub.py --project p publish nonsense", 2, "not a crash id: 'nonsense'"),
+        ("send_crashes.py example.com", 1, "not a URL to send to: example.com"),
+        ("send_crashes.py --annotations /nonexistent", 1, "/nonexistent: No such file or directory"),
+        ("send_crashes.py --annotations README.rst", 1, "README.rst: not JSON"),
+        ("send_crashes.py --dump crash.dmp", 2, "expected NAME=FILE"),
+        ("send_crashes.py --replay README.rst", 1, "not an HTTP request"),
+    ],
+)
+def test_errors_are_one_line(command: str, exit_code: int, message: str) -> None:
+    result = run_shell(f"bin/{command}", NOWHERE)
+    assert result.exit_code == exit_code, result.stderr
+    assert message in result.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({STORAGE_CLASS: "antenna.ext.crashstorage_base.NoOpCrashStorage"}, "keeps nothing that could be read"),
+        ({STORAGE_CLASS: "no.such.Class"}, "CRASHMOVER_CRASHSTORAGE_CLASS has a bad value 'no.such.Class'"),
+        ({STORAGE_CLASS: FS_STORAGE}, "CRASHMOVER_CRASHSTORAGE_FS_ROOT is not set"),
+    ],
+)
+def test_a_storage_that_cannot_be_read_is_explained(environment: dict[str, str], message: str) -> None:
+    result = run_shell("bin/list_crashes.py", environment)
+    assert result.exit_code == 1
+    assert message in result.stderr
+
+
+def test_ids_on_stdin_are_all_checked_before_work_begins(tmp_path: Path) -> None:
+    stdin = f"CrashID=bp-{CRASH_ID}\n\nnonsense\n"
+    result = run_shell(f"bin/fetch_crashes.py --raw {tmp_path}", NOWHERE, stdin=stdin)
+    assert result.exit_code == 1
+    assert "stdin, line 3: not a crash id: 'nonsense'" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reader_may_stop_reading(tmp_path: Path) -> None:
+    day = tmp_path / "v1" / "raw_crash" / "20160918"
+    day.mkdir(parents=True)
+    for number in range(5000):
+        (day / f"{number:08x}{CRASH_ID[8:]}").write_bytes(b"{}")
+    environment = NOWHERE | {"CRASHMOVER_CRASHSTORAGE_FS_ROOT": str(tmp_path)}
+    result = run_shell("bin/list_crashes.py --date 20160918 | head -n 1", environment)
+    assert result.lines == [f"00000000{CRASH_ID[8:]}"]
+    assert result.stderr == ""
+
+
+def test_without_packages_the_program_says_what_to_do(checkout: Path) -> None:
+    result = without_packages("bin/list_crashes.py", checkout)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("bin/list_crashes.py: needs the packages of requirements.txt: ")
+
+
+def test_without_packages_the_venv_of_make_is_used(checkout: Path) -> None:
+    python = checkout / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    assert without_packages("bin/list_crashes.py --help", checkout).exit_code == 0
+
+
+def test_crashes_are_sent_without_packages(checkout: Path) -> None:
+    result = without_packages("bin/send_crashes.py --no-dumps --print", checkout)
+    assert result.stdout.startswith("POST /submit?"), result.stderr
+
+
+def test_without_environment_it_is_what_make_run_uses(checkout: Path) -> None:
+    crashes = checkout / ".local" / "crashes" / "v1" / "raw_crash" / "20160918"
+    crashes.mkdir(parents=True)
+    (crashes / CRASH_ID).write_bytes(b"{}")
+    queue = checkout / ".local" / "queue"
+    queue.mkdir()
+    (queue / f"1795329977188040181-{CRASH_ID}").write_text(CRASH_ID)
+    result = run_shell("bin/list_crashes.py --date 20160918; bin/pull_ids.py", {}, root=checkout)
+    assert result.lines == [CRASH_ID, CRASH_ID]
+    makefile = (PROJECT_ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "CRASHMOVER_CRASHSTORAGE_FS_ROOT ?= $(CURDIR)/.local/crashes" in makefile
+    assert "CRASHMOVER_CRASHPUBLISH_FS_ROOT ?= $(CURDIR)/.local/queue" in makefile
