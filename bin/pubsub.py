@@ -1,0 +1,144 @@
+#!/usr/bin/env python3
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Look into topics and subscriptions of Google Cloud Pub/Sub, or of its emulator, if PUBSUB_EMULATOR_HOST is set.
+
+Credentials are Google's application default credentials; an emulator needs none. Project and topic are the collector's,
+CRASHMOVER_CRASHPUBLISH_PROJECT_ID and CRASHMOVER_CRASHPUBLISH_TOPIC_NAME, unless --project and --topic name others.
+bin/pull_ids.py prints what was published. "bin/pubsub.py COMMAND --help" explains a command.
+
+Examples:
+  bin/pubsub.py create-topic                   # does nothing if it is there
+  bin/pubsub.py create-subscription processor --ack-deadline 600
+  bin/pubsub.py list-topics
+  bin/pubsub.py list-subscriptions --json
+  bin/pubsub.py publish de1bb258-cbbf-4589-a673-34f800261122
+
+"""
+
+import argparse
+import base64
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from bin import _common, _google  # isort: split
+
+from antenna.crash_id import is_valid
+from antenna.ext.crashpublish_base import TEST_ID
+
+
+def topic_path(args: argparse.Namespace) -> str:
+    """Return the full name of the topic."""
+    return f"projects/{args.project}/topics/{args.topic}"
+
+
+def list_topics(args: argparse.Namespace) -> None:
+    """Print the topics of the project."""
+    _print_names(_google.pubsub().items(f"projects/{args.project}/topics", "topics"), as_json=args.json)
+
+
+def create_topic(args: argparse.Namespace) -> None:
+    """Make the topic."""
+    is_new = _google.pubsub().make("PUT", topic_path(args), {})
+    _common.note(f"topic {topic_path(args)} {'created' if is_new else 'is there already'}")
+
+
+def list_subscriptions(args: argparse.Namespace) -> None:
+    """Print the subscriptions of the project, of all topics."""
+    _print_names(_google.pubsub().items(f"projects/{args.project}/subscriptions", "subscriptions"), as_json=args.json)
+
+
+def create_subscription(args: argparse.Namespace) -> None:
+    """Make a subscription to the topic."""
+    path = f"projects/{args.project}/subscriptions/{args.subscription}"
+    body = {"topic": topic_path(args), "ackDeadlineSeconds": args.ack_deadline}
+    is_new = _google.pubsub().make("PUT", path, body)
+    _common.note(f"subscription {path} to {args.topic} {'created' if is_new else 'is there already'}")
+
+
+def publish(args: argparse.Namespace) -> None:
+    """Publish ids."""
+    messages = [{"data": base64.b64encode(item.encode()).decode()} for item in args.crash_ids]
+    _google.pubsub().call("POST", f"{topic_path(args)}:publish", {"messages": messages})
+    _common.note(f"{len(messages)} published on {topic_path(args)}")
+
+
+def _print_names(items: Iterable[dict[str, Any]], *, as_json: bool) -> None:
+    for item in items:
+        if as_json:
+            _common.print_json(item)
+        elif "topic" in item:
+            print(f"{_short(item['name'])}\t{_short(item['topic'])}")
+        else:
+            print(_short(item["name"]))
+
+
+def _short(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def parse_message(text: str) -> str:
+    """Return a crash id without ``bp-``, or the test message. For ``argparse``."""
+    crash_id = text.removeprefix("bp-")
+    if crash_id != TEST_ID and not is_valid(crash_id):
+        raise argparse.ArgumentTypeError(f"not a crash id: {text!r}")
+    return crash_id
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return the arguments; ``command`` is the function to call."""
+    parser = _common.make_parser(__doc__)
+    parser.add_argument("--project", default=os.environ.get("CRASHMOVER_CRASHPUBLISH_PROJECT_ID"), help="project id")
+    parser.add_argument("--topic", default=os.environ.get("CRASHMOVER_CRASHPUBLISH_TOPIC_NAME"), help="topic name")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    command = commands.add_parser("list-topics", help="print the names of the project's topics")
+    command.add_argument("--json", action="store_true", help="print an object a line, as the API has it")
+    command.set_defaults(command=list_topics, needs_topic=False)
+
+    command = commands.add_parser("create-topic", help="make the topic, if it is not there")
+    command.set_defaults(command=create_topic, needs_topic=True)
+
+    command = commands.add_parser("list-subscriptions", help="print the project's subscriptions and their topics")
+    command.add_argument("--json", action="store_true", help="print an object a line, as the API has it")
+    command.set_defaults(command=list_subscriptions, needs_topic=False)
+
+    command = commands.add_parser("create-subscription", help="make a subscription to the topic, if it is not there")
+    command.add_argument("subscription", metavar="SUBSCRIPTION", help="name of the subscription")
+    command.add_argument(
+        "--ack-deadline",
+        metavar="SECONDS",
+        type=int,
+        default=60,
+        help="an id comes again if it was not acknowledged for that long: 10 to 600 (default: 60)",
+    )
+    command.set_defaults(command=create_subscription, needs_topic=True)
+
+    command = commands.add_parser("publish", help='publish crash ids, or "test", which readers skip')
+    command.add_argument("crash_ids", metavar="ID", nargs="+", type=parse_message, help="crash id, or test")
+    command.set_defaults(command=publish, needs_topic=True)
+
+    args = parser.parse_args()
+    if not args.project:
+        parser.error("which project? Say --project, or set CRASHMOVER_CRASHPUBLISH_PROJECT_ID")
+    if args.needs_topic and not args.topic:
+        parser.error("which topic? Say --topic, or set CRASHMOVER_CRASHPUBLISH_TOPIC_NAME")
+    return args
+
+
+def main() -> int:
+    """Do what the command says; return the exit code."""
+    args = parse_arguments()
+    args.command(args)
+    return 0
+
+
+if __name__ == "__main__":
+    _common.run(main, *_google.ERRORS)
