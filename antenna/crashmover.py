@@ -16,7 +16,7 @@ from antenna.config import ConfigManager, ConfigurationError, Option, bounded, p
 from antenna.crash_report import CrashReport
 from antenna.delivery import SpoolDelivery
 from antenna.ext.crashpublish_base import CrashPublishBase
-from antenna.ext.crashstorage_base import CrashStorageBase
+from antenna.ext.crashstorage_base import CrashStorageBase, NoOpCrashStorage
 from antenna.reasons import MalformedCrashReport, Reason
 from antenna.spool import Spool, SpoolFull
 
@@ -114,12 +114,14 @@ class CrashMover:
 
         With a spool, a backend that is merely away is no reason not to start.
         """
+        if isinstance(self.crashstorage, NoOpCrashStorage):
+            logger.warning("crashes are not kept: CRASHMOVER_CRASHSTORAGE_CLASS names no storage")
         for backend, attempts in ((self.crashstorage, self._saving), (self.crashpublish, self._publishing)):
             try:
                 backend.verify()
             except BackendError as error:
                 if self.spool is None:
-                    raise
+                    raise BackendError(f"{attempts.breaker.backend} is away: {error}") from error
                 attempts.breaker.trip(error)
 
     def start(self) -> None:
