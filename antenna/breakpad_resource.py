@@ -67,6 +67,9 @@ class BreakpadResource:
                 # The directory for temporary files is full or broken: not the client's fault.
                 logger.error("temporary files: %s", error)  # noqa: TRY400 - the place does not matter, the disk does
                 self._refuse(MalformedCrashReport(Reason.UNAVAILABLE), resp)
+            except Exception:
+                metrics.incr("unhandled_error")
+                raise
             else:
                 resp.data = answer.encode("ascii")
 
