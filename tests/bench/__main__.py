@@ -61,7 +61,8 @@ def run_case(plan: Plan, setups: list[Setup], code: dict[str, Path], case: Case)
     """Run a case with all setups in turns: what else the machine does hits them alike. Raises as ``measure`` does."""
     runs = []
     for repeat in range(plan.repeat):
-        for setup in setups if repeat % 2 == 0 else setups[::-1]:
+        first = repeat % len(setups)
+        for setup in setups[first:] + setups[:first]:
             print(f"{case.name}, {setup.name}, run {repeat + 1} of {plan.repeat}", file=sys.stderr, flush=True)
             runs.append(measure(plan, setup, code[setup.name], case))
     return runs
