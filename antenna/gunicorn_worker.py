@@ -167,7 +167,8 @@ class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes withou
         super().handle(listener, connection, addr)
 
     def timeout_ctx(self) -> RequestWait:
-        """Bound the wait for the next request of the current connection."""
+        """Bound the wait for the next request of the current connection; it may be here already ("pipelined")."""
+        take_turns()
         connection: Connection = vars(_this_greenlet())["connection"]
         idle_seconds = self.cfg.keepalive if connection.used else HEAD_TIMEOUT
         connection.used = True
