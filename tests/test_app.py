@@ -1,0 +1,149 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""The application is put together from the environment, and says what it runs with."""
+
+import logging
+from pathlib import Path
+
+import pytest
+from falcon.testing import Result, TestClient
+
+from antenna.app import AntennaApp
+from antenna.config import AppConfig, ConfigurationError, build_config
+from tests.backends import ENVIRONMENT, Storage
+from tests.reports import BOUNDARY, annotation, multipart
+
+
+def make_app(**options: str) -> AntennaApp:
+    config = build_config(ENVIRONMENT | options)
+    return AntennaApp(AppConfig(config), config)
+
+
+def post_report(app: AntennaApp) -> Result:
+    body = multipart(annotation("ProductName", "Thunderbird"))
+    headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+    return TestClient(app).simulate_post("/submit", body=body, headers=headers)
+
+
+def test_collector_without_options_serves() -> None:
+    config = build_config({})
+    app = AntennaApp(AppConfig(config), config)
+
+    assert TestClient(app).simulate_get("/__lbheartbeat__").status_code == 200
+    app.verify()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/__lbheartbeat__", 200),
+        ("HEAD", "/__lbheartbeat__", 200),
+        ("GET", "/__heartbeat__", 200),
+        ("GET", "/__version__", 200),
+        ("GET", "/__broken__", 500),
+        ("GET", "/submit", 405),
+        ("PUT", "/submit", 405),
+        ("POST", "/__lbheartbeat__", 405),
+        ("GET", "/", 404),
+        ("GET", "/submit/", 404),
+        ("POST", "/Submit", 404),
+    ],
+)
+def test_routes(method: str, path: str, status: int) -> None:
+    assert TestClient(make_app()).simulate_request(method, path).status_code == status
+
+
+def test_other_methods_are_told_which_to_use() -> None:
+    answer = TestClient(make_app()).simulate_get("/submit")
+
+    assert "POST" in answer.headers["Allow"]
+
+
+def test_error_of_ours_says_nothing_to_clients() -> None:
+    answer = TestClient(make_app()).simulate_get("/__broken__")
+
+    assert answer.headers["Content-Type"] == "text/plain"
+    assert answer.text == ""
+
+
+def test_error_of_ours_is_logged_once_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    app = make_app()
+    assert isinstance(app.crashmover.crashstorage, Storage)
+    app.crashmover.crashstorage.fails = lambda _: RuntimeError("a bug")
+    caplog.clear()
+
+    assert post_report(app).status_code == 500
+    (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert record.exc_info
+    assert record.exc_info[0] is RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("BREAKPAD_MAX_PAYLOAD_SIZE", "0", "a size"),
+        ("BREAKPAD_MAX_DECOMPRESSED_SIZE", "-1", "a size"),
+        ("BREAKPAD_MAX_ANNOTATIONS", "many", "an integer"),
+        ("BREAKPAD_BODY_TIMEOUT", "0", "a duration"),
+        ("BREAKPAD_DUMP_CHECKSUM_ALGORITHM", "crc32", "the name of a hash"),
+        ("BREAKPAD_DUMP_CHECKSUM_ALGORITHM", "shake_128", "the name of a hash"),
+        ("BREAKPAD_TEMP_DIR", "/dev/null/x", "write there"),
+        ("BREAKPAD_THROTTLER_RULES", "antenna.throttler.ACCEPT", "a list of antenna.throttler.Rule"),
+        ("BREAKPAD_THROTTLER_PRODUCTS", "antenna.throttler.Rule", "a list of product names"),
+        ("CRASHMOVER_CRASHSTORAGE_CLASS", "antenna.ext", "a Python class"),
+        ("CRASHMOVER_CRASHPUBLISH_CLASS", "no.such.module.Class", "a Python class"),
+        ("CRASHMOVER_MAX_ATTEMPTS", "0", "an integer, at least 1"),
+        ("CRASHMOVER_RETRY_SLEEP_SECONDS", "-1", "a duration"),
+        ("CRASHMOVER_SAVE_TIMEOUT", "later", "a duration"),
+        ("CRASHMOVER_PUBLISH_TIMEOUT", "-1s", "a duration"),
+        ("CRASHMOVER_SPOOL_MAX_SIZE", "big", "a size"),
+        ("LOGGING_LEVEL", "LOUD", "one of DEBUG"),
+        ("STATSD_PORT", "70000", "an integer, from 1 to 65535"),
+        ("LOCAL_DEV_ENV", "perhaps", "true or false"),
+    ],
+)
+def test_bad_value_is_named_with_what_was_expected(name: str, value: str, expected: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        make_app(**{name: value})
+
+    message = str(raised.value)
+    assert message.startswith(f"{name} has a bad value '{value}'")
+    assert expected in message
+
+
+@pytest.mark.parametrize("storage", ["gcs.crashstorage.GcsCrashStorage", "fs.crashstorage.FSCrashStorage"])
+def test_option_that_is_missing_is_named(storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:1")
+
+    with pytest.raises(ConfigurationError, match=r"CRASHMOVER_CRASHSTORAGE_(BUCKET_NAME|FS_ROOT) is not set"):
+        make_app(CRASHMOVER_CRASHSTORAGE_CLASS=f"antenna.ext.{storage}")
+
+
+def test_running_configuration_is_logged_without_secrets(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    caplog.set_level(logging.INFO, "antenna")
+    make_app(
+        BREAKPAD_STAGE_SUBMITTER_BEARER_TOKEN="hush",
+        SECRET_SENTRY_DSN="https://hush@sentry.example.com/1",
+        BREAKPAD_MAX_PAYLOAD_SIZE="20MiB",
+        CRASHMOVER_SPOOL_DIR=str(tmp_path),
+    )
+
+    assert "hush" not in caplog.text
+    assert {
+        "configuration: BREAKPAD_STAGE_SUBMITTER_BEARER_TOKEN=*****",
+        "configuration: SECRET_SENTRY_DSN=*****",
+        "configuration: BREAKPAD_MAX_PAYLOAD_SIZE=20MiB",
+        "configuration: BREAKPAD_DUMP_CHECKSUM_ALGORITHM=md5",
+        "configuration: BREAKPAD_THROTTLER_RULES=antenna.throttler.MOZILLA_RULES",
+        "configuration: CRASHMOVER_CRASHSTORAGE_CLASS=tests.backends.Storage",
+        f"configuration: CRASHMOVER_SPOOL_DIR={tmp_path}",
+    } <= set(caplog.messages)
+
+
+@pytest.mark.parametrize("with_spool", [False, True])
+def test_heartbeat_checks_what_there_is(with_spool: bool, tmp_path: Path) -> None:
+    app = make_app(**({"CRASHMOVER_SPOOL_DIR": str(tmp_path)} if with_spool else {}))
+
+    assert set(app.crashmover.health_checks()) == {"storage", "publish"} | ({"spool"} if with_spool else set())

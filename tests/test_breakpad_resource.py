@@ -1,0 +1,221 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""A POST ends in one answer and in one counted outcome."""
+
+import errno
+import logging
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import falcon
+import pytest
+from falcon.testing import Result, TestClient
+from markus.testing import MetricsMock
+
+from antenna.breakpad_resource import BreakpadResource
+from antenna.config import build_config
+from antenna.crashmover import CrashMover
+from antenna.reasons import Reason
+from antenna.throttler import ACCEPT, DEFER, FAKEACCEPT, REJECT, Rule, Throttler
+from tests.backends import ENVIRONMENT, Publish, Storage, is_away
+from tests.disk import Disk
+from tests.reports import BOUNDARY, annotation, dump, extra, multipart
+
+TOKEN = "the token"
+KNOWN_ID = "de1bb258-cbbf-4589-a673-34f800160918"
+PRODUCT = annotation("ProductName", "Firefox")
+
+RULES = [
+    Rule("rejected", "Fate", lambda _, value: value == "reject", REJECT),
+    Rule("deferred", "Fate", lambda _, value: value == "defer", DEFER),
+    Rule("fake", "Fate", lambda _, value: value == "fakeaccept", FAKEACCEPT),
+    Rule("everything", "*", lambda _throttler, _crash: True, ACCEPT),
+]
+
+OUTCOMES = re.compile(
+    r"breakpad_resource\.malformed|throttle\.reject|throttle\.fakeaccept|breakpad_resource\.save_crash\.count"
+    r"|crashmover\.spooled|breakpad_resource\.unhandled_error"
+)
+
+
+class Collector:
+    """The resource with backends for tests behind it."""
+
+    def __init__(self, **options: str) -> None:
+        environment = ENVIRONMENT | {
+            "CRASHMOVER_MAX_ATTEMPTS": "1",
+            "BREAKPAD_STAGE_SUBMITTER_BEARER_TOKEN": TOKEN,
+            "BREAKPAD_THROTTLER_RULES": f"{__name__}.RULES",
+        }
+        config = build_config(environment | options)
+        self.crashmover = CrashMover(config.with_namespace("crashmover"))
+        self.crashmover.prepare()
+        breakpad = config.with_namespace("breakpad")
+        resource = BreakpadResource(breakpad, Throttler(breakpad.with_namespace("throttler")), self.crashmover)
+        app = falcon.App()
+        app.add_route("/submit", resource)
+        self._client = TestClient(app)
+
+    @property
+    def storage(self) -> Storage:
+        assert isinstance(self.crashmover.crashstorage, Storage)
+        return self.crashmover.crashstorage
+
+    @property
+    def publish(self) -> Publish:
+        assert isinstance(self.crashmover.crashpublish, Publish)
+        return self.crashmover.crashpublish
+
+    def submit(self, *parts: bytes, token: str | None = None) -> Result:
+        headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        return self._client.simulate_post("/submit", body=multipart(*parts), headers=headers)
+
+
+@pytest.fixture
+def collector() -> Collector:
+    return Collector()
+
+
+def outcome(metricsmock: MetricsMock) -> str:
+    """Return the outcome that was counted, with its tags."""
+    (record,) = [record for record in metricsmock.get_records() if OUTCOMES.fullmatch(record.key)]
+    return " ".join([record.key, *record.tags])
+
+
+@pytest.mark.parametrize(
+    ("parts", "counted"),
+    [
+        ([PRODUCT, dump(b"MDMP")], "breakpad_resource.save_crash.count"),
+        ([annotation("Fate", "defer")], "breakpad_resource.save_crash.count"),
+        ([annotation("Fate", "reject")], "throttle.reject"),
+        ([annotation("Fate", "fakeaccept")], "throttle.fakeaccept"),
+        ([annotation("uuid", KNOWN_ID)], "breakpad_resource.malformed reason:unauthorized_uuid"),
+        ([dump(b"MDMP")], "breakpad_resource.malformed reason:no_annotations"),
+        ([extra(b"{")], "breakpad_resource.malformed reason:invalid_json"),
+        ([extra([])], "breakpad_resource.malformed reason:invalid_json_value"),
+        ([PRODUCT, dump(b"", "raw_crash")], "breakpad_resource.malformed reason:invalid_dump_name"),
+    ],
+)
+def test_outcome(collector: Collector, metricsmock: MetricsMock, parts: list[bytes], counted: str) -> None:
+    collector.submit(*parts)
+
+    assert outcome(metricsmock) == counted
+
+
+def test_outcome_when_the_storage_is_away(collector: Collector, metricsmock: MetricsMock) -> None:
+    collector.storage.fails = is_away
+
+    answer = collector.submit(PRODUCT)
+
+    assert answer.status_code == 503
+    assert answer.text == "Discarded=unavailable"
+    assert int(answer.headers["Retry-After"]) > 0
+    assert outcome(metricsmock) == "breakpad_resource.malformed reason:unavailable"
+    assert collector.publish.crash_ids == []
+
+
+def test_outcome_when_only_publishing_is_away(collector: Collector, metricsmock: MetricsMock) -> None:
+    collector.publish.fails = is_away
+
+    assert collector.submit(PRODUCT).text.startswith("CrashID=bp-")
+    assert outcome(metricsmock) == "breakpad_resource.save_crash.count"
+
+
+def test_outcome_when_it_is_spooled(metricsmock: MetricsMock, tmp_path: Path) -> None:
+    collector = Collector(CRASHMOVER_SPOOL_DIR=str(tmp_path))
+    collector.storage.fails = is_away
+
+    assert collector.submit(PRODUCT).text.startswith("CrashID=bp-")
+    assert outcome(metricsmock) == "crashmover.spooled kind:crash"
+
+
+def test_outcome_when_there_is_no_room_for_temporary_files(
+    metricsmock: MetricsMock, tmp_path: Path, disk: Disk
+) -> None:
+    collector = Collector(BREAKPAD_TEMP_DIR=str(tmp_path), BREAKPAD_MEMORY_PER_REPORT="1")
+    disk.fail_from(0, errno.ENOSPC)
+
+    answer = collector.submit(PRODUCT, dump(bytes(1_000_000)))
+
+    assert (answer.status_code, answer.text) == (503, "Discarded=unavailable")
+    assert outcome(metricsmock) == "breakpad_resource.malformed reason:unavailable"
+    assert collector.storage.objects == {}
+
+
+def test_outcome_of_an_error_of_ours(collector: Collector, metricsmock: MetricsMock) -> None:
+    collector.storage.fails = lambda _: RuntimeError("a bug")
+
+    assert collector.submit(PRODUCT).status_code == 500
+    assert outcome(metricsmock) == "breakpad_resource.unhandled_error"
+
+
+def test_measured(collector: Collector, metricsmock: MetricsMock) -> None:
+    collector.submit(PRODUCT)
+
+    metricsmock.assert_incr_once("breakpad_resource.incoming_crash")
+    metricsmock.assert_incr_once("breakpad_resource.throttle_rule", tags=["rule:everything"])
+    metricsmock.assert_incr_once("throttle.accept")
+    metricsmock.assert_histogram_once(
+        "breakpad_resource.crash_size", value=len(multipart(PRODUCT)), tags=["payload:uncompressed"]
+    )
+    metricsmock.assert_timing_once("breakpad_resource.on_post.time")
+    metricsmock.assert_timing_once("breakpad_resource.crash_handling.time")
+
+
+@pytest.mark.parametrize(
+    ("fate", "result", "digit"),
+    [("any", "everything; returned ACCEPT", "0"), ("defer", "deferred; returned DEFER", "1")],
+)
+def test_id_says_what_the_throttler_said(
+    collector: Collector, caplog: pytest.LogCaptureFixture, fate: str, result: str, digit: str
+) -> None:
+    caplog.set_level(logging.INFO, "antenna")
+    crash_id = collector.submit(annotation("Fate", fate)).text[len("CrashID=bp-") : -1]
+
+    assert crash_id[-7] == digit
+    assert f"{crash_id}: matched by {result}" in caplog.messages
+
+
+def test_rejected_report_costs_no_checksum(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_checksum(*_: object) -> None:
+        raise AssertionError("9 of 10 reports are rejected")
+
+    monkeypatch.setattr("antenna.crash_report.Dump.pieces", no_checksum)
+
+    assert collector.submit(annotation("Fate", "reject"), dump(b"MDMP")).text == "Discarded=rule_rejected"
+
+
+@pytest.mark.parametrize("make_part", [lambda uuid: annotation("uuid", uuid), lambda uuid: extra({"uuid": uuid})])
+def test_submitter_gives_the_id(collector: Collector, make_part: Callable[[str], bytes]) -> None:
+    assert collector.submit(make_part(KNOWN_ID), token=TOKEN).text == f"CrashID=bp-{KNOWN_ID}\n"
+    assert f"v1/raw_crash/20160918/{KNOWN_ID}" in collector.storage.objects
+    assert collector.publish.crash_ids == [KNOWN_ID]
+
+
+@pytest.mark.parametrize(("token", "given"), [("", ""), ("", "any"), (TOKEN, ""), (TOKEN, "any"), (TOKEN, "the")])
+def test_nobody_else_does(token: str, given: str) -> None:
+    collector = Collector(BREAKPAD_STAGE_SUBMITTER_BEARER_TOKEN=token)
+
+    assert collector.submit(annotation("uuid", KNOWN_ID), token=given).status_code == 401
+    assert collector.storage.objects == {}
+
+
+def test_token_may_have_any_characters() -> None:
+    collector = Collector(BREAKPAD_STAGE_SUBMITTER_BEARER_TOKEN="geheim\N{LATIN SMALL LETTER E WITH ACUTE}")
+
+    # WSGI has the bytes of a header as ISO 8859-1 (PEP 3333).
+    wire = "geheim\N{LATIN SMALL LETTER E WITH ACUTE}".encode().decode("latin-1")
+    assert collector.submit(annotation("uuid", KNOWN_ID), token=wire).status_code == 200
+
+
+def test_reasons_have_an_answer_a_tag_and_words_for_the_docs_each() -> None:
+    assert len({reason.answer for reason in Reason}) == len({reason.tag for reason in Reason}) == len(Reason)
+    for reason in Reason:
+        assert re.fullmatch(r"[a-z0-9_]+", reason.answer)
+        assert reason.doc.endswith(".")
+        assert reason.status in {400, 401, 408, 413, 503}

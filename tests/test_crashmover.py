@@ -1,0 +1,252 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""A crash is saved, then its id published; what cannot be done at once is spooled, or else not promised."""
+
+import errno
+import logging
+from pathlib import Path
+
+import pytest
+from markus.testing import MetricsMock
+
+from antenna.backend import BackendDenied, BackendError, CrashRefused
+from antenna.config import ConfigurationError, build_config
+from antenna.crash_report import CrashReport
+from antenna.crashmover import CrashMover
+from antenna.reasons import MalformedCrashReport, Reason
+from tests.backends import ENVIRONMENT, Publish, Storage, is_away
+from tests.crashes import make_report
+from tests.disk import Disk
+
+FAILURES = [BackendError("away"), BackendDenied("status 403"), CrashRefused("status 400")]
+
+
+class Mover(CrashMover):
+    """A crash mover on the backends for tests."""
+
+    crashstorage: Storage
+    crashpublish: Publish
+
+    def assert_saved(self, report: CrashReport) -> None:
+        names = {name.split("/")[1] for name in self.crashstorage.objects if report.crash_id in name}
+        assert names == {"raw_crash", "dump_names", "dump"}
+
+    def assert_not_saved(self, report: CrashReport) -> None:
+        assert not [name for name in self.crashstorage.objects if "raw_crash" in name and report.crash_id in name]
+
+
+def make_mover(**options: str) -> Mover:
+    mover = Mover(build_config(ENVIRONMENT | options).with_namespace("crashmover"))
+    mover.prepare()
+    return mover
+
+
+@pytest.fixture
+def mover() -> Mover:
+    """Without a spool."""
+    return make_mover(CRASHMOVER_MAX_ATTEMPTS="3")
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Path:
+    return tmp_path / "spool"
+
+
+@pytest.fixture
+def spooling_mover(spool: Path) -> Mover:
+    return make_mover(CRASHMOVER_MAX_ATTEMPTS="3", CRASHMOVER_SPOOL_DIR=str(spool))
+
+
+def spooled(spool: Path, directory: str) -> str:
+    """Return the names of the entries in a directory of the spool."""
+    return " ".join(path.name for path in (spool / directory).iterdir())
+
+
+class TestMoving:
+    def test_saved_and_published(self, mover: Mover, metricsmock: MetricsMock) -> None:
+        report = make_report()
+        mover.move(report)
+
+        mover.assert_saved(report)
+        assert mover.crashpublish.crash_ids == [report.crash_id]
+        metricsmock.assert_incr_once("breakpad_resource.save_crash.count")
+        metricsmock.assert_timing_once("breakpad_resource.crash_save.time")
+        metricsmock.assert_timing_once("crashmover.crash_publish.time")
+
+    def test_order(self, mover: Mover) -> None:
+        report = make_report()
+        mover.move(report)
+
+        *first, last = mover.crashstorage.objects
+        assert {name.split("/")[1] for name in first} == {"dump", "dump_names"}
+        assert last.split("/")[1] == "raw_crash"
+
+    def test_nothing_is_published_before_the_raw_crash_is_saved(self, mover: Mover) -> None:
+        report = make_report()
+        seen: list[int] = []
+        mover.crashpublish.fails = lambda _: seen.append(len(mover.crashstorage.objects))
+        mover.move(report)
+
+        assert seen == [3]
+
+    def test_deferred_crash_is_saved_only(self, mover: Mover, metricsmock: MetricsMock) -> None:
+        report = make_report(deferred=True)
+        mover.move(report)
+
+        mover.assert_saved(report)
+        assert mover.crashpublish.attempts == 0
+        metricsmock.assert_incr_once("breakpad_resource.save_crash.count")
+
+    def test_one_line_for_each_step(self, mover: Mover, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.INFO, "antenna")
+        report = make_report()
+        mover.move(report)
+
+        assert caplog.messages == [f"{report.crash_id} saved", f"{report.crash_id} published"]
+
+    @pytest.mark.parametrize("backend", ["crashstorage", "crashpublish"])
+    def test_what_fails_for_a_moment_is_tried_again(self, mover: Mover, metricsmock: MetricsMock, backend: str) -> None:
+        failures = iter([BackendError("away"), BackendError("still away")])
+        getattr(mover, backend).fails = lambda _: next(failures, None)
+        report = make_report({})
+        mover.move(report)
+
+        assert mover.crashpublish.crash_ids == [report.crash_id]
+        assert len(metricsmock.filter_records("incr", stat="crashmover.retry_count")) == 2
+
+
+class TestWithoutASpool:
+    @pytest.mark.parametrize("error", FAILURES, ids=repr)
+    def test_what_cannot_be_saved_is_not_promised(
+        self, mover: Mover, metricsmock: MetricsMock, error: Exception
+    ) -> None:
+        mover.crashstorage.fails = lambda _: error
+        report = make_report()
+
+        with pytest.raises(MalformedCrashReport) as raised:
+            mover.move(report)
+
+        assert raised.value.reason is Reason.UNAVAILABLE
+        assert mover.crashpublish.attempts == 0
+        metricsmock.assert_incr_once("crashmover.crash_save_failed")
+        metricsmock.assert_not_incr("breakpad_resource.save_crash.count")
+
+    @pytest.mark.parametrize("error", FAILURES, ids=repr)
+    def test_what_is_saved_is_promised_also_if_it_is_not_published(
+        self, mover: Mover, metricsmock: MetricsMock, caplog: pytest.LogCaptureFixture, error: Exception
+    ) -> None:
+        mover.crashpublish.fails = lambda _: error
+        report = make_report()
+        mover.move(report)
+
+        mover.assert_saved(report)
+        metricsmock.assert_incr_once("crashmover.crash_publish_failed")
+        metricsmock.assert_incr_once("breakpad_resource.save_crash.count")
+        assert f"{report.crash_id} is saved but not published" in caplog.messages
+
+    @pytest.mark.parametrize("kind", ["dump", "dump_names", "raw_crash"])
+    def test_a_crash_of_which_a_part_is_missing_is_not_saved(self, mover: Mover, kind: str) -> None:
+        mover.crashstorage.fails = lambda path: BackendError("away") if f"/{kind}/" in path else None
+        report = make_report()
+
+        with pytest.raises(MalformedCrashReport):
+            mover.move(report)
+
+        mover.assert_not_saved(report)
+
+    def test_refused_crash_is_tried_once(self, mover: Mover) -> None:
+        mover.crashstorage.fails = lambda _: CrashRefused("status 400")
+
+        with pytest.raises(MalformedCrashReport):
+            mover.move(make_report({}))
+
+        assert mover.crashstorage.attempts == 1
+
+    def test_start_needs_the_backends(self, mover: Mover, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Storage, "verify", lambda _: _raise(BackendError("away")))
+
+        with pytest.raises(BackendError, match="away"):
+            mover.verify()
+
+
+class TestWithASpool:
+    @pytest.mark.parametrize("error", FAILURES, ids=repr)
+    def test_what_cannot_be_saved_is_spooled(
+        self, spooling_mover: Mover, spool: Path, metricsmock: MetricsMock, error: Exception
+    ) -> None:
+        spooling_mover.crashstorage.fails = lambda _: error
+        report = make_report()
+        spooling_mover.move(report)
+
+        assert report.crash_id in spooled(spool, "save")
+        assert spooling_mover.crashpublish.attempts == 0
+        metricsmock.assert_incr_once("crashmover.spooled", tags=["kind:crash"])
+        metricsmock.assert_not_incr("breakpad_resource.save_crash.count")
+
+    @pytest.mark.parametrize("error", FAILURES, ids=repr)
+    def test_of_what_is_saved_the_id_is_spooled(
+        self, spooling_mover: Mover, spool: Path, metricsmock: MetricsMock, error: Exception
+    ) -> None:
+        spooling_mover.crashpublish.fails = lambda _: error
+        report = make_report()
+        spooling_mover.move(report)
+
+        spooling_mover.assert_saved(report)
+        assert report.crash_id in spooled(spool, "publish")
+        assert spooled(spool, "save") == ""
+        metricsmock.assert_incr_once("crashmover.spooled", tags=["kind:id"])
+
+    def test_what_works_is_not_spooled(self, spooling_mover: Mover, spool: Path) -> None:
+        spooling_mover.move(make_report())
+
+        assert spooled(spool, "save") == spooled(spool, "publish") == ""
+
+    def test_full_spool_promises_nothing(self, spool: Path) -> None:
+        mover = make_mover(
+            CRASHMOVER_MAX_ATTEMPTS="1", CRASHMOVER_SPOOL_DIR=str(spool), CRASHMOVER_SPOOL_MAX_SIZE="100kB"
+        )
+        mover.crashstorage.fails = is_away
+
+        with pytest.raises(MalformedCrashReport) as raised:
+            mover.move(make_report({"upload_file_minidump": bytes(200_000)}))
+
+        assert raised.value.reason is Reason.UNAVAILABLE
+        assert spooled(spool, "save") == ""
+
+    @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EROFS])
+    def test_broken_spool_promises_nothing(
+        self, spooling_mover: Mover, spool: Path, disk: Disk, code: int, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        spooling_mover.crashstorage.fails = is_away
+        disk.fail_from(len(disk.calls), code)
+
+        for _ in range(2):
+            with pytest.raises(MalformedCrashReport) as raised:
+                spooling_mover.move(make_report())
+            assert raised.value.reason is Reason.UNAVAILABLE
+
+        disk.work()
+        assert spooled(spool, "save") == ""
+        assert len([message for message in caplog.messages if "spool takes no crashes" in message]) == 1
+        spooling_mover.move(make_report())
+        assert "the spool takes crashes again" in caplog.messages
+
+    def test_backend_that_is_away_does_not_stop_a_start(
+        self, spooling_mover: Mover, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(Storage, "verify", lambda _: _raise(BackendError("away")))
+        monkeypatch.setattr(Publish, "verify", lambda _: _raise(BackendError("away")))
+
+        spooling_mover.verify()
+
+    def test_spool_that_cannot_be_written_stops_it(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+
+        with pytest.raises(ConfigurationError, match="CRASHMOVER_SPOOL_DIR"):
+            make_mover(CRASHMOVER_SPOOL_DIR=str(tmp_path / "file" / "spool"))
+
+
+def _raise(error: Exception) -> None:
+    raise error
