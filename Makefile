@@ -136,6 +136,11 @@ test-container:  ## Run all tests in a container. Arguments for pytest: ARGS="-k
 lint-container:  ## Check style, types, shell scripts and Dockerfiles in a container
 	$(COMPOSE) run --rm --build test make lint
 
+.PHONY: docs-container
+docs-container:  ## Build the documentation in a container
+	mkdir -p docs/_build
+	$(COMPOSE) run --rm --build --user "$$(id -u):$$(id -g)" --volume ./docs/_build:/app/docs/_build test make docs
+
 .PHONY: clean-container
 clean-container:  ## Remove containers, crashes, spool and images
 	$(COMPOSE) --profile test down --volumes --rmi local --remove-orphans

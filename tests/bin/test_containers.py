@@ -1,0 +1,54 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""The programs that containers run."""
+
+import uuid
+
+from tests.bin.conftest import Collector, run_shell
+from tests.programs import free_port
+
+
+class TestHealthcheck:
+    def test_succeeds_if_the_collector_serves(self, fs_collector: Collector) -> None:
+        port = fs_collector.url.rpartition(":")[2].partition("/")[0]
+
+        assert run_shell("python bin/healthcheck.py", {"PORT": port}).exit_code == 0
+
+    def test_fails_if_nobody_serves(self) -> None:
+        assert run_shell("python bin/healthcheck.py", {"PORT": str(free_port())}).exit_code == 1
+
+
+class TestEntrypoint:
+    def test_web_starts_the_collector(self) -> None:
+        result = run_shell("bin/entrypoint.sh web", {"PORT": "none"})
+
+        assert result.exit_code == 1
+        assert "cannot start: PORT has a bad value" in result.stderr
+
+    def test_other_commands_are_run(self) -> None:
+        assert run_shell("bin/entrypoint.sh echo a 'b  c'", {}).stdout == "a b  c\n"
+
+
+def test_set_up_emulators_may_run_again(gcs_emulator: str, pubsub_emulator: str) -> None:
+    name = f"set-up-{uuid.uuid4().hex}"
+    environment = {
+        "STORAGE_EMULATOR_HOST": gcs_emulator,
+        "CRASHMOVER_CRASHSTORAGE_BUCKET_NAME": name,
+        "PUBSUB_EMULATOR_HOST": pubsub_emulator,
+        "CRASHMOVER_CRASHPUBLISH_PROJECT_ID": "local",
+        "CRASHMOVER_CRASHPUBLISH_TOPIC_NAME": name,
+        "PUBSUB_SUBSCRIPTION_NAME": name,
+    }
+    made = [
+        f"bucket {name}",
+        f"topic projects/local/topics/{name}",
+        f"subscription projects/local/subscriptions/{name}",
+    ]
+
+    first, second = (run_shell("python docker/set_up_emulators.py", environment) for _ in range(2))
+
+    assert first.lines == [f"{what} made" for what in made]
+    assert second.lines == [f"{what} is there already" for what in made]
+    assert (first.exit_code, second.exit_code) == (0, 0)

@@ -1,0 +1,110 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Files for containers, nginx and Grafana that have to be in step with the collector's options and metrics."""
+
+import json
+import re
+
+import pytest
+import yaml
+
+from antenna.metrics import load_registry
+from antenna.option_parsers import parse_duration
+from tests.docs.options import OPTION_NAMES, OPTIONS
+from tests.server import PROJECT_ROOT
+
+DOCKER = PROJECT_ROOT / "docker"
+NGINX_CONF = (DOCKER / "images" / "nginx" / "nginx.conf").read_text(encoding="utf-8")
+COMPOSE = yaml.safe_load((PROJECT_ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+DOCKERFILES = {
+    str(path.parent.relative_to(DOCKER)): path.read_text(encoding="utf-8") for path in DOCKER.rglob("Dockerfile")
+}
+DASHBOARD = json.loads((DOCKER / "images" / "grafana" / "collector.json").read_text(encoding="utf-8"))
+
+# Read by the libraries of Google Cloud's services, and by docker/set_up_emulators.py.
+OTHER_VARIABLES = {"STORAGE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "PUBSUB_SUBSCRIPTION_NAME"}
+
+# Of the image itself, and of Python.
+IMAGE_VARIABLES = {"PATH", "VIRTUAL_ENV", "PYTHONUNBUFFERED"}
+
+
+def default_seconds(option: str) -> float:
+    """Return the default of an option that is a duration, in seconds."""
+    (default,) = (info.default for info in OPTIONS if info.name == option)
+    assert default is not None
+    return parse_duration(default)
+
+
+def nginx_seconds(directive: str, block: str = NGINX_CONF) -> float:
+    """Return the seconds that a directive sets, which comes once in ``block``."""
+    (value,) = re.findall(rf"^\s*{directive} (\w+);", block, re.MULTILINE)
+    return parse_duration(value)
+
+
+class TestNginx:
+    def test_waits_for_a_body_until_the_collector_has_refused_it(self) -> None:
+        assert nginx_seconds("client_body_timeout") > default_seconds("BREAKPAD_BODY_TIMEOUT")
+
+    def test_waits_for_an_answer_as_long_as_a_crash_may_take(self) -> None:
+        longest = default_seconds("CRASHMOVER_SAVE_TIMEOUT") + default_seconds("CRASHMOVER_PUBLISH_TIMEOUT")
+
+        assert nginx_seconds("proxy_read_timeout") > longest
+
+    def test_closes_idle_connections_before_the_collector_does(self) -> None:
+        upstream = NGINX_CONF.partition("upstream collector {")[2].partition("}")[0]
+
+        assert nginx_seconds("keepalive_timeout", upstream) < default_seconds("GUNICORN_KEEPALIVE")
+
+    def test_leaves_sizes_to_the_collector(self) -> None:
+        assert "client_max_body_size 0;" in NGINX_CONF
+
+
+class TestCompose:
+    def test_settings_are_those_of_the_collector(self) -> None:
+        lines = (DOCKER / "config" / "local.env").read_text(encoding="utf-8").splitlines()
+        names = {line.partition("=")[0] for line in lines if line and not line.startswith("#")}
+
+        assert names <= OPTION_NAMES | OTHER_VARIABLES
+
+    def test_collector_has_time_to_finish(self) -> None:
+        grace = parse_duration(COMPOSE["services"]["collector"]["stop_grace_period"])
+
+        assert grace > default_seconds("GUNICORN_GRACEFUL_TIMEOUT")
+
+    @pytest.mark.parametrize("name", [name for name, service in COMPOSE["services"].items() if "build" not in service])
+    def test_images_of_others_are_pinned(self, name: str) -> None:
+        assert re.search(r":\d+\.\d+[\w.-]*$", COMPOSE["services"][name]["image"])
+
+
+class TestImages:
+    def test_all_have_the_same_python(self) -> None:
+        images = [re.search(r"^FROM (python:\S+)", dockerfile, re.MULTILINE) for dockerfile in DOCKERFILES.values()]
+
+        assert len({image and image[1] for image in images}) == 1
+
+    def test_variables_are_options_of_the_collector(self) -> None:
+        environment = DOCKERFILES["."].partition("\nENV ")[2].partition("\nWORKDIR")[0]
+
+        assert set(re.findall(r"^\s*([A-Z_]+)=", environment, re.MULTILINE)) <= OPTION_NAMES | IMAGE_VARIABLES
+
+    def test_emulator_of_pubsub_is_the_same_in_tests(self) -> None:
+        assert f"FROM {COMPOSE['services']['pubsub']['image']} AS" in DOCKERFILES["images/test"]
+
+
+class TestDashboard:
+    # What statsd puts before and after a name tells the type of the metric. Histograms are counters to it.
+    FORMS = (
+        (re.compile(r"'name=~\^stats\.\(counters\.\)\?\$namespace\.([\w.]+)\(\.rate\)\?\$'"), {"incr", "histogram"}),
+        (re.compile(r"'name=stats\.timers\.\$namespace\.([\w.]+)\.(?:median|upper|upper_90)'"), {"timing"}),
+        (re.compile(r"'name=stats\.gauges\.\$namespace\.([\w.]+)'"), {"gauge"}),
+    )
+
+    @pytest.mark.parametrize(
+        "query", [target["target"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
+    )
+    def test_shows_metrics_of_the_collector(self, query: str) -> None:
+        ((name, types),) = ((match[1], types) for form, types in self.FORMS if (match := form.search(query)))
+
+        assert load_registry()[name]["type"] in types
