@@ -10,8 +10,6 @@ import gevent
 
 # Seconds for which one connection may keep the others waiting.
 _TURN = 0.005
-# Seconds after which a connection that has had its turn gets another although others have something to do.
-_LONGEST_WAIT = 0.1
 
 
 def take_turns() -> None:
@@ -19,7 +17,6 @@ def take_turns() -> None:
 
     To be called in loops that need not wait for anything: a read from a socket that has bytes lets nobody else go on.
     """
-    # The loop's own time is when it last looked for events. gevent.sleep(0) would not make it do so.
+    # The loop's own time is when it last looked for events.
     if not 0 <= time.time() - gevent.get_hub().loop.now() < _TURN:
-        with gevent.Timeout(_LONGEST_WAIT, False):
-            gevent.idle()
+        gevent.sleep(0)

@@ -21,7 +21,6 @@ from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseExc
 from gunicorn.workers.ggevent import GeventWorker
 
 from antenna.answer import end_connection
-from antenna.fairness import take_turns
 from antenna.limits import HEAD_TIMEOUT, MAX_HEAD_SIZE, SEND_TIMEOUT
 from antenna.reasons import Reason
 
@@ -54,7 +53,6 @@ class Connection(gevent_socket):
 
     def recv(self, *args: Any) -> bytes:
         """Receive, as ``socket.recv``."""
-        take_turns()
         try:
             data: bytes = super().recv(*args)
         except OSError as error:
@@ -168,7 +166,8 @@ class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes withou
 
     def timeout_ctx(self) -> RequestWait:
         """Bound the wait for the next request of the current connection; it may be here already ("pipelined")."""
-        take_turns()
+        # Those that wait go first: else a client that sends at once what comes next keeps the worker to itself.
+        gevent.sleep(0)
         connection: Connection = vars(_this_greenlet())["connection"]
         idle_seconds = self.cfg.keepalive if connection.used else HEAD_TIMEOUT
         connection.used = True
