@@ -96,8 +96,8 @@ class Progress:
         self._what = what
         self._of_total = "" if total is None else f" of {total}"
         self._stream = stream
-        # A screen gets one line that changes, a log gets a line now and then.
-        self._is_screen = stream.isatty()
+        # A screen gets one line that changes, unless it shows stdout as well. A log gets a line now and then.
+        self._is_screen = stream.isatty() and not sys.stdout.isatty()
         self._interval = 0.5 if self._is_screen else 10.0
         self._start = self._last = time.monotonic()
         self._done = 0

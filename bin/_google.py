@@ -52,8 +52,12 @@ class GoogleApi:
         *,
         params: Mapping[str, str] | None = None,
     ) -> requests.Response:
-        """Return an answer of status 200 or 204. Raises ``StatusError`` for others, and what ``requests`` raises."""
-        answer = self._session.request(method, self._url + path, json=body, params=params, timeout=TIMEOUT)
+        """Return an answer of status 200 or 204. Raises ``ToolError``, a ``StatusError`` for another status."""
+        try:
+            answer = self._session.request(method, self._url + path, json=body, params=params, timeout=TIMEOUT)
+        except requests.ConnectionError as error:
+            reason = str(error).rpartition(": ")[2].strip("\"')")
+            raise _common.ToolError(f"cannot reach {self._url}: {reason}") from error
         if answer.status_code not in {HTTPStatus.OK, HTTPStatus.NO_CONTENT}:
             raise StatusError(answer)
         return answer

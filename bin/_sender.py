@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from bin._common import ToolError, printable
-from bin._reporters import Request
+from bin._requests import Request
 
 # curl waits that long for "100 Continue", then it sends the body all the same.
 CONTINUE_SECONDS = 1.0
@@ -149,6 +149,8 @@ class Summary:
         yield f"{total} sent in {elapsed:.1f} s, {total / elapsed:.1f} a second"
         for kind, number in self._kinds.most_common():
             yield f"{number:>8}  {kind}"
+        if not self._seconds:
+            return
         times = sorted(self._seconds)
         values = [f"p{percent} {_percentile(times, percent) * 1000:.0f}" for percent in (50, 90, 99)]
         yield f"answers in ms: {', '.join(values)}, max {times[-1] * 1000:.0f}"

@@ -95,7 +95,7 @@ def main() -> int:
         parser.error("either --date or ids, not both")
 
     if args.date:
-        found = list(_backends.stored_ids(_backends.storage(), args.date))
+        found = list(_common.Progress("found").watch(_backends.stored_ids(_backends.storage(), args.date)))
     else:
         found = _backends.read_ids(args.crash_ids)
     crash_ids = [crash_id for crash_id in found if args.include_deferred or result_of(crash_id) != DEFER]

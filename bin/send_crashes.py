@@ -35,7 +35,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bin import _common, _reporters, _sender  # isort: split
+from bin import _common, _reporters, _requests, _sender  # isort: split
 
 MINIDUMP = "upload_file_minidump"
 DEFAULT_DUMP = _common.ROOT / "tests" / "data" / "minidumps" / "own-firefox153-content-linux.dmp"
@@ -91,6 +91,13 @@ def load_dump(name: str, path: Path) -> _reporters.Dump:
         raise _common.ToolError(f"{path}: {error.strerror}") from error
 
 
+def load_default_dump(name: str) -> _reporters.Dump:
+    """Return a minidump of Firefox. Raises ``ToolError`` where the program came without the tests."""
+    if not DEFAULT_DUMP.exists():
+        raise _common.ToolError("which dump? Say --dump NAME=FILE or --no-dumps: there is no tests/data here")
+    return load_dump(name, DEFAULT_DUMP)
+
+
 def choose_reporter(args: argparse.Namespace) -> _reporters.Reporter:
     """Return the reporter of --as, changed by the other arguments."""
     reporter = _reporters.REPORTERS[args.reporter]
@@ -98,7 +105,7 @@ def choose_reporter(args: argparse.Namespace) -> _reporters.Reporter:
     return replace(reporter, **{name: value for name, value in changes.items() if value is not None})
 
 
-def build_requests(args: argparse.Namespace) -> list[_reporters.Request]:
+def build_requests(args: argparse.Namespace) -> list[_requests.Request]:
     """Return the requests to send in turn. Raises ``ToolError``."""
     if args.replay:
         return [load_request(path) for path in args.replay]
@@ -107,13 +114,13 @@ def build_requests(args: argparse.Namespace) -> list[_reporters.Request]:
     token = os.environ.get("BREAKPAD_STAGE_SUBMITTER_BEARER_TOKEN", "")
     requests = []
     for annotations, names in map(load_annotations, args.annotations or [None]):
-        dumps = [load_dump(name, DEFAULT_DUMP) for name in names] if given is None else given
+        dumps = [load_default_dump(name) for name in names] if given is None else given
         crash = annotations | dict(args.set)
-        requests.append(_reporters.build(reporter, args.url, crash, dumps, token if "uuid" in crash else ""))
+        requests.append(_requests.build(reporter, args.url, crash, dumps, token if "uuid" in crash else ""))
     return requests
 
 
-def load_request(path: Path) -> _reporters.Request:
+def load_request(path: Path) -> _requests.Request:
     """Return the request in a file, byte for byte. Raises ``ToolError``."""
     try:
         head, separator, body = path.read_bytes().partition(b"\r\n\r\n")
@@ -121,7 +128,7 @@ def load_request(path: Path) -> _reporters.Request:
         raise _common.ToolError(f"{path}: {error.strerror}") from error
     if not separator:
         raise _common.ToolError(f"{path}: not an HTTP request")
-    return _reporters.Request(head + separator, body)
+    return _requests.Request(head + separator, body)
 
 
 def parse_dump(text: str) -> tuple[str, Path]:
@@ -202,14 +209,16 @@ def main() -> int:
     sender = _sender.Sender(args.url, args.timeout)
     summary = _sender.Summary()
     progress = _common.Progress("sent", number)
-    for answer in progress.watch(sender.send_all(requests, number, args.rate, args.concurrency)):
-        summary.add(answer)
-        if args.json:
-            _common.print_json(answer.as_json())
-        elif answer.crash_id:
-            print(answer.crash_id, flush=True)
-    for line in summary.lines():
-        _common.note(line)
+    try:
+        for answer in progress.watch(sender.send_all(requests, number, args.rate, args.concurrency)):
+            summary.add(answer)
+            if args.json:
+                _common.print_json(answer.as_json())
+            elif answer.crash_id:
+                print(answer.crash_id, flush=True)
+    finally:
+        for line in summary.lines():
+            _common.note(line)
     return 0 if summary.all_answered else 1
 
 

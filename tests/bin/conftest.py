@@ -9,7 +9,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,14 @@ class Result:
         return [json.loads(line) for line in self.lines]
 
 
-def run_shell(command: str, environment: Mapping[str, str], *, stdin: str = "", root: Path = PROJECT_ROOT) -> Result:
+def run_shell(
+    command: str,
+    environment: Mapping[str, str],
+    *,
+    stdin: str = "",
+    root: Path = PROJECT_ROOT,
+    pass_fds: Sequence[int] = (),
+) -> Result:
     """Run a command line in the project's directory, as its docs show it, with the Python of the tests."""
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -60,6 +67,7 @@ def run_shell(command: str, environment: Mapping[str, str], *, stdin: str = "", 
         text=True,
         timeout=60,
         check=False,
+        pass_fds=pass_fds,
     )
     # Whatever goes wrong, people get a line that says so.
     assert "Traceback" not in done.stderr, done.stderr

@@ -5,8 +5,11 @@
 """What is promised of all programs: they run with any Python, explain themselves, and fail in one line."""
 
 import os
+import pty
+import re
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -32,7 +35,28 @@ NOWHERE = {
     "CRASHMOVER_CRASHSTORAGE_FS_ROOT": "/nonexistent/crashes",
     "CRASHMOVER_CRASHPUBLISH_CLASS": "antenna.ext.fs.crashpublish.FSCrashPublish",
     "CRASHMOVER_CRASHPUBLISH_FS_ROOT": "/nonexistent/queue",
+    # Nobody listens on port 1.
+    "STORAGE_EMULATOR_HOST": "127.0.0.1:1",
 }
+
+# Command, its exit code, the end of what it says.
+ERRORS = [
+    ("list_crashes.py --date 2026-11-22", 2, "expected YYYYMMDD"),
+    ("show_crash.py de1bb258", 2, "not a crash id: 'de1bb258'"),
+    (f"show_crash.py {CRASH_ID}", 1, f"no crash {CRASH_ID}"),
+    ("pull_ids.py", 1, "/nonexistent/queue is not a directory"),
+    ("pubsub.py --project p publish nonsense", 2, "not a crash id: 'nonsense'"),
+    (
+        "gcs.py --bucket b list-objects",
+        1,
+        "cannot reach http://127.0.0.1:1/storage/v1/: [Errno 111] Connection refused",
+    ),
+    ("send_crashes.py example.com", 1, "not a URL to send to: example.com"),
+    ("send_crashes.py --annotations /nonexistent", 1, "/nonexistent: No such file or directory"),
+    ("send_crashes.py --annotations README.rst", 1, "README.rst: not JSON"),
+    ("send_crashes.py --dump crash.dmp", 2, "expected NAME=FILE"),
+    ("send_crashes.py --replay README.rst", 1, "not an HTTP request"),
+]
 
 
 @pytest.fixture
@@ -47,31 +71,26 @@ def without_packages(arguments: str, checkout: Path) -> Result:
     return run_shell(f"{sys.executable} -S {arguments}", {}, root=checkout)
 
 
+@pytest.fixture(scope="module")
+def results() -> dict[str, Result]:
+    """Outcomes of the commands of the tables: several are run at a time, for each takes a moment to start."""
+    commands = [f"{program} --help" for program in PROGRAMS] + [command for command, _, _ in ERRORS]
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        outcomes = pool.map(lambda command: run_shell(f"bin/{command}", NOWHERE), commands)
+        return dict(zip(commands, outcomes, strict=True))
+
+
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_help_has_examples(program: str) -> None:
+def test_help_has_examples(program: str, results: dict[str, Result]) -> None:
     assert os.access(PROJECT_ROOT / "bin" / program, os.X_OK)
-    result = run_shell(f"bin/{program} --help", {})
+    result = results[f"{program} --help"]
     assert result.exit_code == 0, result.stderr
     assert f"bin/{program}" in result.stdout.partition("Examples:")[2]
 
 
-@pytest.mark.parametrize(
-    ("command", "exit_code", "message"),
-    [
-        ("list_crashes.py --date 2026-11-22", 2, "expected YYYYMMDD"),
-        ("show_crash.py de1bb258", 2, "not a crash id: 'de1bb258'"),
-        (f"show_crash.py {CRASH_ID}", 1, f"no crash {CRASH_ID}"),
-        ("pull_ids.py", 1, "/nonexistent/queue is not a directory"),
-        ("pubsub.py --project p publish nonsense", 2, "not a crash id: 'nonsense'"),
-        ("send_crashes.py example.com", 1, "not a URL to send to: example.com"),
-        ("send_crashes.py --annotations /nonexistent", 1, "/nonexistent: No such file or directory"),
-        ("send_crashes.py --annotations README.rst", 1, "README.rst: not JSON"),
-        ("send_crashes.py --dump crash.dmp", 2, "expected NAME=FILE"),
-        ("send_crashes.py --replay README.rst", 1, "not an HTTP request"),
-    ],
-)
-def test_errors_are_one_line(command: str, exit_code: int, message: str) -> None:
-    result = run_shell(f"bin/{command}", NOWHERE)
+@pytest.mark.parametrize(("command", "exit_code", "message"), ERRORS)
+def test_errors_are_one_line(command: str, exit_code: int, message: str, results: dict[str, Result]) -> None:
+    result = results[command]
     assert result.exit_code == exit_code, result.stderr
     assert message in result.stderr.splitlines()[-1]
 
@@ -123,9 +142,32 @@ def test_without_packages_the_venv_of_make_is_used(checkout: Path) -> None:
     assert without_packages("bin/list_crashes.py --help", checkout).exit_code == 0
 
 
+def test_long_work_shows_progress_on_a_screen(tmp_path: Path) -> None:
+    day = tmp_path / "v1" / "raw_crash" / "20160918"
+    day.mkdir(parents=True)
+    for number in range(60):
+        (day / f"{number:08x}{CRASH_ID[8:]}").write_bytes(b"{}")
+    environment = NOWHERE | {
+        "CRASHMOVER_CRASHSTORAGE_FS_ROOT": str(tmp_path),
+        "CRASHMOVER_CRASHPUBLISH_FS_ROOT": str(tmp_path / "queue"),
+    }
+    screen, terminal = pty.openpty()
+    run_shell(f"bin/republish.py --date 20160918 --rate 60 2>/dev/fd/{terminal}", environment, pass_fds=(terminal,))
+    os.close(terminal)
+    shown = os.read(screen, 100_000).decode()
+    os.close(screen)
+    assert re.search(r"\r\033\[Kpublished \d+ of 60 \(\d+/s\)", shown)
+    assert shown.endswith("\r\033[K60 of 60 published\r\n")
+
+
 def test_crashes_are_sent_without_packages(checkout: Path) -> None:
     result = without_packages("bin/send_crashes.py --no-dumps --print", checkout)
     assert result.stdout.startswith("POST /submit?"), result.stderr
+    result = without_packages("bin/send_crashes.py", checkout)
+    assert (
+        result.stderr
+        == "send_crashes.py: which dump? Say --dump NAME=FILE or --no-dumps: there is no tests/data here\n"
+    )
 
 
 def test_without_environment_it_is_what_make_run_uses(checkout: Path) -> None:
