@@ -84,12 +84,7 @@ def build_app(environ: dict[str, str] | None = None) -> AntennaApp:
 
 
 def _answer_error(_: falcon.Request, resp: falcon.Response, error: Exception, __: dict[str, Any]) -> None:
-    """Log an error that nothing else took care of; Sentry hears of it through the log."""
-    if isinstance(error, falcon.HTTPError):
-        resp.status = error.status
-        resp.content_type = "text/plain"
-        resp.text = ""
-        return
+    """Log an error of ours; Sentry hears of it through the log. Of 404, 405 and the like Falcon takes care."""
     logger.error("unhandled error", exc_info=error)
     resp.status = falcon.HTTP_INTERNAL_SERVER_ERROR
     resp.content_type = "text/plain"
