@@ -56,6 +56,13 @@ class Attempts:
                 if not (self._has_spool and self.breaker.is_open):
                     logger.warning("%s: %s failed, trying again: %s", crash_id, self.operation, error)
                     gevent.sleep(pause)
+            except Exception as error:
+                if not self._has_spool:
+                    raise
+                # Whatever an answer of the backend has led to: in the spool the crash has a second chance.
+                self.breaker.failed(error)
+                logger.exception("%s: %s failed", crash_id, self.operation)
+                break
             else:
                 self.breaker.succeeded()
                 return True

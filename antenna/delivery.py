@@ -16,7 +16,8 @@ from antenna.blocking import run_blocking
 from antenna.delivery_loop import DeliveryLoop
 from antenna.ext.crashpublish_base import CrashPublishBase
 from antenna.ext.crashstorage_base import CrashStorageBase
-from antenna.spool import Entry, Kind, Spool
+from antenna.spool import Spool
+from antenna.spool_entry import Entry, Kind
 
 logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("crashmover")
@@ -24,8 +25,6 @@ breakpad_metrics = markus.get_metrics("breakpad_resource")
 
 # Large crashes get more time, a second for so many bytes: nobody waits for them.
 _BYTES_PER_SECOND = 5_000_000
-# An entry that has failed gets twice the time at each new attempt, up to this many times.
-_MOST_DOUBLINGS = 5
 
 # How often the state of the spool is emitted as metrics, in seconds.
 _REPORT_INTERVAL = 10.0
@@ -51,8 +50,8 @@ class SpoolDelivery:
         self._saving = saving
         self._publishing = publishing
         self._loops = [
-            DeliveryLoop(spool, Kind.CRASH, self._deliver_crash, saving.breaker, rate),
-            DeliveryLoop(spool, Kind.ID, self._deliver_id, publishing.breaker, rate),
+            DeliveryLoop(spool, Kind.CRASH, self._deliver_crash, crashstorage.verify, saving.breaker, rate),
+            DeliveryLoop(spool, Kind.ID, self._deliver_id, crashpublish.verify, publishing.breaker, rate),
         ]
         self._stopped = threading.Event()
         self._threads = [
@@ -74,11 +73,11 @@ class SpoolDelivery:
         for thread in self._threads:
             thread.join(max(0.0, end - time.monotonic()))
 
-    def _deliver_crash(self, entry: Entry, failures: int) -> None:
-        """Save a crash and publish its id. Raises what the storage raises, ``OSError``."""
+    def _deliver_crash(self, entry: Entry, patience: int) -> bool:
+        """Save a crash and publish its id; return whether both are done. Raises what ``save_crash`` and ``load`` do."""
         crash = run_blocking(entry.load)
         try:
-            seconds = _patience(self._saving.timeout, failures) + crash.size / _BYTES_PER_SECOND
+            seconds = self._saving.timeout * patience + crash.size / _BYTES_PER_SECOND
             self._crashstorage.save_crash(crash, Deadline(seconds))
         finally:
             crash.close()
@@ -86,29 +85,28 @@ class SpoolDelivery:
         breakpad_metrics.incr("save_crash.count")
         logger.info("%s saved", entry.crash_id)
         if crash.deferred:
-            run_blocking(self._spool.remove, entry)
-        elif self._publishing.run(
+            return True
+        published = self._publishing.run(
             entry.crash_id, lambda deadline: self._crashpublish.publish_crash(entry.crash_id, deadline)
-        ):
-            run_blocking(self._spool.remove, entry)
+        )
+        if published:
             logger.info("%s published", entry.crash_id)
-        else:
-            run_blocking(self._spool.saved, entry)
+        return published
 
-    def _deliver_id(self, entry: Entry, failures: int) -> None:
-        """Publish an id. Raises what the publisher raises, ``OSError``."""
-        self._crashpublish.publish_crash(entry.crash_id, Deadline(_patience(self._publishing.timeout, failures)))
+    def _deliver_id(self, entry: Entry, patience: int) -> bool:
+        """Publish an id. Raises what ``publish_crash`` does."""
+        self._crashpublish.publish_crash(entry.crash_id, Deadline(self._publishing.timeout * patience))
         self._publishing.breaker.succeeded()
-        run_blocking(self._spool.remove, entry)
         logger.info("%s published", entry.crash_id)
+        return True
 
     def _report(self) -> None:
         """Emit the state of the spool as metrics, again and again."""
         while not self._stopped.is_set():
             try:
-                statistics = run_blocking(self._spool.scan)
+                statistics = run_blocking(self._spool.tend)
             except OSError as error:
-                logger.warning("the spool cannot be read: %s", error)
+                logger.warning("the spool cannot be looked after: %s", error)
             else:
                 age = time.time() - statistics.oldest if statistics.oldest else 0
                 breakpad_metrics.gauge("save_queue_size", statistics.entries)
@@ -117,8 +115,3 @@ class SpoolDelivery:
             self._saving.breaker.report()
             self._publishing.breaker.report()
             self._stopped.wait(_REPORT_INTERVAL)
-
-
-def _patience(timeout: float, failures: int) -> float:
-    """Return the seconds for one attempt to deliver an entry."""
-    return timeout * 2.0 ** min(failures, _MOST_DOUBLINGS)

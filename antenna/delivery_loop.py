@@ -2,13 +2,14 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Works through one part of the spool: the oldest first, one entry by one worker, more gently than live traffic."""
+"""Works through one part of the spool: one entry by one worker, more gently than live traffic."""
 
 import logging
 import random
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import gevent
 import gevent.pool
@@ -17,7 +18,8 @@ import markus
 from antenna.backend import BackendError, CrashRefused
 from antenna.blocking import run_blocking
 from antenna.breaker import CircuitBreaker
-from antenna.spool import Entry, Kind, Spool
+from antenna.spool import Spool
+from antenna.spool_entry import Entry, EntryDamaged, Kind
 
 logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("crashmover")
@@ -29,133 +31,204 @@ _BATCH = 500
 _IDLE = 1.0
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 5.0
-# How often an entry may fail for its own sake until it is set aside: refused by the backend, or broken; or without an
-# answer from a backend that works for others, as may be bad luck. The pause between, in seconds, doubles each time.
+# How often somebody who waits looks whether the wait is over.
+_POLL = 0.1
+# Seconds until an entry that has failed is tried again: twice as long each time. If it is not to blame, it has its turn
+# soon after the backend is back.
+_FIRST_ENTRY_PAUSE = 1.0
+_LONGEST_ENTRY_PAUSE = 256.0
+# How often an entry may fail for its own sake until it is set aside: when the backend refuses it and works for others;
+# or when it fails otherwise while others get through, as may be bad luck. The last takes hours.
 _MAX_REFUSALS = 5
-_MAX_FAILURES = 20
-_FAILURE_PAUSE = 1.0
+_MAX_FAILURES = 100
+# Failures that make the time for an attempt longer: it is doubled for each.
+_MOST_DOUBLINGS = 5
 
-Deliver = Callable[[Entry, int], None]
+# Takes a claimed entry and how many times longer than usual it may take. Returns whether nothing is left to do, and not
+# only an id to publish.
+Deliver = Callable[[Entry, int], bool]
+
+
+@dataclass(slots=True)
+class _History:
+    """What this process knows of an entry that did not get through at once."""
+
+    failures: int = 0
+    not_before: float = 0.0
+    #: How often the backend had worked when the entry failed last.
+    successes: int | None = None
+    #: What ``deliver`` returned, if it is only the spool that is left to change: that may fail, too.
+    outcome: bool | None = None
 
 
 class DeliveryLoop:
-    """Delivers the entries of one kind until it is stopped.
+    """Delivers the entries of one kind until it is stopped, the oldest first."""
 
-    ``deliver`` takes a claimed entry and how often it has failed before; it raises ``BackendError`` when the backend
-    is down, and anything else when the entry itself is to blame.
-    """
+    def __init__(
+        self,
+        spool: Spool,
+        kind: Kind,
+        deliver: Deliver,
+        prove: Callable[[], None],
+        breaker: CircuitBreaker,
+        rate: float,
+    ) -> None:
+        """``deliver`` raises ``BackendError``, ``CrashRefused``, ``EntryDamaged``, ``OSError`` of the spool.
 
-    def __init__(self, spool: Spool, kind: Kind, deliver: Deliver, breaker: CircuitBreaker, rate: float) -> None:
-        """At most ``rate`` entries a second."""
+        ``prove`` raises an exception unless the backend works for something harmless. ``rate``: at most so many
+        entries a second.
+        """
         self._spool = spool
         self._kind = kind
         self._deliver = deliver
+        self._prove = prove
         self._breaker = breaker
         self._interval = 1.0 / rate
         self._stopped = threading.Event()
-        self._not_before: dict[str, float] = {}
-        self._failures: dict[str, int] = {}
-        self._successes_then: dict[str, int] = {}
-        self._backend_failed = False
+        self._histories: dict[str, _History] = {}
         self._delivered = 0
 
     def run(self) -> None:
         """Deliver until ``stop()``."""
         pause = 0.0
         while not self._stopped.is_set():
+            works = True
+            delivered = 0
             try:
-                self.deliver_round()
+                delivered = self.deliver_round()
             except OSError as error:
+                works = False
                 logger.warning("the spool cannot be read: %s", error)
-                self._backend_failed = True
-            if self._backend_failed:
+            except Exception:
+                works = False
+                logger.exception("the spool cannot be delivered")
+            if self._breaker.is_open or not works:
                 pause = min(max(_FIRST_PAUSE, pause * 2), _LONGEST_PAUSE)
                 self._wait(pause * random.uniform(0.5, 1))
-            elif self._delivered:
-                pause = 0.0
             else:
                 pause = 0.0
-                self._wait(_IDLE)
+                if not delivered:
+                    self._wait(_IDLE)
 
     def stop(self) -> None:
         """End ``run()`` after the entries in hand."""
         self._stopped.set()
 
     def deliver_round(self) -> int:
-        """Deliver what is due, the oldest first, until the backend shows itself to be down; return how many."""
-        self._backend_failed = False
-        self._delivered = 0
+        """Deliver what is due until the backend shows itself to be down; return how many. Raises ``OSError``.
+
+        When it is down already, one entry finds out whether it is back.
+        """
+        before = self._delivered
         names = run_blocking(self._spool.oldest, self._kind, _BATCH)
+        self._forget_others(names)
         now = time.monotonic()
-        due = [name for name in names if self._not_before.get(name, 0.0) <= now]
-        pool = gevent.pool.Pool(1 if self._breaker.is_open else _CONCURRENCY)
-        for name in due:
-            if self._backend_failed or self._stopped.is_set():
-                break
-            pool.spawn(self._deliver_one, name)
-            if not self._breaker.is_open:
+        pool = gevent.pool.Pool(_CONCURRENCY)
+        for name in names:
+            if name in self._histories and self._histories[name].not_before > now:
+                continue
+            entry = run_blocking(self._spool.claim, self._kind, name)
+            if entry is None:
+                continue
+            was_down = self._breaker.is_open
+            pool.spawn(self._handle, entry, name)
+            if was_down:
+                self._join(pool)
+            else:
                 gevent.sleep(self._interval)
-        pool.join()
-        return self._delivered
+            if self._breaker.is_open or self._stopped.is_set():
+                break
+        self._join(pool)
+        return self._delivered - before
+
+    def _join(self, pool: gevent.pool.Pool) -> None:
+        """Wait for the entries in hand, but not on when the backend is back: some may wait for an answer of before."""
+        was_down = self._breaker.is_open
+        while not pool.join(_POLL):
+            if was_down and not self._breaker.is_open:
+                return
 
     def _wait(self, seconds: float) -> None:
         """Wait, but not on when the backend is back."""
-        was_open = self._breaker.is_open
+        was_down = self._breaker.is_open
         end = time.monotonic() + seconds
         while time.monotonic() < end and not self._stopped.is_set():
-            if was_open and not self._breaker.is_open:
+            if was_down and not self._breaker.is_open:
                 return
-            self._stopped.wait(0.1)
+            self._stopped.wait(_POLL)
 
-    def _deliver_one(self, name: str) -> None:
+    def _handle(self, entry: Entry, name: str) -> None:
+        history = self._histories.setdefault(name, _History())
         try:
-            entry = run_blocking(self._spool.claim, self._kind, name)
-            if entry is None:
-                return
             try:
-                self._deliver_claimed(entry, name)
+                if history.outcome is not None or self._try(entry, name, history):
+                    run_blocking(self._spool.remove if history.outcome else self._spool.saved, entry)
+                    self._delivered += 1
+                    del self._histories[name]
+                    metrics.incr("delivered")
             finally:
                 run_blocking(entry.release)
         except OSError as error:
             logger.warning("spool entry %s: %s", name, error)
-            self._postpone(name)
+            self._postpone(history, _LONGEST_ENTRY_PAUSE)
 
-    def _deliver_claimed(self, entry: Entry, name: str) -> None:
-        failures = self._failures.get(name, 0)
+    def _try(self, entry: Entry, name: str, history: _History) -> bool:
+        """Deliver an entry; say whether that worked. Raises ``OSError``."""
+        # While the backend is down, the question is whether it is back.
+        doublings = 0 if self._breaker.is_open else min(history.failures, _MOST_DOUBLINGS)
         try:
-            self._deliver(entry, failures)
+            history.outcome = self._deliver(entry, 2**doublings)
+        except EntryDamaged as error:
+            self._blame(entry, name, error, 1)
+        except OSError as error:
+            self._blame(entry, name, error, _MAX_FAILURES)
+            self._postpone(history, _LONGEST_ENTRY_PAUSE)
         except BackendError as error:
-            # When the backend has worked for others since, it is this entry that it has trouble with.
-            if self._breaker.successes > self._successes_then.get(name, self._breaker.successes):
-                self._blame(entry, name, error, _MAX_FAILURES)
-            self._breaker.failed(error)
-            self._backend_failed = True
-            self._postpone(name)
+            self._failed(entry, name, history, error, _MAX_FAILURES)
         except CrashRefused as error:
-            self._postpone(name)
-            self._blame(entry, name, error, _MAX_REFUSALS)
+            self._failed(entry, name, history, error, _MAX_REFUSALS)
         except Exception as error:
-            logger.exception("spool entry %s cannot be delivered", name)
-            self._postpone(name)
-            self._blame(entry, name, error, _MAX_REFUSALS)
-        else:
-            self._delivered += 1
-            self._forget(name)
-            metrics.incr("delivered")
+            logger.exception("spool entry %s", name)
+            self._failed(entry, name, history, error, _MAX_REFUSALS)
+        return history.outcome is not None
 
-    def _postpone(self, name: str) -> None:
-        failures = self._failures[name] = self._failures.get(name, 0) + 1
-        self._not_before[name] = time.monotonic() + _FAILURE_PAUSE * 2 ** min(failures - 1, 8)
-        self._successes_then[name] = self._breaker.successes
+    def _failed(self, entry: Entry, name: str, history: _History, error: Exception, most: int) -> None:
+        """Take note that an attempt has failed: for the sake of the entry, or because the backend does not work."""
+        is_to_blame = self._is_to_blame(history)
+        if not is_to_blame and most == _MAX_REFUSALS:
+            is_to_blame = self._backend_works()
+        if is_to_blame:
+            self._blame(entry, name, error, most)
+        if not is_to_blame or most == _MAX_FAILURES:
+            self._breaker.failed(error)
+        self._postpone(history, _LONGEST_ENTRY_PAUSE if is_to_blame else _LONGEST_PAUSE)
 
-    def _forget(self, name: str) -> None:
-        for memory in (self._failures, self._not_before, self._successes_then):
-            memory.pop(name, None)
+    def _is_to_blame(self, history: _History) -> bool:
+        """Whether the backend has worked for others since the entry failed last."""
+        return history.successes is not None and self._breaker.successes > history.successes
+
+    def _backend_works(self) -> bool:
+        try:
+            self._prove()
+        except Exception:  # noqa: BLE001 - whatever it is, it does not work
+            return False
+        return True
+
+    def _postpone(self, history: _History, longest: float) -> None:
+        # The exponent is bounded, too: there may be thousands of failures.
+        pause = _FIRST_ENTRY_PAUSE * 2 ** min(history.failures, 10)
+        history.failures += 1
+        history.not_before = time.monotonic() + min(pause, longest)
+        history.successes = self._breaker.successes
+
+    def _forget_others(self, names: list[str]) -> None:
+        """Forget entries that are gone: others have delivered them."""
+        kept = self._histories.keys() & set(names)
+        self._histories = {name: self._histories[name] for name in kept}
 
     def _blame(self, entry: Entry, name: str, error: Exception, most: int) -> None:
         """Write down that an entry failed for its own sake; set it aside if that was once too often."""
-        if run_blocking(self._spool.note_failure, entry, str(error)[:1000]) >= most:
+        if run_blocking(entry.note_failure, str(error)[:1000]) >= most:
             run_blocking(self._spool.set_aside, entry)
-            self._forget(name)
             metrics.incr("set_aside")
             logger.error("spool entry %s can never be delivered and is set aside: %s", name, error)

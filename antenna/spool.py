@@ -17,37 +17,28 @@ process however that ends.
 """
 
 import contextlib
-import errno
 import fcntl
 import heapq
-import json
 import os
-import re
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from enum import Enum
 from pathlib import Path
 
-from antenna.buffers import Buffer
 from antenna.config import ConfigManager, Option, bounded, parse_size
-from antenna.crash_report import CrashReport, Dump
-from antenna.durable import fsync_directory, make_directories, replace_file, write_file
+from antenna.crash_report import CrashReport
+from antenna.durable import fsync_directory, make_directories, write_file
+from antenna.spool_entry import Entry, EntryName, Kind, write_crash
 
-_NAME = re.compile(r"(?P<time>\d{8}T\d{6}\.\d{6})-(?P<crash_id>[0-9a-f-]{36})(?:\.(?P<size>\d+))?")
-_TIME = "%Y%m%dT%H%M%S.%f"
-
-# A directory in tmp/ that nobody works on and that is older than this, in seconds, was left by a kill.
+# What lies in tmp/, nobody works on, and is older than this, in seconds, was left by a kill.
 _STALE = 60.0
 
-
-class Kind(Enum):
-    """What is left to do with an entry; the value is its directory."""
-
-    CRASH = "save"
-    ID = "publish"
+# The spool is counted anew before more than one part in so many of its room is taken, but not more often than after
+# so many times the time that a count takes.
+_SHARE = 16
+_COUNT_PAUSE = 10
 
 
 class SpoolFull(Exception):
@@ -61,56 +52,6 @@ class Statistics:
     entries: int = 0
     size: int = 0
     oldest: float | None = None
-
-
-class SpooledCrash:
-    """A crash of the spool, as a storage takes it. ``close()`` it."""
-
-    def __init__(self, crash_id: str, directory: Path) -> None:
-        """Open the files. Raises ``OSError``."""
-        self.crash_id = crash_id
-        self._raw_crash = (directory / "raw_crash").read_bytes()
-        self.deferred = (directory / "deferred").exists()
-        self.dumps: dict[str, Dump] = {}
-        for path in sorted(directory.glob("dump.*")):
-            name = path.name.removeprefix("dump.")
-            self.dumps[name] = Dump(name, Buffer.of_file(path), "md5")
-
-    @property
-    def size(self) -> int:
-        """Bytes of the dumps."""
-        return sum(dump.size for dump in self.dumps.values())
-
-    def encoded_raw_crash(self) -> bytes:
-        """Return the raw crash as it was made when the crash came in."""
-        return self._raw_crash
-
-    def encoded_dump_names(self) -> bytes:
-        """Return the sorted list of dump names: JSON."""
-        return json.dumps(sorted(self.dumps)).encode("ascii")
-
-    def close(self) -> None:
-        """Close the files."""
-        for dump in self.dumps.values():
-            dump.content.close()
-
-
-@dataclass(slots=True)
-class Entry:
-    """An entry that this process has claimed. ``release()`` it."""
-
-    path: Path
-    kind: Kind
-    crash_id: str
-    descriptor: int
-
-    def load(self) -> SpooledCrash:
-        """Open the crash of an entry of ``Kind.CRASH``. Raises ``OSError``."""
-        return SpooledCrash(self.crash_id, self.path)
-
-    def release(self) -> None:
-        """Let others claim it."""
-        os.close(self.descriptor)
 
 
 class Spool:
@@ -145,62 +86,102 @@ class Spool:
         self.max_size: int = self.config("spool_max_size")
         self.min_free: int = self.config("spool_min_free")
         self._statistics = Statistics()
+        # Bytes that this process has added since the spool was last counted, and that it is about to add. Threads may
+        # lose an update of each other: these are estimates, until the next count.
         self._added = 0
+        self._adding = 0
+        self._counted = 0.0
+        self._count_took = 0.0
 
     def prepare(self) -> None:
-        """Make the directories, and take away what kills have left in tmp/. Raises ``OSError``."""
-        for name in ("save", "publish", "set_aside", "tmp"):
-            make_directories(self.root / name)
+        """Prove that the spool can be written, and make it ready. Raises ``OSError``."""
+        self._make_directories()
         self.probe()
+        self.tend()
+
+    def tend(self) -> Statistics:
+        """Do what is to be done now and then: take away what kills have left, count what waits. Raises ``OSError``."""
+        self._make_directories()
         for path in (self.root / "tmp").iterdir():
             with contextlib.suppress(OSError):
                 if time.time() - path.stat().st_mtime > _STALE and (descriptor := _lock(path)) is not None:
                     _remove_tree(path)
                     os.close(descriptor)
-        self.scan()
+        return self.scan()
+
+    def _make_directories(self) -> None:
+        for name in ("save", "publish", "set_aside", "tmp"):
+            make_directories(self.root / name)
 
     def probe(self) -> None:
         """Write a file and take it away again. Raises ``OSError``."""
-        replace_file(self.root / "tmp" / f"probe-{os.getpid()}", [b"probe"])
-        (self.root / "tmp" / f"probe-{os.getpid()}").unlink()
+        with tempfile.NamedTemporaryFile(prefix="probe-", dir=self.root / "tmp") as file:
+            file.write(b"probe")
+            file.flush()
+            os.fsync(file.fileno())
 
     def check_room(self, size: int) -> None:
         """Raise ``SpoolFull`` if ``size`` more bytes are too many."""
-        if self._statistics.size + self._added + size > self.max_size:
-            raise SpoolFull(f"the spool holds {self._statistics.size + self._added} bytes")
+        added = self._added + self._adding + size
+        # Other workers add and deliver, too: the less room is left, the more often it is measured.
+        if added * _SHARE > self.max_size - self._statistics.size and self._may_count():
+            self.scan()
+        added = self._added + self._adding + size
+        if self._statistics.size + added > self.max_size:
+            raise SpoolFull(f"the spool holds {self._statistics.size + added - size} bytes")
         disk = os.statvfs(self.root)
         free = disk.f_bavail * disk.f_frsize
         if free - size < self.min_free:
             raise SpoolFull(f"only {free} bytes are free on the disk")
 
+    def _may_count(self) -> bool:
+        return time.monotonic() - self._counted > _COUNT_PAUSE * self._count_took
+
     def add_crash(self, report: CrashReport) -> None:
         """Write a crash; returns when it is on the disk. Raises ``SpoolFull``, ``OSError``."""
-        self.check_room(sum(dump.size for dump in report.dumps.values()))
-        work = self.root / "tmp" / f"{report.crash_id}-{time.time_ns()}"
-        work.mkdir()
-        descriptor = _lock(work)
+        expected = sum(dump.size for dump in report.dumps.values())
+        self.check_room(expected)
+        self._adding += expected
         try:
-            size = _write_crash(report, work)
-            target = self._new_path(Kind.CRASH, report.crash_id, size)
+            work = self._new_work(report.crash_id)
+            work.mkdir()
+            descriptor = _lock(work)
             try:
-                work.rename(target)
-                fsync_directory(target.parent)
-            except OSError:
-                # Not promised: it must not come back as a crash that nobody was told of.
-                with contextlib.suppress(OSError):
-                    target.rename(work)
+                size = write_crash(report, work)
+                self._put(work, self._new_path(Kind.CRASH, report.crash_id, size))
+            except BaseException:
+                _remove_tree(work)
                 raise
+            finally:
+                if descriptor is not None:
+                    os.close(descriptor)
+            self._added += size
+        finally:
+            self._adding -= expected
+
+    def add_id(self, crash_id: str) -> None:
+        """Write the id of a saved crash that is to be published; returns when it is on the disk. Raises ``OSError``."""
+        work = self._new_work(crash_id)
+        try:
+            write_file(work, [f"{crash_id}\n".encode("ascii")])
+            self._put(work, self._new_path(Kind.ID, crash_id))
         except BaseException:
             _remove_tree(work)
             raise
-        finally:
-            if descriptor is not None:
-                os.close(descriptor)
-        self._added += size
 
-    def add_id(self, crash_id: str) -> None:
-        """Write the id of a saved crash that has to be published; returns when it is on the disk."""
-        replace_file(self._new_path(Kind.ID, crash_id), [f"{crash_id}\n".encode("ascii")])
+    def _new_work(self, crash_id: str) -> Path:
+        return self.root / "tmp" / f"{crash_id}-{time.time_ns()}"
+
+    def _put(self, work: Path, target: Path) -> None:
+        """Let an entry appear. Raises ``OSError``."""
+        work.rename(target)
+        try:
+            fsync_directory(target.parent)
+        except OSError:
+            # Not promised: it must not come back as a crash that nobody was told of.
+            with contextlib.suppress(OSError):
+                target.rename(work)
+            raise
 
     def oldest(self, kind: Kind, most: int) -> list[str]:
         """Return the names of up to ``most`` entries, the oldest first."""
@@ -208,12 +189,12 @@ class Spool:
 
     def claim(self, kind: Kind, name: str) -> Entry | None:
         """Claim an entry; ``None`` if somebody else has it, or it is gone."""
-        match = _NAME.fullmatch(name)
+        parsed = EntryName.parse(name)
         path = self.root / kind.value / name
-        descriptor = _lock(path) if match else None
-        if match is None or descriptor is None:
+        descriptor = _lock(path) if parsed else None
+        if parsed is None or descriptor is None:
             return None
-        return Entry(path, kind, match["crash_id"], descriptor)
+        return Entry(path, kind, parsed.crash_id, descriptor)
 
     def remove(self, entry: Entry) -> None:
         """Take a delivered entry away. Out of sight first: a kill may come half-way."""
@@ -226,14 +207,6 @@ class Spool:
         self.add_id(entry.crash_id)
         self.remove(entry)
 
-    def note_failure(self, entry: Entry, error: str) -> int:
-        """Write down, for people, why a crash could not be delivered; return how often that was so."""
-        path = entry.path / "failures" if entry.kind is Kind.CRASH else entry.path
-        with path.open("a", encoding="utf-8") as file:
-            file.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {error!r}\n")
-        lines = path.read_text(encoding="utf-8").count("\n")
-        return lines if entry.kind is Kind.CRASH else lines - 1
-
     def set_aside(self, entry: Entry) -> None:
         """Keep an entry that can never be delivered where nobody tries again."""
         target = self.root / "set_aside" / f"{entry.kind.value}-{entry.path.name}"
@@ -242,64 +215,33 @@ class Spool:
         fsync_directory(entry.path.parent)
 
     def scan(self) -> Statistics:
-        """Count what waits."""
+        """Count what waits. Raises ``OSError``."""
+        start = time.monotonic()
         entries = size = 0
-        oldest: str | None = None
-        for match in self._entries():
+        oldest: EntryName | None = None
+        for name in self._entries():
             entries += 1
-            size += int(match["size"] or 0)
-            oldest = min(oldest or match["time"], match["time"])
-        stamp = datetime.strptime(oldest, _TIME).replace(tzinfo=UTC).timestamp() if oldest else None
-        self._statistics = Statistics(entries, size, stamp)
+            size += name.size
+            oldest = name if oldest is None or name.time < oldest.time else oldest
+        since = None
+        with contextlib.suppress(ValueError):  # a name that a person gave
+            since = oldest.since.timestamp() if oldest else None
+        self._statistics = Statistics(entries, size, since)
         self._added = 0
+        self._counted = time.monotonic()
+        self._count_took = self._counted - start
         return self._statistics
 
-    def _entries(self) -> Iterator[re.Match[str]]:
+    def _entries(self) -> Iterator[EntryName]:
         for kind in Kind:
-            for name in self._names(kind):
-                if match := _NAME.fullmatch(name):
-                    yield match
+            yield from filter(None, map(EntryName.parse, self._names(kind)))
 
     def _names(self, kind: Kind) -> list[str]:
         names = os.listdir(self.root / kind.value)  # noqa: PTH208 - there may be 100,000: no Path for each of them
         return [name for name in names if not name.startswith(".")]
 
     def _new_path(self, kind: Kind, crash_id: str, size: int | None = None) -> Path:
-        suffix = "" if size is None else f".{size}"
-        return self.root / kind.value / f"{datetime.now(UTC).strftime(_TIME)}-{crash_id}{suffix}"
-
-
-def _write_crash(report: CrashReport, directory: Path) -> int:
-    """Write the files of a crash into a directory that nobody sees yet; return their size."""
-    size = 0
-    for name, dump in report.dumps.items():
-        path = directory / f"dump.{name}"
-        if not _link(dump.content, path):
-            write_file(path, dump.pieces())
-        size += dump.size
-    if report.deferred:
-        write_file(directory / "deferred", [])
-    # Encoded last: the checksums in it come from the pass that wrote the dumps.
-    raw_crash = report.encoded_raw_crash()
-    write_file(directory / "raw_crash", [raw_crash])
-    fsync_directory(directory)
-    return size + len(raw_crash)
-
-
-def _link(content: Buffer, path: Path) -> bool:
-    """Give the temporary file of a dump a name, instead of copying it; say whether that worked."""
-    if content.descriptor is None:
-        return False
-    try:
-        # follow_symlinks: linkat(2) is to follow the symbolic link in /proc to the file.
-        os.link(f"/proc/self/fd/{content.descriptor}", path, follow_symlinks=True)
-    except OSError as error:
-        # EXDEV: another file system. ENOENT: a file that had a name once; no /proc. EPERM: no hard links there.
-        if error.errno in (errno.EXDEV, errno.ENOENT, errno.EPERM, errno.EOPNOTSUPP):
-            return False
-        raise
-    os.fsync(content.descriptor)
-    return True
+        return self.root / kind.value / EntryName.make(crash_id, size)
 
 
 def _lock(path: Path) -> int | None:

@@ -152,11 +152,20 @@ def test_denial_counts_against_the_backend() -> None:
     assert attempts.breaker.is_open
 
 
-def test_error_that_is_no_backends_passes() -> None:
-    attempts = make_attempts()
+def test_error_that_is_no_backends_passes_without_a_spool() -> None:
+    attempts = make_attempts(has_spool=False)
 
     with pytest.raises(ZeroDivisionError):
         attempts.run(CRASH_ID, Backend(failures=1, error=ZeroDivisionError()))
+
+
+def test_error_that_is_no_backends_counts_as_a_failure_with_a_spool(caplog: pytest.LogCaptureFixture) -> None:
+    attempts = make_attempts()
+
+    assert not attempts.run(CRASH_ID, Backend(failures=1, error=ZeroDivisionError()))
+
+    (record,) = caplog.records
+    assert record.exc_info
 
 
 @pytest.mark.parametrize(
