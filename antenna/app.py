@@ -36,7 +36,6 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
         super().__init__()
         breakpad = config.with_namespace("breakpad")
         self.crashmover = CrashMover(config.with_namespace("crashmover"))
-        self.crashmover.prepare()
         throttler = Throttler(breakpad.with_namespace("throttler"))
         submit = BreakpadResource(breakpad, throttler, self.crashmover)
         mover = self.crashmover
@@ -59,8 +58,8 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
     def verify(self) -> None:
         """Prove at the first start that crashes can be saved and published.
 
-        Raises ``BackendConfigurationError`` for what only an operator can mend, ``BackendError`` for a backend
-        that is away.
+        Raises ``ConfigurationError``, ``BackendConfigurationError`` for what only an operator can mend,
+        ``BackendError`` for a backend that is away.
         """
         self.crashmover.verify()
 

@@ -4,13 +4,15 @@
 
 """Moves crashes on: saves each one, then publishes its id for the processor."""
 
+import errno
 import logging
 from collections.abc import Callable
 
+import gevent
 import markus
 
 from antenna.attempts import Attempts
-from antenna.backend import BackendError
+from antenna.backend import BackendConfigurationError, BackendError
 from antenna.blocking import run_blocking
 from antenna.config import ConfigManager, ConfigurationError, Option, bounded, parse_class, parse_duration, parse_int
 from antenna.crash_report import CrashReport
@@ -29,6 +31,12 @@ _SAVE_TIMEOUT_WITH_SPOOL = 5.0
 _SAVE_TIMEOUT = 30.0
 _PUBLISH_TIMEOUT_WITH_SPOOL = 2.0
 _PUBLISH_TIMEOUT = 10.0
+
+# How long a start waits for backends that do not answer, if there is a spool.
+_VERIFY_TIMEOUT = 5.0
+
+# What a disk says that worked, and will work again.
+_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
 
 
 class CrashMover:
@@ -100,28 +108,42 @@ class CrashMover:
         )
 
     def prepare(self) -> None:
-        """Make the spool ready. Raises ``ConfigurationError`` if it cannot be written."""
-        if self.spool is not None:
-            try:
-                self.spool.prepare()
-            except OSError as error:
+        """Make the spool ready. Raises ``ConfigurationError`` if it can never be written.
+
+        A disk that is full, or fails, must not keep the collector from saving crashes and delivering what is spooled.
+        """
+        if self.spool is None:
+            return
+        try:
+            run_blocking(self.spool.prepare)
+        except OSError as error:
+            if error.errno not in _DISK_ERRORS:
                 raise ConfigurationError(
                     f"CRASHMOVER_SPOOL_DIR: cannot write to {self.spool.root}: {error.strerror}"
                 ) from error
+            self._spool_failed(error)
 
     def verify(self) -> None:
-        """Prove at start that crashes can be saved and published. Raises what the backends raise.
+        """Prove at start that crashes can be saved and published.
 
-        With a spool, a backend that is merely away is no reason not to start.
+        Raises ``ConfigurationError``, ``BackendConfigurationError`` for what only an operator can mend, and
+        ``BackendError``. With a spool, a backend that is merely away is no reason not to start.
         """
+        self.prepare()
         if isinstance(self.crashstorage, NoOpCrashStorage):
             logger.warning("crashes are not kept: CRASHMOVER_CRASHSTORAGE_CLASS names no storage")
-        for backend, attempts in ((self.crashstorage, self._saving), (self.crashpublish, self._publishing)):
-            try:
-                backend.verify()
-            except BackendError as error:
-                if self.spool is None:
-                    raise BackendError(f"{attempts.breaker.backend} is away: {error}") from error
+        checks = [
+            (gevent.spawn(_error_of, backend.verify), attempts)
+            for backend, attempts in ((self.crashstorage, self._saving), (self.crashpublish, self._publishing))
+        ]
+        gevent.joinall([check for check, _ in checks], timeout=_VERIFY_TIMEOUT if self.spool else None)
+        for check, attempts in checks:
+            error = check.value if check.ready() else BackendError(f"no answer within {_VERIFY_TIMEOUT:g} s")
+            if isinstance(error, BackendConfigurationError):
+                raise error
+            if error is not None and self.spool is None:
+                raise BackendError(f"{attempts.breaker.backend} is away: {error}") from error
+            if error is not None:
                 attempts.breaker.trip(error)
 
     def start(self) -> None:
@@ -153,9 +175,9 @@ class CrashMover:
     def move(self, report: CrashReport) -> None:
         """Save the crash and publish its id, or spool them; returns when the promise of the id can be given.
 
-        Raises ``MalformedCrashReport`` (``UNAVAILABLE``) if the crash could be neither saved nor spooled. A crash that
-        is saved but whose id could be neither published nor spooled is logged and counted: the id can be published
-        again from what is saved.
+        Raises ``MalformedCrashReport`` (``UNAVAILABLE``) if the crash could be neither saved nor spooled, or if it is
+        saved and the spool fails to take its id: the promise is that the id will be published. Without a spool, an id
+        that cannot be published is logged and counted: it can be published again from what is saved.
         """
         with breakpad_metrics.timer("crash_save.time"):
             saved = self._saving.run(report.crash_id, lambda end: self.crashstorage.save_crash(report, end))
@@ -195,7 +217,7 @@ class CrashMover:
         except OSError as error:
             self._spool_failed(error)
             logger.error("%s is saved but neither published nor spooled", crash_id)  # noqa: TRY400 - see above
-            return
+            raise MalformedCrashReport(Reason.UNAVAILABLE) from error
         self._spool_worked()
         metrics.incr("spooled", tags=["kind:id"])
 
@@ -214,3 +236,12 @@ class CrashMover:
         assert self.spool is not None  # noqa: S101 - for mypy: who has the check has one
         run_blocking(self.spool.probe)
         run_blocking(self.spool.check_room, 0)
+
+
+def _error_of(action: Callable[[], None]) -> Exception | None:
+    """Return what ``action`` raises: gevent would print an error that gets out of a greenlet."""
+    try:
+        action()
+    except Exception as error:  # noqa: BLE001 - the caller takes care of it
+        return error
+    return None

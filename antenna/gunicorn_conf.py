@@ -76,7 +76,7 @@ def post_worker_init(worker: Any) -> None:
     if worker.age <= worker.cfg.workers:
         try:
             worker.wsgi.verify()
-        except (BackendConfigurationError, BackendError) as error:
+        except (ConfigurationError, BackendConfigurationError, BackendError) as error:
             logging.getLogger("antenna").critical("cannot start: %s", error)
             _report(error)
             # Gunicorn ends the whole server, instead of trying for ever.
