@@ -43,6 +43,9 @@ _MAX_IDLE = 60.0
 # Idle connections that are kept; more are made when needed, and closed after use.
 _MAX_KEPT = 128
 
+# What a connection raises that was closed at the other end while it was idle; the last two over TLS.
+_CLOSED_MEANWHILE = (ConnectionError, http.client.BadStatusLine, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+
 # Pieces that are together no larger are sent together.
 _SMALL = 64 * 1024
 
@@ -86,8 +89,12 @@ class GoogleHttp:
             with TimeLimit(deadline.left()):
                 self._credentials.before_request(self._refresh, method, self._endpoint + path, headers)
                 status, data = self._send(method, path, body, headers, deadline)
-        except (http.client.HTTPException, google.auth.exceptions.GoogleAuthError, OSError) as error:
+        except (http.client.HTTPException, google.auth.exceptions.GoogleAuthError, OSError, ValueError) as error:
+            # ValueError: http.client lets some broken answers through to int() and read().
             raise BackendError(f"{type(error).__name__}: {error}") from error
+        if status == HTTPStatus.UNAUTHORIZED:
+            # Revoked, or the clocks differ: the next attempt gets a new token, however long this one would have lasted.
+            self._credentials.token = None
         if status != HTTPStatus.OK:
             raise _error(status, data)
         return _decode(data)
@@ -101,8 +108,8 @@ class GoogleHttp:
                 # Its time-out is still that of an earlier request.
                 connection.sock.settimeout(deadline.left())
                 return self._exchange(connection, method, path, body, headers)
-            except (ConnectionError, http.client.BadStatusLine):
-                pass  # it was closed while it was idle: all our requests can be sent twice
+            except _CLOSED_MEANWHILE:
+                pass  # all our requests can be sent twice
         connection = self._new_connection(deadline)
         return self._exchange(connection, method, path, body, headers)
 
@@ -191,7 +198,7 @@ def _error(status: int, data: bytes) -> BackendError | CrashRefused:
 def _decode(data: bytes) -> dict[str, Any]:
     try:
         answer = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BackendError("the answer is not JSON") from error
     if not isinstance(answer, dict):
         raise BackendError("the answer is not a JSON object")

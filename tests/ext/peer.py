@@ -1,0 +1,165 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""A server whose every byte is a test's own, also where no server library would send it."""
+
+import contextlib
+import socket
+import ssl
+import struct
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a client sent. Names of ``headers`` are in lower case."""
+
+    connection: int
+    """Number of the connection, from 0."""
+    line: str
+    headers: dict[str, str]
+    body: bytes
+
+
+# Answers a request. Returns whether the connection goes on.
+Answer = Callable[[socket.socket], bool]
+
+
+def answer(body: bytes, status: int = 200, *headers: str) -> bytes:
+    """Return a plain answer."""
+    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", f"Content-Length: {len(body)}", *headers]
+    return "".join(f"{line}\r\n" for line in lines).encode("latin-1") + b"\r\n" + body
+
+
+def send(data: bytes) -> Answer:
+    """Send bytes; the connection goes on."""
+
+    def respond(connection: socket.socket) -> bool:
+        connection.sendall(data)
+        return True
+
+    return respond
+
+
+def send_later(seconds: float, data: bytes) -> Answer:
+    """Send bytes after some seconds; the connection goes on."""
+
+    def respond(connection: socket.socket) -> bool:
+        time.sleep(seconds)
+        return send(data)(connection)
+
+    return respond
+
+
+def hang(connection: socket.socket) -> bool:
+    """Send nothing; the connection stays open until the other side closes it."""
+    while connection.recv(64 * 1024):
+        pass
+    return False
+
+
+def send_and_close(data: bytes, *, after: float = 0.0) -> Answer:
+    """Send bytes and close the connection, ``after`` some seconds."""
+
+    def respond(connection: socket.socket) -> bool:
+        connection.sendall(data)
+        time.sleep(after)
+        return False
+
+    return respond
+
+
+def send_and_reset(data: bytes) -> Answer:
+    """Send bytes and reset the connection."""
+
+    def respond(connection: socket.socket) -> bool:
+        connection.sendall(data)
+        time.sleep(0.05)  # a reset overtakes what was not received yet
+        # Lingering for 0 s: the other side is told that the connection is broken.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        return False
+
+    return respond
+
+
+def drip(data: bytes, interval: float = 0.05) -> Answer:
+    """Send a byte now and then."""
+
+    def respond(connection: socket.socket) -> bool:
+        for number in range(len(data)):
+            connection.sendall(data[number : number + 1])
+            time.sleep(interval)
+        return True
+
+    return respond
+
+
+class Peer:
+    """Gives one answer after the other, and the last one again and again. A context manager."""
+
+    def __init__(self, *answers: Answer, tls: ssl.SSLContext | None = None, body_limit: int | None = None) -> None:
+        """Listen on a free port. Of bodies, at most ``body_limit`` bytes are read."""
+        self.requests: list[Request] = []
+        self.connections: list[socket.socket] = []
+        self._answers = list(answers)
+        self._tls = tls
+        self._body_limit = body_limit
+        self._lock = threading.Lock()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"{'https' if self._tls else 'http'}://localhost:{self.port}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Wakes the threads that wait; close() alone does not.
+        for opened in (self._listener, *self.connections):
+            with contextlib.suppress(OSError):
+                opened.shutdown(socket.SHUT_RDWR)
+            opened.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                with self._lock:
+                    number = len(self.connections)
+                    self.connections.append(connection)
+                threading.Thread(target=self._serve, args=(connection, number), daemon=True).start()
+
+    def _serve(self, connection: socket.socket, number: int) -> None:
+        with contextlib.suppress(OSError, EOFError), connection:
+            if self._tls is not None:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+            with connection, connection.makefile("rb") as stream:
+                while True:
+                    line = stream.readline()
+                    if not line:
+                        break
+                    headers = {}
+                    while (field := stream.readline().decode("latin-1").rstrip("\r\n")) != "":
+                        name, _, value = field.partition(":")
+                        headers[name.lower()] = value.strip()
+                    size = int(headers.get("content-length", 0))
+                    body = stream.read(size if self._body_limit is None else min(size, self._body_limit))
+                    if not self._next_answer(Request(number, line.decode("latin-1").rstrip("\r\n"), headers, body))(
+                        connection
+                    ):
+                        break
+
+    def _next_answer(self, request: Request) -> Answer:
+        with self._lock:
+            self.requests.append(request)
+            return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
