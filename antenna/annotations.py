@@ -144,7 +144,7 @@ def _check_depth(value: dict[str, Any]) -> None:
 def _without_lone_surrogates(annotations: dict[str, Any], notes: list[str]) -> dict[str, Any]:
     result = {}
     for name, value in annotations.items():
-        clean_name, clean_value = _clean(name), _clean(value)
+        clean_name, clean_value = _clean_text(name), _clean(value)
         if clean_name != name or clean_value != value:
             notes.append(f"Replaced half of a surrogate pair in {shorten(clean_name)}.")
         result[clean_name] = clean_value
@@ -154,9 +154,19 @@ def _without_lone_surrogates(annotations: dict[str, Any], notes: list[str]) -> d
 def _clean(value: Any) -> Any:
     """Replace what has no form in UTF-8, in strings at any depth."""
     if isinstance(value, str):
-        return _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", value)
+        return _clean_text(value)
     if isinstance(value, list):
         return [_clean(item) for item in value]
     if isinstance(value, dict):
-        return {_clean(name): _clean(item) for name, item in value.items()}
+        return {_clean_text(name): _clean(item) for name, item in value.items()}
     return value
+
+
+def _clean_text(text: str) -> str:
+    if text.isascii():
+        return text
+    try:
+        text.encode("utf-8")  # several times as fast as a search
+    except UnicodeEncodeError:
+        return _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
+    return text
