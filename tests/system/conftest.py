@@ -4,6 +4,7 @@
 
 """Collectors to test: some that tests share, since a start takes its time, and others with options of their own."""
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from tests.system.collector import Collector, DirectoryQueue, DirectoryStore
 
 TOKEN = "test-token"  # the one in socorro-submitter-multipart-gzip
 STATSD_NAMESPACE = "collector.prod"
+
+VERSION = {"commit": "0123abc", "version": "2026.11.22", "source": "https://example.com", "build": "1"}
 
 HOUSE_RULES = {
     "PYTHONPATH": str(Path(__file__).parent / "rules"),
@@ -125,9 +128,16 @@ def running_on_files(directory: Path, options: Mapping[str, str]) -> Iterator[Co
 
 @pytest.fixture(scope="session")
 def mozilla_collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
-    """A collector with Mozilla's rules and products, which are the default, and no token for submitters."""
-    options = {"BREAKPAD_THROTTLER_RULES": "", "BREAKPAD_THROTTLER_PRODUCTS": "", "BREAKPAD_BODY_TIMEOUT": "1s"}
-    with running_on_files(tmp_path_factory.mktemp("mozilla"), options) as collector:
+    """A release with Mozilla's rules and products, which are the default, and no token for submitters."""
+    directory = tmp_path_factory.mktemp("mozilla")
+    (directory / "version.json").write_text(json.dumps(VERSION))
+    options = {
+        "BASEDIR": str(directory),
+        "BREAKPAD_BODY_TIMEOUT": "1s",
+        "BREAKPAD_THROTTLER_PRODUCTS": "",
+        "BREAKPAD_THROTTLER_RULES": "",
+    }
+    with running_on_files(directory, options) as collector:
         yield collector
 
 

@@ -6,7 +6,6 @@
 
 import json
 import time
-from pathlib import Path
 
 import pytest
 import requests
@@ -14,7 +13,7 @@ import requests
 from tests.faulty import HANG, PASS, REFUSE, Fault, FaultyProxy
 from tests.reports import annotation, dump, report
 from tests.system.collector import Collector
-from tests.system.conftest import Proxies, StartCollector
+from tests.system.conftest import VERSION, Proxies
 
 REPORT = report(annotation("ProductName", "Firefox"), dump(b"MDMP"))
 
@@ -72,15 +71,11 @@ def test_load_balancer_is_answered_at_once_while_everything_hangs(collector: Col
             connection.close()
 
 
-def test_version(start_local_collector: StartCollector, tmp_path: Path) -> None:
-    version = {"commit": "0123abc", "version": "2026.11.22", "source": "https://example.com", "build": "1"}
-    (tmp_path / "version.json").write_text(json.dumps(version))
-    collector = start_local_collector(BASEDIR=str(tmp_path))
-
-    answer = get(collector, "/__version__")
+def test_version(mozilla_collector: Collector) -> None:
+    answer = get(mozilla_collector, "/__version__")
 
     assert answer.status_code == 200
-    assert answer.json() == version
+    assert answer.json() == VERSION
 
 
 def test_broken_raises_and_serves_on(collector: Collector) -> None:
