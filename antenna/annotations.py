@@ -7,8 +7,6 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
-from itertools import islice
 from typing import Any, NoReturn
 
 from antenna.limits import MAX_JSON_DEPTH, MAX_JSON_DIGITS, MAX_JSON_VALUES
@@ -24,9 +22,8 @@ _CODECS = {
     "cp1252": "cp1252",
 }
 
-# What stands between values; and strings, which may hold it too.
-_COMMA = b","
-_STRING_OR_COMMA = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|,', re.DOTALL)
+# Up to a comma that stands between values: one in a string does not.
+_UP_TO_COMMA = re.compile(rb'(?:[^",]++|"[^"\\]*+(?:\\.[^"\\]*+)*+"?)*+,', re.DOTALL)
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -49,19 +46,22 @@ def decode_text(data: bytes, charset: str) -> str | None:
 
 
 def count_values(data: bytes) -> int:
-    """Return about how many values JSON text holds. Raises ``MalformedCrashReport`` (``TOO_LARGE``) if too many.
+    """Return how many values JSON text holds, at most. Raises ``MalformedCrashReport`` (``TOO_LARGE``) if too many.
 
     To be called before the text is decoded, which is what takes the memory.
     """
-    count = data.count(_COMMA)
-    # Most commas may be in strings. Each one that is not has two strings before it at most: a name and a value.
-    if count > MAX_JSON_VALUES and _has_more(_STRING_OR_COMMA.finditer(data), 3 * MAX_JSON_VALUES):
-        raise MalformedCrashReport(Reason.TOO_LARGE, "JSON values")
-    return min(count, MAX_JSON_VALUES)
-
-
-def _has_more(items: Iterator[object], number: int) -> bool:
-    return next(islice(items, number, None), None) is not None
+    count = data.count(b",")
+    if count < MAX_JSON_VALUES:
+        return count + 1
+    # Most commas may be in strings.
+    count = 1
+    position = 0
+    while comma := _UP_TO_COMMA.match(data, position):
+        count += 1
+        position = comma.end()
+        if count > MAX_JSON_VALUES:
+            raise MalformedCrashReport(Reason.TOO_LARGE, "JSON values")
+    return count
 
 
 def decode_json(data: bytes) -> tuple[dict[str, Any], list[str]]:

@@ -16,7 +16,7 @@ HEAD_TIMEOUT = 20.0
 SEND_TIMEOUT = 20.0
 
 # Of a chunk's size with its extensions, and of the trailers (RFC 9112 section 7.1).
-MAX_CHUNK_HEAD = 8 * 1024
+MAX_CHUNK_HEAD = 4 * 1024
 # Of all that together, over a whole body. A chunk costs about a microsecond, however small it is.
 MAX_CHUNK_FRAMING = 8 * 1024 * 1024
 

@@ -1,0 +1,202 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Annotations are decoded as they came, or refused; what is decoded can always be written again."""
+
+import json
+from typing import Any
+
+import pytest
+
+from antenna.annotations import count_values, decode_json, decode_text, note_repeated
+from antenna.limits import MAX_JSON_DEPTH, MAX_JSON_DIGITS, MAX_JSON_VALUES
+from antenna.reasons import MalformedCrashReport, Reason
+
+
+def assert_refused(data: bytes, reason: Reason) -> None:
+    with pytest.raises(MalformedCrashReport) as raised:
+        decode_json(data)
+    assert raised.value.reason is reason
+
+
+class TestText:
+    @pytest.mark.parametrize(
+        ("data", "charset", "text"),
+        [
+            (b"plain", "utf-8", "plain"),
+            ("ä\N{PILE OF POO}".encode(), "utf-8", "ä\N{PILE OF POO}"),
+            ("ä".encode(), "UTF-8", "ä"),
+            (b"plain", "us-ascii", "plain"),
+            (b"\xe4\x80", "iso-8859-1", "ä\x80"),
+            (b"\xe4\x80", "ISO-8859-1", "ä€"[:1] + "\x80"),
+            (b"\xe4\x80", "windows-1252", "ä€"),
+            (b"\0\x1b\r\n", "utf-8", "\0\x1b\r\n"),
+            (b"", "utf-8", ""),
+        ],
+    )
+    def test_in_its_charset(self, data: bytes, charset: str, text: str) -> None:
+        assert decode_text(data, charset) == text
+
+    @pytest.mark.parametrize(
+        "charset", ["utf-16", "utf-7", "rot13", "hex", "zip", "idna", "unknown", "", "x" * 10_000, "utf-8\0", "../etc"]
+    )
+    def test_any_other_charset_is_read_as_utf_8(self, charset: str) -> None:
+        assert decode_text("ä".encode(), charset) == "ä"
+
+    @pytest.mark.parametrize(
+        ("data", "charset"),
+        [
+            (b"\xe4", "utf-8"),
+            (b"\xed\xa0\x80", "utf-8"),
+            (b"\xc0\x80", "utf-8"),
+            (b"\xf4\x90\x80\x80", "utf-8"),
+            (b"\x80", "us-ascii"),
+            (b"\x81", "windows-1252"),
+        ],
+    )
+    def test_not_valid_in_its_charset(self, data: bytes, charset: str) -> None:
+        assert decode_text(data, charset) is None
+
+
+class TestJson:
+    @pytest.mark.parametrize(
+        "annotations",
+        [
+            {},
+            {"a": "text"},
+            {"a": "", "": "a"},
+            {"a": 1, "b": -1.5, "c": True, "d": None, "e": [], "f": {}},
+            {"a": {"b": [{"c": ["d"]}]}},
+            {"a": "\N{PILE OF POO}\0\x7f\u2028", "\u202e\n": "\ufffe"},
+            {"a": 10 ** (MAX_JSON_DIGITS - 1)},
+            {"a": 1.7976931348623157e308, "b": 5e-324},
+        ],
+    )
+    @pytest.mark.parametrize("ensure_ascii", [True, False])
+    def test_is_kept_as_it_came(self, annotations: dict[str, Any], ensure_ascii: bool) -> None:
+        data = json.dumps(annotations, ensure_ascii=ensure_ascii).encode()
+
+        assert decode_json(data) == (annotations, [])
+
+    @pytest.mark.parametrize("data", [b' \r\n\t{"a": 1}\n', b'\xef\xbb\xbf{"a": 1}'])
+    def test_what_may_stand_around_it(self, data: bytes) -> None:
+        assert decode_json(data) == ({"a": 1}, [])
+
+    @pytest.mark.parametrize("text", ["1e400", "-1e400", "1" * 400 + ".0", "1e" + "9" * 100_000])
+    def test_number_out_of_range(self, text: str) -> None:
+        assert_refused(f'{{"a": {text}}}'.encode(), Reason.INVALID_JSON)
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            b"",
+            b" ",
+            b"{",
+            b'{"a": 1,}',
+            b"{'a': 1}",
+            b'{"a": 1} {}',
+            b'{"a": 01}',
+            b'{"a": +1}',
+            b'{"a": .5}',
+            b'{"a": 0x1}',
+            b'{"a": NaN}',
+            b'{"a": Infinity}',
+            b'{"a": [-Infinity]}',
+            b'{"a": "\n"}',
+            b'{"a": "\\x"}',
+            b'{"a": "\\u12"}',
+            b"{a: 1}",
+            b"{1: 1}",
+            b"\x00",
+            b'{"a": "\xff"}',
+            b'{"a": "\xed\xa0\x80"}',
+            '{"a": 1}'.encode("utf-16"),
+            '{"a": 1}'.encode("utf-16-le"),
+            '{"a": 1}'.encode("utf-32"),
+            b'{"a": "' + b"x" * 1000,
+            b'{"a": ' + b"9" * 10_000 + b"}",
+            b'{"a": ' + b"9" * (MAX_JSON_DIGITS + 1) + b"}",
+            b"[" * 1000,
+            b"[" * 1000 + b"]" * 1000,
+            b"[" * 200_000,
+            b'{"a":' * 200_000,
+            b'{"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}",
+            b'{"a":' * 1000 + b"1" + b"}" * 1000,
+            b'{"a":' + b"[" * MAX_JSON_DEPTH + b"]" * MAX_JSON_DEPTH + b"}",
+        ],
+        ids=lambda data: f"{data[:20]!r}, {len(data)} bytes",
+    )
+    def test_invalid(self, data: bytes) -> None:
+        assert_refused(data, Reason.INVALID_JSON)
+
+    @pytest.mark.parametrize("data", [b"[]", b'["a"]', b'"a"', b"1", b"null", b"true", b'[{"a": 1}]'])
+    def test_not_an_object(self, data: bytes) -> None:
+        assert_refused(data, Reason.INVALID_JSON_VALUE)
+
+    def test_as_deep_as_it_may_be(self) -> None:
+        deep = json.loads("[" * (MAX_JSON_DEPTH - 1) + "]" * (MAX_JSON_DEPTH - 1))
+
+        assert decode_json(json.dumps({"a": deep}).encode()) == ({"a": deep}, [])
+
+    @pytest.mark.parametrize(
+        ("data", "annotations", "repeated"),
+        [
+            (b'{"a": 1, "a": 2}', {"a": 2}, ["a"]),
+            (b'{"b": 1, "a": 1, "b": 2, "a": 2, "a": 3}', {"a": 3, "b": 2}, ["a", "b"]),
+            (b'{"a": {"b": 1, "b": 2}}', {"a": {"b": 2}}, []),
+            (b'{"a": 1, "a": {"b": 1, "b": 2}}', {"a": {"b": 2}}, ["a"]),
+        ],
+    )
+    def test_last_of_repeated_names_wins(self, data: bytes, annotations: dict[str, Any], repeated: list[str]) -> None:
+        assert decode_json(data) == (annotations, [note_repeated(name) for name in repeated])
+
+    @pytest.mark.parametrize(
+        ("data", "annotations", "notes"),
+        [
+            (rb'{"a": "\ud83d\ude00"}', {"a": "\N{GRINNING FACE}"}, 0),
+            (rb'{"a": "\\ud83d"}', {"a": r"\ud83d"}, 0),
+            (rb'{"a": "\ud83d"}', {"a": "\ufffd"}, 1),
+            (rb'{"a": "x\uDE00\uD83Dy"}', {"a": "x\ufffd\ufffdy"}, 1),
+            (rb'{"\udfff": 1}', {"\ufffd": 1}, 1),
+            (rb'{"a": [{"\ud800": ["\ud800", 1]}], "b": "c"}', {"a": [{"\ufffd": ["\ufffd", 1]}], "b": "c"}, 1),
+        ],
+    )
+    def test_half_of_a_surrogate_pair_is_replaced(self, data: bytes, annotations: dict[str, Any], notes: int) -> None:
+        decoded, notes_on_it = decode_json(data)
+
+        assert decoded == annotations
+        assert len(notes_on_it) == notes
+        json.dumps([decoded, notes_on_it], ensure_ascii=False).encode("utf-8")
+
+
+class TestCountValues:
+    @pytest.mark.parametrize("value", [b"1", b"[]", b'""', b'"a,b"', rb'"\",\\"', b'{"a":"b"}', b" 1.5 "])
+    def test_are_bounded(self, value: bytes) -> None:
+        most = b"[" + b",".join([value] * MAX_JSON_VALUES) + b"]"
+
+        assert count_values(most) == MAX_JSON_VALUES
+        with pytest.raises(MalformedCrashReport) as raised:
+            count_values(most + b",")
+        assert raised.value.reason is Reason.TOO_LARGE
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            b"",
+            b"{}",
+            b'{"a": "' + b"," * 1_000_000 + b'"}',
+            b'{"a": "' + b"," * 1_000_000,
+            rb'{"a": "' + rb"\"," * 1_000_000 + rb'"}',
+            b'"," ' * 1_000_000,
+            b"[" * 200_000,
+            b'{"a":' * 200_000,
+        ],
+        ids=lambda data: repr(data[:20]),
+    )
+    def test_only_values_count(self, data: bytes) -> None:
+        assert count_values(data) == 1
+
+
+def test_names_in_notes_are_short() -> None:
+    assert len(note_repeated("x" * 100_000)) < 200
