@@ -32,6 +32,7 @@ from antenna.backend import (
     Deadline,
     TimeLimit,
 )
+from antenna.ext.http_answer import Answer, read_answer
 
 # Answers that say nothing about the request itself. With 5xx, the first are what Google's clients retry; the others
 # are an operator's to mend: no permission, no such bucket or topic.
@@ -88,20 +89,17 @@ class GoogleHttp:
         try:
             with TimeLimit(deadline.left()):
                 self._credentials.before_request(self._refresh, method, self._endpoint + path, headers)
-                status, data = self._send(method, path, body, headers, deadline)
-        except (http.client.HTTPException, google.auth.exceptions.GoogleAuthError, OSError, ValueError) as error:
-            # ValueError: http.client lets some broken answers through to int() and read().
+                answer = self._send(method, path, body, headers, deadline)
+        except (http.client.HTTPException, google.auth.exceptions.GoogleAuthError, OSError) as error:
             raise BackendError(f"{type(error).__name__}: {error}") from error
-        if status == HTTPStatus.UNAUTHORIZED:
+        if answer.status == HTTPStatus.UNAUTHORIZED:
             # Revoked, or the clocks differ: the next attempt gets a new token, however long this one would have lasted.
             self._credentials.token = None
-        if status != HTTPStatus.OK:
-            raise _error(status, data)
-        return _decode(data)
+        if answer.status != HTTPStatus.OK:
+            raise _error(answer.status, answer.data)
+        return _decode(answer.data)
 
-    def _send(
-        self, method: str, path: str, body: Body | None, headers: dict[str, str], deadline: Deadline
-    ) -> tuple[int, bytes]:
+    def _send(self, method: str, path: str, body: Body | None, headers: dict[str, str], deadline: Deadline) -> Answer:
         connection = self._idle_connection()
         if connection is not None:
             try:
@@ -120,27 +118,22 @@ class GoogleHttp:
         path: str,
         body: Body | None,
         headers: dict[str, str],
-    ) -> tuple[int, bytes]:
-        response: http.client.HTTPResponse | None = None
+    ) -> Answer:
         try:
             if connection.sock is None:
                 connection.connect()
             fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
             head = f"{method} {path} HTTP/1.1\r\nHost: {self._netloc}\r\n{fields}\r\n".encode("latin-1")
             _send_pieces(connection.sock, head, body() if body else ())
-            response = http.client.HTTPResponse(connection.sock, method=method)
-            response.begin()
-            data = response.read()
+            answer = read_answer(connection.sock)
         except BaseException:
             connection.close()
-            if response is not None:
-                response.close()  # it holds on to the socket
             raise
-        if response.will_close or len(self._idle) >= _MAX_KEPT:
+        if answer.is_last or len(self._idle) >= _MAX_KEPT:
             connection.close()
         else:
             self._idle.append((connection, time.monotonic()))
-        return response.status, data
+        return answer
 
     def _idle_connection(self) -> http.client.HTTPConnection | None:
         """Return the connection that was used last, the likeliest to be still open."""
