@@ -16,7 +16,7 @@ import pytest
 from tests.faulty import FaultyProxy
 from tests.fixtures import StartServer
 from tests.google_cloud import GcsBucket, PubSubTopic
-from tests.server import AntennaServer, file_system_environment, google_cloud_environment
+from tests.server import PROJECT_ROOT, AntennaServer, file_system_environment, google_cloud_environment
 from tests.statsd import StatsdSink
 from tests.system.collector import Collector, DirectoryQueue, DirectoryStore
 
@@ -26,7 +26,7 @@ STATSD_NAMESPACE = "collector.prod"
 VERSION = {"commit": "0123abc", "version": "2026.11.22", "source": "https://example.com", "build": "1"}
 
 HOUSE_RULES = {
-    "PYTHONPATH": str(Path(__file__).parent / "rules"),
+    "PYTHONPATH": str(PROJECT_ROOT / "tests" / "rules"),
     "BREAKPAD_THROTTLER_RULES": "house_rules.RULES",
 }
 
