@@ -35,6 +35,9 @@ MAX_JSON_DEPTH = 200
 MAX_JSON_VALUES = 50_000
 # What converting an integer costs grows with the square of its length.
 MAX_JSON_DIGITS = 1000
+# Characters of TelemetryEnvironment that throttle rules look into: JSON in an annotation's text, which none of the
+# above bounds. That of a small profile has 13,000.
+MAX_TELEMETRY_ENVIRONMENT_SIZE = 512 * 1024
 # Seconds that a report may wait for others to give memory back.
 MEMORY_TIMEOUT = 30.0
 

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any
 
+from antenna.limits import MAX_TELEMETRY_ENVIRONMENT_SIZE
 from antenna.throttler.engine import Throttler
 from antenna.throttler.rule import ACCEPT, CONTINUE, FAKEACCEPT, REJECT, Rule
 
@@ -113,6 +114,8 @@ def is_firefox_esr_unsupported_windows(throttler: Throttler, crash: Crash) -> bo
 
 def _operating_system(telemetry_environment: str) -> dict[str, Any]:
     """Return ``system.os`` of a telemetry environment, empty where a client sent anything else."""
+    if len(telemetry_environment) > MAX_TELEMETRY_ENVIRONMENT_SIZE:
+        return {}
     try:
         value = json.loads(telemetry_environment)
     except (ValueError, RecursionError):

@@ -356,6 +356,8 @@ def windows(build_number: str) -> str:
         ([WINDOWS_7], False),
         pytest.param("[" * 200_000, False, id="nested 200,000 deep"),
         pytest.param('{"system":' * 200_000 + "1" + "}" * 200_000, False, id="objects nested 200,000 deep"),
+        pytest.param(WINDOWS_7[:-1] + " " * 200_000 + "}", True, id="as large as they come"),
+        pytest.param(WINDOWS_7[:-1] + ',"x":[' + "[]," * 200_000 + "0]}", False, id="larger than any"),
         *((value, False) for value in ODD_VALUES),
     ],
 )
