@@ -86,7 +86,7 @@ def decode_json(data: bytes) -> tuple[dict[str, Any], list[str]]:
     if not isinstance(value, dict):
         raise MalformedCrashReport(Reason.INVALID_JSON_VALUE)
     _check_depth(value)
-    notes = [note_repeated(name) for name in objects.repeated]
+    notes = [note_repeated(_clean_text(name)) for name in objects.repeated]
     # Only an escape can bring in half of a surrogate pair: decoding UTF-8 does not, and json joins whole pairs.
     if b"\\ud" in data or b"\\uD" in data:
         value = _without_lone_surrogates(value, notes)

@@ -159,6 +159,7 @@ class TestJson:
             (rb'{"a": "\ud83d"}', {"a": "\ufffd"}, 1),
             (rb'{"a": "x\uDE00\uD83Dy"}', {"a": "x\ufffd\ufffdy"}, 1),
             (rb'{"\udfff": 1}', {"\ufffd": 1}, 1),
+            (rb'{"\udfff": 1, "\udfff": 2}', {"\ufffd": 2}, 2),
             (rb'{"a": [{"\ud800": ["\ud800", 1]}], "b": "c"}', {"a": [{"\ufffd": ["\ufffd", 1]}], "b": "c"}, 1),
         ],
     )
