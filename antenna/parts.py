@@ -136,7 +136,7 @@ class PartCollector:
         self._add_annotations(report)
         self._add_dumps(report, checksum_algorithm)
         if self._nameless:
-            report.notes.append(f"Ignored {self._nameless} parts without a name.")
+            report.notes.append(f"Ignored parts without a name: {self._nameless}.")
         return report
 
     def _add_annotations(self, report: CrashReport) -> None:

@@ -1,0 +1,47 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Long work lets others go on."""
+
+import time
+
+import gevent
+from gevent import socket
+
+from antenna.fairness import take_turns
+
+WORK = 1.0
+STEP = 0.006
+
+
+def work() -> None:
+    """Use the CPU, as reading a large report does."""
+    end = time.monotonic() + WORK
+    while time.monotonic() < end:
+        step = time.monotonic() + STEP
+        while time.monotonic() < step:
+            pass
+        take_turns()
+
+
+def test_a_connection_is_served_during_the_work_of_others() -> None:
+    server, client = socket.socketpair()
+
+    def echo() -> None:
+        while data := server.recv(100):
+            server.send(data)
+
+    gevent.spawn(echo)
+    working = [gevent.spawn(work) for _ in range(2)]
+    waits = []
+    while not all(worker.dead for worker in working):
+        begun = time.monotonic()
+        client.send(b"x")
+        client.recv(100)
+        waits.append(time.monotonic() - begun)
+    client.close()
+
+    # Two steps of each for every answer, if the machine has nothing else to do; without turns all of the work.
+    assert sorted(waits)[len(waits) // 2] < WORK / 5
+    assert len(waits) > 5
