@@ -251,7 +251,7 @@ def test_others_have_their_turn_while_a_large_report_is_read(reader: PayloadRead
     reading = gevent.spawn(read, reader, body, HTTP_CONTENT_ENCODING="gzip")
     turns = 0
     while not reading.ready():
-        gevent.sleep(0)
+        gevent.sleep(0.001)
         turns += 1
 
     with reading.get():
