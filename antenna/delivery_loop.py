@@ -86,6 +86,7 @@ class DeliveryLoop:
         self._interval = 1.0 / rate
         self._stopped = threading.Event()
         self._histories: dict[str, _History] = {}
+        self._in_hand = gevent.pool.Pool(_CONCURRENCY)
         self._delivered = 0
 
     def run(self) -> None:
@@ -109,6 +110,7 @@ class DeliveryLoop:
                 pause = 0.0
                 if not delivered:
                     self._wait(_IDLE)
+        self._in_hand.join()
 
     def stop(self) -> None:
         """End ``run()`` after the entries in hand."""
@@ -120,10 +122,10 @@ class DeliveryLoop:
         When it is down already, one entry finds out whether it is back.
         """
         before = self._delivered
-        names = run_blocking(self._spool.oldest, self._kind, _BATCH)
+        # However many have failed and wait for their turn, others are among them.
+        names = run_blocking(self._spool.oldest, self._kind, _BATCH + len(self._histories))
         self._forget_others(names)
         now = time.monotonic()
-        pool = gevent.pool.Pool(_CONCURRENCY)
         for name in names:
             if name in self._histories and self._histories[name].not_before > now:
                 continue
@@ -131,22 +133,21 @@ class DeliveryLoop:
             if entry is None:
                 continue
             was_down = self._breaker.is_open
-            pool.spawn(self._handle, entry, name)
+            handling = self._in_hand.spawn(self._handle, entry, name)
             if was_down:
-                self._join(pool)
+                self._join(handling)
             else:
                 gevent.sleep(self._interval)
             if self._breaker.is_open or self._stopped.is_set():
                 break
-        self._join(pool)
+        # Not for those that take long: others may come meanwhile.
+        self._in_hand.join(_IDLE)
         return self._delivered - before
 
-    def _join(self, pool: gevent.pool.Pool) -> None:
-        """Wait for the entries in hand, but not on when the backend is back: some may wait for an answer of before."""
-        was_down = self._breaker.is_open
-        while not pool.join(_POLL):
-            if was_down and not self._breaker.is_open:
-                return
+    def _join(self, handling: "gevent.Greenlet[..., None]") -> None:
+        """Wait for an entry, but not on when the backend is back: it may wait for an answer of before."""
+        while not handling.ready() and self._breaker.is_open:
+            handling.join(_POLL)
 
     def _wait(self, seconds: float) -> None:
         """Wait, but not on when the backend is back."""
@@ -164,7 +165,7 @@ class DeliveryLoop:
                 if history.outcome is not None or self._try(entry, name, history):
                     run_blocking(self._spool.remove if history.outcome else self._spool.saved, entry)
                     self._delivered += 1
-                    del self._histories[name]
+                    self._histories.pop(name, None)
                     metrics.incr("delivered")
             finally:
                 run_blocking(entry.release)
