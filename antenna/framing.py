@@ -12,6 +12,7 @@ from antenna.reasons import MalformedCrashReport, Reason
 
 # The line break after the chunk before, and the size of the next. Extensions are ignored.
 _CHUNK_HEAD = re.compile(rb"\r\n([0-9A-Fa-f]{1,16})(?:[ \t]*;[^\r\n]*)?\r\n")
+_PART_OF_CHUNK_HEAD = re.compile(rb"\r?|\r\n[0-9A-Fa-f]{0,16}[ \t]*(?:;[^\r\n]*)?\r?")
 
 
 class FramedBody:
@@ -119,9 +120,8 @@ class Chunks:
 
     def _check(self) -> None:
         """Refuse what does not become a chunk head, or the end of the trailers, by waiting for more of it."""
-        rest = self._rest
-        is_head = self._in_trailers or (b"\r\n".startswith(rest[:2]) and b"\r\n" not in rest[2:])
-        if not is_head or len(rest) > MAX_CHUNK_HEAD:
+        may_go_on = self._in_trailers or _PART_OF_CHUNK_HEAD.fullmatch(self._rest)
+        if not may_go_on or len(self._rest) > MAX_CHUNK_HEAD:
             raise MalformedCrashReport(Reason.BAD_FRAMING)
         if self._framing_size > MAX_CHUNK_FRAMING:
             raise MalformedCrashReport(Reason.TOO_LARGE, "chunk framing")
