@@ -9,6 +9,10 @@ from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 import gevent
+from gevent.threadpool import ThreadPool
+
+# Names that are looked up at a time.
+_LOOKUPS = 10
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -24,6 +28,16 @@ def run_blocking(func: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         raise error
     value: R = result
     return value
+
+
+def look_up_names_apart() -> None:
+    """Give the look-up of names native threads of its own. To be called once in the process that serves.
+
+    A name service that gives no answer holds a thread for many seconds. In the pool that all share, no crash could be
+    written to the spool meanwhile.
+    """
+    hub = gevent.get_hub()
+    hub.resolver.pool = ThreadPool(_LOOKUPS, hub=hub)
 
 
 def _outcome(func: Callable[[], Any]) -> tuple[Any, BaseException | None]:

@@ -34,6 +34,8 @@ class End(enum.Enum):
     """The connection is closed, as if that had been all."""
     HANG = enum.auto()
     """Nothing happens, until another fault is set: then the rest goes on its way, however late that is."""
+    SILENCE = enum.auto()
+    """Nothing happens on this connection ever again, also when another fault is set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ PASS = Fault()
 REFUSE = Fault(refuse=True)
 RESET = Fault(request_size=0)
 HANG = Fault(request_size=0, end=End.HANG)
+SILENCE = Fault(request_size=0, end=End.SILENCE)
 HALF_REQUEST = Fault(request_size=100)
 HALF_ANSWER = Fault(answer_size=40)
 LOST_ANSWER = Fault(answer_size=0)
@@ -253,6 +256,10 @@ class _Connection:
         rest = data[len(within) :]
         if not rest:
             return True
+        if fault.end is End.SILENCE:
+            while not self.proxy.closed:
+                time.sleep(_POLL)
+            return False
         if fault.end is End.HANG:
             while self.proxy.fault_for(self.states[-1].exchange.request_line) == fault:
                 if self.proxy.closed:

@@ -20,6 +20,7 @@ from tests.faulty import (
     PASS,
     REFUSE,
     RESET,
+    SILENCE,
     End,
     Fault,
     FaultyProxy,
@@ -100,6 +101,7 @@ def test_passes_exchanges_and_keeps_a_record(proxy: FaultyProxy) -> None:
         (Fault(request_size=0, end=End.CLOSE), EOFError),
         (Fault(answer_size=100, end=End.CLOSE), AssertionError),
         (HANG, TimeoutError),
+        (SILENCE, TimeoutError),
         (LATE_ANSWER, TimeoutError),
     ],
 )

@@ -1,0 +1,136 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""What a collector does on a machine whose disk or name service fails."""
+
+import os
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.faults.conftest import StartCollector
+from tests.faults.machine import Machine
+from tests.faulty import LATE_ANSWER, PASS, REFUSE, SILENCE, Fault, FaultyProxy
+from tests.raw_http import RawResponse
+from tests.reports import annotation, dump, report
+from tests.system.collector import Collector
+
+REPORT = report(annotation("ProductName", "Firefox"), dump(b"MDMP"))
+
+
+def wait_until_delivered(machine: Machine) -> None:
+    deadline = time.monotonic() + 20
+    while [path for kind in ("save", "publish") for path in (machine.directory / "spool" / kind).iterdir()]:
+        assert time.monotonic() < deadline, "not delivered"
+        time.sleep(0.05)
+
+
+def assert_kept_in_the_end(collector: Collector, machine: Machine, answer: RawResponse) -> None:
+    collector.assert_kept(answer)
+    wait_until_delivered(machine)
+    collector.assert_published(collector.assert_saved(answer).crash_id)
+
+
+def test_crash_goes_to_the_spool_while_no_names_are_looked_up(
+    start_collector: StartCollector, machine: Machine, storage_proxy: FaultyProxy
+) -> None:
+    collector = start_collector()
+    machine.set_names("silence")
+    # No connection is left from before.
+    storage_proxy.reset_connections()
+    with ThreadPoolExecutor(24) as clients:
+        answers = list(clients.map(collector.submit, [REPORT] * 24))
+
+    start = time.monotonic()
+    answers += [collector.submit(REPORT) for _ in range(5)]
+    assert time.monotonic() - start < 1
+
+    machine.set_names("pass")
+    for answer in answers:
+        assert_kept_in_the_end(collector, machine, answer)
+
+
+def test_collector_ends_while_no_names_are_looked_up(
+    start_collector: StartCollector, machine: Machine, storage_proxy: FaultyProxy
+) -> None:
+    collector = start_collector()
+    machine.set_names("silence")
+    storage_proxy.reset_connections()
+    collector.assert_kept(collector.submit(REPORT))
+
+    start = time.monotonic()
+    assert collector.server.stop() == 0
+    assert time.monotonic() - start < 6
+
+
+@pytest.mark.parametrize("error", ["ENOSPC", "EIO", "EROFS"])
+def test_id_that_can_be_neither_published_nor_spooled_is_not_promised(
+    start_collector: StartCollector, machine: Machine, publish_proxy: FaultyProxy, error: str
+) -> None:
+    collector = start_collector()
+    publish_proxy.fault = REFUSE
+    machine.set_disk(error)
+
+    assert collector.submit(REPORT).status == 503
+
+    machine.set_disk("pass")
+    answer = collector.submit(REPORT)
+    publish_proxy.fault = PASS
+    assert_kept_in_the_end(collector, machine, answer)
+
+
+@pytest.mark.parametrize("error", ["ENOSPC", "EIO", "EROFS"])
+def test_worker_is_replaced_while_the_disk_fails(start_collector: StartCollector, machine: Machine, error: str) -> None:
+    collector = start_collector()
+    machine.set_disk(error)
+    pid = collector.server.pid
+    for worker in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        os.kill(int(worker), signal.SIGKILL)
+
+    answer = collector.submit(REPORT)
+
+    collector.assert_saved(answer)
+    assert collector.server.is_running
+
+
+@pytest.mark.parametrize("error", ["ENOSPC", "EIO"])
+def test_start_with_a_disk_that_fails_saves_crashes_and_delivers_when_it_is_mended(
+    start_collector: StartCollector, machine: Machine, storage_proxy: FaultyProxy, error: str
+) -> None:
+    collector = start_collector()
+    storage_proxy.fault = REFUSE
+    spooled = collector.submit(REPORT)
+    collector.server.kill()
+    storage_proxy.fault = PASS
+    machine.set_disk(error)
+
+    collector = start_collector()
+    crash = collector.assert_saved(collector.submit(REPORT))
+    machine.set_disk("pass")
+
+    collector.assert_published(crash.crash_id)
+    assert_kept_in_the_end(collector, machine, spooled)
+
+
+@pytest.mark.parametrize(
+    "fault", [SILENCE, LATE_ANSWER, Fault(status=200, body=b'{"messageIds": 1, "crc32c": 1}')], ids=str
+)
+def test_start_waits_some_seconds_for_backends_that_do_not_answer(
+    start_collector: StartCollector,
+    machine: Machine,
+    storage_proxy: FaultyProxy,
+    publish_proxy: FaultyProxy,
+    fault: Fault,
+) -> None:
+    storage_proxy.fault = publish_proxy.fault = fault
+    start = time.monotonic()
+    collector = start_collector()
+    assert time.monotonic() - start < 9
+
+    answer = collector.submit(REPORT)
+    storage_proxy.fault = publish_proxy.fault = PASS
+    assert_kept_in_the_end(collector, machine, answer)
