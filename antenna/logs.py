@@ -40,6 +40,10 @@ def set_up_logging(app_config: AppConfig) -> None:
     logging.getLogger("antenna").setLevel(level)
     # Libraries log credentials (everett) and what clients sent (gunicorn) as debug records.
     root.setLevel(max(level, logging.INFO))
+    # Google's libraries keep their records to themselves, unless their logger has a level of its own.
+    google = logging.getLogger("google")
+    google.setLevel(root.level)
+    google.propagate = True
 
     gunicorn = logging.getLogger("gunicorn.error")
     gunicorn.handlers.clear()
@@ -74,7 +78,7 @@ class ReadableFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Time, level, logger and message."""
         time = self.formatTime(record, "%H:%M:%S")
-        lines = [f"{time} {record.levelname:<8}{record.name}: {escape(record.getMessage())}"]
+        lines = [f"{time} {record.levelname:<8} {record.name}: {escape(record.getMessage())}"]
         if record.exc_info:
             traceback = self.formatException(record.exc_info)
             lines += [f"    {escape(line)}" for line in traceback.splitlines()]

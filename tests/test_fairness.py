@@ -32,7 +32,7 @@ def test_a_connection_is_served_during_the_work_of_others() -> None:
         while data := server.recv(100):
             server.send(data)
 
-    gevent.spawn(echo)
+    echoing = gevent.spawn(echo)
     working = [gevent.spawn(work) for _ in range(2)]
     waits = []
     while not all(worker.dead for worker in working):
@@ -41,6 +41,8 @@ def test_a_connection_is_served_during_the_work_of_others() -> None:
         client.recv(100)
         waits.append(time.monotonic() - begun)
     client.close()
+    echoing.join()
+    server.close()
 
     # Two steps of each for every answer, if the machine has nothing else to do; without turns all of the work.
     assert sorted(waits)[len(waits) // 2] < WORK / 5
