@@ -47,6 +47,7 @@ from antenna.option_parsers import (
     parse_int,
     parse_metric_prefix,
     parse_size,
+    subclass_of,
 )
 
 __all__ = [
@@ -71,6 +72,7 @@ __all__ = [
     "parse_duration",
     "parse_int",
     "parse_size",
+    "subclass_of",
 ]
 
 MASK = "*****"
@@ -230,7 +232,9 @@ class WebServerConfig:
             parser=bounded(parse_int, "1"),
         )
         gunicorn_worker_class = Option(
-            default="gevent", doc="Gunicorn worker class. With others than gevent a slow client holds up the rest."
+            default="gevent",
+            doc="Gunicorn worker class. With others than gevent a slow client holds up the rest.",
+            parser=one_of("gevent", "gthread", "sync"),
         )
         gunicorn_worker_connections = Option(
             default="1000", doc="Connections that one worker serves at a time.", parser=bounded(parse_int, "1")

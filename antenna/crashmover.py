@@ -14,7 +14,7 @@ import markus
 from antenna.attempts import Attempts
 from antenna.backend import BackendConfigurationError, BackendError
 from antenna.blocking import run_blocking
-from antenna.config import ConfigManager, ConfigurationError, Option, bounded, parse_class, parse_duration, parse_int
+from antenna.config import ConfigManager, ConfigurationError, Option, bounded, parse_duration, parse_int, subclass_of
 from antenna.crash_report import CrashReport
 from antenna.delivery import SpoolDelivery
 from antenna.ext.crashpublish_base import CrashPublishBase
@@ -50,12 +50,12 @@ class CrashMover:
 
         crashstorage_class = Option(
             default="antenna.ext.crashstorage_base.NoOpCrashStorage",
-            parser=parse_class,
+            parser=subclass_of(CrashStorageBase),
             doc="Where crashes are saved.",
         )
         crashpublish_class = Option(
             default="antenna.ext.crashpublish_base.NoOpCrashPublish",
-            parser=parse_class,
+            parser=subclass_of(CrashPublishBase),
             doc="Where ids of saved crashes are published.",
         )
         max_attempts = Option(

@@ -148,13 +148,13 @@ class _DottedPathParser(Parser[Any]):
     Its error keeps the reason: a path is no secret, and the fault may lie inside the module that it names.
     """
 
-    def __init__(self, expected: str, *, only: type) -> None:
+    def __init__(self, expected: str, accepts: Callable[[Any], bool]) -> None:
         super().__init__(expected, self._import)
-        self._only = only
+        self._accepts = accepts
 
     def __call__(self, text: str) -> Any:
         value = self._import(text.strip())
-        if isinstance(value, self._only):
+        if self._accepts(value):
             return value
         raise ValueError(f"expected {self.expected}")
 
@@ -169,7 +169,17 @@ class _DottedPathParser(Parser[Any]):
             raise ValueError(f"expected {self.expected}; {type(exc).__name__}: {exc}") from exc
 
 
-parse_class = _DottedPathParser("the dotted path of a Python class, such as package.module.Class", only=type)
+def subclass_of(base: type) -> Parser[Any]:
+    """Build a parser that takes the dotted path of a class derived from ``base``."""
+    return _DottedPathParser(
+        f"the dotted path of a class derived from {base.__module__}.{base.__qualname__}",
+        lambda value: isinstance(value, type) and issubclass(value, base),
+    )
+
+
+parse_class = _DottedPathParser(
+    "the dotted path of a Python class, such as package.module.Class", lambda value: isinstance(value, type)
+)
 parse_attribute = _DottedPathParser(
-    "the dotted path of something in a Python module, such as package.module.NAME", only=object
+    "the dotted path of something in a Python module, such as package.module.NAME", lambda _: True
 )

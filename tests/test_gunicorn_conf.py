@@ -70,7 +70,14 @@ def test_gunicorn_knows_the_settings() -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("PORT", "0"), ("PORT", "http"), ("GUNICORN_WORKERS", "0"), ("LOGGING_LEVEL", "LOUD")]
+    ("option", "value"),
+    [
+        ("PORT", "0"),
+        ("PORT", "http"),
+        ("GUNICORN_WORKERS", "0"),
+        ("GUNICORN_WORKER_CLASS", "gevents"),
+        ("LOGGING_LEVEL", "LOUD"),
+    ],
 )
 def test_bad_value_ends_the_start(monkeypatch: pytest.MonkeyPatch, option: str, value: str) -> None:
     monkeypatch.setenv(option, value)

@@ -23,6 +23,7 @@ from antenna.option_parsers import (
     parse_int,
     parse_metric_prefix,
     parse_size,
+    subclass_of,
 )
 
 MIB = 1024 * 1024
@@ -121,6 +122,14 @@ def test_class_that_cannot_be_had_is_refused_with_the_reason(path: str, reason: 
         parse_class(path)
 
     assert reason in str(caught.value)
+
+
+def test_class_of_another_kind_is_refused() -> None:
+    parse = subclass_of(dict)
+
+    assert parse("collections.OrderedDict") is OrderedDict
+    with pytest.raises(ValueError, match=r"^expected the dotted path of a class derived from builtins\.dict$"):
+        parse("collections.deque")
 
 
 def test_module_that_fails_to_import_is_refused_with_its_own_error(
