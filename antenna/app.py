@@ -12,7 +12,7 @@ import falcon
 
 from antenna.answer import end_if_unread
 from antenna.breakpad_resource import BreakpadResource
-from antenna.config import AppConfig, ConfigManager, build_config, collect_options
+from antenna.config import AppConfig, ConfigManager, WebServerConfig, build_config, collect_options
 from antenna.crashmover import CrashMover
 from antenna.health_resource import (
     BrokenResource,
@@ -39,7 +39,8 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
         throttler = Throttler(breakpad.with_namespace("throttler"))
         submit = BreakpadResource(breakpad, throttler, self.crashmover)
         mover = self.crashmover
-        for component in (app_config, submit, submit.payload_reader, submit.payload_reader.limits, throttler):
+        reader = submit.payload_reader
+        for component in (app_config, WebServerConfig(config), submit, reader, reader.limits, throttler):
             _log_options(component.config)
         for part in (mover, mover.spool, mover.crashstorage, mover.crashpublish):
             if part is not None:

@@ -126,6 +126,7 @@ def test_running_configuration_is_logged_without_secrets(caplog: pytest.LogCaptu
     make_app(
         BREAKPAD_STAGE_SUBMITTER_BEARER_TOKEN="hush",
         SECRET_SENTRY_DSN="https://hush@sentry.example.com/1",
+        GUNICORN_WORKERS="3",
         BREAKPAD_MAX_PAYLOAD_SIZE="20MiB",
         CRASHMOVER_SPOOL_DIR=str(tmp_path),
     )
@@ -134,6 +135,7 @@ def test_running_configuration_is_logged_without_secrets(caplog: pytest.LogCaptu
     assert {
         "configuration: BREAKPAD_STAGE_SUBMITTER_BEARER_TOKEN=*****",
         "configuration: SECRET_SENTRY_DSN=*****",
+        "configuration: GUNICORN_WORKERS=3",
         "configuration: BREAKPAD_MAX_PAYLOAD_SIZE=20MiB",
         "configuration: BREAKPAD_DUMP_CHECKSUM_ALGORITHM=md5",
         "configuration: BREAKPAD_THROTTLER_RULES=antenna.throttler.MOZILLA_RULES",
