@@ -77,7 +77,7 @@ def test_local_environment_logs_readable_lines(set_up: SetUp) -> None:
     logger.warning("%s saved", "de1bb258-cbbf-4589-a673-34f800160918")
 
     (line,) = logged()
-    assert line.endswith(" WARNING antenna.test: de1bb258-cbbf-4589-a673-34f800160918 saved")
+    assert line.endswith(" WARNING  antenna.test: de1bb258-cbbf-4589-a673-34f800160918 saved")
 
 
 @pytest.mark.parametrize("forgery", FORGERIES)
