@@ -80,7 +80,10 @@ class SpooledCrash:
             for name in sorted(names):
                 self.dumps[name] = Dump(name, Buffer.of_file(paths[name]), "md5")
         except OSError:
-            self.close()
+            for dump in self.dumps.values():
+                # Not dump.content.close(), which is for greenlets: this runs in a native thread.
+                if dump.content.descriptor is not None:
+                    os.close(dump.content.descriptor)
             raise
 
     @property
