@@ -54,6 +54,8 @@ control_socket_disable = True
 # Nothing that a client sends may change scheme, path or script name.
 forwarder_headers = ""
 secure_scheme_headers: dict[str, str] = {}
+# With nothing to forward it does not matter from whom, and gunicorn need not parse the client's address.
+forwarded_allow_ips = "*"
 limit_request_line = 8190
 
 
