@@ -47,7 +47,7 @@ class CircuitBreaker:
         self.successes += 1
         if self.is_open:
             self.is_open = False
-            logger.warning("%s is back: crashes go there again", self.backend)
+            logger.warning("%s is back", self.backend)
             self.report()
 
     def failed(self, error: object) -> None:
@@ -61,7 +61,7 @@ class CircuitBreaker:
         """From now on the backend counts as down."""
         self.is_open = True
         self._last_try = time.monotonic()
-        logger.error("%s is down: crashes go to the spool. %s", self.backend, error)
+        logger.error("%s is down: %s", self.backend, error)
         self.report()
 
     def report(self) -> None:

@@ -95,8 +95,8 @@ def test_one_line_in_the_log_for_a_change_not_for_a_crash(
         play(breaker, "+" * 50 + "-" * 50 + "+" * 50)
 
     assert [(record.levelname, record.message) for record in caplog.records] == [
-        ("ERROR", "storage is down: crashes go to the spool. status 503"),
-        ("WARNING", "storage is back: crashes go there again"),
+        ("ERROR", "storage is down: status 503"),
+        ("WARNING", "storage is back"),
     ]
 
 
