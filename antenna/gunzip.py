@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from antenna.buffers import PIECE_SIZE
 from antenna.limits import MAX_GZIP_MEMBERS
 from antenna.reasons import MalformedCrashReport, Reason
 
@@ -26,7 +27,6 @@ _MAGIC = b"\x1f\x8b"
 _START_SIZE = 4
 # Flags of what clients send: nothing optional, or a file name only.
 _USUAL_FLAGS = frozenset({b"\x00", b"\x08"})
-_OUTPUT_SIZE = 256 * 1024
 
 
 class Gunzip:
@@ -81,7 +81,7 @@ class Gunzip:
     def _inflate(self, inflater: Any, data: bytes) -> bytes:
         start = time.perf_counter()
         try:
-            output: bytes = inflater.decompress(data, _OUTPUT_SIZE)
+            output: bytes = inflater.decompress(data, PIECE_SIZE)
         except (zlib.error, _fast_zlib.error, EOFError, ValueError) as error:
             raise MalformedCrashReport(Reason.BAD_GZIP, "damaged") from error
         self.seconds += time.perf_counter() - start

@@ -73,6 +73,23 @@ class TestContent:
         assert list(tmp_path.iterdir()) == []
         buffer.close()
 
+    @pytest.mark.parametrize("pattern", ["0", "x0", "0x", "x0x", "00x00", "0x0x0"])
+    def test_zeros(self, buffer: Buffer, pattern: str) -> None:
+        pieces = [bytes(PIECE_SIZE) if each == "0" else random.randbytes(1000) for each in pattern]
+        for piece in pieces:
+            buffer.append(piece)
+
+        assert content(buffer) == b"".join(pieces)
+        buffer.close()
+
+    def test_zeros_take_no_disk(self, buffer: Buffer) -> None:
+        for _ in range(40):
+            buffer.append(bytes(PIECE_SIZE))
+
+        assert buffer.descriptor is not None
+        assert os.fstat(buffer.descriptor).st_blocks == 0
+        buffer.close()
+
     def test_pieces_are_bounded(self, buffer: Buffer) -> None:
         buffer.append(bytes(2 * PIECE_SIZE + 1))
 

@@ -92,6 +92,8 @@ class Target:
             done.set()
             watching.join()
         cost.cpu = _cpu(worker) - cpu
+        # Shown with a test that fails, or with -rP.
+        print(f"{cost.cpu:.2f} s of CPU, {cost.memory / MIB:.1f} MiB, {cost.descriptors} descriptors")
 
     def assert_refused(self, answer: RawResponse, why: str | None = None) -> None:
         """Check that a request was refused, for this reason or else for any on the list."""

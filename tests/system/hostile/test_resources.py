@@ -1,0 +1,193 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""What a request costs in memory, CPU and descriptors is bounded, whatever is in it.
+
+Bounds on CPU leave room for other work on the machine, which makes a second of CPU do less; docs/fuzzing.rst has what
+was measured on one without any.
+"""
+
+import gzip
+import random
+import threading
+import zlib
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import psutil
+import pytest
+
+from tests.captures import minidump
+from tests.raw_http import RawResponse
+from tests.reports import BOUNDARY, annotation, chunked, dump, extra, multipart, post, report
+from tests.system.hostile.conftest import StartTarget
+from tests.system.hostile.watch import MIB, Target
+
+PRODUCT = annotation("ProductName", "Firefox")
+CLOSING = f"\r\n--{BOUNDARY}--\r\n".encode()
+GIB = 1024 * MIB
+
+
+def repeated(prefix: bytes, unit: bytes, size: int) -> bytes:
+    """Return a gzip of ``prefix`` and then ``unit`` again and again, ``size`` bytes in all, but for its checksum."""
+    compressor = zlib.compressobj(9, zlib.DEFLATED, 31)
+    start = compressor.compress(prefix) + compressor.flush(zlib.Z_FULL_FLUSH)
+    # After a full flush nothing refers to what was before: the same bytes inflate to the same again.
+    block = compressor.compress(unit * (MIB // len(unit))) + compressor.flush(zlib.Z_FULL_FLUSH)
+    return start + block * (size // MIB) + compressor.flush()
+
+
+def before_content(part: bytes) -> bytes:
+    """Return a body up to where the content of its last part, which is empty, would begin."""
+    return multipart(PRODUCT, part)[: -len(CLOSING)]
+
+
+def gzipped(body: bytes, boundary: str = BOUNDARY) -> bytes:
+    return post(body, {"Content-Encoding": "gzip", "Content-Type": f"multipart/form-data; boundary={boundary}"})
+
+
+def part_header(rest: bytes) -> bytes:
+    return b"--" + BOUNDARY.encode() + b"\r\nContent-Disposition: form-data; name=a" + rest + b"\r\n\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "prefix", [before_content(dump(b"")), b"", before_content(annotation("a", ""))], ids=["dump", "body", "annotation"]
+)
+def test_zip_bomb_of_1_gib(target: Target, prefix: bytes) -> None:
+    request = gzipped(repeated(prefix, b"\0", GIB))
+    assert len(request) < 2 * MIB
+
+    with target.costs() as cost, target.collector.keeps_nothing():
+        target.assert_refused(target.submit(request), "malformed_too_large")
+
+    assert cost.cpu < 2 * 0.2
+    assert cost.memory < 16 * MIB
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "seconds"),
+    [
+        pytest.param(
+            gzipped(repeated(b"--a\r\n\r\n", b"\r\n--ax", 190 * MIB), boundary="a"), 4.0, id="lines like boundaries"
+        ),
+        pytest.param(gzipped(repeated(before_content(dump(b"")), b"\r\n", 190 * MIB)), 1.0, id="line breaks"),
+        pytest.param(gzipped(repeated(b"", part_header(b"\r\nA: b" * 30), 20 * MIB)), 0.5, id="part headers"),
+        pytest.param(gzipped(repeated(b"", part_header(b";a=b" * 4000), 40 * MIB)), 1.0, id="parameters"),
+        pytest.param(gzipped(repeated(b"", part_header(b';a="' + rb"\"" * 8000), 40 * MIB)), 2.0, id="quoted quotes"),
+        pytest.param(gzipped(repeated(b"", part_header(b";a=" + b" " * 16000), 40 * MIB)), 1.0, id="spaces"),
+        pytest.param(gzipped(gzip.compress(b"") * 100_000), 0.5, id="gzip members"),
+        pytest.param(report(extra(b'{"a":[' + b"1.5," * 4 * MIB)), 1.0, id="numbers in JSON"),
+        pytest.param(report(extra(b'{"a":[' + b"9" * 999 + (b"," + b"9" * 999) * 19_000)), 2.0, id="long numbers"),
+        pytest.param(report(extra(b'{"a":"' + rb"\ud800" * 3 * MIB + b'"}')), 3.0, id="lone surrogates"),
+        pytest.param(report(extra(b'{"a":"' + rb"\"," * 6 * MIB + b'"}')), 3.0, id="escaped quotes"),
+        pytest.param(report(extra(b'"" ' * 6 * MIB + b"," * 50_000)), 3.0, id="strings without commas"),
+        pytest.param(
+            post(chunked(bytes(2 * MIB), 1), {"Content-Length": None, "Transfer-Encoding": "chunked"}), 5.0, id="chunks"
+        ),
+    ],
+)
+def test_cpu(target: Target, request_bytes: bytes, seconds: float) -> None:
+    with target.costs() as cost:
+        assert target.submit(request_bytes).status in {200, 400, 413}
+
+    assert cost.cpu < seconds
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        pytest.param(report(extra(b"{" + b",".join(b'"%x":0' % key for key in range(MIB)))), id="keys"),
+        pytest.param(report(extra(b'{"a":[' + b"[]," * 6 * MIB)), id="lists"),
+        pytest.param(report(extra(b'{"a":[' + b'"ab",' * 4 * MIB)), id="strings"),
+    ],
+)
+def test_memory_of_json(target: Target, request_bytes: bytes) -> None:
+    """Decoded, it would take 15 to 40 times its size."""
+    with target.costs() as cost:
+        target.assert_refused(target.submit(request_bytes), "malformed_too_large")
+
+    assert cost.memory < 100 * MIB
+
+
+def test_memory_of_many_large_annotations_at_once(target: Target) -> None:
+    """Each takes 120 MiB when it is encoded."""
+    request = gzipped(gzip.compress(multipart(annotation("a", b"\0" * 19 * MIB))))
+    with target.costs() as cost:
+        submit_at_once(8, lambda: target.collector.assert_kept(target.submit(request)))
+
+    assert cost.memory < 500 * MIB
+
+
+def test_memory_of_32_dumps_of_12_mb_at_once(start_shared_target: StartTarget) -> None:
+    target = start_shared_target()
+    # Minidumps compress to a quarter or so, and are no two alike.
+    content = (minidump("own-firefox153-parent-linux") * 20)[:11_000_000] + random.Random(1).randbytes(1_000_000)
+    request = gzipped(gzip.compress(multipart(PRODUCT, dump(content)), 1))
+    with target.stays_well():
+        with target.costs() as cost:
+            submit_at_once(32, lambda: target.collector.assert_kept(target.submit(request)))
+
+        assert cost.memory < 150 * MIB
+
+
+def test_memory_does_not_grow_with_dumps(start_shared_target: StartTarget) -> None:
+    """Limits of 256 MiB, 16 clients that send as much as a test has time for."""
+    target = start_shared_target(
+        BREAKPAD_MAX_PAYLOAD_SIZE="256MiB",
+        BREAKPAD_MAX_DECOMPRESSED_SIZE="256MiB",
+        BREAKPAD_THROTTLER_RULES="antenna.throttler.MOZILLA_RULES",
+        BREAKPAD_THROTTLER_PRODUCTS="antenna.throttler.MOZILLA_PRODUCTS",
+    )
+    request = report(annotation("ProductName", "Unsupported"), dump(bytes(40 * MIB)))
+    with target.costs() as cost:
+        submit_at_once(
+            16, lambda: target.collector.assert_discarded(target.submit(request), "rule_unsupported_product")
+        )
+
+    assert cost.memory < 150 * MIB
+
+
+class TestDescriptors:
+    @pytest.fixture
+    def target(self, start_shared_target: StartTarget) -> Target:
+        """A collector of which a worker may have 60 descriptors."""
+        target = start_shared_target()
+        target.worker.rlimit(psutil.RLIMIT_NOFILE, (60, 60))
+        return target
+
+    def test_more_clients_than_there_are(self, target: Target) -> None:
+        with ExitStack() as connections:
+            for _ in range(100):
+                connections.enter_context(target.server.connect())
+            target.server.wait_until(lambda: "cannot accept a connection: Too many" in target.server.logs(), 5)
+        target.collector.assert_kept(target.submit(report(PRODUCT, dump(b"MDMP"))))
+        assert "Traceback" not in target.server.logs()
+
+    def test_more_temporary_files_than_there_are(self, target: Target) -> None:
+        dumps = [dump(bytes(100_000), f"d{number}") for number in range(32)]
+        answers: list[RawResponse] = []
+        submit_at_once(6, lambda: answers.append(target.submit(report(PRODUCT, *dumps))))
+
+        assert {answer.status for answer in answers} <= {200, 503}
+        assert target.server.is_serving()
+        assert "Traceback" not in target.server.logs()
+
+
+def submit_at_once(number: int, submit: Callable[[], object]) -> None:
+    """Call ``submit`` in many threads; raises what one of them raised."""
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            submit()
+        except BaseException as error:  # noqa: BLE001 - raised again
+            errors.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
