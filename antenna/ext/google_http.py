@@ -4,8 +4,8 @@
 
 """Requests to Google's JSON APIs: with Google's authentication, at a fraction of the CPU of Google's clients.
 
-The convenience calls of the clients cost about 1 ms of CPU each, urllib3 a third of that, http.client an eighth.
-Retries are not made here: who calls has a deadline and a spool.
+The convenience calls of the clients cost about 1 ms of CPU each, urllib3 a third of that. Retries are not made here:
+who calls has a deadline and a spool.
 """
 
 import http.client
