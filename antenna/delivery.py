@@ -50,8 +50,8 @@ class SpoolDelivery:
         self._saving = saving
         self._publishing = publishing
         self._loops = [
-            DeliveryLoop(spool, Kind.CRASH, self._deliver_crash, crashstorage.verify, saving.breaker, rate),
-            DeliveryLoop(spool, Kind.ID, self._deliver_id, crashpublish.verify, publishing.breaker, rate),
+            DeliveryLoop(spool, Kind.CRASH, self.deliver, crashstorage.verify, saving.breaker, rate),
+            DeliveryLoop(spool, Kind.ID, self.deliver, crashpublish.verify, publishing.breaker, rate),
         ]
         self._stopped = threading.Event()
         self._threads = [
@@ -72,6 +72,16 @@ class SpoolDelivery:
         end = time.monotonic() + seconds
         for thread in self._threads:
             thread.join(max(0.0, end - time.monotonic()))
+
+    def deliver(self, entry: Entry, patience: int) -> bool:
+        """Do what is left to do with an entry, within ``patience`` times the usual time; the spool is not changed.
+
+        Returns False if an id is left to publish. Raises ``BackendError``, ``CrashRefused``, ``EntryDamaged``,
+        ``OSError``.
+        """
+        if entry.kind is Kind.CRASH:
+            return self._deliver_crash(entry, patience)
+        return self._deliver_id(entry, patience)
 
     def _deliver_crash(self, entry: Entry, patience: int) -> bool:
         """Save a crash and publish its id; return whether both are done. Raises what ``save_crash`` and ``load`` do."""

@@ -30,7 +30,7 @@ from pathlib import Path
 from antenna.config import ConfigManager, Option, bounded, parse_size
 from antenna.crash_report import CrashReport
 from antenna.durable import fsync_directory, make_directories, write_file
-from antenna.spool_entry import Entry, EntryName, Kind, write_crash
+from antenna.spool_entry import Entry, EntryName, Kind, failures_path, write_crash
 
 # What lies in tmp/, nobody works on, and is older than this, in seconds, was left by a kill.
 _STALE = 60.0
@@ -213,6 +213,26 @@ class Spool:
         entry.path.rename(target)
         fsync_directory(target.parent)
         fsync_directory(entry.path.parent)
+
+    def entries_set_aside(self) -> Iterator[tuple[Kind, EntryName, Path]]:
+        """Yield what was set aside, the oldest of each kind first. Raises ``OSError``."""
+        for path in sorted((self.root / "set_aside").iterdir()):
+            for kind in Kind:
+                name = EntryName.parse(path.name.removeprefix(f"{kind.value}-"))
+                if name is not None:
+                    yield kind, name, path
+
+    def take_back(self, kind: Kind, name: EntryName, path: Path) -> None:
+        """Let an entry that was set aside be delivered again, its failures forgotten. Raises ``OSError``."""
+        if kind is Kind.ID:
+            self.add_id(name.crash_id)
+            path.unlink()
+            return
+        failures_path(path, kind).unlink(missing_ok=True)
+        target = self.root / kind.value / name.text
+        path.rename(target)
+        fsync_directory(target.parent)
+        fsync_directory(path.parent)
 
     def scan(self) -> Statistics:
         """Count what waits. Raises ``OSError``."""

@@ -29,6 +29,7 @@ from antenna.config import ConfigManager, ConfigurationError, build_config  # no
 from antenna.crashmover import CrashMover  # noqa: E402 - patched first
 from antenna.ext.crashpublish_base import CrashPublishBase, NoOpCrashPublish  # noqa: E402 - patched first
 from antenna.ext.crashstorage_base import CrashStorageBase, raw_crash_prefix  # noqa: E402 - patched first
+from antenna.spool import Spool  # noqa: E402 - patched first
 
 # Ctrl-C is no error to print: the program says that it was interrupted.
 Hub.NOT_ERROR = (*Hub.NOT_ERROR, KeyboardInterrupt)
@@ -49,6 +50,7 @@ LOCAL_ENVIRONMENT = {
     "CRASHMOVER_CRASHSTORAGE_FS_ROOT": str(_LOCAL / "crashes"),
     "CRASHMOVER_CRASHPUBLISH_CLASS": "antenna.ext.fs.crashpublish.FSCrashPublish",
     "CRASHMOVER_CRASHPUBLISH_FS_ROOT": str(_LOCAL / "queue"),
+    "CRASHMOVER_SPOOL_DIR": str(_LOCAL / "spool"),
 }
 
 CONFIGURATION_HELP = """\
@@ -87,6 +89,16 @@ def publisher() -> CrashPublishBase:
         )
     crashpublish: CrashPublishBase = publish_class(config.with_namespace("crashpublish"))
     return crashpublish
+
+
+def spool() -> Spool:
+    """Return the configured spool. Raises ``ToolError`` if there is none."""
+    configured = Spool(_config())
+    if not configured.config("spool_dir"):
+        raise _common.ToolError("CRASHMOVER_SPOOL_DIR is not set: set it as for the collector")
+    if not (configured.root / "set_aside").is_dir():
+        raise _common.ToolError(f"{configured.root} is no spool")
+    return configured
 
 
 def parse_id(text: str) -> str:

@@ -26,6 +26,7 @@ PROGRAMS = (
     "republish.py",
     "send_crashes.py",
     "show_crash.py",
+    "spool.py",
 )
 CRASH_ID = "de1bb258-cbbf-4589-a673-34f800160918"
 STORAGE_CLASS = "CRASHMOVER_CRASHSTORAGE_CLASS"

@@ -1,0 +1,145 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Entries of the spool, and delivering them by hand."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from bin import _backends, _common  # isort: split
+
+import gevent
+
+from antenna.attempts import Attempts
+from antenna.backend import BackendError, CrashRefused
+from antenna.blocking import run_blocking
+from antenna.delivery import SpoolDelivery
+from antenna.spool import Spool
+from antenna.spool_entry import Entry, EntryDamaged, EntryName, Kind, read_failures
+
+# Seconds for the first attempt, each other has twice as many as the one before; large dumps get more.
+TIMEOUT = 30.0
+ATTEMPTS = 3
+
+IN_OTHER_HANDS = "in the hands of a collector"
+NOT_TRIED = "not tried"
+
+
+@dataclass(frozen=True)
+class Item:
+    """An entry, as it was when the spool was listed."""
+
+    kind: Kind
+    name: EntryName
+    path: Path
+    is_set_aside: bool
+
+    @property
+    def state(self) -> str:
+        """What is left to do, or that it was set aside."""
+        return f"set_aside/{self.kind.value}" if self.is_set_aside else self.kind.value
+
+    @property
+    def since(self) -> datetime | None:
+        """When it was made; None for a name that a person gave."""
+        try:
+            return self.name.since
+        except ValueError:
+            return None
+
+    def failures(self) -> list[str]:
+        """Return a line for each time that it could not be delivered; none if it is gone by now."""
+        try:
+            return read_failures(self.path, self.kind)
+        except FileNotFoundError:
+            return []
+
+    def describe(self) -> dict[str, Any]:
+        """Return what ``list --json`` prints."""
+        return {
+            "crash_id": self.name.crash_id,
+            "kind": self.kind.value,
+            "set_aside": self.is_set_aside,
+            "since": self.since and self.since.isoformat(),
+            "size": self.name.size,
+            "failures": len(self.failures()),
+            "path": str(self.path),
+        }
+
+
+def items_waiting(spool: Spool) -> Iterator[Item]:
+    """Yield the entries that wait, those of a kind by their age."""
+    for kind in Kind:
+        for text in spool.oldest(kind, sys.maxsize):
+            if name := EntryName.parse(text):
+                yield Item(kind, name, spool.root / kind.value / text, is_set_aside=False)
+
+
+def items_set_aside(spool: Spool) -> Iterator[Item]:
+    """Yield the entries that were set aside."""
+    for kind, name, path in spool.entries_set_aside():
+        yield Item(kind, name, path, is_set_aside=True)
+
+
+def all_items(spool: Spool) -> Iterator[Item]:
+    """Yield all entries."""
+    yield from items_waiting(spool)
+    yield from items_set_aside(spool)
+
+
+def chosen(items: Iterator[Item], crash_ids: list[str]) -> list[Item]:
+    """Return the entries of these ids, or all. Raises ``ToolError`` if there is none of an id."""
+    found = [item for item in items if not crash_ids or item.name.crash_id in crash_ids]
+    missing = set(crash_ids) - {item.name.crash_id for item in found}
+    if missing:
+        raise _common.ToolError(f"there is no such entry: {', '.join(sorted(missing))}")
+    return found
+
+
+class Deliverer:
+    """Delivers entries, until the backends show themselves to be down."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        saving, publishing = (
+            Attempts(operation, timeout=TIMEOUT, max_attempts=ATTEMPTS, longest_pause=2.0, has_spool=True)
+            for operation in ("save", "publish")
+        )
+        self._breakers = {Kind.CRASH: saving.breaker, Kind.ID: publishing.breaker}
+        self._delivery = SpoolDelivery(
+            spool, _backends.storage(), _backends.publisher(), saving=saving, publishing=publishing, rate=1.0
+        )
+
+    def deliver(self, item: Item) -> tuple[Item, str]:
+        """Deliver an entry; return why that did not work, or nothing."""
+        if self._breakers[item.kind].is_open:
+            return item, NOT_TRIED
+        entry = run_blocking(self._spool.claim, item.kind, item.name.text)
+        if entry is None:
+            return item, IN_OTHER_HANDS
+        try:
+            return item, self._try(entry)
+        except (EntryDamaged, CrashRefused, OSError) as error:
+            return item, str(error)
+        finally:
+            entry.release()
+
+    def _try(self, entry: Entry) -> str:
+        reason = ""
+        for attempt in range(ATTEMPTS):
+            try:
+                if self._delivery.deliver(entry, 2**attempt):
+                    run_blocking(self._spool.remove, entry)
+                    return ""
+                run_blocking(self._spool.saved, entry)
+                return "saved, not published"
+            except BackendError as error:
+                reason = str(error)
+                self._breakers[entry.kind].failed(error)
+                gevent.sleep(attempt)
+        return reason

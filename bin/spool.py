@@ -1,0 +1,220 @@
+#!/usr/bin/env python3
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Look into the spool of a collector on this machine, deliver it, copy it, and give entries another chance.
+
+The spool is that of CRASHMOVER_SPOOL_DIR; storage and publisher are those of CRASHMOVER_CRASHSTORAGE_... and
+CRASHMOVER_CRASHPUBLISH_..., as for the collector. Without them: what 'make run' keeps in .local. Collectors may run
+meanwhile: an entry is in one program's hands at a time. "bin/spool.py COMMAND --help" explains a command.
+
+Examples:
+  bin/spool.py summary
+  bin/spool.py list --json | jq 'select(.failures > 0)'
+  bin/spool.py show de1bb258-cbbf-4589-a673-34f800261122
+  bin/spool.py deliver                         # all, now, and not at the collector's pace
+  bin/spool.py retry --all                     # what was set aside is delivered again
+  bin/spool.py export DIR                      # in the layout of the bucket
+
+"""
+
+import argparse
+import json
+import logging
+import sys
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from bin import _backends, _common, _spool  # isort: split
+
+from antenna.backend import Deadline
+from antenna.config import build_config
+from antenna.ext.fs.crashstorage import FSCrashStorage
+from antenna.spool import Spool
+from antenna.spool_entry import EntryDamaged, Kind, SpooledCrash
+
+EXPORT_TIMEOUT = 600.0
+
+
+def list_entries(args: argparse.Namespace) -> int:
+    """Print the entries."""
+    spool = _backends.spool()
+    for item in _spool.all_items(spool):
+        description = item.describe()
+        if args.json:
+            _common.print_json(description)
+        else:
+            since = "-" if item.since is None else f"{item.since:%Y-%m-%dT%H:%M:%SZ}"
+            failures = f"  {description['failures']} failures" if description["failures"] else ""
+            print(f"{item.state:<17}  {since:<20}  {item.name.crash_id}  {item.name.size:>12,}{failures}")
+    return 0
+
+
+def summarize(args: argparse.Namespace) -> int:
+    """Print how many entries there are of each kind, their size, and the age of the oldest."""
+    spool = _backends.spool()
+    counts: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
+    oldest: dict[str, datetime] = {}
+    for item in _spool.all_items(spool):
+        counts[item.state] += 1
+        sizes[item.state] += item.name.size
+        if item.since is not None:
+            oldest[item.state] = min(item.since, oldest.get(item.state, item.since))
+    for state in ("save", "publish", "set_aside/save", "set_aside/publish"):
+        since = oldest.get(state)
+        age = None if since is None else max(0, round((datetime.now(UTC) - since).total_seconds()))
+        if args.json:
+            _common.print_json({"state": state, "entries": counts[state], "size": sizes[state], "oldest_age": age})
+        else:
+            oldest_age = "" if age is None else f"  oldest {age:,} s"
+            print(f"{state:<17}  {counts[state]:>9,} entries  {sizes[state]:>16,} bytes{oldest_age}")
+    return 0
+
+
+def describe_content(item: _spool.Item) -> dict[str, Any]:
+    """Return what ``show --json`` prints."""
+    description = item.describe() | {"failures": item.failures()}
+    if item.kind is Kind.ID:
+        return description
+    try:
+        crash = SpooledCrash(item.name.crash_id, item.path)
+    except EntryDamaged as error:
+        return description | {"damaged": str(error)}
+    dumps = [{"name": name, "size": dump.size} for name, dump in crash.dumps.items()]
+    raw_crash = json.loads(crash.encoded_raw_crash())
+    crash.close()
+    return description | {"deferred": crash.deferred, "dumps": dumps, "raw_crash": raw_crash}
+
+
+def show(args: argparse.Namespace) -> int:
+    """Print all there is to know of the entries of an id."""
+    spool = _backends.spool()
+    for item in _spool.chosen(_spool.all_items(spool), [args.crash_id]):
+        content = describe_content(item)
+        if args.json:
+            _common.print_json(content)
+        else:
+            print(json.dumps(content, indent=2, ensure_ascii=False))
+    return 0
+
+
+def deliver(args: argparse.Namespace) -> int:
+    """Save and publish what waits, and print the ids of what is done."""
+    spool = _backends.spool()
+    delivered, left = deliver_all(spool, _spool.chosen(_spool.items_waiting(spool), args.crash_ids))
+    if left[_spool.IN_OTHER_HANDS]:
+        _common.note(f"{left[_spool.IN_OTHER_HANDS]} are in the hands of collectors, or delivered by now")
+    if left[_spool.NOT_TRIED]:
+        _common.note(f"{left[_spool.NOT_TRIED]} were not tried: storage or publisher is down")
+    _common.note(f"{delivered} delivered, {left.total()} left")
+    return 1 if left.total() > left[_spool.IN_OTHER_HANDS] else 0
+
+
+def deliver_all(spool: Spool, items: list[_spool.Item]) -> tuple[int, Counter[str]]:
+    """Deliver entries; return how many that were, and how many are left for each reason."""
+    outcomes = _backends.side_by_side(_spool.Deliverer(spool).deliver, items)
+    delivered, left = 0, Counter[str]()
+    for item, reason in _common.Progress("delivered", len(items)).watch(outcomes):
+        if not reason:
+            delivered += 1
+            print(item.name.crash_id, flush=True)
+            continue
+        left[reason if reason in {_spool.IN_OTHER_HANDS, _spool.NOT_TRIED} else "failed"] += 1
+        if reason not in {_spool.IN_OTHER_HANDS, _spool.NOT_TRIED}:
+            _common.note(f"{item.name.crash_id}: {reason}")
+    return delivered, left
+
+
+def retry(args: argparse.Namespace) -> int:
+    """Let collectors deliver again what was set aside, and print the ids."""
+    spool = _backends.spool()
+    for item in _spool.chosen(_spool.items_set_aside(spool), args.crash_ids):
+        spool.take_back(item.kind, item.name, item.path)
+        print(item.name.crash_id)
+    return 0
+
+
+def export(args: argparse.Namespace) -> int:
+    """Copy crashes, those set aside too, and print the ids. The spool stays as it is."""
+    spool = _backends.spool()
+    target = FSCrashStorage(build_config({"FS_ROOT": str(args.directory)}))
+    items = _spool.chosen(_spool.all_items(spool), args.crash_ids)
+    crashes = [item for item in items if item.kind is Kind.CRASH]
+    problems = 0
+    for item in _common.Progress("copied", len(crashes)).watch(crashes):
+        try:
+            copy(item, target)
+            print(item.name.crash_id)
+        except (EntryDamaged, FileNotFoundError) as error:
+            is_there = item.path.exists()
+            problems += is_there
+            _common.note(f"{item.name.crash_id}: {error if is_there else 'delivered meanwhile'}")
+    if len(items) > len(crashes):
+        _common.note(f"{len(items) - len(crashes)} are ids of crashes that are in the storage already")
+    return 1 if problems else 0
+
+
+def copy(item: _spool.Item, target: FSCrashStorage) -> None:
+    """Copy a crash. Raises ``EntryDamaged`` or ``FileNotFoundError`` for one that is delivered meanwhile, too."""
+    crash = SpooledCrash(item.name.crash_id, item.path)
+    try:
+        target.save_crash(crash, Deadline(EXPORT_TIMEOUT))
+    finally:
+        crash.close()
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return the arguments; ``command`` is the function to call."""
+    parser = _common.make_parser(__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, function: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        command.set_defaults(command=function)
+        return command
+
+    command = add("summary", summarize, "print how much there is of each kind, and how old the oldest is")
+    command.add_argument("--json", action="store_true", help="print an object a line")
+
+    command = add("list", list_entries, "print the entries: what is left to do, since when, id, bytes, failures")
+    command.add_argument("--json", action="store_true", help="print an object a line")
+
+    command = add("show", show, "print an entry: why it failed, raw crash, dumps")
+    command.add_argument("crash_id", metavar="ID", type=_backends.parse_id, help="crash id, with or without bp-")
+    command.add_argument("--json", action="store_true", help="print an object on a line")
+
+    command = add("deliver", deliver, "save and publish what waits, and print the ids; exit code 1 if some are left")
+    command.add_argument("crash_ids", metavar="ID", nargs="*", type=_backends.parse_id, help="default: all")
+
+    command = add("retry", retry, "let collectors deliver again what was set aside, and print the ids")
+    command.add_argument("crash_ids", metavar="ID", nargs="*", type=_backends.parse_id)
+    command.add_argument("--all", action="store_true", help="all that were set aside")
+
+    command = add("export", export, "copy crashes, those set aside too, in the layout of the bucket; print the ids")
+    command.add_argument("directory", metavar="DIR", type=Path, help="directory to copy to; made if it is not there")
+    command.add_argument("crash_ids", metavar="ID", nargs="*", type=_backends.parse_id, help="default: all")
+
+    args = parser.parse_args()
+    if args.command is retry and bool(args.crash_ids) == args.all:
+        parser.error("retry: say which ids, or --all")
+    return args
+
+
+def main() -> int:
+    """Do what the command says; return the exit code."""
+    # The outcomes of entries are what the commands print.
+    logging.getLogger("antenna").addHandler(logging.NullHandler())
+    args = parse_arguments()
+    code: int = args.command(args)
+    return code
+
+
+if __name__ == "__main__":
+    _common.run(main, *_backends.ERRORS)
