@@ -1,0 +1,61 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""No call keeps a worker from its other connections: gevent's own monitor watches from a thread of its own."""
+
+import json
+import random
+from concurrent.futures import ThreadPoolExecutor
+
+from tests.captures import DATA
+from tests.reports import chunked_report, dump, extra, gzipped_report, report
+from tests.system.collector import Collector
+from tests.system.conftest import StartCollector
+
+# Seconds that one greenlet may run without a look at the others.
+LONGEST_TURN = 0.1
+MONITOR = {"GEVENT_MONITOR_THREAD_ENABLE": "true", "GEVENT_MAX_BLOCKING_TIME": str(LONGEST_TURN)}
+BLOCKED = "appears to be blocked"
+
+FIREFOX = extra(json.loads((DATA / "annotations" / "01-firefox-release-windows-main.json").read_text())["annotations"])
+LONG_VALUES = extra({f"Value{number}": "é\N{FOX FACE}" * 1000 for number in range(500)})
+CHANCE = random.Random(1)
+
+
+def minidump(size: int) -> bytes:
+    """Return bytes that compress to some two thirds."""
+    return b"".join(CHANCE.randbytes(600) + bytes(400) for _ in range(size // 1000))
+
+
+LARGE = minidump(12_000_000)
+LOAD = [
+    gzipped_report(FIREFOX, dump(minidump(400_000))),
+    gzipped_report(FIREFOX, dump(LARGE)),
+    report(FIREFOX, dump(LARGE)),
+    chunked_report(FIREFOX, dump(LARGE[:3_000_000]), chunk_size=1000),
+    gzipped_report(LONG_VALUES, dump(b"MDMP")),
+    report(FIREFOX, *(dump(LARGE[:500_000], f"dump_{number}") for number in range(20))),
+]
+
+
+def submit_side_by_side(collector: Collector, requests: list[bytes]) -> None:
+    with ThreadPoolExecutor(4) as clients:
+        for answer in clients.map(collector.submit, requests):
+            collector.assert_kept(answer)
+
+
+def test_no_call_keeps_the_others_waiting_under_load(start_collector: StartCollector) -> None:
+    collector = start_collector(**MONITOR)
+
+    submit_side_by_side(collector, [request for request in LOAD for _ in range(6)])
+
+    assert BLOCKED not in collector.server.logs()
+
+
+def test_the_monitor_sees_a_call_that_does(start_local_collector: StartCollector) -> None:
+    collector = start_local_collector(**MONITOR, BREAKPAD_THROTTLER_RULES="tests.rules.slow_rules.RULES")
+
+    submit_side_by_side(collector, [report(FIREFOX, dump(b"MDMP"))])
+
+    collector.server.wait_until(lambda: BLOCKED in collector.server.logs())
