@@ -37,7 +37,7 @@ def look_up_names_apart() -> None:
     written to the spool meanwhile.
     """
     hub = gevent.get_hub()
-    hub.resolver.pool = ThreadPool(_LOOKUPS, hub=hub)
+    hub.resolver.pool = ThreadPool(_LOOKUPS, hub=hub)  # type: ignore[attr-defined] # gevent's usual resolver has it
 
 
 def _outcome(func: Callable[[], Any]) -> tuple[Any, BaseException | None]:

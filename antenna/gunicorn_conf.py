@@ -8,6 +8,8 @@ import contextlib
 import logging
 import resource
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from antenna.backend import BackendConfigurationError, BackendError
 from antenna.blocking import look_up_names_apart
 from antenna.config import AppConfig, ConfigurationError, WebServerConfig, build_config
 from antenna.framing import FramedBody
+from antenna.listener import refuse_new_connections
 
 
 def _report(error: Exception) -> None:
@@ -59,11 +62,22 @@ forwarded_allow_ips = "*"
 limit_request_line = 8190
 
 
-def on_starting(_: Any) -> None:
-    """Take as many descriptors as the system gives: a connection is one, and a dump in a file another."""
+def on_starting(server: Any) -> None:
+    """Prepare the master for its workers, and for its end."""
+    # As many descriptors as the system gives: a connection is one, and a dump in a file another.
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    server.stop = partial(_stop, server, server.stop)
+
+
+def _stop(server: Any, stop: Callable[[bool], None], graceful: bool = True) -> None:  # noqa: FBT001, FBT002 - gunicorn's
+    """Stop, as gunicorn does, but accept nothing new first: see ``refuse_new_connections``."""
+    # A listener may be shared with the master that replaces this one, or belong to systemd.
+    if not (server.reexec_pid or server.master_pid or server.systemd):
+        for listener in server.LISTENERS:
+            refuse_new_connections(listener.sock)
+    stop(graceful)
 
 
 def pre_request(_: Any, req: Any) -> None:

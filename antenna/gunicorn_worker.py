@@ -6,7 +6,10 @@
 
 import contextlib
 import errno
+import fcntl
 import logging
+import struct
+import termios
 import time
 from functools import partial
 from types import TracebackType
@@ -31,6 +34,8 @@ metrics = markus.get_metrics("breakpad_resource")
 _ACCEPT_PAUSE = 0.5
 # How often a worker looks whether it is to stop, and whether it is done.
 _POLL = 0.1
+# After SIGTERM, handshakes may take so long, in seconds, to become connections.
+_HANDSHAKE = 0.3
 # After SIGTERM, a client may have sent a request on an idle connection that has not arrived yet.
 _IDLE_GRACE = 1.0
 
@@ -104,9 +109,11 @@ class RequestWait:
         if self._size > MAX_HEAD_SIZE:
             raise LimitRequestHeaders("request line and headers")
 
-    def stop(self) -> None:
-        """End the wait from another greenlet."""
-        self._greenlet.kill(_TimeIsUp, block=False)
+    def stop_if_idle(self) -> None:
+        """End the wait from another greenlet, unless something has come, be it unread."""
+        unread = struct.unpack("i", fcntl.ioctl(self._connection, termios.FIONREAD, bytes(4)))[0]
+        if self.is_idle and not unread:
+            self._greenlet.kill(_TimeIsUp, block=False)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -189,8 +196,10 @@ class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes withou
         while self.alive:
             self.notify()
             gevent.sleep(_POLL)
+        # Time for handshakes that have begun.
+        gevent.sleep(_HANDSHAKE)
         for server in servers:
-            _accept_waiting(server)
+            self._accept_waiting(server)
             server.close()
         self._finish(pools)
 
@@ -202,6 +211,18 @@ class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes withou
         server.start()
         return server
 
+    def _accept_waiting(self, server: "Server") -> None:
+        """Take the connections that the kernel has accepted already: closing the listener would reset them."""
+        end = time.monotonic() + self.cfg.graceful_timeout
+        while time.monotonic() < end:
+            if server.full():
+                self.notify()
+                gevent.sleep(_POLL)
+            elif (accepted := server.do_read()) is not None:
+                server.do_handle(*accepted)
+            else:
+                return
+
     def _finish(self, pools: list[Pool]) -> None:
         start = time.monotonic()
         while any(len(pool) for pool in pools):
@@ -211,16 +232,9 @@ class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes withou
                 return
             if passed > _IDLE_GRACE:
                 for wait in list(self.waits):
-                    if wait.is_idle:
-                        wait.stop()
+                    wait.stop_if_idle()
             self.notify()
             gevent.sleep(_POLL)
-
-
-def _accept_waiting(server: "Server") -> None:
-    """Take the connections that the kernel has accepted already: closing the listener would reset them."""
-    while not server.full() and (accepted := server.do_read()) is not None:
-        server.do_handle(*accepted)
 
 
 def refuse(connection: Any, reason: Reason) -> None:
