@@ -7,12 +7,16 @@
 import gzip
 import socket
 import struct
+import time
 
 import pytest
 
 from tests.captures import load_capture
+from tests.faulty import Fault
 from tests.raw_http import RawResponse
 from tests.reports import BOUNDARY, annotation, chunked, dump, multipart, post, report
+from tests.system.collector import Collector
+from tests.system.conftest import Proxies
 from tests.system.hostile.watch import HONEST, MIB, Target
 
 PRODUCT = annotation("ProductName", "Firefox")
@@ -83,7 +87,6 @@ class TestRefused:
             pytest.param(post(b"ffffffffffffffffff\r\n", CHUNKED), "bad_framing", id="chunk larger than any"),
             pytest.param(post(b"fffffffffffffff\r\nx" * 2, CHUNKED), "incomplete_body", id="chunk that never ends"),
             pytest.param(post(CHUNKED_BODY[:-2] + b"X: y\r\n" * 5000, CHUNKED), "bad_framing", id="trailers"),
-            pytest.param(post(chunked(bytes(MIB * 2), 1), CHUNKED), "too_large", id="2 Mi chunks"),
         ],
     )
     def test_with_a_reason(self, target: Target, request_bytes: bytes, why: str) -> None:
@@ -202,6 +205,20 @@ class TestClientThatHangsUp:
                 connection.send(HONEST)
                 close_with_a_reset(connection.socket)
 
+    def test_while_the_crash_is_saved(self, collector: Collector, proxies: Proxies) -> None:
+        before = raw_crashes(collector)
+        logged = len(collector.server.logs())
+        proxies.storage.fault = Fault(delay=0.2)
+        with collector.server.connect() as connection:
+            connection.send(HONEST)
+            time.sleep(0.1)
+            close_with_a_reset(connection.socket)
+        collector.server.wait_until(lambda: raw_crashes(collector) > before, 5)
+
+        (name,) = raw_crashes(collector) - before
+        collector.assert_published(name.rpartition("/")[2])
+        assert "Traceback" not in collector.server.logs()[logged:]
+
     def test_after_connecting(self, target: Target) -> None:
         for _ in range(100):
             with target.server.connect():
@@ -217,6 +234,10 @@ def test_answer_has_no_word_of_the_client(target: Target) -> None:
     ]
 
     assert not [answer for answer in answers if "script" in answer.text]
+
+
+def raw_crashes(collector: Collector) -> set[str]:
+    return {name for name in collector.store.object_names() if name.startswith("v1/raw_crash/")}
 
 
 def close_with_a_reset(connection: socket.socket) -> None:

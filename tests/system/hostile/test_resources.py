@@ -26,6 +26,7 @@ from tests.system.hostile.watch import MIB, Target
 
 PRODUCT = annotation("ProductName", "Firefox")
 CLOSING = f"\r\n--{BOUNDARY}--\r\n".encode()
+CHUNKED = {"Content-Length": None, "Transfer-Encoding": "chunked"}
 GIB = 1024 * MIB
 
 
@@ -66,46 +67,48 @@ def test_zip_bomb_of_1_gib(target: Target, prefix: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("request_bytes", "seconds"),
+    ("make", "seconds"),
     [
         pytest.param(
-            gzipped(repeated(b"--a\r\n\r\n", b"\r\n--ax", 190 * MIB), boundary="a"), 4.0, id="lines like boundaries"
+            lambda: gzipped(repeated(b"--a\r\n\r\n", b"\r\n--ax", 50 * MIB), boundary="a"),
+            2.0,
+            id="lines like boundaries",
         ),
-        pytest.param(gzipped(repeated(before_content(dump(b"")), b"\r\n", 190 * MIB)), 1.0, id="line breaks"),
-        pytest.param(gzipped(repeated(b"", part_header(b"\r\nA: b" * 30), 20 * MIB)), 0.5, id="part headers"),
-        pytest.param(gzipped(repeated(b"", part_header(b";a=b" * 4000), 40 * MIB)), 1.0, id="parameters"),
-        pytest.param(gzipped(repeated(b"", part_header(b';a="' + rb"\"" * 8000), 40 * MIB)), 2.0, id="quoted quotes"),
-        pytest.param(gzipped(repeated(b"", part_header(b";a=" + b" " * 16000), 40 * MIB)), 1.0, id="spaces"),
-        pytest.param(gzipped(gzip.compress(b"") * 100_000), 0.5, id="gzip members"),
-        pytest.param(report(extra(b'{"a":[' + b"1.5," * 4 * MIB)), 1.0, id="numbers in JSON"),
-        pytest.param(report(extra(b'{"a":[' + b"9" * 999 + (b"," + b"9" * 999) * 19_000)), 2.0, id="long numbers"),
-        pytest.param(report(extra(b'{"a":"' + rb"\ud800" * 3 * MIB + b'"}')), 3.0, id="lone surrogates"),
-        pytest.param(report(extra(b'{"a":"' + rb"\"," * 6 * MIB + b'"}')), 3.0, id="escaped quotes"),
-        pytest.param(report(extra(b'"" ' * 6 * MIB + b"," * 50_000)), 3.0, id="strings without commas"),
-        pytest.param(
-            post(chunked(bytes(2 * MIB), 1), {"Content-Length": None, "Transfer-Encoding": "chunked"}), 5.0, id="chunks"
-        ),
+        pytest.param(lambda: gzipped(repeated(before_content(dump(b"")), b"\r\n", 190 * MIB)), 1.0, id="line breaks"),
+        pytest.param(lambda: gzipped(repeated(b"", part_header(b"\r\nA: b" * 30), 20 * MIB)), 0.5, id="part headers"),
+        pytest.param(lambda: gzipped(repeated(b"", part_header(b";a=b" * 4000), 20 * MIB)), 0.5, id="parameters"),
+        pytest.param(lambda: gzipped(repeated(b"", part_header(b';a="' + rb"\"" * 8000), 20 * MIB)), 2.0, id="quotes"),
+        pytest.param(lambda: gzipped(repeated(b"", part_header(b";a=" + b" " * 16000), 20 * MIB)), 0.5, id="spaces"),
+        pytest.param(lambda: gzipped(gzip.compress(b"") * 100_000), 0.5, id="gzip members"),
+        pytest.param(lambda: report(extra(b'{"a":[' + b"1.5," * 4 * MIB)), 1.0, id="numbers in JSON"),
+        pytest.param(lambda: report(extra(b'{"a":[' + b"9" * 999 + (b"," + b"9" * 999) * 5_000)), 1.0, id="digits"),
+        pytest.param(lambda: report(extra(b'{"a":"' + rb"\ud800" * MIB + b'"}')), 1.0, id="lone surrogates"),
+        pytest.param(lambda: report(extra(b'{"a":"' + rb"\"," * 2 * MIB + b'"}')), 1.0, id="escaped quotes"),
+        pytest.param(lambda: report(extra(b'"" ' * 2 * MIB + b"," * 50_000)), 1.0, id="strings without commas"),
+        pytest.param(lambda: post(chunked(bytes(MIB // 2), 1), CHUNKED), 2.0, id="chunks"),
     ],
 )
-def test_cpu(target: Target, request_bytes: bytes, seconds: float) -> None:
+def test_cpu(target: Target, make: Callable[[], bytes], seconds: float) -> None:
+    request = make()
     with target.costs() as cost:
-        assert target.submit(request_bytes).status in {200, 400, 413}
+        assert target.submit(request).status in {200, 400, 413}
 
     assert cost.cpu < seconds
 
 
 @pytest.mark.parametrize(
-    "request_bytes",
+    "make",
     [
-        pytest.param(report(extra(b"{" + b",".join(b'"%x":0' % key for key in range(MIB)))), id="keys"),
-        pytest.param(report(extra(b'{"a":[' + b"[]," * 6 * MIB)), id="lists"),
-        pytest.param(report(extra(b'{"a":[' + b'"ab",' * 4 * MIB)), id="strings"),
+        pytest.param(lambda: report(extra(b"{" + b",".join(b'"%x":0' % key for key in range(MIB)))), id="keys"),
+        pytest.param(lambda: report(extra(b'{"a":[' + b"[]," * 6 * MIB)), id="lists"),
+        pytest.param(lambda: report(extra(b'{"a":[' + b'"ab",' * 4 * MIB)), id="strings"),
     ],
 )
-def test_memory_of_json(target: Target, request_bytes: bytes) -> None:
+def test_memory_of_json(target: Target, make: Callable[[], bytes]) -> None:
     """Decoded, it would take 15 to 40 times its size."""
+    request = make()
     with target.costs() as cost:
-        target.assert_refused(target.submit(request_bytes), "malformed_too_large")
+        target.assert_refused(target.submit(request), "malformed_too_large")
 
     assert cost.memory < 100 * MIB
 
@@ -114,9 +117,9 @@ def test_memory_of_many_large_annotations_at_once(target: Target) -> None:
     """Each takes 120 MiB when it is encoded."""
     request = gzipped(gzip.compress(multipart(annotation("a", b"\0" * 19 * MIB))))
     with target.costs() as cost:
-        submit_at_once(8, lambda: target.collector.assert_kept(target.submit(request)))
+        submit_at_once(2, lambda: target.collector.assert_kept(target.submit(request)))
 
-    assert cost.memory < 500 * MIB
+    assert cost.memory < 400 * MIB
 
 
 def test_memory_of_32_dumps_of_12_mb_at_once(start_shared_target: StartTarget) -> None:

@@ -1,0 +1,136 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Temporary files are where the option says, and gone whatever happens; small reports do without them."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.fixtures import StartServer
+from tests.raw_http import RawConnection, RawResponse
+from tests.reports import annotation, dump, report
+from tests.server import file_system_environment
+from tests.system.conftest import StartCollector
+from tests.system.hostile.conftest import StartTarget
+from tests.system.hostile.watch import HONEST, MIB, Target
+
+PRODUCT = annotation("ProductName", "Firefox")
+LARGE = report(PRODUCT, dump(os.urandom(5 * MIB)))
+
+
+@pytest.fixture
+def target(start_shared_target: StartTarget) -> Target:
+    return start_shared_target()
+
+
+@pytest.fixture
+def half_sent(target: Target) -> Iterator[RawConnection]:
+    """A connection on which half of a large report has come."""
+    with target.server.connect() as connection:
+        connection.send(LARGE[: 4 * MIB])
+        target.server.wait_until(lambda: bool(temporary_files(target)), 5)
+        yield connection
+
+
+def temporary_files(target: Target) -> list[str]:
+    """Return the worker's open files in the directory, named or not."""
+    links = []
+    for descriptor in Path(f"/proc/{target.worker.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed since
+            links.append(str(descriptor.readlink()))
+    return [link for link in links if link.startswith(str(target.temp_dir))]
+
+
+def assert_unavailable(target: Target, answer: RawResponse) -> None:
+    assert answer.status == 503
+    assert answer.text == "Discarded=unavailable"
+    assert answer.headers["Retry-After"]
+    assert "Traceback" not in target.server.logs()
+
+
+class TestAreGone:
+    def test_after_the_answer(self, target: Target, half_sent: RawConnection) -> None:
+        half_sent.send(LARGE[4 * MIB :])
+        target.collector.assert_saved(half_sent.receive())
+
+        assert temporary_files(target) == []
+
+    def test_when_the_client_hangs_up(self, target: Target, half_sent: RawConnection) -> None:
+        half_sent.close()
+
+        target.server.wait_until(lambda: temporary_files(target) == [], 5)
+
+    def test_when_the_worker_is_killed(self, target: Target, half_sent: RawConnection) -> None:
+        killed = target.worker
+        killed.kill()
+        killed.wait(5)
+        with pytest.raises((EOFError, ConnectionResetError)):
+            half_sent.receive()
+
+        target.server.wait_until(lambda: replaced(target, killed) and target.server.is_serving(), 10)
+        target.collector.assert_saved(target.submit(LARGE))
+        assert list(target.temp_dir.iterdir()) == []
+
+    def test_when_all_is_killed(self, target: Target, half_sent: RawConnection) -> None:
+        target.server.kill()
+
+        assert list(target.temp_dir.iterdir()) == []
+
+    def test_at_the_next_start_at_the_latest(self, start_local_collector: StartCollector, tmp_path: Path) -> None:
+        """Of a file system without files that have no name, a kill can leave one behind."""
+        left = tmp_path / "antenna-report-a1b2c3"
+        left.touch()
+        start_local_collector(BREAKPAD_TEMP_DIR=str(tmp_path))
+
+        assert not left.exists()
+
+
+def replaced(target: Target, killed: psutil.Process) -> bool:
+    return [child.pid for child in psutil.Process(target.server.pid).children()] not in ([], [killed.pid])
+
+
+class TestDirectoryFails:
+    def test_later(self, target: Target) -> None:
+        target.temp_dir.rename(target.temp_dir.with_name("elsewhere"))
+        with target.collector.keeps_nothing():
+            assert_unavailable(target, target.submit(LARGE))
+        target.collector.assert_saved(target.submit(HONEST))
+
+        target.temp_dir.mkdir()
+        target.collector.assert_saved(target.submit(LARGE))
+
+    def test_disk_is_full(self, target: Target) -> None:
+        # As near as a test comes to it that is no superuser: no file may grow over 4 MiB.
+        unlimited = target.worker.rlimit(psutil.RLIMIT_FSIZE)
+        assert unlimited is not None
+        target.worker.rlimit(psutil.RLIMIT_FSIZE, (4 * MIB, unlimited[1]))
+        with target.collector.keeps_nothing():
+            assert_unavailable(target, target.submit(LARGE))
+        target.collector.assert_saved(target.submit(HONEST))
+
+        target.worker.rlimit(psutil.RLIMIT_FSIZE, unlimited)
+        target.collector.assert_saved(target.submit(LARGE))
+        assert temporary_files(target) == []
+
+    @pytest.mark.parametrize("name", ["missing", "file"])
+    def test_at_the_start(self, tmp_path: Path, name: str, start_server: StartServer) -> None:
+        (tmp_path / "file").touch()
+        environment = file_system_environment(tmp_path) | {"BREAKPAD_TEMP_DIR": str(tmp_path / name)}
+        server = start_server(environment, wait=False)
+
+        assert server.wait() != 0
+        assert f"BREAKPAD_TEMP_DIR has a bad value '{tmp_path / name}': cannot write there" in server.logs()
+        assert "Traceback" not in server.logs()
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no second file system to be had")  # noqa: S108 - a mount
+def test_directory_may_be_on_another_file_system(start_shared_target: StartTarget) -> None:
+    target = start_shared_target(BREAKPAD_TEMP_DIR="/dev/shm")  # noqa: S108 - a mount
+
+    target.collector.assert_saved(target.submit(LARGE))
