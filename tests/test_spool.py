@@ -895,6 +895,51 @@ class TestFailures:
         assert contents(spool.root / "set_aside" / f"{kind.value}-{name}") == files
         assert_tidy(make_spool(spool.root))
 
+    @pytest.mark.parametrize("kind", Kind)
+    def test_entry_taken_back_is_as_new(self, spool: Spool, kind: Kind) -> None:
+        before = contents(spool.root / kind.value / add(spool, kind))
+        set_aside(spool, kind)
+
+        (taken,) = spool.entries_set_aside()
+        spool.take_back(*taken)
+
+        assert list(spool.entries_set_aside()) == []
+        assert contents(claim(spool, kind).path) == before
+        assert_tidy(spool)
+
+    @pytest.mark.parametrize("kind", Kind)
+    def test_entry_is_not_lost_where_the_disk_fails_while_it_is_taken_back(
+        self, spool: Spool, disk: Disk, kind: Kind
+    ) -> None:
+        for number in range(3):
+            name = add(spool, kind)
+            set_aside(spool, kind)
+            disk.fail_at(len(disk.calls) + number)
+
+            with pytest.raises(OSError, match="Input/output error"):
+                spool.take_back(*next(spool.entries_set_aside()))
+
+            disk.work()
+            waiting = {waiting_name[23:59] for waiting_name in names(spool, kind)}
+            kept = {parsed.crash_id for _, parsed, _ in spool.entries_set_aside()}
+            assert name[23:59] in waiting | kept
+            shutil.rmtree(spool.root)
+            spool.prepare()
+
+    def test_what_somebody_else_put_aside_is_left_there(self, spool: Spool) -> None:
+        (spool.root / "set_aside" / "README").touch()
+        (spool.root / "set_aside" / "save-notes").mkdir()
+
+        assert list(spool.entries_set_aside()) == []
+
+
+def set_aside(spool: Spool, kind: Kind) -> None:
+    """Set the one entry aside that there is, after a failure."""
+    entry = claim(spool, kind)
+    entry.note_failure("status 400")
+    spool.set_aside(entry)
+    entry.release()
+
 
 def contents(path: Path) -> dict[str, bytes]:
     if path.is_file():
