@@ -107,7 +107,7 @@ class Limits:
             default="64MiB",
             parser=parse_size,
             doc="Bytes of all reports in one worker held in memory while they arrive, and as much again for decoded "
-            "annotations. When there is no more, reports go to temporary files, and annotations wait.",
+            "annotations. When there is no more, reports go to temporary files, and large annotations wait.",
         )
 
     def __init__(self, config: ConfigManager) -> None:

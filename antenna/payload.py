@@ -30,6 +30,9 @@ metrics = markus.get_metrics("breakpad_resource")
 # Annotations are in memory as they came, decoded and, if the crash is kept, encoded again.
 _MEMORY_PER_ANNOTATION_BYTE = 3
 _MEMORY_PER_JSON_VALUE = 100
+# Reports with no more bytes of annotations, as real ones mostly are, do not wait for memory: large ones that come all
+# the time would hold them up.
+_SMALL_ANNOTATIONS = 64 * 1024
 
 
 class PayloadReader:
@@ -99,7 +102,9 @@ class PayloadReader:
     def _wait_for_memory(self, annotations_size: int, resources: contextlib.ExitStack) -> None:
         """Take memory for annotations until ``resources`` are given back; with many large ones at once, wait for it."""
         size = min(annotations_size * _MEMORY_PER_ANNOTATION_BYTE, self.limits.memory_per_worker)
-        if not self._annotation_memory.wait(size, MEMORY_TIMEOUT):
+        if annotations_size <= _SMALL_ANNOTATIONS:
+            self._annotation_memory.charge(size)
+        elif not self._annotation_memory.wait(size, MEMORY_TIMEOUT):
             raise MalformedCrashReport(Reason.UNAVAILABLE, "no memory for annotations")
         resources.callback(self._annotation_memory.give_back, size)
 

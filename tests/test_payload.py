@@ -239,6 +239,20 @@ class TestAnnotationsWaitForMemory:
         with read(reader, large):
             pass
 
+    def test_but_not_if_they_are_small(self, tmp_path: Path) -> None:
+        reader = payload_reader(tmp_path, MEMORY_PER_WORKER="1MiB")
+        large = multipart(annotation("a", "x" * 300_000))
+        with read(reader, large):
+            waiting = gevent.spawn(read, reader, large)
+            gevent.sleep(0.05)
+
+            with gevent.Timeout(5), read(reader, multipart(annotation("a", "x" * 60_000))) as report:
+                assert len(report.annotations["a"]) == 60_000
+                assert not waiting.ready()
+
+        with waiting.get(timeout=5):
+            pass
+
     def test_more_than_there_ever_is(self, tmp_path: Path) -> None:
         reader = payload_reader(tmp_path, MEMORY_PER_WORKER="1MiB")
 
