@@ -1,0 +1,25 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""How many examples properties are tried with, and that these are the same ones each time.
+
+``PROPERTY_EXAMPLES=5000 make test ARGS=tests/properties`` tries more, and other ones each time.
+"""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+EXAMPLES = os.environ.get("PROPERTY_EXAMPLES")
+
+settings.register_profile(
+    "collector",
+    max_examples=int(EXAMPLES or "80"),
+    derandomize=EXAMPLES is None,
+    database=None,
+    deadline=None,
+    # Reports have many parts; the fixtures that examples share do not change.
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("collector")

@@ -1,0 +1,294 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Crash reports of every shape that a client may give them, and what is to come of each."""
+
+import gzip
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import strategies as st
+
+MINIDUMP = "upload_file_minidump"
+NOTE_BOTH = "includes annotations in both json-encoded extra and formdata parts"
+_CODECS = {"utf-8": "utf-8", "us-ascii": "ascii", "iso-8859-1": "iso-8859-1", "windows-1252": "cp1252"}
+
+
+@dataclass
+class Expected:
+    """What the collector is to make of a report. Dumps in the order of their parts, by names still to be made safe."""
+
+    annotations: dict[str, Any] = field(default_factory=dict)
+    dumps: list[tuple[str, bytes]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    payload: str = "multipart"
+
+
+@dataclass
+class SentReport:
+    """A report as it is sent."""
+
+    headers: list[tuple[str, bytes]]
+    body: bytes
+    """With its content coding, without framing."""
+    framed: bytes
+    is_gzipped: bool
+    user_agent: str
+    expected: Expected
+
+    @property
+    def request(self) -> bytes:
+        """The whole request."""
+        lines = [f"{name}: ".encode() + value for name, value in self.headers]
+        return b"\r\n".join([b"POST /submit?id={1}&version=%zz HTTP/1.1", *lines, b"", b""]) + self.framed
+
+
+@dataclass
+class Part:
+    """A part as it is sent, and what it adds to what is expected."""
+
+    headers: bytes
+    content: bytes
+    kind: str
+    name: str
+    value: Any = None
+
+
+# Text that has a form in UTF-8, with no line breaks where it goes into a header.
+text = st.text(st.characters(exclude_categories=["Cs"]))
+odd_text = st.one_of(text, st.text("\0\x1b\x7f\"'\\{}[]:,;= \u2028\ufffe\N{PILE OF POO}", max_size=20))
+names = st.one_of(
+    st.sampled_from(["ProductName", "Version", "BuildID", "a", "ä", "metadata", "uuid_", "dump", "", "%22", "\\", '"']),
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n"), min_size=1, max_size=30),
+)
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**30), 10**30)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | text,
+    lambda values: st.lists(values, max_size=4) | st.dictionaries(names, values, max_size=4),
+    max_leaves=12,
+)
+# RFC 2046 section 5.1.1, and some that are no boundaries by the letter but are sent.
+boundaries = st.one_of(
+    st.just("-" * 29 + "7e0d2f"),
+    st.integers(1, 70).map(lambda size: "-" * size),
+    st.sampled_from([".*", "(a|b)+$", "[^x]{2}", "\\d", "^", "??"]),
+    st.text("ABCxyz0189'()+_,-./:=?", min_size=1, max_size=70),
+    st.text("ab -", min_size=1, max_size=8).map(lambda boundary: boundary.strip() or "a"),
+    st.text(st.characters(min_codepoint=0x80, max_codepoint=0xFF), min_size=1, max_size=10),
+)
+
+
+@st.composite
+def contents(draw: st.DrawFn, boundary: bytes) -> bytes:
+    """Return bytes that are no boundary line, but may be close to it."""
+    near = [b"\r\n--" + boundary[:-1], b"\r\n--" + boundary + b"x", b"--" + boundary, b"\r\n-", b"\r\n--", b"\r", b"\n"]
+    pieces = draw(st.lists(st.one_of(st.sampled_from(near), st.binary(max_size=40), st.just(b"\r\n")), max_size=8))
+    if draw(st.integers(0, 9)) == 0:
+        pieces.append(draw(st.binary(min_size=1, max_size=16)) * draw(st.integers(1, 200_000)))
+    content = b"".join(pieces)
+    line = re.compile(rb"\r\n--" + re.escape(boundary) + rb"(--)?[ \t]*[\r\n]")
+    while match := line.search(content + b"\r\n"):
+        content = content[: match.start()] + content[match.start() + 1 :]
+    return content
+
+
+@st.composite
+def spelled(draw: st.DrawFn, word: str) -> str:
+    """Return ``word`` in some letter case."""
+    return draw(st.sampled_from([word, word.lower(), word.upper(), word.swapcase()]))
+
+
+@st.composite
+def parameters(draw: st.DrawFn, value: str, given: dict[str, str]) -> str:
+    """Return a MIME header's value with parameters, quoted or not where that makes no difference."""
+    pieces = [draw(spelled(value))]
+    for name, content in draw(st.permutations(list(given.items()))):
+        is_token = re.fullmatch(r"[!#-'*+\-.0-:<>-~=]+", content) and not content.startswith('"')
+        quoted = '"' + content.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        is_quoted = not is_token or draw(st.booleans())
+        pieces.append(
+            draw(spelled(name)) + draw(st.sampled_from(["=", "=", " = "])) + (quoted if is_quoted else content)
+        )
+    return draw(st.sampled_from(["; ", ";", " ; "])).join(pieces)
+
+
+@st.composite
+def part_headers(
+    draw: st.DrawFn, disposition: dict[str, str] | None, content_type: str | None, charset: str | None = None
+) -> bytes:
+    """Return the headers of a part."""
+    lines = []
+    if disposition is not None:
+        value = draw(parameters("form-data", disposition))
+        lines.append(draw(spelled("Content-Disposition")) + draw(st.sampled_from([": ", ":", ":\t"])) + value)
+    if content_type is not None:
+        value = draw(parameters(content_type, {} if charset is None else {"charset": charset}))
+        lines.append(draw(spelled("Content-Type")) + ": " + value)
+    lines += draw(st.lists(st.sampled_from(["Content-Length: 5", "X-Other: \xe9", "no colon"]), max_size=2))
+    return "".join(f"{line}\r\n" for line in draw(st.permutations(lines))).encode()
+
+
+@st.composite
+def text_parts(draw: st.DrawFn, boundary: bytes) -> Part:
+    """Return an annotation as a part of its own, now and then one that is not valid in its charset."""
+    name = draw(names)
+    charset = draw(st.sampled_from([None, *_CODECS]))
+    codec = _CODECS[charset or "utf-8"]
+    content = draw(contents(boundary)) if draw(st.booleans()) else draw(odd_text).encode(codec, "ignore")
+    content_type = "text/plain" if charset else draw(st.sampled_from([None, "text/plain"]))
+    try:
+        value = content.decode(codec)
+    except UnicodeDecodeError:
+        value = None
+    return Part(draw(part_headers({"name": name}, content_type, charset)), content, "text", name, value)
+
+
+@st.composite
+def json_parts(draw: st.DrawFn) -> Part:
+    """Return annotations as JSON."""
+    value = draw(st.dictionaries(names, json_values, max_size=6))
+    content = json.dumps(value, ensure_ascii=draw(st.booleans()), indent=draw(st.sampled_from([None, 1]))).encode()
+    file_name: dict[str, str] = draw(st.sampled_from([{}, {"filename": "extra.json"}, {"filename": "blob"}]))
+    headers = draw(part_headers({"name": draw(st.sampled_from(["extra", "x", ""]))} | file_name, "application/json"))
+    return Part(headers, content, "json", "", value)
+
+
+@st.composite
+def dump_parts(draw: st.DrawFn, boundary: bytes) -> Part:
+    """Return a dump."""
+    name = draw(
+        st.one_of(
+            st.sampled_from(
+                [MINIDUMP, "upload_file_minidump_browser", "memory_report", "dump", "d/u-m.p", "", "x" * 40]
+            ),
+            names,
+        ).filter(lambda name: re.sub(r"[^A-Za-z0-9_]", "", name)[:30] not in {"raw_crash", "dump_names"})
+    )
+    content_type = draw(st.sampled_from([None, "application/octet-stream", "application/gzip", "text/plain", "x/y"]))
+    needs_file_name = content_type in {None, "text/plain"}
+    file_name = {"filename": draw(names)} if needs_file_name or draw(st.booleans()) else {}
+    headers = draw(part_headers({"name": name} | file_name, content_type))
+    noted = content_type if content_type in {"text/plain", "x/y"} else None
+    return Part(headers, draw(contents(boundary)), "dump", name, noted)
+
+
+@st.composite
+def nameless_parts(draw: st.DrawFn, boundary: bytes) -> Part:
+    """Return a part that is nothing."""
+    headers = draw(
+        part_headers(draw(st.sampled_from([None, {}, {"filename": "x"}])), draw(st.sampled_from([None, "a/b"])))
+    )
+    return Part(headers, draw(contents(boundary)), "nameless", "")
+
+
+@st.composite
+def multipart_bodies(draw: st.DrawFn, boundary: bytes, parts: list[Part]) -> bytes:
+    """Return a body of these parts."""
+    padding = st.sampled_from([b"", b"", b" ", b"\t "])
+    pieces = [draw(st.sampled_from([b"", b"", b"preamble\r\n", b"\r\n"]))]
+    for part in parts:
+        pieces += [b"--", boundary, draw(padding), b"\r\n", part.headers, b"\r\n", part.content, b"\r\n"]
+    pieces += [b"--", boundary, b"--", draw(st.sampled_from([b"", b"\r\n", b"\n", b" \r\n", b"\r\nepilogue"]))]
+    return b"".join(pieces)
+
+
+@st.composite
+def gzipped(draw: st.DrawFn, body: bytes) -> bytes:
+    """Return ``body`` as one gzip stream, of one or more members."""
+    cuts = sorted(draw(st.lists(st.integers(0, len(body)), max_size=3)))
+    level = draw(st.integers(0, 9))
+    members = [gzip.compress(body[a:b], level) for a, b in zip([0, *cuts], [*cuts, len(body)], strict=True)]
+    return b"".join(members) + draw(st.sampled_from([b"", b"", b"junk", b"\0\0"]))
+
+
+@st.composite
+def in_chunks(draw: st.DrawFn, body: bytes) -> bytes:
+    """Return ``body`` in chunks of some sizes."""
+    sizes = draw(st.lists(st.integers(1, 5000), min_size=1, max_size=4))
+    if len(body) < 3000 and draw(st.booleans()):
+        sizes = [1]
+    extension = draw(st.sampled_from([b"", b"", b";a", b' ; a="b"']))
+    pieces = []
+    position = number = 0
+    while position < len(body):
+        chunk = body[position : position + max(sizes[number % len(sizes)], len(body) // 300)]
+        pieces += [draw(st.sampled_from([b"%x", b"%X", b"0%x"])) % len(chunk), extension, b"\r\n", chunk, b"\r\n"]
+        position += len(chunk)
+        number += 1
+    return b"".join([*pieces, b"0\r\n", draw(st.sampled_from([b"", b"", b"X: 1\r\n"])), b"\r\n"])
+
+
+@st.composite
+def sent_reports(draw: st.DrawFn) -> SentReport:
+    """Return a valid report."""
+    boundary_text = draw(boundaries)
+    boundary = boundary_text.encode("latin-1")
+    kinds = [
+        text_parts(boundary),
+        text_parts(boundary),
+        json_parts(),
+        dump_parts(boundary),
+        nameless_parts(boundary),
+    ]
+    parts = draw(st.lists(st.one_of(kinds), max_size=8))
+    parts.insert(
+        draw(st.integers(0, len(parts))),
+        Part(b"Content-Disposition: form-data; name=Sent\r\n", b"1", "text", "Sent", "1"),
+    )
+    body = draw(multipart_bodies(boundary, parts))
+
+    content_type = draw(
+        parameters(draw(st.sampled_from(["multipart/form-data", "multipart/mixed"])), {"boundary": boundary_text})
+    )
+    user_agent = draw(st.sampled_from(["curl/7.88.1", "Fenix ä", ""]))
+    headers = [("Content-Type", content_type.encode("latin-1")), ("User-Agent", user_agent.encode())]
+    coding = draw(st.sampled_from([None, "identity", "gzip", "x-gzip"]))
+    is_gzipped = coding in {"gzip", "x-gzip"}
+    if coding:
+        headers.append(("Content-Encoding", draw(spelled(coding)).encode()))
+    if is_gzipped:
+        body = draw(gzipped(body))
+    if draw(st.booleans()):
+        framed = draw(in_chunks(body))
+        headers.append(("Transfer-Encoding", b"chunked"))
+    else:
+        framed = body
+        headers.append(("Content-Length", str(len(body)).encode()))
+    headers = [(draw(spelled(name)), value) for name, value in draw(st.permutations([*headers, ("Host", b"x")]))]
+    return SentReport(headers, body, framed, is_gzipped, user_agent, expect(parts))
+
+
+def expect(parts: list[Part]) -> Expected:
+    """Return what the contract says that comes of these parts."""
+    result = Expected()
+    texts: dict[str, str] = {}
+    values: dict[str, Any] = {}
+    for part in parts:
+        if part.kind == "dump":
+            result.dumps.append((part.name, part.content))
+        elif part.kind == "json":
+            result.payload = "json"
+            result.notes += [repeated(name) for name in part.value if name in values]
+            values |= part.value
+        elif part.kind == "text" and part.value is None:
+            result.notes.append(f"Removed {part.name}: not valid in its charset.")
+        elif part.kind == "text":
+            result.notes += [repeated(part.name)] if part.name in texts else []
+            texts[part.name] = part.value
+    nameless = sum(part.kind == "nameless" for part in parts)
+    if nameless:
+        result.notes.append(f"Ignored parts without a name: {nameless}.")
+    if texts and values:
+        result.notes.append(NOTE_BOTH)
+    result.annotations = texts | values
+    return result
+
+
+def repeated(name: str) -> str:
+    return f"Repeated annotation {name}: the last one was kept."
