@@ -19,8 +19,10 @@ from antenna.crash_report import CrashReport
 from antenna.delivery import SpoolDelivery
 from antenna.ext.crashpublish_base import CrashPublishBase
 from antenna.ext.crashstorage_base import CrashStorageBase, NoOpCrashStorage
+from antenna.publishing import Publishing
 from antenna.reasons import MalformedCrashReport, Reason
-from antenna.spool import Spool, SpoolFull
+from antenna.spool import Spool
+from antenna.spooling import Spooling
 
 logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("crashmover")
@@ -93,9 +95,10 @@ class CrashMover:
         self.crashpublish: CrashPublishBase = self.config("crashpublish_class")(config.with_namespace("crashpublish"))
         spool = Spool(config)
         self.spool = spool if spool.config("spool_dir") else None
-        self._spool_works = True
+        self._spooling = Spooling(spool) if self.spool else None
         self._saving = self._attempts("save", _SAVE_TIMEOUT, _SAVE_TIMEOUT_WITH_SPOOL)
-        self._publishing = self._attempts("publish", _PUBLISH_TIMEOUT, _PUBLISH_TIMEOUT_WITH_SPOOL)
+        self._publish_attempts = self._attempts("publish", _PUBLISH_TIMEOUT, _PUBLISH_TIMEOUT_WITH_SPOOL)
+        self._publishing = Publishing(self.crashpublish, self._publish_attempts, self._spooling)
         self._delivery: SpoolDelivery | None = None
 
     def _attempts(self, operation: str, timeout: float, timeout_with_spool: float) -> Attempts:
@@ -112,16 +115,17 @@ class CrashMover:
 
         A disk that is full, or fails, must not keep the collector from saving crashes and delivering what is spooled.
         """
-        if self.spool is None:
+        if self._spooling is None:
             return
+        spool = self._spooling.spool
         try:
-            run_blocking(self.spool.prepare)
+            run_blocking(spool.prepare)
         except OSError as error:
             if error.errno not in _DISK_ERRORS:
                 raise ConfigurationError(
-                    f"CRASHMOVER_SPOOL_DIR: cannot write to {self.spool.root}: {error.strerror}"
+                    f"CRASHMOVER_SPOOL_DIR: cannot write to {spool.root}: {error.strerror}"
                 ) from error
-            self._spool_failed(error)
+            self._spooling.failed(error)
 
     def verify(self) -> None:
         """Prove at start that crashes can be saved and published.
@@ -134,7 +138,7 @@ class CrashMover:
             logger.warning("crashes are not kept: CRASHMOVER_CRASHSTORAGE_CLASS names no storage")
         checks = [
             (gevent.spawn(_error_of, backend.verify), attempts)
-            for backend, attempts in ((self.crashstorage, self._saving), (self.crashpublish, self._publishing))
+            for backend, attempts in ((self.crashstorage, self._saving), (self.crashpublish, self._publish_attempts))
         ]
         gevent.joinall([check for check, _ in checks], timeout=_VERIFY_TIMEOUT if self.spool else None)
         for check, attempts in checks:
@@ -155,87 +159,41 @@ class CrashMover:
             self.crashstorage,
             self.crashpublish,
             saving=self._saving,
-            publishing=self._publishing,
+            publishing=self._publish_attempts,
             rate=float(self.config("spool_delivery_rate")),
         )
         self._delivery.start()
 
     def stop(self, seconds: float) -> None:
         """Stop delivering; wait up to ``seconds`` for the entries in hand."""
+        self._publishing.stop(seconds)
         if self._delivery is not None:
             self._delivery.stop(seconds)
 
     def health_checks(self) -> dict[str, Callable[[], None]]:
         """Return the checks of ``/__heartbeat__`` by the name of what they check."""
         checks = {"storage": self.crashstorage.check_health, "publish": self.crashpublish.check_health}
-        if self.spool is not None:
-            checks["spool"] = self._check_spool
+        if self._spooling is not None:
+            checks["spool"] = self._spooling.check
         return checks
 
     def move(self, report: CrashReport) -> None:
         """Save the crash and publish its id, or spool them; returns when the promise of the id can be given.
 
-        Raises ``MalformedCrashReport`` (``UNAVAILABLE``) if the crash could be neither saved nor spooled, or if it is
-        saved and the spool fails to take its id: the promise is that the id will be published. Without a spool, an id
-        that cannot be published is logged and counted: it can be published again from what is saved.
+        Raises ``MalformedCrashReport`` (``UNAVAILABLE``) if the promise cannot be given: see ``Publishing`` for what
+        becomes of a crash that is saved then.
         """
         with breakpad_metrics.timer("crash_save.time"):
             saved = self._saving.run(report.crash_id, lambda end: self.crashstorage.save_crash(report, end))
         if not saved:
-            self._spool_crash(report)
+            if self._spooling is None:
+                raise MalformedCrashReport(Reason.UNAVAILABLE)
+            self._spooling.add_crash(report)
             return
         breakpad_metrics.incr("save_crash.count")
         logger.info("%s saved", report.crash_id)
-        if report.deferred:
-            return
-        with metrics.timer("crash_publish.time"):
-            published = self._publishing.run(
-                report.crash_id, lambda end: self.crashpublish.publish_crash(report.crash_id, end)
-            )
-        if published:
-            logger.info("%s published", report.crash_id)
-        else:
-            self._spool_id(report.crash_id)
-
-    def _spool_crash(self, report: CrashReport) -> None:
-        if self.spool is None:
-            raise MalformedCrashReport(Reason.UNAVAILABLE)
-        try:
-            run_blocking(self.spool.add_crash, report)
-        except (SpoolFull, OSError) as error:
-            self._spool_failed(error)
-            raise MalformedCrashReport(Reason.UNAVAILABLE) from error
-        self._spool_worked()
-        metrics.incr("spooled", tags=["kind:crash"])
-
-    def _spool_id(self, crash_id: str) -> None:
-        if self.spool is None:
-            logger.error("%s is saved but not published", crash_id)
-            return
-        try:
-            run_blocking(self.spool.add_id, crash_id)
-        except OSError as error:
-            self._spool_failed(error)
-            logger.error("%s is saved but neither published nor spooled", crash_id)  # noqa: TRY400 - see above
-            raise MalformedCrashReport(Reason.UNAVAILABLE) from error
-        self._spool_worked()
-        metrics.incr("spooled", tags=["kind:id"])
-
-    def _spool_failed(self, error: Exception) -> None:
-        if self._spool_works:
-            self._spool_works = False
-            logger.error("the spool takes no crashes: %s", error)
-
-    def _spool_worked(self) -> None:
-        if not self._spool_works:
-            self._spool_works = True
-            logger.warning("the spool takes crashes again")
-
-    def _check_spool(self) -> None:
-        """Raise an exception if the spool takes no crashes."""
-        assert self.spool is not None  # noqa: S101 - for mypy: who has the check has one
-        run_blocking(self.spool.probe)
-        run_blocking(self.spool.check_room, 0)
+        if not report.deferred:
+            self._publishing.publish(report.crash_id)
 
 
 def _error_of(action: Callable[[], None]) -> Exception | None:

@@ -161,13 +161,24 @@ class Spool:
 
     def add_id(self, crash_id: str) -> None:
         """Write the id of a saved crash that is to be published; returns when it is on the disk. Raises ``OSError``."""
+        self.add_claimed_id(crash_id).release()
+
+    def add_claimed_id(self, crash_id: str) -> Entry:
+        """Write an id as ``add_id`` does, and claim the entry before others can."""
         work = self._new_work(crash_id)
+        target = self._new_path(Kind.ID, crash_id)
+        descriptor = None
         try:
             write_file(work, [f"{crash_id}\n".encode("ascii")])
-            self._put(work, self._new_path(Kind.ID, crash_id))
+            descriptor = os.open(work, os.O_RDONLY | os.O_CLOEXEC)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            self._put(work, target)
         except BaseException:
+            if descriptor is not None:
+                os.close(descriptor)
             _remove_tree(work)
             raise
+        return Entry(target, Kind.ID, crash_id, descriptor)
 
     def _new_work(self, crash_id: str) -> Path:
         return self.root / "tmp" / f"{crash_id}-{time.time_ns()}"

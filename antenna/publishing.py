@@ -1,0 +1,83 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Publishes the ids of crashes that have just been saved."""
+
+import logging
+
+import gevent
+import gevent.pool
+import markus
+
+from antenna.attempts import Attempts
+from antenna.blocking import run_blocking
+from antenna.ext.crashpublish_base import CrashPublishBase
+from antenna.reasons import MalformedCrashReport
+from antenna.spool_entry import Entry
+from antenna.spooling import Spooling
+
+logger = logging.getLogger(__name__)
+metrics = markus.get_metrics("crashmover")
+
+# Seconds that a client waits for its crash to be published, if there is a spool. Publishing takes a fraction of it.
+_PATIENCE = 0.1
+
+
+class Publishing:
+    """Publishes an id, or leaves it to the spool. Clients do not notice when publishing hangs."""
+
+    def __init__(self, crashpublish: CrashPublishBase, attempts: Attempts, spooling: Spooling | None) -> None:
+        """``attempts`` say how often and how long it is tried."""
+        self._crashpublish = crashpublish
+        self._attempts = attempts
+        self._spooling = spooling
+        self._in_hand = gevent.pool.Group()
+
+    def publish(self, crash_id: str) -> None:
+        """Publish the id of a saved crash; returns when it is certain that it is, or will be, published.
+
+        Raises ``MalformedCrashReport`` (``UNAVAILABLE``) if the spool has to take it and cannot. Without a spool, an
+        id that cannot be published is logged and counted: it can be published again from what is saved.
+        """
+        if self._spooling is None:
+            if not self._attempt(crash_id):
+                logger.error("%s is saved but not published", crash_id)
+            return
+        attempt = self._in_hand.spawn(self._attempt, crash_id)
+        attempt.join(_PATIENCE)
+        try:
+            if not attempt.ready():
+                # It may well work yet: then the entry goes. Meanwhile it is ours.
+                entry = self._spooling.add_claimed_id(crash_id)
+                self._in_hand.spawn(self._settle, attempt, entry, self._spooling)
+            elif not attempt.value:
+                self._spooling.add_id(crash_id)
+        except MalformedCrashReport:
+            attempt.join()
+            if not attempt.value:
+                logger.error("%s is saved but neither published nor spooled", crash_id)  # noqa: TRY400 - it says it all
+                raise
+
+    def stop(self, seconds: float) -> None:
+        """Wait for what is in hand, up to ``seconds``."""
+        self._in_hand.join(seconds)
+
+    def _attempt(self, crash_id: str) -> bool:
+        """Publish; say whether that worked."""
+        with metrics.timer("crash_publish.time"):
+            published = self._attempts.run(crash_id, lambda end: self._crashpublish.publish_crash(crash_id, end))
+        if published:
+            logger.info("%s published", crash_id)
+        return published
+
+    def _settle(self, attempt: "gevent.Greenlet[..., bool]", entry: Entry, spooling: Spooling) -> None:
+        """Take the entry of an id away if it is published in the end; else let the delivery have it."""
+        attempt.join()
+        try:
+            if attempt.value:
+                run_blocking(spooling.spool.remove, entry)
+        except OSError as error:
+            logger.warning("%s is published, and will be again: %s", entry.crash_id, error)
+        finally:
+            run_blocking(entry.release)
