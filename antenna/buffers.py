@@ -13,6 +13,7 @@ from pathlib import Path
 
 from antenna.blocking import iterate_blocking, run_blocking
 from antenna.memory import Memory, Share
+from antenna.reasons import MalformedCrashReport, Reason
 
 # Content comes and goes in pieces of this size: large enough that the switch to a native thread costs little, small
 # enough that many reports at once need little memory.
@@ -72,14 +73,17 @@ def _write_pieces(descriptor: int, pieces: list[bytes]) -> None:
 class Buffer:
     """An append-only store of bytes: in memory as long as the report's share of it lasts, then in a temporary file.
 
-    Raises ``OSError`` where the temporary directory fails (full, unwritable).
+    Raises ``OSError`` where the temporary directory fails (full, unwritable), and ``MalformedCrashReport``
+    (``UNAVAILABLE``) where the worker's temporary files together would get too large.
     """
 
-    __slots__ = ("_directory", "_memory", "_pending", "_taken", "descriptor", "size")
+    __slots__ = ("_directory", "_disk", "_memory", "_on_disk", "_pending", "_taken", "descriptor", "size")
 
-    def __init__(self, memory: Share, directory: Path) -> None:
-        """``directory`` is where the temporary file goes if one is needed."""
+    def __init__(self, memory: Share, directory: Path, disk: Memory | None = None) -> None:
+        """``directory`` is where the temporary file goes if one is needed; ``disk`` bounds it."""
         self._memory = memory
+        self._disk = disk
+        self._on_disk = 0
         self._directory = directory
         self._pending: list[bytes] = []
         self._taken = 0
@@ -109,6 +113,11 @@ class Buffer:
             self._write()
 
     def _write(self) -> None:
+        if self._disk is not None:
+            size = sum(map(len, self._pending))
+            if not self._disk.take(size):
+                raise MalformedCrashReport(Reason.UNAVAILABLE, "no room for temporary files")
+            self._on_disk += size
         if self.descriptor is None:
             self.descriptor = run_blocking(open_temporary_file, self._directory)
         run_blocking(_write_pieces, self.descriptor, self._pending)
@@ -147,6 +156,9 @@ class Buffer:
     def close(self) -> None:
         """Give the memory and the temporary file back."""
         self._forget()
+        if self._disk is not None:
+            self._disk.give_back(self._on_disk)
+            self._on_disk = 0
         if self.descriptor is not None:
             # Giving the blocks of a large file back takes time.
             run_blocking(os.close, self.descriptor)

@@ -237,7 +237,7 @@ class WebServerConfig:
             parser=one_of("gevent", "gthread", "sync"),
         )
         gunicorn_worker_connections = Option(
-            default="1000", doc="Connections that one worker serves at a time.", parser=bounded(parse_int, "1")
+            default="4000", doc="Connections that one worker serves at a time.", parser=bounded(parse_int, "1")
         )
         gunicorn_max_requests = Option(
             default="0", doc="A worker is replaced after this many requests. 0: never.", parser=bounded(parse_int, "0")

@@ -109,6 +109,11 @@ class Limits:
             doc="Bytes of all reports in one worker held in memory while they arrive, and as much again for decoded "
             "annotations. When there is no more, reports go to temporary files, and large annotations wait.",
         )
+        temp_size_per_worker = Option(
+            default="4GiB",
+            parser=parse_size,
+            doc="Bytes of all temporary files of one worker. When there is no more, reports are answered with 503.",
+        )
 
     def __init__(self, config: ConfigManager) -> None:
         """Read the limits from ``config``, whose namespace is ``BREAKPAD``."""
@@ -124,3 +129,4 @@ class Limits:
         self.dumps: int = self.config("max_dumps")
         self.memory_per_report: int = self.config("memory_per_report")
         self.memory_per_worker: int = self.config("memory_per_worker")
+        self.temp_size_per_worker: int = self.config("temp_size_per_worker")

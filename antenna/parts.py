@@ -48,12 +48,13 @@ class PartCollector:
     Raises ``MalformedCrashReport``; ``close()`` gives memory and temporary files back.
     """
 
-    def __init__(self, limits: Limits, memory: Memory, temp_dir: Path) -> None:
-        """``temp_dir`` is for what is over the report's share of ``memory``."""
+    def __init__(self, limits: Limits, memory: Memory, temp_dir: Path, disk: Memory | None = None) -> None:
+        """``temp_dir`` is for what is over the report's share of ``memory``; ``disk`` bounds it."""
         self._limits = limits
         self._temp_dir = temp_dir
         self._memory = Share(memory, limits.memory_per_report)
-        self._annotation_bytes = Buffer(self._memory, temp_dir)
+        self._disk = disk
+        self._annotation_bytes = Buffer(self._memory, temp_dir, disk)
         self._annotations: list[_AnnotationPart] = []
         self._dumps: list[_DumpPart] = []
         self._nameless = 0
@@ -123,7 +124,7 @@ class PartCollector:
     def _begin_dump(self, name: str, media_type: str) -> None:
         if len(self._dumps) >= self._limits.dumps:
             raise MalformedCrashReport(Reason.TOO_LARGE, "dumps")
-        content = Buffer(self._memory, self._temp_dir)
+        content = Buffer(self._memory, self._temp_dir, self._disk)
         self._dumps.append(_DumpPart(dump_names.sanitize(name), name, media_type, content))
         self._take = content.append
 

@@ -27,8 +27,8 @@ from antenna.reasons import MalformedCrashReport, Reason
 
 metrics = markus.get_metrics("breakpad_resource")
 
-# Annotations are in memory as they came, decoded and, if the crash is kept, encoded again.
-_MEMORY_PER_ANNOTATION_BYTE = 3
+# Annotations are in memory as they came, decoded and, if the crash is kept, encoded again: many characters as six bytes.
+_MEMORY_PER_ANNOTATION_BYTE = 12
 _MEMORY_PER_JSON_VALUE = 100
 # Reports with no more bytes of annotations, as real ones mostly are, do not wait for memory: large ones that come all
 # the time would hold them up.
@@ -69,6 +69,7 @@ class PayloadReader:
                 f"BREAKPAD_TEMP_DIR has a bad value {str(self.temp_dir)!r}: cannot write there: {error.strerror}"
             ) from error
         self._memory = Memory(self.limits.memory_per_worker)
+        self._disk = Memory(self.limits.temp_size_per_worker)
         self._annotation_memory = Memory(self.limits.memory_per_worker)
 
     def read(self, environ: dict[str, Any], body: RequestBody) -> CrashReport:
@@ -78,7 +79,7 @@ class PayloadReader:
         """
         boundary = _boundary(environ.get("CONTENT_TYPE", ""))
         compressed = _is_gzip(environ.get("HTTP_CONTENT_ENCODING", ""))
-        parts = PartCollector(self.limits, self._memory, self.temp_dir)
+        parts = PartCollector(self.limits, self._memory, self.temp_dir, self._disk)
         with contextlib.ExitStack() as resources:
             resources.callback(parts.close)
             parser = MultipartParser(boundary, parts, max_header_size=self.limits.part_header_size)

@@ -13,6 +13,7 @@ import pytest
 
 from antenna.buffers import PIECE_SIZE, Buffer, open_temporary_file, prepare_directory
 from antenna.memory import Memory, Share
+from antenna.reasons import MalformedCrashReport, Reason
 
 
 @pytest.fixture
@@ -103,6 +104,29 @@ class TestContent:
 
         assert content(buffer) == b"content"
         buffer.close()
+
+
+class TestDisk:
+    @pytest.fixture
+    def disk(self) -> Memory:
+        return Memory(1000)
+
+    def test_over_the_bound_of_the_worker(self, tmp_path: Path, disk: Memory) -> None:
+        buffer = Buffer(Share(Memory(0), 0), tmp_path, disk)
+        buffer.append(bytes(900))
+
+        with pytest.raises(MalformedCrashReport) as refusal:
+            buffer.append(bytes(200))
+        assert refusal.value.reason is Reason.UNAVAILABLE
+        buffer.close()
+
+    def test_is_given_back(self, tmp_path: Path, disk: Memory) -> None:
+        for _ in range(3):
+            buffer = Buffer(Share(Memory(0), 0), tmp_path, disk)
+            buffer.append(bytes(900))
+            buffer.close()
+
+        assert disk.take(1000)
 
 
 class TestMemory:

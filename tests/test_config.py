@@ -181,7 +181,7 @@ def test_web_server_has_good_defaults() -> None:
     assert web_server.port == 8000
     assert web_server.workers == 1
     assert web_server.worker_class == "gevent"
-    assert web_server.worker_connections == 1000
+    assert web_server.worker_connections == 4000
     assert (web_server.max_requests, web_server.max_requests_jitter) == (0, 0)
     # Load balancers keep idle connections for 60 s: they, not we, must be the ones to close.
     assert web_server.keepalive > 60
