@@ -5,6 +5,7 @@
 """Crashes in a bucket of Google Cloud Storage."""
 
 import base64
+import logging
 import os
 from collections.abc import Iterator
 from functools import cached_property, partial
@@ -20,6 +21,8 @@ from antenna.config import ConfigManager, Option
 from antenna.crash_report import Dump
 from antenna.ext.crashstorage_base import BINARY, CrashStorageBase, StoredObject
 from antenna.ext.google_http import GoogleHttp, credentials_for
+
+logger = logging.getLogger(__name__)
 
 _ENDPOINT = "https://storage.googleapis.com"
 _SCOPES = ("https://www.googleapis.com/auth/devstorage.read_write",)
@@ -49,6 +52,8 @@ class GcsCrashStorage(CrashStorageBase):
         self.config = config.with_options(self)
         self.bucket_name: str = self.config("bucket_name")
         emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
+        if emulator:
+            logger.warning("crashes go to the emulator at %s: STORAGE_EMULATOR_HOST is set", emulator)
         self._endpoint = _with_scheme(emulator).rstrip("/") if emulator else _ENDPOINT
         self._credentials = credentials_for(emulator, _SCOPES)
         self._http = GoogleHttp(self._endpoint, self._credentials)

@@ -6,6 +6,7 @@
 
 import base64
 import json
+import logging
 import os
 
 import gevent
@@ -15,6 +16,8 @@ from antenna.backend import BackendConfigurationError, BackendDenied, BackendErr
 from antenna.config import ConfigManager, Option, bounded, parse_duration
 from antenna.ext.crashpublish_base import TEST_ID, CrashPublishBase
 from antenna.ext.google_http import GoogleHttp, credentials_for
+
+logger = logging.getLogger(__name__)
 
 _ENDPOINT = "https://pubsub.googleapis.com"
 _SCOPES = ("https://www.googleapis.com/auth/pubsub",)
@@ -54,6 +57,8 @@ class PubSubCrashPublish(CrashPublishBase):
         self.config = config.with_options(self)
         self._timeout: float = self.config("timeout")
         emulator = os.environ.get("PUBSUB_EMULATOR_HOST")
+        if emulator:
+            logger.warning("ids go to the emulator at %s: PUBSUB_EMULATOR_HOST is set", emulator)
         endpoint = f"http://{emulator}" if emulator else _ENDPOINT
         self._topic = f"projects/{self.config('project_id')}/topics/{self.config('topic_name')}"
         self._http = GoogleHttp(endpoint, credentials_for(emulator, _SCOPES))
