@@ -27,7 +27,7 @@ from antenna.reasons import MalformedCrashReport, Reason
 
 metrics = markus.get_metrics("breakpad_resource")
 
-# Annotations are in memory as they came, decoded and, if the crash is kept, encoded again: many characters as six bytes.
+# Annotations are in memory as they came, decoded and, if the crash is kept, encoded again: often as six bytes each.
 _MEMORY_PER_ANNOTATION_BYTE = 12
 _MEMORY_PER_JSON_VALUE = 100
 # Reports with no more bytes of annotations, as real ones mostly are, do not wait for memory: large ones that come all
