@@ -238,9 +238,9 @@ class TestBackendThatIsDown:
         loop = make_loop(spool, backend)
         backend.behaviour = behaviour
 
-        deliver_for(loop, 3)
+        deliver_for(loop, 1)
 
-        assert sum(backend.calls.values()) > 50
+        assert sum(backend.calls.values()) > 15
         assert_kept(spool, crash_ids)
 
         backend.behaviour = None
@@ -288,7 +288,7 @@ class TestBackendThatIsDown:
         crash_ids = add(spool, 5)
         backend.behaviour = DOWN
 
-        deliver_for(make_loop(spool, backend), 1)
+        deliver_for(make_loop(spool, backend), 0.5)
 
         assert backend.calls.keys() == set(crash_ids)
 
@@ -297,9 +297,9 @@ class TestBackendThatIsDown:
         backend.breaker.trip("refused")
         backend.behaviour = DOWN
 
-        deliver_for(make_loop(spool, backend), 1)
+        deliver_for(make_loop(spool, backend), 0.5)
 
-        assert len(backend.patience[crash_id]) > 5
+        assert len(backend.patience[crash_id]) > 3
         assert set(backend.patience[crash_id]) == {1}
 
     def test_and_hangs_holds_up_nothing_when_others_find_it_back(self, spool: Spool, backend: Backend) -> None:
@@ -378,9 +378,9 @@ class TestEntryThatFails:
         crash_ids = add(spool)
         backend.behaviour = REFUSES
 
-        deliver_for(make_loop(spool, backend), 1)
+        deliver_for(make_loop(spool, backend), 0.5)
 
-        assert backend.proofs > 5
+        assert backend.proofs > 3
         assert_kept(spool, crash_ids)
 
     def test_is_set_aside_at_last_when_it_never_gets_an_answer_and_others_do(
@@ -404,7 +404,7 @@ class TestEntryThatFails:
         crash_ids = add(spool)
         backend.behaviours[crash_ids[0]] = DOWN
 
-        deliver_for(make_loop(spool, backend), 1)
+        deliver_for(make_loop(spool, backend), 0.5)
 
         assert_kept(spool, crash_ids)
 
@@ -486,7 +486,7 @@ class TestEntryThatFails:
 
         monkeypatch.setattr(Entry, "note_failure", fail)
 
-        deliver_for(make_loop(spool, backend), 1)
+        deliver_for(make_loop(spool, backend), 0.5)
 
         assert_kept(spool, [refused])
 
