@@ -11,12 +11,12 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-EXAMPLES = os.environ.get("PROPERTY_EXAMPLES")
+EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "80"))
 
 settings.register_profile(
     "collector",
-    max_examples=int(EXAMPLES or "80"),
-    derandomize=EXAMPLES is None,
+    max_examples=EXAMPLES,
+    derandomize="PROPERTY_EXAMPLES" not in os.environ,
     database=None,
     deadline=None,
     # Reports have many parts; the fixtures that examples share do not change.

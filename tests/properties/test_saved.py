@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.properties.conftest import EXAMPLES
 from tests.properties.sent_reports import SentReport, sent_reports
 from tests.raw_http import RawConnection
 from tests.system.collector import Collector, SavedCrash
@@ -25,7 +26,7 @@ def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
 
 
 # Each takes ten times as long as one that is not sent.
-@settings(max_examples=settings.default.max_examples // 4)
+@settings(max_examples=EXAMPLES // 4)
 @given(
     sent=st.lists(sent_reports(), min_size=1, max_size=3), packet_size=st.integers(1, 100_000), pipelined=st.booleans()
 )
