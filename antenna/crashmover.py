@@ -83,7 +83,7 @@ class CrashMover:
             "without.",
         )
         spool_delivery_rate = Option(
-            default="200",
+            default="500",
             parser=bounded(parse_int, "1"),
             doc="Entries of the spool that one worker delivers in a second at most, of each kind.",
         )

@@ -4,6 +4,7 @@
 
 """Works through one part of the spool: one entry by one worker, more gently than live traffic."""
 
+import contextlib
 import logging
 import random
 import threading
@@ -31,6 +32,8 @@ _BATCH = 500
 _IDLE = 1.0
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 5.0
+# How long the next entry waits for a moment in which the worker has nothing else to do.
+_LONGEST_YIELD = 0.01
 # How often somebody who waits looks whether the wait is over.
 _POLL = 0.1
 # Seconds until an entry that has failed is tried again: twice as long each time. If it is not to blame, it has its turn
@@ -87,6 +90,7 @@ class DeliveryLoop:
         self._stopped = threading.Event()
         self._histories: dict[str, _History] = {}
         self._in_hand = gevent.pool.Pool(_CONCURRENCY)
+        self._next = 0.0
         self._delivered = 0
 
     def run(self) -> None:
@@ -137,12 +141,19 @@ class DeliveryLoop:
             if was_down:
                 self._join(handling)
             else:
-                gevent.sleep(self._interval)
+                self._pace()
             if self._breaker.is_open or self._stopped.is_set():
                 break
         # Not for those that take long: others may come meanwhile.
         self._in_hand.join(_IDLE)
         return self._delivered - before
+
+    def _pace(self) -> None:
+        """Keep to the rate, and let live traffic go first."""
+        self._next = max(self._next + self._interval, time.monotonic())
+        gevent.sleep(max(0.0, self._next - time.monotonic()))
+        with contextlib.suppress(TimeoutError), gevent.Timeout(_LONGEST_YIELD, TimeoutError):
+            gevent.idle()
 
     def _join(self, handling: "gevent.Greenlet[..., None]") -> None:
         """Wait for an entry, but not on when the backend is back: it may wait for an answer of before."""
