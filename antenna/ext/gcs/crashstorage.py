@@ -52,8 +52,6 @@ class GcsCrashStorage(CrashStorageBase):
         self.config = config.with_options(self)
         self.bucket_name: str = self.config("bucket_name")
         emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
-        if emulator:
-            logger.warning("crashes go to the emulator at %s: STORAGE_EMULATOR_HOST is set", emulator)
         self._endpoint = _with_scheme(emulator).rstrip("/") if emulator else _ENDPOINT
         self._credentials = credentials_for(emulator, _SCOPES)
         self._http = GoogleHttp(self._endpoint, self._credentials)
@@ -112,6 +110,8 @@ class GcsCrashStorage(CrashStorageBase):
 
     def verify(self) -> None:
         """Write a small object. Raises ``BackendConfigurationError`` for a bucket that is not there or not ours."""
+        if self._endpoint != _ENDPOINT:
+            logger.warning("crashes go to the emulator at %s: STORAGE_EMULATOR_HOST is set", self._endpoint)
         try:
             self.save_object(StoredObject(TEST_OBJECT, BINARY, b"test"), Deadline(_START_TIMEOUT))
         except (BackendDenied, CrashRefused) as error:

@@ -57,11 +57,9 @@ class PubSubCrashPublish(CrashPublishBase):
         self.config = config.with_options(self)
         self._timeout: float = self.config("timeout")
         emulator = os.environ.get("PUBSUB_EMULATOR_HOST")
-        if emulator:
-            logger.warning("ids go to the emulator at %s: PUBSUB_EMULATOR_HOST is set", emulator)
-        endpoint = f"http://{emulator}" if emulator else _ENDPOINT
+        self._endpoint = f"http://{emulator}" if emulator else _ENDPOINT
         self._topic = f"projects/{self.config('project_id')}/topics/{self.config('topic_name')}"
-        self._http = GoogleHttp(endpoint, credentials_for(emulator, _SCOPES))
+        self._http = GoogleHttp(self._endpoint, credentials_for(emulator, _SCOPES))
         self._batch: _Batch | None = None
 
     def publish_crash(self, crash_id: str, deadline: Deadline) -> None:
@@ -110,6 +108,8 @@ class PubSubCrashPublish(CrashPublishBase):
 
     def verify(self) -> None:
         """Publish a test message. Raises ``BackendConfigurationError`` for a topic that is not there or not ours."""
+        if self._endpoint != _ENDPOINT:
+            logger.warning("ids go to the emulator at %s: PUBSUB_EMULATOR_HOST is set", self._endpoint)
         try:
             self._publish([TEST_ID])
         except (BackendDenied, CrashRefused) as error:
