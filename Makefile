@@ -16,6 +16,10 @@ B ?= .
 # More arguments for the command of a target: make test ARGS="-k throttler"
 ARGS ?=
 
+# For make faults and make fuzz.
+SCHEDULES ?= 100
+MINUTES ?= 5
+
 SHELL_SCRIPTS := $(wildcard bin/*.sh docker/*.sh docker/*/*.sh) .ci/run
 PYTHON_CODE := antenna tests docs/conf.py docs/_ext docs/examples $(wildcard bin/*.py docker/*.py)
 
@@ -63,6 +67,14 @@ setup: $(VENV)/.development  ## Make or update .venv (the other targets do it th
 .PHONY: test
 test: $(VENV)/.development  ## Run all tests; they start and stop the emulators. Arguments for pytest: ARGS="-k throttler"
 	$(VENV_PYTHON) -m pytest $(ARGS)
+
+.PHONY: faults
+faults: $(VENV)/.development  ## Play schedules of faults and kills, and check every promised crash. How many: SCHEDULES=1000
+	$(VENV_PYTHON) -m tests.faults --schedules $(SCHEDULES) $(ARGS)
+
+.PHONY: fuzz
+fuzz: $(VENV)/.development  ## Fuzz what reads and judges a report. How long: MINUTES=5
+	$(VENV_PYTHON) -m tests.fuzz --minutes $(MINUTES) $(ARGS)
 
 .PHONY: bench
 bench: $(VENV)/.development  ## Measure CPU, throughput, latency and memory. More: ARGS="--help", ARGS="--cases kept rejected"
