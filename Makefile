@@ -111,7 +111,7 @@ lock: $(VENV)/.development  ## Pin what requirements*.in ask for. Newest release
 
 .PHONY: clean
 clean:  ## Remove what make and the tools made, the crashes in .local too
-	rm -rf $(VENV) .local docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .fuzz .local docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 ##@ In containers

@@ -1,0 +1,71 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Fuzzes the collector: ``python -m tests.fuzz [--minutes 5] [TARGET...]``.
+
+What it learns is kept in ``.fuzz/``, and goes on from there next time. An input that breaks a promise ends up there as
+``TARGET-crash-*``; move it to ``tests/fuzz/findings/TARGET/``, and it is a test from then on.
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import atheris  # type: ignore[import-untyped, unused-ignore]  # comes without types, and not for every machine
+
+with atheris.instrument_imports(include=["antenna", "gunicorn.http", "tests.fuzz"]):
+    from tests.fuzz.corpus import WORDS, findings, seeds
+    from tests.fuzz.targets import TARGETS
+
+DIRECTORY = Path(".fuzz")
+# An input that takes longer than this many seconds, or memory over this many MiB, is a finding too.
+TIMEOUT = 5
+MEMORY = 1024
+LARGEST = 65536
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=5.0, help="how long in all")
+    parser.add_argument("--run", choices=TARGETS, help=argparse.SUPPRESS)
+    parser.add_argument("targets", nargs="*", default=list(TARGETS), metavar="TARGET", help=", ".join(TARGETS))
+    arguments = parser.parse_args()
+    seconds = round(arguments.minutes * 60 / len(arguments.targets))
+    if arguments.run:
+        fuzz(arguments.run, seconds)
+    # A process for each, as libFuzzer ends the one it runs in.
+    command = [sys.executable, "-m", "tests.fuzz", "--minutes", str(seconds / 60)]
+    return max(
+        subprocess.run([*command, "--run", target, target], check=False).returncode for target in arguments.targets
+    )
+
+
+def fuzz(target: str, seconds: int) -> None:
+    """Fuzz one target; does not return."""
+    corpus = DIRECTORY / target
+    corpus.mkdir(parents=True, exist_ok=True)
+    inputs = [*seeds(target), *(path.read_bytes() for path in findings(target))]
+    for number, data in enumerate(inputs):
+        (corpus / f"seed-{number}").write_bytes(data)
+    dictionary = DIRECTORY / "words"
+    escaped = ("".join(f"\\x{byte:02x}" for byte in word) for word in WORDS)
+    dictionary.write_text("".join(f'"{word}"\n' for word in escaped), encoding="ascii")
+    options = {
+        "artifact_prefix": f"{DIRECTORY}/{target}-",
+        "dict": dictionary,
+        "max_len": LARGEST,
+        "max_total_time": seconds,
+        "print_final_stats": 1,
+        "rss_limit_mb": MEMORY,
+        "timeout": TIMEOUT,
+        "verbosity": 0,
+    }
+    print(f"fuzzing {target} for {seconds} s", flush=True)
+    atheris.Setup([sys.argv[0], *(f"-{name}={value}" for name, value in options.items()), str(corpus)], TARGETS[target])
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

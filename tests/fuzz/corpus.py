@@ -1,0 +1,132 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""What the fuzzer begins with: what real clients sent, and what it found before."""
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.captures import DATA, Capture, load_captures
+from tests.fuzz.targets import BOUNDARY, CRASH_ID
+from tests.reports import annotation, chunked, chunked_report, dump, extra, gzipped_report, multipart, post, report
+
+FINDINGS = Path(__file__).parent / "findings"
+"""A directory for each target, a file for each input that broke a promise once."""
+
+WORDS = (
+    b"\r\n--" + BOUNDARY.encode(),
+    b"--\r\n",
+    b"\r\n\r\n",
+    b"\r\n ",
+    b'Content-Disposition: form-data; name="',
+    b'"; filename="',
+    b"Content-Type: application/json\r\n",
+    b"Content-Type: application/octet-stream\r\n",
+    b"Content-Type: text/plain; charset=windows-1252\r\n",
+    b"Content-Encoding: gzip\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"Content-Length: ",
+    b"POST /submit HTTP/1.1\r\n",
+    b"multipart/form-data; boundary=",
+    b"0\r\n\r\n",
+    b"upload_file_minidump",
+    b"raw_crash",
+    rb"\ud800",
+    b"1e400",
+    b"NaN",
+    b"[[[[",
+    b'{"',
+    b'":',
+    b"\x1f\x8b\x08",
+)
+"""What inputs are made of."""
+
+# Captures that are larger teach the fuzzer nothing that a small one does not, and slow it down.
+_LARGEST = 25_000
+
+
+def seeds(target: str) -> Iterator[bytes]:
+    """Yield inputs for a target, small ones first."""
+    yield from sorted(_SEEDS[target](), key=len)
+
+
+def findings(target: str) -> list[Path]:
+    """Return the files with inputs that broke a promise of the target once."""
+    return sorted((FINDINGS / target).glob("*"))
+
+
+def _small_captures() -> list[Capture]:
+    return [capture for capture in load_captures() if len(capture.request) < _LARGEST]
+
+
+def _small_bodies() -> Iterator[tuple[bytes, bytes]]:
+    """Yield bodies and their boundaries."""
+    parts = [annotation("ProductName", "Firefox"), dump(b"MDMP" * 10), extra({"a": [1, "\ud800", {"b": None}]})]
+    boundary = multipart(*parts)[2:].partition(b"\r\n")[0]
+    yield multipart(*parts), boundary
+    for capture in _small_captures():
+        body = capture.body
+        if capture.is_chunked or not body:
+            continue
+        body = gzip.decompress(body) if capture.is_gzipped else body
+        yield body, body.lstrip()[2:].partition(b"\r\n")[0]
+
+
+def _requests() -> Iterator[bytes]:
+    parts = [annotation("ProductName", "Firefox"), dump(b"MDMP" * 10)]
+    own = [
+        report(*parts),
+        gzipped_report(*parts),
+        chunked_report(*parts, chunk_size=9),
+        report(*parts) + chunked_report(*parts) + gzipped_report(*parts),
+        post(chunked(gzip.compress(multipart(*parts)), 5), {"Content-Length": None, "Transfer-Encoding": "chunked"}),
+    ]
+    for number, request in enumerate([*own, *(capture.request for capture in _small_captures())]):
+        yield bytes([number % 5]) + request
+        yield bytes([number % 5 | 0x80]) + request
+
+
+def _bodies() -> Iterator[bytes]:
+    for body, boundary in _small_bodies():
+        for choice in (0, 0x81):
+            yield bytes([choice]) + body.replace(boundary, BOUNDARY.encode())
+
+
+def _gunzip() -> Iterator[bytes]:
+    for number, content in enumerate([b"", b"content", bytes(1000), *(body for body, _ in _small_bodies())]):
+        yield bytes([number % 5]) + gzip.compress(content, number % 10)
+    member = gzip.compress(b"content")
+    yield b"\x01" + member * 3
+    yield b"\x01" + member + b"junk"
+    # With each of the optional fields (RFC 1952 section 2.3).
+    header = member[:3] + b"\x1e" + bytes(6) + b"\x02\x00xy" + b"name\0" + b"comment\0"
+    yield b"\x01" + header + (zlib.crc32(header) & 0xFFFF).to_bytes(2, "little") + member[10:]
+
+
+def _annotations() -> Iterator[bytes]:
+    for path in (DATA / "annotations").glob("*.json"):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        yield json.dumps(content.get("annotations", content)).encode()
+    yield from (json.dumps(dict(capture.annotations)).encode() for capture in load_captures())
+    yield rb'{"a": "\ud800", "b": [1e400, -0.0, 1E5], "a": {"c": [[[]]], "c": null}}'
+    yield b'\xef\xbb\xbf{"a": 12345678901234567890, "b": "\xf0\x9f\x92\xa9"}'
+
+
+def _crash_ids() -> Iterator[bytes]:
+    yield CRASH_ID.encode()
+    yield CRASH_ID.replace("160918", "160230").encode()
+    yield f"{CRASH_ID}\n".encode()
+
+
+_SEEDS = {
+    "requests": _requests,
+    "bodies": _bodies,
+    "gunzip": _gunzip,
+    "annotations": _annotations,
+    "throttler": _annotations,
+    "crash_ids": _crash_ids,
+}

@@ -1,0 +1,294 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""What is fuzzed: functions that take any bytes, and raise AssertionError or anything else if a promise is broken."""
+
+import gzip
+import hashlib
+import io
+import json
+import re
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import cache
+from typing import Any
+from unittest import mock
+
+import isal.isal_zlib
+from gunicorn.config import Config
+from gunicorn.http.errors import NoMoreData, ParseException
+from gunicorn.http.parser import RequestParser
+
+import antenna.gunzip
+from antenna import crash_id as crash_ids
+from antenna.annotations import count_values, decode_json
+from antenna.body import RequestBody
+from antenna.config import build_config
+from antenna.crash_report import CrashReport
+from antenna.dump_names import RESERVED, object_key
+from antenna.framing import FramedBody
+from antenna.gunzip import Gunzip
+from antenna.limits import Limits
+from antenna.payload import PayloadReader
+from antenna.reasons import MalformedCrashReport, Reason
+from antenna.throttler import Result, Throttler
+
+BOUNDARY = "-----BOUNDARY"
+FORM_DATA = f"multipart/form-data; boundary={BOUNDARY}"
+CRASH_ID = "de1bb258-cbbf-4589-a673-34f800160918"
+PIECE_SIZES = (65536, 1, 2, 7, 100)
+
+TINY_LIMITS = {
+    "BREAKPAD_MAX_PAYLOAD_SIZE": "8000",
+    "BREAKPAD_MAX_DECOMPRESSED_SIZE": "16000",
+    "BREAKPAD_MAX_PART_HEADER_SIZE": "256",
+    "BREAKPAD_MAX_ANNOTATIONS": "5",
+    "BREAKPAD_MAX_ANNOTATIONS_SIZE": "2000",
+    "BREAKPAD_MAX_ANNOTATION_NAME_SIZE": "50",
+    "BREAKPAD_MAX_ANNOTATION_VALUE_SIZE": "1000",
+    "BREAKPAD_MAX_DUMPS": "3",
+    "BREAKPAD_MEMORY_PER_REPORT": "3000",
+}
+
+
+@cache
+def reader(*, tiny: bool) -> PayloadReader:
+    environ = {"BREAKPAD_TEMP_DIR": tempfile.gettempdir(), **(TINY_LIMITS if tiny else {})}
+    return PayloadReader(build_config(environ).with_namespace("breakpad"))
+
+
+@cache
+def gunicorn_config() -> Config:
+    return Config()
+
+
+class StrictThrottler(Throttler):
+    """A throttler whose rules must not raise."""
+
+    def _report(self, rule: Any, exc: Exception) -> None:
+        raise AssertionError(f"{rule.rule_name} raised") from exc
+
+
+@cache
+def throttler() -> Throttler:
+    return StrictThrottler(build_config({}).with_namespace("breakpad").with_namespace("throttler"))
+
+
+class Wire:
+    """Stands in for a socket on which bytes come in pieces of some size."""
+
+    def __init__(self, data: bytes, size: int) -> None:
+        self._data = io.BytesIO(data)
+        self._size = size
+
+    def recv(self, size: int) -> bytes:
+        return self._data.read(min(size, self._size))
+
+
+class Stream:
+    """Stands in for ``wsgi.input``, in the same way."""
+
+    def __init__(self, data: bytes, size: int) -> None:
+        self._wire = Wire(data, size)
+
+    def read(self, size: int) -> bytes:
+        return self._wire.recv(size)
+
+
+def pieces_of(data: bytes, size: int) -> Iterator[bytes]:
+    return (data[start : start + size] for start in range(0, len(data), size))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a report: the reason of its refusal, or what is in it."""
+
+    reason: Reason | None
+    raw_crash: str = ""
+    dumps: tuple[tuple[str, str], ...] = ()
+
+
+def read_report(payload_reader: PayloadReader, environ: dict[str, Any]) -> Outcome:
+    try:
+        report = payload_reader.read(environ, RequestBody(environ, payload_reader.limits))
+    except MalformedCrashReport as error:
+        if error.reason in {Reason.UNAVAILABLE, Reason.TIMEOUT}:
+            raise AssertionError("nothing is slow or full here") from error
+        return Outcome(error.reason)
+    with report:
+        return check_report(report, payload_reader.limits)
+
+
+def check_report(report: CrashReport, limits: Limits) -> Outcome:
+    """Check what holds for every report."""
+    assert 0 < len(report.annotations) <= limits.annotations
+    assert all(len(name) <= limits.annotation_name_size for name in report.annotations)
+    assert len(report.dumps) <= limits.dumps
+    keys = [object_key(name) for name in report.dumps]
+    assert len(set(keys)) == len(keys)
+    assert not RESERVED & set(keys)
+    assert all(re.fullmatch(r"[A-Za-z0-9_]{1,30}", name) for name in report.dumps)
+
+    result, rule, _ = throttler().throttle(report.annotations)
+    assert result != Result.CONTINUE
+    report.throttle_rule = rule
+    report.crash_id = CRASH_ID
+    dumps = []
+    for name, dump in report.dumps.items():
+        content = b"".join(dump.pieces())
+        assert len(content) == dump.size
+        assert dump.checksum == hashlib.md5(content).hexdigest()  # noqa: S324 - the default
+        dumps.append((name, dump.checksum))
+
+    encoded = report.encoded_raw_crash()
+    raw_crash = json.loads(encoded.decode("utf-8"), parse_constant=_refuse)
+    assert raw_crash == report.raw_crash()
+    json.dumps(raw_crash, ensure_ascii=False).encode("utf-8")  # no half of a surrogate pair
+    assert len(json.dumps(report.notes)) < 1_000_000
+    for name in ("payload_compressed", "payload_size"):  # the one thing in which a body differs, gzipped or not
+        del raw_crash["metadata"][name]
+    del raw_crash["submitted_timestamp"]
+    return Outcome(None, json.dumps(raw_crash, sort_keys=True), tuple(dumps))
+
+
+def _refuse(constant: str) -> None:
+    raise AssertionError(f"{constant} is not JSON")
+
+
+def fuzz_requests(data: bytes) -> None:
+    """Bytes on a connection. The first byte says in what pieces they come, and under which limits."""
+    if not data:
+        return
+    size = PIECE_SIZES[data[0] % len(PIECE_SIZES)]
+    payload_reader = reader(tiny=bool(data[0] & 0x80))
+    parser = RequestParser(gunicorn_config(), Wire(data[1:], size), ("127.0.0.1", 1))
+    try:
+        for request in parser:
+            request.body = FramedBody(request)
+            environ = _environ(request)
+            read_report(payload_reader, environ)
+            if not request.body.ended:
+                return
+    except (ParseException, NoMoreData):
+        return
+
+
+def _environ(request: Any) -> dict[str, Any]:
+    environ: dict[str, Any] = {"wsgi.input": request.body}
+    for name, value in request.headers:
+        key = name.replace("-", "_")
+        environ[key if key in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{key}"] = value
+    return environ
+
+
+def fuzz_bodies(data: bytes) -> None:
+    """A body comes to the same, gzipped or not, and in whatever pieces. The first byte says what they are."""
+    if len(data) < 2:
+        return
+    choice, body = data[0], data[1:]
+    zipped = gzip.compress(body, choice % 10)
+    payload_reader = reader(tiny=bool(choice & 0x80))
+    if max(len(body), len(zipped)) > payload_reader.limits.payload_size:
+        return
+    size = PIECE_SIZES[choice % len(PIECE_SIZES)]
+
+    def outcome(content: bytes, size: int, coding: str) -> Outcome:
+        stream = Stream(content, size)
+        environ = {"wsgi.input": stream, "CONTENT_TYPE": FORM_DATA, "HTTP_CONTENT_ENCODING": coding}
+        return read_report(payload_reader, environ)
+
+    whole = outcome(body, 65536, "")
+    assert outcome(body, size, "") == whole
+    assert outcome(zipped, size, "gzip") == whole
+
+
+def fuzz_gunzip(data: bytes) -> None:
+    """Both libraries inflate to the same, in whatever pieces. The first byte says what they are."""
+    if not data:
+        return
+    size = PIECE_SIZES[data[0] % len(PIECE_SIZES)]
+    outcomes = [gunzip(library, data[1:], each) for library in (zlib, isal.isal_zlib) for each in (65536, size)]
+    if Reason.TOO_LARGE not in outcomes:  # one may see the damage before, the other after that
+        assert all(outcome == outcomes[0] for outcome in outcomes)
+
+
+def gunzip(library: Any, data: bytes, size: int) -> bytes | Reason:
+    with mock.patch.object(antenna.gunzip, "_fast_zlib", library):
+        try:
+            return b"".join(Gunzip(pieces_of(data, size), max_size=1_000_000))
+        except MalformedCrashReport as error:
+            return error.reason
+
+
+def fuzz_annotations(data: bytes) -> None:
+    """Annotations in JSON are kept as they came, or refused for what is wrong with them."""
+    try:
+        count_values(data)
+        annotations, notes = decode_json(data)
+    except MalformedCrashReport as error:
+        if error.reason is Reason.INVALID_JSON and not is_invalid(data):
+            raise AssertionError("JSON for Python, and not for us") from error
+        return
+    json.dumps([annotations, notes], ensure_ascii=False).encode("utf-8")
+    if not notes:
+        assert annotations == json.loads(data.decode("utf-8-sig"))
+
+
+def is_invalid(data: bytes) -> bool:
+    """Whether this is no JSON for Python either, or holds what cannot be kept."""
+    try:
+        value = json.loads(data.decode("utf-8-sig"), parse_constant=_refuse)
+    except (ValueError, RecursionError, AssertionError):
+        return True
+    text = json.dumps(value)
+    return "Infinity" in text or re.search(r"\d{1000}", text) is not None or text.count("[") + text.count("{") > 200
+
+
+def fuzz_throttler(data: bytes) -> None:
+    """The throttler decides about any annotations, and no rule raises."""
+    try:
+        annotations, _ = decode_json(data)
+    except MalformedCrashReport:
+        return
+    result, rule, percentage = throttler().throttle(annotations)
+    assert result != Result.CONTINUE
+    assert re.fullmatch(r"\w+", rule)
+    assert 0 <= percentage <= 100
+
+
+def fuzz_crash_ids(data: bytes) -> None:
+    """A crash id is valid if it has the shape and a date, and then tells its parts."""
+    text = data.decode("utf-8", "surrogateescape")
+    is_valid = crash_ids.is_valid(text)
+    assert is_valid == looks_valid(text)
+    if is_valid:
+        assert crash_ids.result_of(text) in {0, 1}
+        assert datetime.strptime(crash_ids.date_of(text), "%Y%m%d").replace(tzinfo=UTC).year >= 2000
+
+
+def looks_valid(text: str) -> bool:
+    groups = text.split("-")
+    if [len(group) for group in groups] != [8, 4, 4, 4, 12] or not set("".join(groups)) <= set("0123456789abcdef"):
+        return False
+    result, year, month, day = text[-7], text[-6:-4], text[-4:-2], text[-2:]
+    if result not in "01" or not (year + month + day).isdigit():
+        return False
+    try:
+        date(2000 + int(year), int(month), int(day))
+    except ValueError:
+        return False
+    return True
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "requests": fuzz_requests,
+    "bodies": fuzz_bodies,
+    "gunzip": fuzz_gunzip,
+    "annotations": fuzz_annotations,
+    "throttler": fuzz_throttler,
+    "crash_ids": fuzz_crash_ids,
+}
