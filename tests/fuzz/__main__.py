@@ -16,14 +16,13 @@ from pathlib import Path
 import atheris  # type: ignore[import-untyped, unused-ignore]  # comes without types, and not for every machine
 
 with atheris.instrument_imports(include=["antenna", "gunicorn.http", "tests.fuzz"]):
-    from tests.fuzz.corpus import WORDS, findings, seeds
+    from tests.fuzz.corpus import LARGEST, WORDS, findings, seeds
     from tests.fuzz.targets import TARGETS
 
 DIRECTORY = Path(".fuzz")
 # An input that takes longer than this many seconds, or memory over this many MiB, is a finding too.
 TIMEOUT = 5
 MEMORY = 1024
-LARGEST = 65536
 
 
 def main() -> int:
