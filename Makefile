@@ -13,8 +13,6 @@ VENV_PYTHON := $(VENV)/bin/python
 # What bench-compare measures: git revisions (. is the working tree), options of the collector after them.
 A ?= HEAD
 B ?= .
-# How many schedules of faults are played.
-SCHEDULES ?= 100
 # More arguments for the command of a target: make test ARGS="-k throttler"
 ARGS ?=
 
@@ -77,10 +75,6 @@ faults: $(VENV)/.development  ## Play schedules of faults and kills, and check e
 .PHONY: fuzz
 fuzz: $(VENV)/.development  ## Fuzz what reads and judges a report. How long: MINUTES=5
 	$(VENV_PYTHON) -m tests.fuzz --minutes $(MINUTES) $(ARGS)
-
-.PHONY: faults
-faults: $(VENV)/.development  ## Play schedules of faults, kills and restarts: SCHEDULES=1000. One again: SCHEDULES=1 ARGS="--seed 7"
-	$(VENV_PYTHON) -m tests.faults --schedules $(SCHEDULES) $(ARGS)
 
 .PHONY: bench
 bench: $(VENV)/.development  ## Measure CPU, throughput, latency and memory. More: ARGS="--help", ARGS="--cases kept rejected"
