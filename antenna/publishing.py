@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("crashmover")
 
 # Seconds that a client waits for its crash to be published, if there is a spool. Publishing takes a fraction of it.
-_PATIENCE = 0.1
+_PATIENCE = 0.5
 
 
 class Publishing:

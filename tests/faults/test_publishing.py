@@ -21,7 +21,7 @@ def test_crash_is_answered_soon_and_published_in_the_end(
 
         start = time.monotonic()
         answers = [collector.submit(REPORT) for _ in range(3)]
-        assert time.monotonic() - start < 3 * 0.4, fault
+        assert time.monotonic() - start < 3 * 0.9, fault
 
         publish_proxy.fault = PASS
         wait_until_delivered(machine)
