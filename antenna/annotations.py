@@ -83,9 +83,9 @@ def decode_json(data: bytes) -> tuple[dict[str, Any], list[str]]:
         )
     except (ValueError, RecursionError) as error:
         raise MalformedCrashReport(Reason.INVALID_JSON, type(error).__name__) from error
+    _check_depth(value)  # first: how deep Python itself goes depends on its version
     if not isinstance(value, dict):
         raise MalformedCrashReport(Reason.INVALID_JSON_VALUE)
-    _check_depth(value)
     notes = [note_repeated(_clean_text(name)) for name in objects.repeated]
     # Only an escape can bring in half of a surrogate pair: decoding UTF-8 does not, and json joins whole pairs.
     if b"\\ud" in data or b"\\uD" in data:
@@ -127,8 +127,8 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _check_depth(value: dict[str, Any]) -> None:
-    level: list[Any] = [value]
+def _check_depth(value: Any) -> None:
+    level = [value] if isinstance(value, dict | list) else []
     for _ in range(MAX_JSON_DEPTH):
         level = [
             child
