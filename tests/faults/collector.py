@@ -20,7 +20,6 @@ from tests.server import AntennaServer
 _POLL = 0.05
 # A start waits for backends that hang.
 _START_SECONDS = 40.0
-_REFUSAL = "cannot start: "
 
 
 class SupervisedCollector:

@@ -85,9 +85,9 @@ class Outcome:
 class Player:
     """A collector, what is around it, and a schedule."""
 
-    def __init__(self, schedule: Schedule, emulators: Emulators, library: Path | None) -> None:
+    def __init__(self, schedule: Schedule, emulators: Emulators, library: Path | None, outcome: Outcome) -> None:
         """``library`` comes from ``tests.faults.machine.build_library``."""
-        self.outcome = Outcome(schedule.seed, str(schedule))
+        self.outcome = outcome
         self._schedule = schedule
         self._library = library
         self._bucket = GcsBucket(emulators.storage)
@@ -98,8 +98,8 @@ class Player:
         }
         self._published: Counter[str] = Counter()
 
-    def play(self) -> Outcome:
-        """Play it and check everything."""
+    def play(self) -> None:
+        """Play it, check everything, and write down what came of it."""
         with tempfile.TemporaryDirectory(prefix="antenna-faults-") as name:
             directory = Path(name)
             with ExitStack() as stack:
@@ -117,7 +117,6 @@ class Player:
                 self.outcome.starts = collector.starts
                 self._check(record)
                 self.outcome.left_in_tmp = len(list((machine.directory / "spool" / "tmp").iterdir()))
-        return self.outcome
 
     def _environment(self, machine: Machine, directory: Path) -> dict[str, str]:
         temporary = machine.directory / "reports"
@@ -248,9 +247,9 @@ def _set_fault(proxy: FaultyProxy, name: str) -> None:
 
 def play(schedule: Schedule, emulators: Emulators, library: Path | None) -> Outcome:
     """Play a schedule. Something unexpected in it becomes a problem of its outcome."""
-    player = Player(schedule, emulators, library)
+    outcome = Outcome(schedule.seed, str(schedule))
     try:
-        return player.play()
+        Player(schedule, emulators, library, outcome).play()
     except Exception as error:  # noqa: BLE001 - of hundreds of schedules, the others go on
-        player.outcome.problems.append(f"{type(error).__name__}: {error}")
-        return player.outcome
+        outcome.problems.append(f"{type(error).__name__}: {error}")
+    return outcome

@@ -44,7 +44,8 @@ BACKEND_FAULTS: dict[str, Fault] = {
     "half request": HALF_REQUEST,
     "half answer": HALF_ANSWER,
     "slow": Fault(delay=0.7),
-    "drip": Fault(rate=3000),
+    # Not slower: while the emulator of the storage reads an upload, it does nothing else.
+    "drip": Fault(rate=20_000),
     "400": Fault(status=400),
     "401": Fault(status=401),
     "403": Fault(status=403),
