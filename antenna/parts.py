@@ -108,7 +108,7 @@ class PartCollector:
     def _begin_annotation(self, part: _AnnotationPart) -> None:
         if len(self._annotations) >= self._limits.annotations:
             raise MalformedCrashReport(Reason.TOO_LARGE, "annotations")
-        self._check_name(part.name)
+        self._check_length(len(part.name))
         self._annotations.append(part)
         self._take = self._take_annotation
 
@@ -170,14 +170,13 @@ class PartCollector:
         if self.json_values > MAX_JSON_VALUES:
             raise MalformedCrashReport(Reason.TOO_LARGE, "JSON values")
         decoded, notes_on_json = decode_json(data)
-        for name in decoded:
-            self._check_name(name)
+        self._check_length(max(map(len, decoded), default=0))
         notes += notes_on_json
         notes += [note_repeated(name) for name in decoded if name in values]
         values.update(decoded)
 
-    def _check_name(self, name: str) -> None:
-        if len(name) > self._limits.annotation_name_size:
+    def _check_length(self, longest_name: int) -> None:
+        if longest_name > self._limits.annotation_name_size:
             raise MalformedCrashReport(Reason.TOO_LARGE, "annotation name")
 
     def _add_dumps(self, report: CrashReport, checksum_algorithm: str) -> None:
