@@ -43,7 +43,7 @@ class Reason(Enum):
     INVALID_PAYLOAD_STRUCTURE = (
         400,
         "malformed_invalid_payload_structure",
-        "The body is not multipart: no boundary in it, or the closing one is missing.",
+        "The body is not multipart: no boundary in it, or the closing one is missing, or the content is full of them.",
     )
     INVALID_JSON = (
         400,

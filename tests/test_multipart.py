@@ -149,6 +149,15 @@ def test_headers_of_all_parts_that_are_too_large() -> None:
     assert raised.value.reason is Reason.TOO_LARGE
 
 
+def test_boundary_all_over_the_content() -> None:
+    body = b"--B\r\n\r\n" + b"%b\r\n--B--"
+
+    assert len(split(body % (b"\r\n--Bx" * 10_000))[0][1]) == 60_000
+    with pytest.raises(MalformedCrashReport) as raised:
+        split(body % (b"\r\n--Bx" * 100_001))
+    assert raised.value.reason is Reason.INVALID_PAYLOAD_STRUCTURE
+
+
 def test_content_is_passed_on_while_it_comes() -> None:
     collected = Collected()
     parser = MultipartParser(b"B", collected, max_header_size=300)
