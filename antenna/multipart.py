@@ -83,7 +83,8 @@ class MultipartParser:
         header also ends in an empty line.
         """
         end = self._buffer.find(b"\r\n\r\n", start)
-        size = (end if end >= 0 else len(self._buffer)) - start
+        # Up to three bytes of the end may be here already.
+        size = (end if end >= 0 else len(self._buffer) - 3) - start
         if size > self._max_header_size or self._headers_size + size > MAX_ALL_PART_HEADERS_SIZE:
             raise MalformedCrashReport(Reason.TOO_LARGE, "part headers")
         if end < 0:

@@ -138,6 +138,15 @@ def test_headers_of_a_part_that_are_too_large(headers: bytes) -> None:
     assert_refused(b"--B\r\n" + headers + b"\r\n\r\n\r\n--B--", Reason.TOO_LARGE)
 
 
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 5, 100])
+def test_headers_of_a_part_that_are_as_large_as_they_may_be(size: int) -> None:
+    headers = b"X: " + b"x" * (300 - len("\r\nX: "))
+
+    assert len(split(b"--B\r\n" + headers + b"\r\n\r\n\r\n--B--", size=size)) == 1
+    with pytest.raises(MalformedCrashReport):
+        split(b"--B\r\n" + headers + b"x\r\n\r\n\r\n--B--", size=size)
+
+
 def test_headers_of_all_parts_that_are_too_large() -> None:
     size = 64 * 1024
     part = b"--B\r\nX: " + b"x" * (size - 5) + b"\r\n\r\n\r\n"
