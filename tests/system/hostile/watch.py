@@ -108,7 +108,7 @@ class Target:
         worker, descriptors = self.worker, self.worker.num_fds()
         self.new_log_records()
         yield
-        self.collector.assert_saved(self.submit(HONEST))
+        self.collector.assert_kept(self.submit(HONEST))
         assert self.worker == worker, "the worker was replaced"
         self._wait_until_descriptors_are_closed(descriptors)
         assert list(self.temp_dir.iterdir()) == []
