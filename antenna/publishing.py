@@ -5,6 +5,7 @@
 """Publishes the ids of crashes that have just been saved."""
 
 import logging
+import time
 
 import gevent
 import gevent.pool
@@ -20,8 +21,12 @@ from antenna.spooling import Spooling
 logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("crashmover")
 
-# Seconds that a client waits for its crash to be published, if there is a spool. Publishing takes a fraction of it.
-_PATIENCE = 0.5
+# With a spool, a client waits so many times as long as publishing usually takes, within these bounds, in seconds.
+_PATIENCE = 5.0
+_SHORTEST_WAIT = 0.1
+_LONGEST_WAIT = 0.5
+# The usual time follows what crashes take, each by so much.
+_WEIGHT = 0.1
 
 
 class Publishing:
@@ -33,6 +38,7 @@ class Publishing:
         self._attempts = attempts
         self._spooling = spooling
         self._in_hand = gevent.pool.Group()
+        self._usual_time = _LONGEST_WAIT / _PATIENCE
 
     def publish(self, crash_id: str) -> None:
         """Publish the id of a saved crash; returns when it is certain that it is, or will be, published.
@@ -44,8 +50,8 @@ class Publishing:
             if not self._attempt(crash_id):
                 logger.error("%s is saved but not published", crash_id)
             return
-        attempt = self._in_hand.spawn(self._attempt, crash_id)
-        attempt.join(_PATIENCE)
+        attempt = gevent.spawn(self._attempt, crash_id)
+        attempt.join(min(max(self._usual_time * _PATIENCE, _SHORTEST_WAIT), _LONGEST_WAIT))
         try:
             if not attempt.ready():
                 # It may well work yet: then the entry goes. Meanwhile it is ours.
@@ -60,14 +66,17 @@ class Publishing:
                 raise
 
     def stop(self, seconds: float) -> None:
-        """Wait for what is in hand, up to ``seconds``."""
+        """Wait for ids that are published late, up to ``seconds``."""
         self._in_hand.join(seconds)
 
     def _attempt(self, crash_id: str) -> bool:
         """Publish; say whether that worked."""
-        with metrics.timer("crash_publish.time"):
-            published = self._attempts.run(crash_id, lambda end: self._crashpublish.publish_crash(crash_id, end))
+        start = time.monotonic()
+        published = self._attempts.run(crash_id, lambda end: self._crashpublish.publish_crash(crash_id, end))
+        passed = time.monotonic() - start
+        metrics.timing("crash_publish.time", passed * 1000)
         if published:
+            self._usual_time += _WEIGHT * (passed - self._usual_time)
             logger.info("%s published", crash_id)
         return published
 
