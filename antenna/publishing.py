@@ -38,7 +38,7 @@ class Publishing:
         self._attempts = attempts
         self._spooling = spooling
         self._in_hand = gevent.pool.Group()
-        self._usual_time = _LONGEST_WAIT / _PATIENCE
+        self._usual_time = 0.0
 
     def publish(self, crash_id: str) -> None:
         """Publish the id of a saved crash; returns when it is certain that it is, or will be, published.
