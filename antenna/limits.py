@@ -23,7 +23,7 @@ MAX_CHUNK_FRAMING = 8 * 1024 * 1024
 # RFC 2046 section 5.1.1 allows 70 characters; some clients of old took more.
 MAX_BOUNDARY_LENGTH = 256
 # Lines of content that begin with the boundary. Clients choose one that does not occur at all (RFC 2046 section 5.1.1).
-MAX_LINES_LIKE_BOUNDARIES = 100_000
+MAX_LINES_LIKE_BOUNDARIES = 10_000
 # An inflater costs 10 us, a member 20 bytes. Parallel compressors write a member every 64 KiB or more.
 MAX_GZIP_MEMBERS = 4096
 # Headers of a part, their size over all parts, and parameters of one header.
