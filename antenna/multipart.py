@@ -105,7 +105,8 @@ class MultipartParser:
                 self._closed = end[1] is not None
                 self._in_headers = not self._closed
                 return -1 if self._closed else end.end()
-            self._lines_like_boundaries += 1
+            # One that may still turn out to be a boundary is met again with the bytes that come next.
+            self._lines_like_boundaries += len(self._buffer) - found > len(self._delimiter) + _LONGEST_END
             if self._lines_like_boundaries > MAX_LINES_LIKE_BOUNDARIES:
                 raise MalformedCrashReport(Reason.INVALID_PAYLOAD_STRUCTURE, "boundary all over the content")
             found = self._buffer.find(self._delimiter, found + 1)

@@ -158,13 +158,20 @@ def test_headers_of_all_parts_that_are_too_large() -> None:
     assert raised.value.reason is Reason.TOO_LARGE
 
 
-def test_boundary_all_over_the_content() -> None:
-    body = b"--B\r\n\r\n" + b"%b\r\n--B--"
+@pytest.mark.parametrize("size", [0, 1, 100])
+def test_boundary_all_over_the_content(size: int) -> None:
+    body = b"--B\r\n\r\n" + b"%b" + b"x" * 100 + b"\r\n--B--"
 
-    assert len(split(body % (b"\r\n--Bx" * 9_999))[0][1]) == 59_994
+    assert len(split(body % (b"\r\n--Bx" * 10_000), size=size)[0][1]) == 60_100
     with pytest.raises(MalformedCrashReport) as raised:
-        split(body % (b"\r\n--Bx" * 10_001))
+        split(body % (b"\r\n--Bx" * 10_001), size=size)
     assert raised.value.reason is Reason.INVALID_PAYLOAD_STRUCTURE
+
+
+def test_boundary_lines_that_come_in_pieces_are_not_lines_like_boundaries() -> None:
+    part = b"--B\r\n\r\nx\r\n"
+
+    assert len(split(part * 10_001 + b"--B--", size=3)) == 10_001
 
 
 def test_content_is_passed_on_while_it_comes() -> None:
