@@ -66,7 +66,7 @@ setup: $(VENV)/.development  ## Make or update .venv (the other targets do it th
 
 .PHONY: test
 test: $(VENV)/.development  ## Run all tests; they start and stop the emulators. Arguments for pytest: ARGS="-k throttler"
-	$(VENV_PYTHON) -m pytest $(ARGS)
+	$(VENV_PYTHON) -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile $(ARGS)
 
 .PHONY: faults
 faults: $(VENV)/.development  ## Play schedules of faults and kills, and check every promised crash. How many: SCHEDULES=1000

@@ -176,11 +176,14 @@ class FaultyProxy:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = listener.accept()
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+                threading.Thread(target=self._serve, args=(listener, client), daemon=True).start()
 
-    def _serve(self, client: socket.socket) -> None:
+    def _serve(self, listener: socket.socket, client: socket.socket) -> None:
         with contextlib.suppress(OSError), client, socket.create_connection(self._upstream) as upstream:
             with self._lock:
+                if self._listener is not listener:  # refused since: what is open now was reset
+                    _reset(client)
+                    return
                 self._sockets |= {client, upstream}
             try:
                 _Connection(self, client, upstream).run()

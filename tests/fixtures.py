@@ -12,27 +12,25 @@ from typing import Protocol
 
 import pytest
 
-from tests.emulators import EmulatorMissingError, running_gcs, running_pubsub
+from tests.emulators import MISSING_GCS, MISSING_PUBSUB, EmulatorMissingError, running_gcs, running_pubsub
 from tests.google_cloud import GcsBucket, PubSubTopic
 from tests.server import AntennaServer
 
-MISSING_EMULATORS = pytest.StashKey[list[str]]()
 
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[MISSING_EMULATORS] = []
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say loudly what the skipped tests lacked."""
-    for message in config.stash[MISSING_EMULATORS]:
-        terminalreporter.section("tests were skipped: emulator missing", sep="!", red=True)
-        terminalreporter.line(message)
+    reasons = [report.longrepr[2] for report in terminalreporter.getreports("skipped")]
+    for message in (MISSING_GCS, MISSING_PUBSUB):
+        if any(_in_short(message) in reason for reason in reasons):
+            terminalreporter.section("tests were skipped: emulator missing", sep="!", red=True)
+            terminalreporter.line(message)
 
 
-def _emulator(
-    request: pytest.FixtureRequest, environment_name: str, emulator: AbstractContextManager[str]
-) -> Iterator[str]:
+def _in_short(message: str) -> str:
+    return message.partition(":")[0]
+
+
+def _emulator(environment_name: str, emulator: AbstractContextManager[str]) -> Iterator[str]:
     # One that runs already, as in the containers, is taken as it is.
     if running := os.environ.get(environment_name):
         yield running
@@ -43,21 +41,20 @@ def _emulator(
         except EmulatorMissingError as error:
             if os.environ.get("REQUIRE_EMULATORS"):
                 pytest.fail(str(error), pytrace=False)
-            request.config.stash[MISSING_EMULATORS].append(str(error))
-            pytest.skip(str(error).partition(":")[0])
+            pytest.skip(_in_short(str(error)))
         yield address
 
 
 @pytest.fixture(scope="session")
-def gcs_emulator(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def gcs_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a Cloud Storage emulator, as for STORAGE_EMULATOR_HOST."""
-    yield from _emulator(request, "STORAGE_EMULATOR_HOST", running_gcs(tmp_path_factory.mktemp("gcs")))
+    yield from _emulator("STORAGE_EMULATOR_HOST", running_gcs(tmp_path_factory.mktemp("gcs")))
 
 
 @pytest.fixture(scope="session")
-def pubsub_emulator(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def pubsub_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Host and port of a Pub/Sub emulator, as for PUBSUB_EMULATOR_HOST."""
-    yield from _emulator(request, "PUBSUB_EMULATOR_HOST", running_pubsub(tmp_path_factory.mktemp("pubsub")))
+    yield from _emulator("PUBSUB_EMULATOR_HOST", running_pubsub(tmp_path_factory.mktemp("pubsub")))
 
 
 @pytest.fixture

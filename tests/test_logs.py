@@ -39,6 +39,8 @@ def set_up(capsys: pytest.CaptureFixture[str]) -> Iterator[SetUp]:
     before = (root.handlers[:], root.level, antenna.level, logging.raiseExceptions)
 
     def set_up_with(**environ: str) -> Callable[[], list[str]]:
+        for handler in before[0]:  # pytest's put what is logged into a report that cannot hold all of it
+            root.removeHandler(handler)
         set_up_logging(AppConfig(build_config({"HOSTNAME": "antenna-7"} | environ)))
         # Not splitlines(): it would also split where no log reader does.
         return lambda: capsys.readouterr().out.split("\n")[:-1]

@@ -26,7 +26,7 @@ from antenna.config import build_config
 from antenna.crash_report import CrashReport
 from antenna.spool import Spool, SpoolFull
 from antenna.spool_entry import Entry, EntryDamaged, Kind, SpooledCrash, read_failures
-from tests.crashes import make_id, make_report
+from tests.crashes import OLD_ID, make_id, make_report
 from tests.disk import Disk
 from tests.reports import MINIDUMP
 
@@ -617,7 +617,7 @@ class TestStatistics:
 
         assert spool.scan().entries == 0
 
-    @pytest.mark.parametrize("name", ["README", ".nfs0001", f"00000000T000000.000000-{make_id()}.1", "20261122T1-x"])
+    @pytest.mark.parametrize("name", ["README", ".nfs0001", f"00000000T000000.000000-{OLD_ID}.1", "20261122T1-x"])
     def test_bear_with_what_somebody_else_put_there(self, spool: Spool, name: str) -> None:
         (spool.root / "save" / name).mkdir()
         with make_report() as report:

@@ -22,7 +22,7 @@ from antenna.ext.gcs.crashstorage import GcsCrashStorage
 from antenna.spool import Spool
 from antenna.spool_entry import Kind
 from tests.bin.conftest import Result, run_shell
-from tests.crashes import make_id, make_report
+from tests.crashes import OLD_ID, make_id, make_report
 from tests.google_cloud import GcsBucket, PubSubTopic
 from tests.reports import MINIDUMP
 from tests.server import AntennaServer, file_system_environment, google_cloud_environment
@@ -287,9 +287,9 @@ def test_export_names_what_is_damaged_and_copies_the_rest(place: Place, tmp_path
 @pytest.mark.parametrize(
     ("command", "exit_code", "message"),
     [
-        (f"show {make_id()}", 1, "there is no such entry: "),
-        (f"deliver {make_id()}", 1, "there is no such entry: "),
-        (f"retry {make_id()}", 1, "there is no such entry: "),
+        (f"show {OLD_ID}", 1, "there is no such entry: "),
+        (f"deliver {OLD_ID}", 1, "there is no such entry: "),
+        (f"retry {OLD_ID}", 1, "there is no such entry: "),
         ("retry", 2, "retry: say which ids, or --all"),
         ("deliver nonsense", 2, "not a crash id: 'nonsense'"),
     ],
