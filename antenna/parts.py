@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from antenna import dump_names
-from antenna.annotations import count_values, decode_json, decode_text, note_repeated, shorten
+from antenna.annotations import count_values, decode_json, decode_text, decode_texts, note_repeated, shorten
 from antenna.buffers import Buffer
 from antenna.crash_report import CrashReport, Dump
 from antenna.limits import MAX_JSON_VALUES, Limits
@@ -166,12 +166,14 @@ class PartCollector:
             raise MalformedCrashReport(Reason.TOO_LARGE, "annotations")
 
     def _add_values(self, values: dict[str, Any], data: bytes, notes: list[str]) -> None:
-        self.json_values += count_values(data)
+        decoded: dict[str, Any] | None = decode_texts(data)
+        self.json_values += count_values(data) if decoded is None else len(decoded)
         if self.json_values > MAX_JSON_VALUES:
             raise MalformedCrashReport(Reason.TOO_LARGE, "JSON values")
-        decoded, notes_on_json = decode_json(data)
+        if decoded is None:
+            decoded, notes_on_json = decode_json(data)
+            notes += notes_on_json
         self._check_length(max(map(len, decoded), default=0))
-        notes += notes_on_json
         notes += [note_repeated(name) for name in decoded if name in values]
         values.update(decoded)
 

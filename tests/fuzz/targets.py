@@ -26,7 +26,7 @@ from gunicorn.http.parser import RequestParser
 
 import antenna.gunzip
 from antenna import crash_id as crash_ids
-from antenna.annotations import count_values, decode_json
+from antenna.annotations import count_values, decode_json, decode_texts
 from antenna.body import RequestBody
 from antenna.config import build_config
 from antenna.crash_report import CrashReport
@@ -227,13 +227,16 @@ def gunzip(library: Any, data: bytes, size: int) -> bytes | Reason:
 
 def fuzz_annotations(data: bytes) -> None:
     """Annotations in JSON are kept as they came, or refused for what is wrong with them."""
+    texts = decode_texts(data)
     try:
         count_values(data)
         annotations, notes = decode_json(data)
     except MalformedCrashReport as error:
         if error.reason is Reason.INVALID_JSON and not is_invalid(data):
             raise AssertionError("JSON for Python, and not for us") from error
+        assert texts is None
         return
+    assert texts is None or (texts, []) == (annotations, notes)
     json.dumps([annotations, notes], ensure_ascii=False).encode("utf-8")
     if not notes:
         assert annotations == json.loads(data.decode("utf-8-sig"))
