@@ -7,30 +7,20 @@
 Code emits metrics through ``markus.get_metrics``, as it logs through ``logging.getLogger``.
 """
 
-import atexit
 import logging
-import time
 from pathlib import Path
 from typing import Any
 
 import markus
 import yaml
-from datadog.dogstatsd.base import DogStatsd
-from markus.backends.datadog import DatadogMetrics
 from markus.backends.logging import LoggingMetrics
 from markus.filters import AddTagFilter, RegisteredMetricsFilter
 from markus.main import MetricsRecord
 
-from antenna.blocking import run_blocking
 from antenna.config import AppConfig
+from antenna.statsd import StatsdMetrics
 
 logger = logging.getLogger(__name__)
-
-# What may wait while the statsd host is away or its name does not resolve: packets of up to 1.4 kB, for 10 s.
-MAX_WAITING_PACKETS = 500
-
-# How long the end of the process may take to send the last packets, in seconds.
-FINAL_FLUSH_TIMEOUT = 1.0
 
 
 def load_registry() -> dict[str, dict[str, Any]]:
@@ -54,7 +44,7 @@ def set_up_metrics(app_config: AppConfig) -> None:
             "statsd_port": app_config.statsd_port,
             "statsd_namespace": app_config.statsd_namespace,
         }
-        backends.append({"class": StatsdBackend, "options": options, "filters": filters})
+        backends.append({"class": StatsdMetrics, "options": options, "filters": filters})
     if app_config.local_dev_env:
         backends.append({"class": LoggingMetrics, "filters": filters})
     markus.configure(backends, raise_errors=True)
@@ -78,50 +68,3 @@ class RegisteredOnly(RegisteredMetricsFilter):  # type: ignore[misc]  # markus c
             self._logged.add(record.key)
             logger.error("metric %s (%s) is not registered and was dropped", record.key, record.stat_type)
         return None
-
-
-class StatsdBackend(DatadogMetrics):  # type: ignore[misc]  # markus comes without types
-    """Gathers metrics into packets and sends them from a thread of its own.
-
-    So a crash never waits for the name of the statsd host to resolve. The Datadog protocol is statsd's with tags added.
-    """
-
-    def __init__(self, options: dict[str, Any], filters: list[Any]) -> None:
-        super().__init__(options=options, filters=filters)
-        logging.getLogger("datadog.dogstatsd").filters = [_OncePerMinute()]
-        # Under gevent, a native thread resolves the host's name. Have one now: Python 3.12 starts none while it ends.
-        run_blocking(time.monotonic)
-        atexit.register(self.flush)
-
-    def flush(self) -> None:
-        """Send what is waiting, unless that takes too long."""
-        self.client.wait_for_pending(FINAL_FLUSH_TIMEOUT)
-
-    def _get_client(self, host: str, port: int, namespace: str, origin_detection_enabled: bool) -> DogStatsd:  # noqa: FBT001 - markus calls it
-        return DogStatsd(
-            host=host,
-            port=port,
-            namespace=namespace,
-            origin_detection_enabled=origin_detection_enabled,
-            # The client's metrics about itself are not in our registry.
-            disable_telemetry=True,
-            disable_buffering=False,
-            disable_background_sender=False,
-            sender_queue_size=MAX_WAITING_PACKETS,
-            sender_queue_timeout=0,
-        )
-
-
-class _OncePerMinute(logging.Filter):
-    """While the statsd host is away the client logs a warning a packet."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._silent_until = 0.0
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        now = time.monotonic()
-        if now < self._silent_until:
-            return False
-        self._silent_until = now + 60
-        return True
