@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from antenna.fairness import take_turns
+from antenna.fairness import Turn
 from antenna.limits import DRAIN_IDLE_SECONDS, DRAIN_SECONDS, MAX_DRAIN_SIZE
 
 _READ_SIZE = 64 * 1024
@@ -57,6 +57,7 @@ def end_connection(connection: socket.socket) -> None:
 def _drain(connection: socket.socket) -> None:
     end = time.monotonic() + DRAIN_SECONDS
     size = 0
+    turn = Turn()
     buffer = bytearray(_READ_SIZE)
     while size < MAX_DRAIN_SIZE and (left := end - time.monotonic()) > 0:
         connection.settimeout(min(left, DRAIN_IDLE_SECONDS))
@@ -64,4 +65,4 @@ def _drain(connection: socket.socket) -> None:
         if not received:
             return
         size += received
-        take_turns()
+        turn.pass_on()

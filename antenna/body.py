@@ -4,14 +4,12 @@
 
 """The body of a request while it arrives: size and deadline."""
 
-import socket
 import time
 from collections.abc import Iterator
 from typing import Any
 
-import gevent
-from gevent import monkey
-
+from antenna.fairness import Turn
+from antenna.framing import FramedBody
 from antenna.limits import Limits
 from antenna.reasons import MalformedCrashReport, Reason
 
@@ -28,10 +26,13 @@ class RequestBody:
     def __init__(self, environ: dict[str, Any], limits: Limits) -> None:
         """The time for the body begins now."""
         self._stream = environ["wsgi.input"]
-        self._socket: socket.socket | None = environ.get("gunicorn.socket")
         self._max_size = limits.payload_size
         self._deadline = time.monotonic() + limits.body_timeout
+        if isinstance(self._stream, FramedBody):
+            self._stream.deadline = self._deadline
         self._declared_size = int(environ.get("CONTENT_LENGTH") or 0)
+        #: What the wait for bytes is left out of.
+        self.turn = Turn()
         #: Bytes read so far, chunk framing taken off.
         self.size = 0
 
@@ -48,17 +49,14 @@ class RequestBody:
             raise MalformedCrashReport(Reason.NO_CONTENT_LENGTH)
 
     def _read(self) -> bytes:
-        left = self._deadline - time.monotonic()
-        if left <= 0:
+        begun = time.monotonic()
+        if begun >= self._deadline:
             raise MalformedCrashReport(Reason.TIMEOUT)
-        if self._socket is not None and not monkey.is_module_patched("socket"):
-            # Not under gevent (sync worker): each receive is bounded, the deadline is checked between pieces.
-            self._socket.settimeout(left)
         try:
-            with gevent.Timeout(left):
-                piece: bytes = self._stream.read(_READ_SIZE)
-        except (gevent.Timeout, TimeoutError) as error:
+            piece: bytes = self._stream.read(_READ_SIZE)
+        except TimeoutError as error:
             raise MalformedCrashReport(Reason.TIMEOUT) from error
         except OSError as error:
             raise MalformedCrashReport(Reason.INCOMPLETE_BODY) from error
+        self.turn.waited(time.monotonic() - begun)
         return piece

@@ -8,17 +8,29 @@ import time
 
 import gevent
 
-# Seconds for which one connection may keep the others waiting.
+# Seconds for which one connection may keep the others waiting: longer than most reports take, which would only wait
+# for one another.
 _TURN = 0.005
 _AN_INSTANT = 1e-6
 
 
-def take_turns() -> None:
-    """Let the others go first if none of them had a turn lately.
+class Turn:
+    """A connection's turn on the CPU of its worker, for loops that need not wait for anything.
 
-    To be called in loops that need not wait for anything: a read from a socket that has bytes lets nobody else go on.
+    A read from a socket that has bytes lets nobody else go on.
     """
-    # The loop's own time is when it last looked for events.
-    if not 0 <= time.time() - gevent.get_hub().loop.now() < _TURN:
-        # gevent.sleep(0) would make it do so after fifty turns only.
-        gevent.sleep(_AN_INSTANT)
+
+    def __init__(self) -> None:
+        """The turn begins now."""
+        self._begun = time.monotonic()
+
+    def waited(self, seconds: float) -> None:
+        """Leave ``seconds`` out of account, in which others may have gone on."""
+        self._begun += seconds
+
+    def pass_on(self) -> None:
+        """Let the others go first if this turn has been a long one."""
+        if time.monotonic() - self._begun >= _TURN:
+            # gevent.sleep(0) would make the loop look for events after fifty turns only.
+            gevent.sleep(_AN_INSTANT)
+            self._begun = time.monotonic()

@@ -5,6 +5,7 @@
 """The body of an HTTP/1.1 request with its framing taken off (RFC 9112 section 6): ``wsgi.input`` under gunicorn."""
 
 import re
+import time
 from typing import Any
 
 from antenna.limits import MAX_CHUNK_FRAMING, MAX_CHUNK_HEAD
@@ -27,6 +28,8 @@ class FramedBody:
         self._unreader = request.unreader
         length = getattr(request.body.reader, "length", None)
         self._framing = Chunks() if length is None else Length(length)
+        #: When reading gives up, by ``time.monotonic()``.
+        self.deadline: float | None = None
         #: Makes the answer say that the connection ends with it. Gunicorn closes it then.
         self.close_connection = request.force_close
 
@@ -38,9 +41,10 @@ class FramedBody:
     def read(self, size: int) -> bytes:
         """Return the next bytes, about ``size`` at most, or none at the end.
 
-        Raises ``MalformedCrashReport``: ``INCOMPLETE_BODY``, and what ``Chunks`` raises; ``OSError``.
+        Raises ``MalformedCrashReport``: ``INCOMPLETE_BODY``, and what ``Chunks`` raises; ``TimeoutError``, ``OSError``.
         """
         while not self._framing.ended:
+            self._bound_wait()
             data = self._unreader.read(None, read_ahead=size)
             if not data:
                 raise MalformedCrashReport(Reason.INCOMPLETE_BODY)
@@ -50,6 +54,14 @@ class FramedBody:
             if content:
                 return content
         return b""
+
+    def _bound_wait(self) -> None:
+        if self.deadline is not None:
+            left = self.deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            # A quarter of the CPU of a timer of our own: a receive that finds bytes starts none.
+            self._unreader.sock.settimeout(left)
 
 
 class Length:

@@ -61,6 +61,8 @@ class Connection(gevent_socket):
         try:
             data: bytes = super().recv(*args)
         except OSError as error:
+            if isinstance(error, TimeoutError) and self.wait is None:  # a body has a deadline
+                raise
             raise ConnectionResetError(errno.ECONNRESET, "connection lost") from error
         if self.wait is not None and data:
             self.wait.received(len(data))
@@ -206,8 +208,9 @@ class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes withou
     def _start_server(self, listener: Any, pool: Pool) -> "Server":
         listener.setblocking(1)
         server = Server(listener, handle=partial(self.handle, _ListenerName(listener.getsockname())), spawn=pool)
-        # One connection at a time, so that a busy worker does not take those that an idle one could serve.
-        server.max_accept = 1
+        # So few at a time that a burst spreads over the workers. The loop of a busy worker looks for connections only
+        # once in many requests: one at a time would leave the last of a burst waiting for seconds.
+        server.max_accept = 4
         server.start()
         return server
 

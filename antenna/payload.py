@@ -17,7 +17,7 @@ from antenna.body import RequestBody
 from antenna.buffers import prepare_directory
 from antenna.config import ConfigManager, ConfigurationError, Option
 from antenna.crash_report import CrashReport
-from antenna.fairness import take_turns
+from antenna.fairness import Turn
 from antenna.gunzip import Gunzip
 from antenna.limits import MAX_BOUNDARY_LENGTH, MEMORY_TIMEOUT, Limits
 from antenna.memory import Memory
@@ -86,10 +86,10 @@ class PayloadReader:
             if compressed:
                 metrics.incr("gzipped_crash")
                 unzipped = Gunzip(body.pieces(), max_size=self.limits.decompressed_size)
-                _feed(parser, unzipped)
+                _feed(parser, unzipped, body.turn)
                 metrics.timing("gzipped_crash_decompress", unzipped.seconds * 1000)
             else:
-                _feed(parser, body.pieces())
+                _feed(parser, body.pieces(), body.turn)
             parser.close()
             self._wait_for_memory(parts.annotations_size, resources)
             report = parts.report(self.checksum_algorithm)
@@ -115,10 +115,10 @@ class PayloadReader:
         resources.callback(self._annotation_memory.give_back, size)
 
 
-def _feed(parser: MultipartParser, pieces: Iterable[bytes]) -> None:
+def _feed(parser: MultipartParser, pieces: Iterable[bytes], turn: Turn) -> None:
     for piece in pieces:
         parser.feed(piece)
-        take_turns()
+        turn.pass_on()
 
 
 def _boundary(content_type: str) -> bytes:

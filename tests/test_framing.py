@@ -32,6 +32,9 @@ class Wire:
     def recv(self, size: int) -> bytes:
         return self._data.read(min(size, self._size))
 
+    def settimeout(self, seconds: float) -> None:
+        """Do nothing: it never waits."""
+
 
 def requests(data: bytes, size: int) -> Iterator[Any]:
     """Yield the requests on a connection as gunicorn parses them, with our body."""

@@ -89,6 +89,9 @@ class Wire:
     def recv(self, size: int) -> bytes:
         return self._data.read(min(size, self._size))
 
+    def settimeout(self, seconds: float) -> None:
+        """Do nothing: it never waits."""
+
 
 class Stream:
     """Stands in for ``wsgi.input``, in the same way."""

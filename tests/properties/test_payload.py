@@ -43,6 +43,9 @@ class Wire:
         # Large reports do not come byte by byte: that would take all day.
         return self._data.read(min(size, max(self._sizes[self._reads % len(self._sizes)], self._reads // 3)))
 
+    def settimeout(self, seconds: float) -> None:
+        """Do nothing: it never waits."""
+
 
 @pytest.fixture(scope="session")
 def readers(tmp_path_factory: pytest.TempPathFactory) -> list[PayloadReader]:
