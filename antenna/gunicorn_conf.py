@@ -60,6 +60,8 @@ secure_scheme_headers: dict[str, str] = {}
 # With nothing to forward it does not matter from whom, and gunicorn need not parse the client's address.
 forwarded_allow_ips = "*"
 limit_request_line = 8190
+# The other one, in C, takes line ends and folded headers that this one refuses.
+http_parser = "python"
 
 
 def on_starting(server: Any) -> None:
