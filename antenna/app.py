@@ -10,7 +10,7 @@ from typing import Any
 
 import falcon
 
-from antenna.answer import end_if_unread
+from antenna.answer import end_if_unread, send_in_one_piece
 from antenna.breakpad_resource import BreakpadResource
 from antenna.config import AppConfig, ConfigManager, WebServerConfig, build_config, collect_options
 from antenna.crashmover import CrashMover
@@ -54,7 +54,9 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
 
     def __call__(self, env: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer a request, as WSGI servers call it."""
-        return end_if_unread(env, super().__call__(env, start_response))
+        answer = super().__call__(env, start_response)
+        send_in_one_piece(env, answer)
+        return end_if_unread(env, answer)
 
     def verify(self) -> None:
         """Prove at the first start that crashes can be saved and published.

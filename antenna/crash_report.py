@@ -10,11 +10,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache, partial
 from typing import Any, Self
 
 import google_crc32c
 
 from antenna.buffers import Buffer
+
+_empty_digest = cache(partial(hashlib.new, usedforsecurity=False))  # making one costs more than copying it
 
 # The raw crash's format, for readers of the bucket.
 RAW_CRASH_VERSION = 2
@@ -52,7 +55,7 @@ class Dump:
         if self._checksum is not None:
             yield from self._content.pieces()
             return
-        digest = hashlib.new(self._algorithm, usedforsecurity=False)
+        digest = _empty_digest(self._algorithm).copy()
         crc = google_crc32c.Checksum()
         for piece in self._content.pieces():
             digest.update(piece)

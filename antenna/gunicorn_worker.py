@@ -55,6 +55,8 @@ class Connection(gevent_socket):
 
     wait: "RequestWait | None" = None
     used = False
+    _holds_next = False
+    _held = b""
 
     def recv(self, *args: Any) -> bytes:
         """Receive, as ``socket.recv``."""
@@ -67,6 +69,20 @@ class Connection(gevent_socket):
         if self.wait is not None and data:
             self.wait.received(len(data))
         return data
+
+    def hold_head(self) -> None:
+        """Send what gunicorn sends next, the head of an answer, together with what comes then, its content."""
+        self._holds_next = True
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        """Send all of ``data``."""
+        if self._holds_next:
+            self._holds_next, self._held = False, data
+            return
+        left = memoryview(self._held + data if self._held else data)
+        self._held = b""
+        while left:
+            left = left[self.send(left, flags) :]
 
     def send(self, *args: Any, **kwargs: Any) -> int:
         """Send, as ``socket.send``, for a limited time. All that is sent goes through here."""

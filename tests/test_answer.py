@@ -14,7 +14,8 @@ import pytest
 from gevent import socket
 
 import antenna.answer
-from antenna.answer import end_connection, end_if_unread
+from antenna.answer import end_connection, end_if_unread, send_in_one_piece
+from antenna.gunicorn_worker import Connection as WorkerConnection
 
 
 @dataclass
@@ -58,6 +59,37 @@ def send(client: socket.socket, size: int, *, pause: float = 0.0, number: int = 
         client.sendall(bytes(size))
         gevent.sleep(pause)
     client.close()
+
+
+class TestSendInOnePiece:
+    @pytest.mark.parametrize(
+        ("method", "answer", "packets"),
+        [
+            ("POST", [b"content"], [b"head content"]),
+            ("POST", [b"con", b"tent"], [b"head con", b"tent"]),
+            ("HEAD", [b"content"], [b"head "]),
+            ("GET", [], [b"head "]),
+            ("GET", [b""], [b"head "]),
+        ],
+    )
+    def test_head_goes_with_content_if_there_is_any(
+        self, method: str, answer: list[bytes], packets: list[bytes]
+    ) -> None:
+        # A socket that keeps packets apart.
+        server, client = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with client, WorkerConnection(server.family, server.type, fileno=server.detach()) as connection:
+            send_in_one_piece({"REQUEST_METHOD": method, "gunicorn.socket": connection}, answer)
+            # As gunicorn does.
+            connection.sendall(b"head ")
+            for piece in answer:
+                if piece and method != "HEAD":
+                    connection.sendall(piece)
+            connection.shutdown(socket.SHUT_WR)
+
+            assert list(iter(lambda: client.recv(100), b"")) == packets
+
+    def test_other_server(self) -> None:
+        send_in_one_piece({"REQUEST_METHOD": "GET"}, [b"answer"])
 
 
 class TestEndIfUnread:

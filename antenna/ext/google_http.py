@@ -159,9 +159,16 @@ def _send_pieces(connection: socket.socket, head: bytes, pieces: Iterable[bytes]
         if len(pending) + len(piece) <= _SMALL:
             pending += piece
         else:
-            connection.sendall(pending)
+            _send_all(connection, pending)
             pending = piece
-    connection.sendall(pending)
+    _send_all(connection, pending)
+
+
+def _send_all(connection: socket.socket, data: bytes) -> None:
+    """Send all of ``data``. gevent's own ``sendall`` asks the kernel for the size of its buffer each time."""
+    left = memoryview(data)
+    while left:
+        left = left[connection.send(left) :]
 
 
 def credentials_for(emulator: str | None, scopes: Sequence[str]) -> Credentials:
