@@ -65,7 +65,8 @@ class BreakpadResource:
                 self._refuse(error, resp)
             except OSError as error:
                 # The directory for temporary files is full or broken: not the client's fault.
-                logger.error("temporary files: %s", error)  # noqa: TRY400 - the place does not matter, the disk does
+                # The traceback does not matter, the disk does.
+                logger.error("temporary files in %s: %s", self.payload_reader.temp_dir, error)  # noqa: TRY400
                 self._refuse(MalformedCrashReport(Reason.UNAVAILABLE), resp)
             except Exception:
                 metrics.incr("unhandled_error")

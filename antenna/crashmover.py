@@ -151,9 +151,13 @@ class CrashMover:
                 attempts.breaker.trip(error)
 
     def start(self) -> None:
-        """Start to deliver the spool in the background."""
+        """Say where crashes go, and start to deliver the spool in the background."""
+        logger.info("crashes are saved in %s", self.crashstorage.place)
+        logger.info("their ids are published to %s", self.crashpublish.place)
         if self.spool is None:
+            logger.warning("there is no spool: what cannot be saved is lost. CRASHMOVER_SPOOL_DIR is not set")
             return
+        logger.info("what cannot be saved or published waits in %s", self.spool.root)
         self._delivery = SpoolDelivery(
             self.spool,
             self.crashstorage,

@@ -15,7 +15,7 @@ import markus
 import yaml
 from markus.backends.logging import LoggingMetrics
 from markus.filters import AddTagFilter, RegisteredMetricsFilter
-from markus.main import MetricsRecord
+from markus.main import MetricsFilter, MetricsRecord
 
 from antenna.config import AppConfig
 from antenna.statsd import StatsdMetrics
@@ -46,8 +46,25 @@ def set_up_metrics(app_config: AppConfig) -> None:
         }
         backends.append({"class": StatsdMetrics, "options": options, "filters": filters})
     if app_config.local_dev_env:
-        backends.append({"class": LoggingMetrics, "filters": filters})
+        backends.append({"class": LoggingMetrics, "filters": [*filters, OnlyNews()]})
     markus.configure(backends, raise_errors=True)
+
+
+class OnlyNews(MetricsFilter):  # type: ignore[misc]  # markus comes without types
+    """Lets a gauge pass when its value changes: every few seconds the same ones would bury the crashes in the log."""
+
+    def __init__(self) -> None:
+        self._gauges: dict[tuple[str, ...], Any] = {}
+
+    def filter(self, record: MetricsRecord) -> MetricsRecord | None:
+        """Return the record, or None to drop it."""
+        if record.stat_type != "gauge":
+            return record
+        gauge = (record.key, *sorted(record.tags))
+        if self._gauges.get(gauge) == record.value:
+            return None
+        self._gauges[gauge] = record.value
+        return record
 
 
 class RegisteredOnly(RegisteredMetricsFilter):  # type: ignore[misc]  # markus comes without types

@@ -64,6 +64,24 @@ def spooled(spool: Path, directory: str) -> str:
     return " ".join(path.name for path in (spool / directory).iterdir())
 
 
+class TestStart:
+    def test_says_where_crashes_go(self, spooling_mover: Mover, spool: Path, caplog: pytest.LogCaptureFixture) -> None:
+        with caplog.at_level(logging.INFO):
+            spooling_mover.start()
+        spooling_mover.stop(0)
+
+        assert caplog.messages[:3] == [
+            "crashes are saved in Storage",
+            "their ids are published to Publish",
+            f"what cannot be saved or published waits in {spool}",
+        ]
+
+    def test_warns_that_there_is_no_spool(self, mover: Mover, caplog: pytest.LogCaptureFixture) -> None:
+        mover.start()
+
+        assert caplog.messages == ["there is no spool: what cannot be saved is lost. CRASHMOVER_SPOOL_DIR is not set"]
+
+
 class TestMoving:
     def test_saved_and_published(self, mover: Mover, metricsmock: MetricsMock) -> None:
         report = make_report()

@@ -158,6 +158,17 @@ def test_local_environment_emits_to_the_log_and_to_statsd_at_once(
     assert statsd.receive() == ["throttle.accept:1|c|#host:antenna-7"]
 
 
+def test_local_environment_logs_a_gauge_when_it_changes(statsd: StatsdServer, caplog: pytest.LogCaptureFixture) -> None:
+    set_up(LOCAL_DEV_ENV="true", **statsd.environ)
+
+    with caplog.at_level(logging.INFO, "markus"):
+        for value in (0, 0, 1, 1, 0):
+            markus.get_metrics("crashmover").gauge("spool_size", value)
+
+    assert caplog.messages == [f"METRICS|gauge|crashmover.spool_size|{value}|#host:antenna-7" for value in (0, 1, 0)]
+    assert statsd.receive(5) == [f"crashmover.spool_size:{value}|g|#host:antenna-7" for value in (0, 0, 1, 1, 0)]
+
+
 def test_without_a_host_and_in_production_metrics_go_nowhere(caplog: pytest.LogCaptureFixture) -> None:
     set_up()
 

@@ -16,6 +16,11 @@ class CrashPublishBase:
 
     config: ConfigManager
 
+    @property
+    def place(self) -> str:
+        """Where ids go, for the log."""
+        return type(self).__name__
+
     def publish_crash(self, crash_id: str, deadline: Deadline) -> None:
         """Publish ``crash_id``; returns when the queue has it for good.
 

@@ -87,6 +87,11 @@ class CrashStorageBase:
 
     config: ConfigManager
 
+    @property
+    def place(self) -> str:
+        """Where crashes go, for the log."""
+        return type(self).__name__
+
     def save_object(self, item: StoredObject, deadline: Deadline) -> None:
         """Store one object, or replace it; returns when it is durable.
 

@@ -33,6 +33,7 @@ from antenna.backend import (
     TimeLimit,
 )
 from antenna.ext.http_answer import Answer, read_answer
+from antenna.fairness import Turn
 
 # Answers that say nothing about the request itself. With 5xx, the first are what Google's clients retry; the others
 # are an operator's to mend: no permission, no such bucket or topic.
@@ -155,7 +156,9 @@ class GoogleHttp:
 def _send_pieces(connection: socket.socket, head: bytes, pieces: Iterable[bytes]) -> None:
     """Send a request, in as few packets as may be: http.client would send the head alone."""
     pending = head
+    turn = Turn()
     for piece in pieces:
+        turn.pass_on()
         if len(pending) + len(piece) <= _SMALL:
             pending += piece
         else:

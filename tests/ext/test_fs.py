@@ -104,3 +104,10 @@ def test_directory_that_goes_away(tmp_path: Path, backend: type[FSCrashStorage] 
 
     with pytest.raises(BackendError):
         healthy.check_health()
+
+
+def test_places_are_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = build_config({"FS_ROOT": "crashes"})
+
+    assert FSCrashStorage(config).place == FSCrashPublish(config).place == str(tmp_path / "crashes")

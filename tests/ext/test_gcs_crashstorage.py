@@ -83,6 +83,10 @@ def test_failures_are_told_apart(
     save(gcs_storage)
 
 
+def test_place(gcs_storage: GcsCrashStorage, storage_proxy: FaultyProxy) -> None:
+    assert gcs_storage.place == f"bucket {gcs_storage.bucket_name} at http://{storage_proxy.address}"
+
+
 def test_hanging_bucket_costs_the_deadline(gcs_storage: GcsCrashStorage, storage_proxy: FaultyProxy) -> None:
     storage_proxy.fault = HANG
     start = time.monotonic()

@@ -43,6 +43,22 @@ def test_data_is_the_id_and_there_is_nothing_else(pubsub: PubSubCrashPublish, pu
     assert pubsub_topic.pull_messages() == [PulledMessage(crash_id.encode(), {})]
 
 
+@pytest.mark.parametrize("written", ["http://{}", "http://{}/"])
+def test_emulator_may_be_written_as_a_url(
+    pubsub_topic: PubSubTopic,
+    publish_proxy: FaultyProxy,
+    open_topic: OpenTopic,
+    monkeypatch: pytest.MonkeyPatch,
+    written: str,
+) -> None:
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", written.format(publish_proxy.address))
+    pubsub = open_topic(pubsub_topic.name)
+    pubsub.publish_crash(crash_id := make_id(), Deadline(10))
+
+    assert pubsub_topic.pull_all() == [crash_id]
+    assert pubsub.place.endswith(f"/topics/{pubsub_topic.name} at http://{publish_proxy.address}")
+
+
 @pytest.mark.parametrize(("crashes", "at_most"), [(1, 1), (50, 5), (1200, 20)])
 def test_each_id_once_in_few_requests(
     pubsub: PubSubCrashPublish,

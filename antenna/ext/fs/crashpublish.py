@@ -30,6 +30,11 @@ class FSCrashPublish(CrashPublishBase):
         self.config = config.with_options(self)
         self.root = Path(self.config("fs_root"))
 
+    @property
+    def place(self) -> str:
+        """The directory."""
+        return str(self.root.absolute())
+
     def publish_crash(self, crash_id: str, deadline: Deadline) -> None:
         """Write the file in a native thread. Raises ``BackendError``."""
         path = self.root / f"{time.time_ns()}-{crash_id}"

@@ -27,6 +27,11 @@ class FSCrashStorage(CrashStorageBase):
         self.config = config.with_options(self)
         self.root = Path(self.config("fs_root"))
 
+    @property
+    def place(self) -> str:
+        """The directory."""
+        return str(self.root.absolute())
+
     def save_object(self, item: StoredObject, deadline: Deadline) -> None:
         """Write the file in a native thread. Raises ``BackendError``."""
         try:

@@ -56,11 +56,16 @@ class PubSubCrashPublish(CrashPublishBase):
         """``config`` has the namespace ``CRASHMOVER_CRASHPUBLISH``. Raises ``BackendConfigurationError``."""
         self.config = config.with_options(self)
         self._timeout: float = self.config("timeout")
-        emulator = os.environ.get("PUBSUB_EMULATOR_HOST")
+        emulator = os.environ.get("PUBSUB_EMULATOR_HOST", "").removeprefix("http://").rstrip("/")
         self._endpoint = f"http://{emulator}" if emulator else _ENDPOINT
         self._topic = f"projects/{self.config('project_id')}/topics/{self.config('topic_name')}"
         self._http = GoogleHttp(self._endpoint, credentials_for(emulator, _SCOPES))
         self._batch: _Batch | None = None
+
+    @property
+    def place(self) -> str:
+        """The topic."""
+        return f"{self._topic} at {self._endpoint}"
 
     def publish_crash(self, crash_id: str, deadline: Deadline) -> None:
         """Publish ``crash_id``, in one request with those of other crashes of the same moment."""
