@@ -135,6 +135,7 @@ class PartCollector:
         """
         report = CrashReport()
         self._add_annotations(report)
+        self._annotation_bytes.close()  # decoded now, and so not twice in memory while the crash is moved on
         self._add_dumps(report, checksum_algorithm)
         if self._nameless:
             report.notes.append(f"Ignored parts without a name: {self._nameless}.")

@@ -115,8 +115,12 @@ class Schedule:
 
     @property
     def may_break_connections(self) -> bool:
-        """Whether requests may go without an answer: only if somebody is killed."""
-        return self.has("kill")
+        """Whether requests may go without an answer.
+
+        Only if somebody is killed, or a start ends for lack of a permission: clients have connected meanwhile.
+        """
+        is_forbidden = any(step.how == "403" for step in self.steps)
+        return self.has("kill") or (self.has("stop") and is_forbidden)
 
     def __str__(self) -> str:
         return "; ".join([*map(str, self.steps), *(f"{name}={value}" for name, value in self.options.items())])
