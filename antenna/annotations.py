@@ -82,6 +82,8 @@ def decode_texts(data: bytes) -> dict[str, str] | None:
     """
     if _fast_json is None or len(data) > _MAX_FAST_SIZE:
         return None
+    if len(data) > MAX_JSON_VALUES and data.count(b",") > MAX_JSON_VALUES:
+        return None  # it will be refused
     try:
         value = _fast_json.from_json(data, allow_inf_nan=False, cache_mode="none", catch_duplicate_keys=True)
     except ValueError:

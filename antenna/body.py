@@ -28,11 +28,12 @@ class RequestBody:
         self._stream = environ["wsgi.input"]
         self._max_size = limits.payload_size
         self._deadline = time.monotonic() + limits.body_timeout
+        #: Time spent on the body. It ends now and then, so that others go on.
+        self.turn = Turn()
         if isinstance(self._stream, FramedBody):
             self._stream.deadline = self._deadline
+            self._stream.turn = self.turn
         self._declared_size = int(environ.get("CONTENT_LENGTH") or 0)
-        #: What the wait for bytes is left out of.
-        self.turn = Turn()
         #: Bytes read so far, chunk framing taken off.
         self.size = 0
 
@@ -49,8 +50,7 @@ class RequestBody:
             raise MalformedCrashReport(Reason.NO_CONTENT_LENGTH)
 
     def _read(self) -> bytes:
-        begun = time.monotonic()
-        if begun >= self._deadline:
+        if time.monotonic() >= self._deadline:
             raise MalformedCrashReport(Reason.TIMEOUT)
         try:
             piece: bytes = self._stream.read(_READ_SIZE)
@@ -58,5 +58,4 @@ class RequestBody:
             raise MalformedCrashReport(Reason.TIMEOUT) from error
         except OSError as error:
             raise MalformedCrashReport(Reason.INCOMPLETE_BODY) from error
-        self.turn.waited(time.monotonic() - begun)
         return piece

@@ -28,9 +28,11 @@ class Turn:
         """Leave ``seconds`` out of account, in which others may have gone on."""
         self._begun += seconds
 
-    def pass_on(self) -> None:
-        """Let the others go first if this turn has been a long one."""
-        if time.monotonic() - self._begun >= _TURN:
-            # gevent.sleep(0) would make the loop look for events after fifty turns only.
-            gevent.sleep(_AN_INSTANT)
-            self._begun = time.monotonic()
+    def pass_on(self) -> bool:
+        """Let the others go first if this turn has been a long one; say whether it was."""
+        if time.monotonic() - self._begun < _TURN:
+            return False
+        # gevent.sleep(0) would make the loop look for events after fifty turns only.
+        gevent.sleep(_AN_INSTANT)
+        self._begun = time.monotonic()
+        return True

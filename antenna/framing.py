@@ -8,6 +8,7 @@ import re
 import time
 from typing import Any
 
+from antenna.fairness import Turn
 from antenna.limits import MAX_CHUNK_FRAMING, MAX_CHUNK_HEAD
 from antenna.reasons import MalformedCrashReport, Reason
 
@@ -30,6 +31,8 @@ class FramedBody:
         self._framing = Chunks() if length is None else Length(length)
         #: When reading gives up, by ``time.monotonic()``.
         self.deadline: float | None = None
+        #: What the wait for bytes is left out of.
+        self.turn: Turn | None = None
         #: Makes the answer say that the connection ends with it. Gunicorn closes it then.
         self.close_connection = request.force_close
 
@@ -44,8 +47,7 @@ class FramedBody:
         Raises ``MalformedCrashReport``: ``INCOMPLETE_BODY``, and what ``Chunks`` raises; ``TimeoutError``, ``OSError``.
         """
         while not self._framing.ended:
-            self._bound_wait()
-            data = self._unreader.read(None, read_ahead=size)
+            data = self._receive(size)
             if not data:
                 raise MalformedCrashReport(Reason.INCOMPLETE_BODY)
             content, beyond = self._framing.take(data)
@@ -55,13 +57,18 @@ class FramedBody:
                 return content
         return b""
 
-    def _bound_wait(self) -> None:
+    def _receive(self, size: int) -> bytes:
+        begun = time.monotonic()
         if self.deadline is not None:
-            left = self.deadline - time.monotonic()
+            left = self.deadline - begun
             if left <= 0:
                 raise TimeoutError
             # A quarter of the CPU of a timer of our own: a receive that finds bytes starts none.
             self._unreader.sock.settimeout(left)
+        data: bytes = self._unreader.read(None, read_ahead=size)
+        if self.turn is not None:
+            self.turn.waited(time.monotonic() - begun)
+        return data
 
 
 class Length:

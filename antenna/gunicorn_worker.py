@@ -24,6 +24,7 @@ from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseExc
 from gunicorn.workers.ggevent import GeventWorker
 
 from antenna.answer import end_connection
+from antenna.fairness import Turn
 from antenna.limits import HEAD_TIMEOUT, MAX_HEAD_SIZE, SEND_TIMEOUT
 from antenna.reasons import Reason
 
@@ -182,6 +183,8 @@ class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes withou
         """As gunicorn calls it."""
         super().__init__(*args, **kwargs)
         self.waits: set[RequestWait] = set()
+        # Of all connections together: requests may be so short that none of them ends a turn of its own.
+        self._turn = Turn()
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """Serve a connection."""
@@ -192,7 +195,8 @@ class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes withou
     def timeout_ctx(self) -> RequestWait:
         """Bound the wait for the next request of the current connection; it may be here already ("pipelined")."""
         # Those that wait go first: else a client that sends at once what comes next keeps the worker to itself.
-        gevent.sleep(0)
+        if not self._turn.pass_on():
+            gevent.sleep(0)
         connection: Connection = vars(_this_greenlet())["connection"]
         idle_seconds = self.cfg.keepalive if connection.used else HEAD_TIMEOUT
         connection.used = True

@@ -28,6 +28,8 @@ MAX_WAITING = 20_000
 MAX_PACKET_SIZE = 1432
 # Seconds between two times of sending.
 _INTERVAL = 0.2
+# Seconds until statsd is tried again after a failure.
+_PAUSE = 1.0
 # Seconds between two warnings while statsd is away.
 _QUIET = 60.0
 # How long the end of the process may take to send the last packets, in seconds.
@@ -53,6 +55,7 @@ class StatsdMetrics(BackendBase):  # type: ignore[misc]  # markus comes without 
         self._flush = threading.Event()
         self._flushed = threading.Event()
         self._quiet_until = 0.0
+        self._not_before = 0.0
         threading.Thread(target=self._send_regularly, daemon=True).start()
         # Under gevent, a native thread resolves the host's name. Have one now: Python 3.12 starts none while it ends.
         run_blocking(time.monotonic)
@@ -93,19 +96,23 @@ class StatsdMetrics(BackendBase):  # type: ignore[misc]  # markus comes without 
     def _send_packet(self, packet: bytearray) -> None:
         try:
             if self._socket is None:
+                if time.monotonic() < self._not_before:
+                    return
                 self._socket = _connect(self._address)
             self._socket.send(packet)
-        except OSError as error:
+        # UnicodeError: the name is none. It could not be sent anywhere.
+        except (OSError, UnicodeError) as error:
             self._forget_socket()
             self._warn(error)
 
     def _forget_socket(self) -> None:
-        """Resolve the name again next time: the host may have moved."""
+        """Resolve the name again after a while: the host may have moved."""
+        self._not_before = time.monotonic() + _PAUSE
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
-    def _warn(self, error: OSError) -> None:
+    def _warn(self, error: Exception) -> None:
         now = time.monotonic()
         if now >= self._quiet_until:
             self._quiet_until = now + _QUIET
@@ -114,11 +121,18 @@ class StatsdMetrics(BackendBase):  # type: ignore[misc]  # markus comes without 
 
 
 def _connect(address: tuple[str, int]) -> socket.socket:
-    family, kind, protocol, _, target = socket.getaddrinfo(*address, type=socket.SOCK_DGRAM)[0]
-    connection = socket.socket(family, kind, protocol)
-    try:
-        connection.connect(target)
-    except OSError:
-        connection.close()
-        raise
-    return connection
+    """Return a socket to the first address there is a way to. Raises ``OSError``, ``UnicodeError``."""
+    found = socket.getaddrinfo(*address, type=socket.SOCK_DGRAM)
+    # Daemons often listen on IPv4 only, which a packet to the IPv6 address of the same name would not tell.
+    found.sort(key=lambda info: info[0] != socket.AF_INET)
+    error: OSError | None = None
+    for family, kind, protocol, _, target in found:
+        connection = socket.socket(family, kind, protocol)
+        try:
+            connection.connect(target)
+        except OSError as no_way:
+            connection.close()
+            error = no_way
+        else:
+            return connection
+    raise error or OSError("no address")

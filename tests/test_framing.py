@@ -5,6 +5,7 @@
 """The framing of a body is taken off as RFC 9112 says, wherever a receive ends."""
 
 import io
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -46,6 +47,14 @@ def requests(data: bytes, size: int) -> Iterator[Any]:
             return
         request.body = FramedBody(request)
         yield request
+
+
+def test_time_that_is_over() -> None:
+    request = next(requests(post(LENGTH.format(4), b"body"), 10))
+    request.body.deadline = time.monotonic()
+
+    with pytest.raises(TimeoutError):
+        request.body.read(100)
 
 
 def read_all(body: FramedBody) -> bytes:

@@ -5,6 +5,7 @@
 """Metrics are all in one registry, and sending them never delays or fails a crash."""
 
 import ast
+import contextlib
 import logging
 import os
 import socket
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -214,7 +216,7 @@ def emit_many() -> float:
     return time.monotonic() - started
 
 
-@pytest.mark.parametrize("host", ["statsd.invalid", "127.0.0.1"], ids=["name does not resolve", "nobody listens"])
+@pytest.mark.parametrize("host", ["statsd.invalid", "statsd..x", "127.0.0.1"])
 def test_absent_statsd_neither_delays_nor_fails_and_is_logged_once(host: str, caplog: pytest.LogCaptureFixture) -> None:
     # Port 9 is discard: nobody listens there.
     set_up(STATSD_HOST=host, STATSD_PORT="9")
@@ -226,6 +228,70 @@ def test_absent_statsd_neither_delays_nor_fails_and_is_logged_once(host: str, ca
         time.sleep(0.01)
     (message,) = caplog.messages
     assert message.startswith(f"metrics are lost: cannot send them to statsd at {host}:9: ")
+
+
+def test_packets_fit_into_a_frame(statsd: StatsdServer) -> None:
+    set_up(**statsd.environ)
+    for _ in range(1000):
+        markus.get_metrics("throttle").incr("accept")
+    sizes = []
+    lines = 0
+    while lines < 1000:
+        packet = statsd.socket.recv(65536)
+        sizes.append(len(packet))
+        lines += len(packet.splitlines())
+
+    assert 1000 < max(sizes) <= 1432
+
+
+def test_what_waits_is_bounded(statsd: StatsdServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = threading.Event()
+
+    def resolve_slowly(*_args: Any, **_options: Any) -> Any:
+        found.wait(30)
+        return [(socket.AF_INET, socket.SOCK_DGRAM, 0, "", ("127.0.0.1", statsd.port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve_slowly)
+    monkeypatch.setattr("antenna.statsd.MAX_WAITING", 30)
+    set_up(**statsd.environ | {"STATSD_HOST": "statsd.example.com"})
+    for _ in range(2):  # the first metric is on its way when the others come
+        markus.get_metrics("throttle").incr("accept")
+        time.sleep(0.5)
+    for _ in range(100):
+        markus.get_metrics("throttle").incr("defer")
+    found.set()
+
+    assert Counter(statsd.receive(31))["throttle.defer:1|c|#host:antenna-7"] == 30
+
+
+def test_address_of_version_4_goes_first(statsd: StatsdServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A packet to the other one may be lost without a word."""
+    addresses = [
+        (socket.AF_INET6, socket.SOCK_DGRAM, 0, "", ("::1", statsd.port, 0, 0)),
+        (socket.AF_INET, socket.SOCK_DGRAM, 0, "", ("127.0.0.1", statsd.port)),
+    ]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: addresses)
+    set_up(**statsd.environ | {"STATSD_HOST": "statsd.example.com"})
+    markus.get_metrics("throttle").incr("accept")
+
+    assert statsd.receive() == ["throttle.accept:1|c|#host:antenna-7"]
+
+
+def test_statsd_that_comes_back_gets_metrics_again(statsd: StatsdServer) -> None:
+    port = statsd.port
+    statsd.socket.close()
+    set_up(**statsd.environ)
+    markus.get_metrics("throttle").incr("accept")
+    time.sleep(0.5)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:
+        again.bind(("127.0.0.1", port))
+        again.settimeout(0.3)
+        for _ in range(20):
+            markus.get_metrics("throttle").incr("accept")
+            with contextlib.suppress(TimeoutError):
+                assert again.recv(65536).startswith(b"throttle.accept:1|c")
+                return
+    pytest.fail("nothing came")
 
 
 def test_name_that_takes_long_to_resolve_delays_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

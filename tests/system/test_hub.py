@@ -34,6 +34,7 @@ LOAD = [
     gzipped_report(FIREFOX, dump(LARGE)),
     report(FIREFOX, dump(LARGE)),
     chunked_report(FIREFOX, dump(LARGE[:3_000_000]), chunk_size=1000),
+    chunked_report(FIREFOX, dump(LARGE[:800_000]), chunk_size=10),
     gzipped_report(LONG_VALUES, dump(b"MDMP")),
     report(FIREFOX, *(dump(LARGE[:500_000], f"dump_{number}") for number in range(20))),
 ]

@@ -8,13 +8,14 @@ import gzip
 import socket
 import struct
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.captures import load_capture
 from tests.faulty import Fault
 from tests.raw_http import RawResponse
-from tests.reports import BOUNDARY, annotation, chunked, dump, multipart, post, report
+from tests.reports import BOUNDARY, annotation, chunked, dump, extra, multipart, post, report
 from tests.system.collector import Collector
 from tests.system.conftest import Proxies
 from tests.system.hostile.watch import HONEST, MIB, Target
@@ -243,3 +244,27 @@ def raw_crashes(collector: Collector) -> set[str]:
 def close_with_a_reset(connection: socket.socket) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
+
+
+def test_client_that_sends_all_at_once_lets_others_in(target: Target) -> None:
+    request = report(extra(b'{"a":[' + b"[]," * 80_000 + b"[]]}"))
+    count = 40
+
+    def send() -> set[int]:
+        with target.server.connect() as connection, ThreadPoolExecutor(1) as sender:
+            sender.submit(connection.send, request * count)
+            return {connection.receive().status for _ in range(count)}
+
+    with ThreadPoolExecutor(1) as client:
+        statuses = client.submit(send)
+        waits = []
+        while not statuses.done():
+            start = time.monotonic()
+            with target.server.connect() as connection:
+                connection.send(b"GET /__lbheartbeat__ HTTP/1.1\r\nHost: collector\r\n\r\n")
+                assert connection.receive().status == 200
+            waits.append(time.monotonic() - start)
+
+    assert statuses.result() == {413}
+    assert len(waits) > 10
+    assert max(waits) < sum(waits) / 4
