@@ -28,7 +28,7 @@ class RequestBody:
         self._stream = environ["wsgi.input"]
         self._max_size = limits.payload_size
         self._deadline = time.monotonic() + limits.body_timeout
-        #: Time spent on the body. It ends now and then, so that others go on.
+        #: The turn of this connection while the body is read: others go on now and then.
         self.turn = Turn()
         if isinstance(self._stream, FramedBody):
             self._stream.deadline = self._deadline

@@ -51,7 +51,8 @@ def set_up_logging(app_config: AppConfig) -> None:
     gunicorn.setLevel(logging.NOTSET)
 
     # Nothing of these gets into a line: a thread's name, for one, costs as much as the rest of a record.
-    logging.logThreads = logging.logMultiprocessing = logging.logAsyncioTasks = False  # type: ignore[attr-defined]
+    logging.logThreads = logging.logMultiprocessing = False
+    logging.logAsyncioTasks = False  # type: ignore[attr-defined]  # the types are of Python 3.11, which has it not
 
     # When a record cannot be written, Python would print its arguments and a traceback to stderr, line by line.
     logging.raiseExceptions = app_config.local_dev_env
