@@ -17,6 +17,9 @@ from antenna.breaker import CircuitBreaker
 logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("crashmover")
 
+#: Seconds in which a backend that works has answered.
+PATIENCE = 1.0
+
 # The first pause between two attempts, in seconds; each is twice the one before, up to ``longest_pause``.
 _FIRST_PAUSE = 0.1
 
@@ -27,7 +30,7 @@ class Attempts:
     def __init__(
         self, operation: str, *, timeout: float, max_attempts: int, longest_pause: float, has_spool: bool
     ) -> None:
-        """``operation`` is ``save`` or ``publish``. With a spool, a backend that counts as down is left alone."""
+        """``operation`` is ``save`` or ``publish``. With a spool, a backend that is down or hangs is left alone."""
         self.operation = operation
         self.breaker = CircuitBreaker({"save": "storage"}.get(operation, operation))
         self.timeout = timeout
@@ -35,15 +38,20 @@ class Attempts:
         self._longest_pause = longest_pause
         self._has_spool = has_spool
 
-    def run(self, crash_id: str, action: Callable[[Deadline], None]) -> bool:
-        """Try ``action`` until it works, the attempts are used up or the time is over; say whether it worked."""
+    def run(self, crash_id: str, action: Callable[[Deadline], None], patience: float = PATIENCE) -> bool:
+        """Try ``action`` until it works, the attempts are used up or the time is over; say whether it worked.
+
+        A backend of which nobody hears anything for ``patience`` seconds counts as one that hangs.
+        """
         deadline = Deadline(self.timeout)
         for attempt in range(1, self._max_attempts + 1):
             if self._has_spool and not self.breaker.may_try():
                 break
+            self.breaker.began(patience)
             try:
                 action(deadline)
             except CrashRefused as error:
+                self.breaker.answered()
                 logger.error("%s: %s refused: %s", crash_id, self.operation, error)  # noqa: TRY400 - it says it all
                 break
             except BackendError as error:

@@ -10,6 +10,9 @@ from typing import Self
 
 import gevent
 
+#: Large crashes get more time, a second for so many bytes.
+BYTES_PER_SECOND = 5_000_000
+
 
 class BackendError(Exception):
     """The backend is away, slow, overloaded or not permitted: the same crash may well be taken later."""

@@ -30,9 +30,22 @@ class CircuitBreaker:
         self.successes = 0
         self._failures = 0
         self._last_try = 0.0
+        # When an answer is due to one of the attempts that began after the last answer, if one did.
+        self._answer_due: float | None = None
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether the backend is down, or gives nobody an answer: one attempt at a time finds out."""
+        return self.is_open or self._hangs
+
+    @property
+    def _hangs(self) -> bool:
+        return self._answer_due is not None and time.monotonic() > self._answer_due
 
     def may_try(self) -> bool:
         """Whether a crash should try the backend now."""
+        if self._hangs:
+            return False
         if not self.is_open:
             return True
         now = time.monotonic()
@@ -41,8 +54,22 @@ class CircuitBreaker:
         self._last_try = now
         return True
 
+    def began(self, patience: float) -> None:
+        """Take note of an attempt that has its answer within ``patience`` seconds from a backend that works.
+
+        If nobody has had an answer by then, the backend hangs, and gets nothing more: what it has been sent, it may
+        still do when it wakes up, and the spool will have done it by then.
+        """
+        due = time.monotonic() + patience
+        self._answer_due = due if self._answer_due is None else min(due, self._answer_due)
+
+    def answered(self) -> None:
+        """Take note that an attempt has come to an end, whichever."""
+        self._answer_due = None
+
     def succeeded(self) -> None:
         """Take note that the backend did its work."""
+        self.answered()
         self._failures = 0
         self.successes += 1
         if self.is_open:
@@ -52,6 +79,7 @@ class CircuitBreaker:
 
     def failed(self, error: object) -> None:
         """Take note that the backend did not do its work."""
+        self.answered()
         self._failures += 1
         self._last_try = time.monotonic()
         if not self.is_open and self._failures >= _THRESHOLD:

@@ -104,6 +104,11 @@ class CrashReport:
     deferred: bool = False
     resources: ExitStack = field(default_factory=ExitStack)
 
+    @property
+    def size(self) -> int:
+        """Bytes of the dumps."""
+        return sum(dump.size for dump in self.dumps.values())
+
     def raw_crash(self) -> dict[str, Any]:
         """Return the annotations and what the collector adds, which wins over annotations of the same name."""
         return {

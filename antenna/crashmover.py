@@ -11,8 +11,8 @@ from collections.abc import Callable
 import gevent
 import markus
 
-from antenna.attempts import Attempts
-from antenna.backend import BackendConfigurationError, BackendError
+from antenna.attempts import PATIENCE, Attempts
+from antenna.backend import BYTES_PER_SECOND, BackendConfigurationError, BackendError
 from antenna.blocking import run_blocking
 from antenna.config import ConfigManager, ConfigurationError, Option, bounded, parse_duration, parse_int, subclass_of
 from antenna.crash_report import CrashReport
@@ -188,7 +188,11 @@ class CrashMover:
         becomes of a crash that is saved then.
         """
         with breakpad_metrics.timer("crash_save.time"):
-            saved = self._saving.run(report.crash_id, lambda end: self.crashstorage.save_crash(report, end))
+            saved = self._saving.run(
+                report.crash_id,
+                lambda end: self.crashstorage.save_crash(report, end),
+                PATIENCE + report.size / BYTES_PER_SECOND,
+            )
         if not saved:
             if self._spooling is None:
                 raise MalformedCrashReport(Reason.UNAVAILABLE)

@@ -11,7 +11,7 @@ import time
 import markus
 
 from antenna.attempts import Attempts
-from antenna.backend import Deadline
+from antenna.backend import BYTES_PER_SECOND, Deadline
 from antenna.blocking import run_blocking
 from antenna.delivery_loop import DeliveryLoop
 from antenna.ext.crashpublish_base import CrashPublishBase
@@ -22,9 +22,6 @@ from antenna.spool_entry import Entry, Kind
 logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("crashmover")
 breakpad_metrics = markus.get_metrics("breakpad_resource")
-
-# Large crashes get more time, a second for so many bytes: nobody waits for them.
-_BYTES_PER_SECOND = 5_000_000
 
 # How often the state of the spool is emitted as metrics, in seconds.
 _REPORT_INTERVAL = 10.0
@@ -87,7 +84,7 @@ class SpoolDelivery:
         """Save a crash and publish its id; return whether both are done. Raises what ``save_crash`` and ``load`` do."""
         crash = run_blocking(entry.load)
         try:
-            seconds = self._saving.timeout * patience + crash.size / _BYTES_PER_SECOND
+            seconds = self._saving.timeout * patience + crash.size / BYTES_PER_SECOND
             self._crashstorage.save_crash(crash, Deadline(seconds))
         finally:
             crash.close()

@@ -123,7 +123,7 @@ class DeliveryLoop:
     def deliver_round(self) -> int:
         """Deliver what is due until the backend shows itself to be down; return how many. Raises ``OSError``.
 
-        When it is down already, one entry finds out whether it is back.
+        When it is down already, one entry finds out whether it is back; when it hangs, one after the other.
         """
         before = self._delivered
         # However many have failed and wait for their turn, others are among them.
@@ -136,9 +136,9 @@ class DeliveryLoop:
             entry = run_blocking(self._spool.claim, self._kind, name)
             if entry is None:
                 continue
-            was_down = self._breaker.is_open
+            was_doubtful = self._breaker.is_doubtful
             handling = self._in_hand.spawn(self._handle, entry, name)
-            if was_down:
+            if was_doubtful:
                 self._join(handling)
             else:
                 self._pace()
@@ -157,7 +157,7 @@ class DeliveryLoop:
 
     def _join(self, handling: "gevent.Greenlet[..., None]") -> None:
         """Wait for an entry, but not on when the backend is back: it may wait for an answer of before."""
-        while not handling.ready() and self._breaker.is_open:
+        while not handling.ready() and self._breaker.is_doubtful:
             handling.join(_POLL)
 
     def _wait(self, seconds: float) -> None:

@@ -47,11 +47,12 @@ class Publishing:
         id that cannot be published is logged and counted: it can be published again from what is saved.
         """
         if self._spooling is None:
-            if not self._attempt(crash_id):
+            if not self._attempt(crash_id, _LONGEST_WAIT):
                 logger.error("%s is saved but not published", crash_id)
             return
-        attempt = gevent.spawn(self._attempt, crash_id)
-        attempt.join(min(max(self._usual_time * _PATIENCE, _SHORTEST_WAIT), _LONGEST_WAIT))
+        patience = min(max(self._usual_time * _PATIENCE, _SHORTEST_WAIT), _LONGEST_WAIT)
+        attempt = gevent.spawn(self._attempt, crash_id, patience)
+        attempt.join(patience)
         try:
             if not attempt.ready():
                 # It may well work yet: then the entry goes. Meanwhile it is ours.
@@ -69,10 +70,10 @@ class Publishing:
         """Wait for ids that are published late, up to ``seconds``."""
         self._in_hand.join(seconds)
 
-    def _attempt(self, crash_id: str) -> bool:
+    def _attempt(self, crash_id: str, patience: float) -> bool:
         """Publish; say whether that worked."""
         start = time.monotonic()
-        published = self._attempts.run(crash_id, lambda end: self._crashpublish.publish_crash(crash_id, end))
+        published = self._attempts.run(crash_id, lambda end: self._crashpublish.publish_crash(crash_id, end), patience)
         passed = time.monotonic() - start
         metrics.timing("crash_publish.time", passed * 1000)
         if published:

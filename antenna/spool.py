@@ -139,7 +139,7 @@ class Spool:
 
     def add_crash(self, report: CrashReport) -> None:
         """Write a crash; returns when it is on the disk. Raises ``SpoolFull``, ``OSError``."""
-        expected = sum(dump.size for dump in report.dumps.values())
+        expected = report.size
         self.check_room(expected)
         self._adding += expected
         try:

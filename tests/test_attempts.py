@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 import gevent
+import gevent.event
 import pytest
 from markus.testing import MetricsMock
 
@@ -101,6 +102,25 @@ def test_with_a_spool_a_crash_gives_up_when_others_find_the_backend_down() -> No
     assert not any(crash.get() for crash in crashes)
     assert time.monotonic() - started < 1
     assert backend.calls <= 10
+
+
+def test_with_a_spool_a_backend_that_hangs_is_sent_no_more_until_it_answers() -> None:
+    attempts = make_attempts()
+    answer = gevent.event.Event()
+
+    def wait_for_answer(_: Deadline) -> None:
+        answer.wait()
+
+    first = gevent.spawn(attempts.run, CRASH_ID, wait_for_answer, 0.05)
+    gevent.sleep(0.1)
+    backend = Backend()
+
+    assert not any(attempts.run(CRASH_ID, backend) for _ in range(10))
+    assert backend.calls == 0
+
+    answer.set()
+    assert first.get()
+    assert attempts.run(CRASH_ID, backend)
 
 
 @pytest.mark.parametrize("has_spool", [True, False])

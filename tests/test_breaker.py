@@ -88,6 +88,48 @@ def test_a_probe_that_works_ends_it_for_all(breaker: CircuitBreaker) -> None:
     assert all(breaker.may_try() for _ in range(100))
 
 
+def hanging(breaker: CircuitBreaker) -> CircuitBreaker:
+    breaker.began(0.01)
+    time.sleep(0.02)
+    return breaker
+
+
+def test_backend_that_hangs_is_left_alone(breaker: CircuitBreaker) -> None:
+    hanging(breaker)
+
+    assert breaker.is_doubtful
+    assert not any(breaker.may_try() for _ in range(100))
+    assert not breaker.is_open
+
+
+@pytest.mark.parametrize("outcome", ["succeeded", "failed", "answered"])
+def test_backend_that_gives_an_answer_does_not_hang(breaker: CircuitBreaker, outcome: str) -> None:
+    hanging(breaker)
+
+    getattr(breaker, outcome)(*(["status 503"] if outcome == "failed" else []))
+
+    assert not breaker.is_doubtful
+    assert breaker.may_try()
+
+
+def test_backend_that_is_slow_and_answers_somebody_does_not_hang(breaker: CircuitBreaker) -> None:
+    end = time.monotonic() + 0.3
+    while time.monotonic() < end:
+        breaker.began(0.1)
+        time.sleep(0.005)
+        breaker.succeeded()
+        breaker.began(0.1)
+        assert breaker.may_try()
+
+
+def test_backend_hangs_when_the_first_answer_is_overdue(breaker: CircuitBreaker) -> None:
+    breaker.began(10.0)
+    hanging(breaker)
+    breaker.began(10.0)
+
+    assert not breaker.may_try()
+
+
 def test_one_line_in_the_log_for_a_change_not_for_a_crash(
     breaker: CircuitBreaker, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -213,7 +213,7 @@ class Player:
         set_aside = [path.name for path in (spool / "set_aside").iterdir()]
         if set_aside:
             self.outcome.problems.append(f"set aside: {set_aside}")
-        health = requests.get(f"http://127.0.0.1:{collector.port}/__heartbeat__", timeout=20)
+        health = _health(collector)
         if not health.ok:
             self.outcome.problems.append(f"not healthy: {health.text}")
 
@@ -236,6 +236,19 @@ class Player:
             outcome.problems.append(f"{record.outcomes['refused']} crashes refused with a spool that works")
         if record.outcomes["broken"] and not schedule.may_break_connections:
             outcome.problems.append(f"{record.outcomes['broken']} connections broken although nobody was killed")
+
+
+def _health(collector: SupervisedCollector) -> requests.Response:
+    """Return the answer of ``/__heartbeat__``."""
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            return requests.get(f"http://127.0.0.1:{collector.port}/__heartbeat__", timeout=20)
+        except requests.ConnectionError:
+            # Workers go on for a moment when their master is killed; the next ones are about to start.
+            if time.monotonic() > deadline:
+                raise
+        collector.wait_until_serving()
 
 
 def _set_fault(proxy: FaultyProxy, name: str) -> None:

@@ -32,6 +32,23 @@ def test_crash_is_answered_soon_and_published_in_the_end(
                 collector.assert_published(crash.crash_id)
 
 
+def test_what_hangs_is_sent_no_more(
+    start_collector: StartCollector, machine: Machine, publish_proxy: FaultyProxy
+) -> None:
+    collector = start_collector(CRASHMOVER_PUBLISH_TIMEOUT="30s", CRASHMOVER_CRASHPUBLISH_TIMEOUT="30s")
+    collector.submit(REPORT)
+    publish_proxy.reset()
+    publish_proxy.fault = LATE_ANSWER
+    answers = [collector.submit(REPORT) for _ in range(20)]
+
+    # Of the crash that found out, and one by which the delivery looks whether it is back.
+    assert len(publish_proxy.exchanges) <= 2
+    publish_proxy.fault = PASS
+    wait_until_delivered(machine)
+    for answer in answers:
+        collector.assert_published(collector.assert_saved(answer).crash_id)
+
+
 def test_crash_that_was_published_late_is_published_once(
     start_collector: StartCollector, machine: Machine, publish_proxy: FaultyProxy
 ) -> None:
