@@ -45,7 +45,8 @@ def main() -> int:
     with ProcessPoolExecutor(arguments.jobs) as jobs:
         size = max(1, min(_BATCH, -(-len(seeds) // arguments.jobs)))
         batches = [seeds[begin : begin + size] for begin in range(0, len(seeds), size)]
-        for future in as_completed([jobs.submit(_play_batch, batch, arguments.troubles) for batch in batches]):
+        games = [jobs.submit(_play_batch, batch, arguments.troubles, arguments.logs) for batch in batches]
+        for future in as_completed(games):
             outcomes += future.result()
             failed = sum(bool(outcome.problems) for outcome in outcomes)
             print(f"{len(outcomes)} of {len(seeds)} played, {failed} with problems", flush=True)
@@ -53,14 +54,10 @@ def main() -> int:
     print(json.dumps(summary, indent=1))
     if arguments.json:
         arguments.json.write_text(json.dumps({**summary, "outcomes": [_without_logs(outcome) for outcome in outcomes]}))
-    for outcome in outcomes:
-        if outcome.problems and arguments.logs:
-            arguments.logs.mkdir(parents=True, exist_ok=True)
-            (arguments.logs / f"{outcome.seed}.log").write_text(outcome.logs)
     return 1 if summary["with_problems"] else 0
 
 
-def _play_batch(seeds: Sequence[int], troubles: Sequence[str] | None) -> list[Outcome]:
+def _play_batch(seeds: Sequence[int], troubles: Sequence[str] | None, logs: Path | None) -> list[Outcome]:
     outcomes = []
     with tempfile.TemporaryDirectory(prefix="antenna-faults-") as name:
         directory = Path(name)
@@ -69,6 +66,10 @@ def _play_batch(seeds: Sequence[int], troubles: Sequence[str] | None) -> list[Ou
             for seed in seeds:
                 outcome = play(make_schedule(seed, troubles), Emulators(storage, pubsub), library)
                 _report(outcome)
+                # At once: whoever plays thousands may not wait for the last.
+                if outcome.problems and logs:
+                    logs.mkdir(parents=True, exist_ok=True)
+                    (logs / f"{seed}.log").write_text(outcome.logs)
                 outcomes.append(outcome)
     return outcomes
 

@@ -4,7 +4,9 @@
 
 """Plays a schedule: load on a collector between faulty proxies, until everything is well again; then the books."""
 
+import fcntl
 import itertools
+import os
 import random
 import tempfile
 import threading
@@ -17,6 +19,7 @@ from pathlib import Path
 
 import requests
 
+from antenna.spool_entry import Kind, read_failures
 from tests.faults.books import check_books, unfinished_crashes
 from tests.faults.collector import SupervisedCollector
 from tests.faults.crashes import MEMORY_PER_REPORT
@@ -206,7 +209,7 @@ class Player:
         start = time.monotonic()
         while waiting := [path for kind in ("save", "publish") for path in (spool / kind).glob("[!.]*")]:
             if time.monotonic() - start > _DELIVERY_SECONDS:
-                self.outcome.problems.append(f"still in the spool: {[path.name for path in waiting[:3]]}, ...")
+                self.outcome.problems += [f"still in the spool: {_describe(path)}" for path in waiting[:3]]
                 break
             time.sleep(_POLL)
         self.outcome.delivered_after = time.monotonic() - start
@@ -236,6 +239,22 @@ class Player:
             outcome.problems.append(f"{record.outcomes['refused']} crashes refused with a spool that works")
         if record.outcomes["broken"] and not schedule.may_break_connections:
             outcome.problems.append(f"{record.outcomes['broken']} connections broken although nobody was killed")
+
+
+def _describe(path: Path) -> str:
+    """Say of an entry whether somebody works on it, and how it has failed."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            state = "nobody works on it"
+        except BlockingIOError:
+            state = "somebody works on it"
+        finally:
+            os.close(descriptor)
+        return f"{path}: {state}; failures: {read_failures(path, Kind(path.parent.name))}"
+    except OSError as error:
+        return f"{path}: {error}"
 
 
 def _health(collector: SupervisedCollector) -> requests.Response:
