@@ -2,13 +2,19 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Calls that would stop the gevent hub: disk work goes to gevent's pool of native threads."""
+"""Calls that would stop the gevent hub: disk work goes to gevent's pool of native threads.
 
+What runs there must not wait for a lock of Python's, such as ``datetime.strptime`` has. gevent has replaced it by one
+for greenlets: a native thread that has to wait for it gets a hub of its own, and sometimes waits for ever.
+"""
+
+import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 import gevent
+from gevent import monkey
 from gevent.threadpool import ThreadPool
 
 # Names that are looked up at a time.
@@ -28,6 +34,16 @@ def run_blocking(func: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         raise error
     value: R = result
     return value
+
+
+def restore_close() -> None:
+    """Take ``os.close`` back from gevent. To be called once gevent has patched the process.
+
+    gevent lets the loop of the thread's hub close what is not a regular file. Nobody runs that loop in a native thread
+    that has come by a hub, so directories stayed open there for ever, and entries of the spool with them, locked.
+    What is closed too early for gevent is a socket, and these have a ``close`` of their own.
+    """
+    os.close = monkey.get_original("os", "close")
 
 
 def look_up_names_apart() -> None:

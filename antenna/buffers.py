@@ -22,6 +22,8 @@ PIECE_SIZE = 256 * 1024
 _PREFIX = "antenna-report-"
 _ZEROS = bytes(PIECE_SIZE)
 
+_NO_MEMORY = Share(Memory(0), 0)
+
 
 def open_temporary_file(directory: Path) -> int:
     """Open a file without a name in ``directory`` and return its descriptor.
@@ -93,7 +95,7 @@ class Buffer:
     @classmethod
     def of_file(cls, path: Path) -> "Buffer":
         """Return a buffer whose content is an existing file. Raises ``OSError``."""
-        buffer = cls(Share(Memory(0), 0), path.parent)
+        buffer = cls(_NO_MEMORY, path.parent)
         buffer.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         buffer.size = os.fstat(buffer.descriptor).st_size
         return buffer
@@ -125,8 +127,9 @@ class Buffer:
 
     def _forget(self) -> None:
         self._pending = []
-        self._memory.give_back(self._taken)
-        self._taken = 0
+        if self._taken:
+            self._memory.give_back(self._taken)
+            self._taken = 0
 
     @property
     def in_memory(self) -> bool:

@@ -24,6 +24,7 @@ from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseExc
 from gunicorn.workers.ggevent import GeventWorker
 
 from antenna.answer import end_connection
+from antenna.blocking import restore_close
 from antenna.fairness import Turn
 from antenna.limits import HEAD_TIMEOUT, MAX_HEAD_SIZE, SEND_TIMEOUT
 from antenna.reasons import Reason
@@ -185,6 +186,11 @@ class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes withou
         self.waits: set[RequestWait] = set()
         # Of all connections together: requests may be so short that none of them ends a turn of its own.
         self._turn = Turn()
+
+    def patch(self) -> None:
+        """Make blocking calls cooperative."""
+        super().patch()
+        restore_close()
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """Serve a connection."""

@@ -4,9 +4,13 @@
 
 """Disk work does not stop the hub, and comes back as if it had been called directly."""
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import gevent
 import pytest
@@ -81,3 +85,103 @@ def test_iterating_ends_with_the_error_of_an_item() -> None:
     assert next(iterator) == b"first"
     with pytest.raises(OSError, match="Input/output error"):
         next(iterator)
+
+
+PATCHED_WORKER = """
+from gunicorn.config import Config
+from antenna.gunicorn_worker import AntennaWorker
+
+AntennaWorker(1, 1, [], None, 30, Config(), None).patch()
+"""
+
+CLOSE_IN_A_THREAD_WITH_A_HUB = """
+import os
+import gevent
+from antenna.blocking import run_blocking
+
+def open_and_close():
+    # As a thread does that waits for one of Python's locks.
+    gevent.get_hub()
+    descriptor = os.open("/", os.O_RDONLY)
+    os.close(descriptor)
+    return descriptor
+
+try:
+    os.fstat(run_blocking(open_and_close))
+except OSError:
+    print("closed")
+"""
+
+USE_THE_DISK = """
+import sys, traceback
+from pathlib import Path
+import gevent.thread
+from antenna.blocking import run_blocking
+from antenna.durable import probe, replace_file
+from antenna.spool_entry import Kind
+from tests.crashes import make_id, make_report
+from tests.test_spool import make_spool
+
+spool = make_spool(Path(sys.argv[1]) / "spool", spool_max_size="1MiB")
+
+acquire = gevent.thread.LockType.acquire
+
+def tell(lock, *args, **kwargs):
+    print("a lock:", *traceback.format_stack(limit=4))
+    return acquire(lock, *args, **kwargs)
+
+def use():
+    probe(spool.root)
+    replace_file(spool.root.parent / "crashes" / "crash", [b"content"])
+    for content in (b"MDMP", b"MDMP" * 100_000):
+        with make_report({"upload_file_minidump": content}, directory=Path(sys.argv[1])) as report:
+            spool.add_crash(report)
+    spool.add_id(make_id())
+    spool.tend()
+    spool.check_room(500_000)
+    spool.probe()
+    for kind in Kind:
+        for name in spool.oldest(kind, 10):
+            entry = spool.claim(kind, name)
+            entry.note_failure("refused")
+            if kind is Kind.CRASH:
+                for dump in entry.load().dumps.values():
+                    dump.checksum
+            spool.set_aside(entry)
+            entry.release()
+    for aside in list(spool.entries_set_aside()):
+        spool.take_back(*aside)
+    for kind in Kind:
+        for name in spool.oldest(kind, 10):
+            entry = spool.claim(kind, name)
+            (spool.saved if kind is Kind.CRASH else spool.remove)(entry)
+            entry.release()
+    return spool.scan().entries
+
+gevent.thread.LockType.__enter__ = gevent.thread.LockType.acquire = tell
+left = run_blocking(use)
+gevent.thread.LockType.__enter__ = gevent.thread.LockType.acquire = acquire
+print(left, "left")
+"""
+
+
+def run_in_worker(script: str, *arguments: str) -> str:
+    """Run ``script`` where gevent has patched what it patches in a worker; return its output."""
+    result = subprocess.run(
+        [sys.executable, "-c", PATCHED_WORKER + script, *arguments],
+        env={"PYTHONPATH": str(Path(__file__).parents[1]), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_directory_is_closed_at_once_in_a_worker_whatever_gevent_has_made_of_close() -> None:
+    assert run_in_worker(CLOSE_IN_A_THREAD_WITH_A_HUB) == "closed\n"
+
+
+def test_nothing_on_the_disk_waits_for_a_lock_that_gevent_has_replaced(tmp_path: Path) -> None:
+    assert run_in_worker(USE_THE_DISK, str(tmp_path)) == "0 left\n"

@@ -88,6 +88,15 @@ class SupervisedCollector:
         """Return what all of them wrote."""
         return self._server.logs()
 
+    def open_files(self) -> list[str]:
+        """Return what its workers have open, as the system names it."""
+        names = []
+        for worker in _children(self._server.pid):
+            for link in Path(f"/proc/{worker}/fd").iterdir():
+                with contextlib.suppress(OSError):
+                    names.append(str(link.readlink()))
+        return names
+
     def _start(self) -> AntennaServer:
         return AntennaServer(self._environment, self._directory, port=self.port)
 

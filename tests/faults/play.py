@@ -50,6 +50,8 @@ _CALM = 0.3
 _DELIVERY_SECONDS = 60.0
 _POLL = 0.05
 _START_SECONDS = 40.0
+# Somebody looks into the spool every second.
+_OPEN_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -219,6 +221,21 @@ class Player:
         health = _health(collector)
         if not health.ok:
             self.outcome.problems.append(f"not healthy: {health.text}")
+        self._check_open_files(str(spool), collector)
+
+    def _check_open_files(self, spool: str, collector: SupervisedCollector) -> None:
+        """Nothing of the spool stays open, and no thread but the first of a worker has a gevent hub."""
+        deadline = time.monotonic() + _OPEN_SECONDS
+        while True:
+            names = collector.open_files()
+            in_spool = [name for name in names if name.startswith(spool)]
+            hubs = names.count("anon_inode:[eventpoll]")
+            if not in_spool and hubs <= int(_OPTIONS["GUNICORN_WORKERS"]):
+                return
+            if time.monotonic() > deadline:
+                self.outcome.problems.append(f"open: {hubs} hubs, {in_spool[:5]}")
+                return
+            time.sleep(_POLL)
 
     def _check_end(self, collector: SupervisedCollector) -> None:
         code = collector.end()
