@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from typing import Any, NoReturn
 
+from antenna.fairness import Turn
 from antenna.limits import MAX_JSON_DEPTH, MAX_JSON_DIGITS, MAX_JSON_VALUES
 from antenna.reasons import MalformedCrashReport, Reason
 
@@ -35,6 +36,9 @@ _MAX_FAST_SIZE = 256 * 1024
 
 # Up to a comma that stands between values: one in a string does not.
 _UP_TO_COMMA = re.compile(rb'(?:[^",]++|"[^"\\]*+(?:\\.[^"\\]*+)*+"?)*+,', re.DOTALL)
+# Characters that are looked at without a look at other connections.
+_PIECE = 50_000
+
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -100,6 +104,7 @@ def decode_json(data: bytes) -> tuple[dict[str, Any], list[str]]:
     (RFC 8259; so no NaN) in UTF-8, ``INVALID_JSON_VALUE`` for anything but an object.
     """
     objects = _Objects()
+    turn = Turn()
     try:
         # RFC 8259 section 8.1: a byte order mark may be ignored.
         text = data.decode("utf-8-sig")
@@ -115,10 +120,11 @@ def decode_json(data: bytes) -> tuple[dict[str, Any], list[str]]:
     _check_depth(value)  # first: how deep Python itself goes depends on its version
     if not isinstance(value, dict):
         raise MalformedCrashReport(Reason.INVALID_JSON_VALUE)
-    notes = [note_repeated(_clean_text(name)) for name in objects.repeated]
+    turn.pass_on()
+    notes = [note_repeated(_clean_text(name, turn)) for name in objects.repeated]
     # Only an escape can bring in half of a surrogate pair: decoding UTF-8 does not, and json joins whole pairs.
     if b"\\ud" in data or b"\\uD" in data:
-        value = _without_lone_surrogates(value, notes)
+        value = _without_lone_surrogates(value, notes, turn)
     return value, notes
 
 
@@ -170,32 +176,36 @@ def _check_depth(value: Any) -> None:
     raise MalformedCrashReport(Reason.INVALID_JSON, "nested too deeply")
 
 
-def _without_lone_surrogates(annotations: dict[str, Any], notes: list[str]) -> dict[str, Any]:
+def _without_lone_surrogates(annotations: dict[str, Any], notes: list[str], turn: Turn) -> dict[str, Any]:
     result = {}
     for name, value in annotations.items():
-        clean_name, clean_value = _clean_text(name), _clean(value)
+        clean_name, clean_value = _clean_text(name, turn), _clean(value, turn)
         if clean_name != name or clean_value != value:
             notes.append(f"Replaced half of a surrogate pair in {shorten(clean_name)}.")
         result[clean_name] = clean_value
     return result
 
 
-def _clean(value: Any) -> Any:
+def _clean(value: Any, turn: Turn) -> Any:
     """Replace what has no form in UTF-8, in strings at any depth."""
     if isinstance(value, str):
-        return _clean_text(value)
+        return _clean_text(value, turn)
     if isinstance(value, list):
-        return [_clean(item) for item in value]
+        return [_clean(item, turn) for item in value]
     if isinstance(value, dict):
-        return {_clean_text(name): _clean(item) for name, item in value.items()}
+        return {_clean_text(name, turn): _clean(item, turn) for name, item in value.items()}
     return value
 
 
-def _clean_text(text: str) -> str:
+def _clean_text(text: str, turn: Turn) -> str:
     if text.isascii():
         return text
     try:
         text.encode("utf-8")  # several times as fast as a search
     except UnicodeEncodeError:
-        return _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
+        pieces = []
+        for start in range(0, len(text), _PIECE):
+            pieces.append(_LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text[start : start + _PIECE]))
+            turn.pass_on()
+        return "".join(pieces)
     return text

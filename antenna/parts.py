@@ -13,6 +13,7 @@ from antenna import dump_names
 from antenna.annotations import count_values, decode_json, decode_text, decode_texts, note_repeated, shorten
 from antenna.buffers import Buffer
 from antenna.crash_report import CrashReport, Dump
+from antenna.fairness import Turn
 from antenna.limits import MAX_JSON_VALUES, Limits
 from antenna.memory import Memory, Share
 from antenna.multipart import parse_parameters
@@ -146,12 +147,14 @@ class PartCollector:
         values: dict[str, Any] = {}
         content = self._annotation_bytes.getvalue()
         position = 0
+        turn = Turn()
         for part in self._annotations:
+            turn.pass_on()
             data = content[position : position + part.size]
             position += part.size
             if part.is_json:
                 report.payload = "json"
-                self._add_values(values, data, report.notes)
+                self._add_values(values, data, report.notes, turn)
             elif (text := decode_text(data, part.charset)) is None:
                 report.notes.append(f"Removed {shorten(part.name)}: not valid in its charset.")
             else:
@@ -166,12 +169,13 @@ class PartCollector:
         if len(report.annotations) > self._limits.annotations:
             raise MalformedCrashReport(Reason.TOO_LARGE, "annotations")
 
-    def _add_values(self, values: dict[str, Any], data: bytes, notes: list[str]) -> None:
+    def _add_values(self, values: dict[str, Any], data: bytes, notes: list[str], turn: Turn) -> None:
         decoded: dict[str, Any] | None = decode_texts(data)
         self.json_values += count_values(data) if decoded is None else len(decoded)
         if self.json_values > MAX_JSON_VALUES:
             raise MalformedCrashReport(Reason.TOO_LARGE, "JSON values")
         if decoded is None:
+            turn.pass_on()
             decoded, notes_on_json = decode_json(data)
             notes += notes_on_json
         self._check_length(max(map(len, decoded), default=0))

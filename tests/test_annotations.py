@@ -7,6 +7,7 @@
 import json
 from typing import Any
 
+import gevent
 import pytest
 
 from antenna.annotations import count_values, decode_json, decode_text, decode_texts, note_repeated
@@ -169,6 +170,17 @@ class TestJson:
         assert decoded == annotations
         assert len(notes_on_it) == notes
         json.dumps([decoded, notes_on_it], ensure_ascii=False).encode("utf-8")
+
+    def test_many_are_replaced_while_others_have_their_turn(self) -> None:
+        decoding = gevent.spawn(decode_json, rb'{"a": "%s"}' % (rb"\ud800x" * 500_000))
+        turns = 0
+        while not decoding.ready():
+            gevent.sleep(0.001)
+            turns += 1
+
+        annotations, _ = decoding.get()
+        assert annotations == {"a": "\ufffdx" * 500_000}
+        assert turns > 5
 
 
 class TestDecodeTexts:
