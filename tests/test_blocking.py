@@ -116,6 +116,7 @@ USE_THE_DISK = """
 import sys, traceback
 from pathlib import Path
 import gevent.thread
+from gevent._hub_local import get_hub_if_exists
 from antenna.blocking import run_blocking
 from antenna.durable import probe, replace_file
 from antenna.spool_entry import Kind
@@ -130,12 +131,16 @@ def tell(lock, *args, **kwargs):
     print("a lock:", *traceback.format_stack(limit=4))
     return acquire(lock, *args, **kwargs)
 
+reports = [
+    make_report({"upload_file_minidump": b"MDMP"}),
+    make_report({"upload_file_minidump": b"MDMP" * 100_000}, directory=Path(sys.argv[1])),
+]
+
 def use():
     probe(spool.root)
     replace_file(spool.root.parent / "crashes" / "crash", [b"content"])
-    for content in (b"MDMP", b"MDMP" * 100_000):
-        with make_report({"upload_file_minidump": content}, directory=Path(sys.argv[1])) as report:
-            spool.add_crash(report)
+    for report in reports:
+        spool.add_crash(report)
     spool.add_id(make_id())
     spool.tend()
     spool.check_room(500_000)
@@ -156,6 +161,7 @@ def use():
             entry = spool.claim(kind, name)
             (spool.saved if kind is Kind.CRASH else spool.remove)(entry)
             entry.release()
+    assert get_hub_if_exists() is None
     return spool.scan().entries
 
 gevent.thread.LockType.__enter__ = gevent.thread.LockType.acquire = tell

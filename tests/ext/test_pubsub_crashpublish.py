@@ -59,6 +59,18 @@ def test_emulator_may_be_written_as_a_url(
     assert pubsub.place.endswith(f"/topics/{pubsub_topic.name} at http://{publish_proxy.address}")
 
 
+def test_name_of_a_topic_is_quoted(
+    pubsub_topic: PubSubTopic, publish_proxy: FaultyProxy, open_topic: OpenTopic
+) -> None:
+    publish_proxy.fault = Fault(status=404)
+
+    with pytest.raises(BackendConfigurationError, match="topics/a%20b c"):
+        open_topic("a%20b c").verify()
+
+    (exchange,) = publish_proxy.exchanges
+    assert exchange.request_line == f"POST /v1/projects/{pubsub_topic.project_id}/topics/a%2520b%20c:publish HTTP/1.1"
+
+
 @pytest.mark.parametrize(("crashes", "at_most"), [(1, 1), (50, 5), (1200, 20)])
 def test_each_id_once_in_few_requests(
     pubsub: PubSubCrashPublish,

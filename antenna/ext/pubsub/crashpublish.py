@@ -8,6 +8,7 @@ import base64
 import json
 import logging
 import os
+from urllib.parse import quote
 
 import gevent
 from gevent.event import AsyncResult
@@ -59,6 +60,8 @@ class PubSubCrashPublish(CrashPublishBase):
         emulator = os.environ.get("PUBSUB_EMULATOR_HOST", "").removeprefix("http://").rstrip("/")
         self._endpoint = f"http://{emulator}" if emulator else _ENDPOINT
         self._topic = f"projects/{self.config('project_id')}/topics/{self.config('topic_name')}"
+        # Names of topics may have a %.
+        self._path = f"/v1/{quote(self._topic)}"
         self._http = GoogleHttp(self._endpoint, credentials_for(emulator, _SCOPES))
         self._batch: _Batch | None = None
 
@@ -94,7 +97,7 @@ class PubSubCrashPublish(CrashPublishBase):
         messages = [{"data": base64.b64encode(crash_id.encode("utf-8")).decode("ascii")} for crash_id in crash_ids]
         body = json.dumps({"messages": messages}).encode("ascii")
         headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
-        answer = self._http.post(f"/v1/{self._topic}:publish", lambda: [body], headers, Deadline(self._timeout))
+        answer = self._http.post(f"{self._path}:publish", lambda: [body], headers, Deadline(self._timeout))
         acknowledged = answer.get("messageIds")
         if not isinstance(acknowledged, list) or len(acknowledged) != len(crash_ids):
             raise BackendError("not every id was acknowledged")
@@ -106,7 +109,7 @@ class PubSubCrashPublish(CrashPublishBase):
     def check_health(self) -> None:
         """Raise an exception if the topic does not answer, or is not there."""
         try:
-            self._http.get(f"/v1/{self._topic}", Deadline(self._timeout))
+            self._http.get(self._path, Deadline(self._timeout))
         except BackendDenied:
             # roles/pubsub.publisher may publish and nothing else. Readers skip the test message.
             self._publish([TEST_ID])
