@@ -127,3 +127,13 @@ def test_client_that_reads_slowly(pair: Pair) -> None:
         received += len(pair.client.recv(65536))
 
     sending.get(timeout=1)
+
+
+def test_client_that_thinks_for_longer_than_it_may_read(pair: Pair) -> None:
+    pair.connection.sendall(b"answer")
+    receiving = gevent.spawn(pair.connection.recv, 100)
+    gevent.sleep(0.4)
+
+    pair.client.sendall(b"request")
+
+    assert receiving.get(timeout=1) == b"request"
