@@ -13,6 +13,7 @@ from typing import Protocol
 import pytest
 
 from tests.emulators import MISSING_GCS, MISSING_PUBSUB, EmulatorMissingError, running_gcs, running_pubsub
+from tests.faulty import FaultyProxy
 from tests.google_cloud import GcsBucket, PubSubTopic
 from tests.server import AntennaServer
 
@@ -95,3 +96,15 @@ def start_server(tmp_path: Path) -> Iterator[StartServer]:
         server.kill()
         # Shown with a test that failed.
         print(server.logs())
+
+
+@pytest.fixture
+def storage_proxy(gcs_emulator: str) -> Iterator[FaultyProxy]:
+    with FaultyProxy(int(gcs_emulator.rpartition(":")[2])) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def publish_proxy(pubsub_emulator: str) -> Iterator[FaultyProxy]:
+    with FaultyProxy(int(pubsub_emulator.rpartition(":")[2])) as proxy:
+        yield proxy

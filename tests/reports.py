@@ -11,6 +11,23 @@ from collections.abc import Mapping
 BOUNDARY = "---------------------------7e0d2f"
 MINIDUMP = "upload_file_minidump"
 
+# Annotations that the rules of Mozilla look at.
+THROTTLE_ANNOTATIONS = [
+    "Android_PackageName",
+    "BuildID",
+    "Comments",
+    "HangID",
+    "PHCKind",
+    "ProcessType",
+    "ProductName",
+    "ReleaseChannel",
+    "SubmittedFromInfobar",
+    "TelemetryEnvironment",
+    "Throttleable",
+    "Version",
+    "ipc_channel_error",
+]
+
 
 def annotation(name: str, value: str | bytes) -> bytes:
     """Return a part with one annotation."""

@@ -4,9 +4,9 @@
 
 """The framing of a body is taken off as RFC 9112 says, wherever a receive ends."""
 
-import io
 import time
 from collections.abc import Iterator
+from itertools import repeat
 from typing import Any
 
 import pytest
@@ -18,28 +18,15 @@ from antenna.framing import FramedBody
 from antenna.limits import MAX_CHUNK_HEAD
 from antenna.reasons import MalformedCrashReport, Reason
 from tests.reports import chunked
+from tests.wire import Wire
 
 LENGTH = "Content-Length: {}"
 CHUNKED = "Transfer-Encoding: chunked"
 
 
-class Wire:
-    """Stands in for a socket: gives what a client sent, at most ``size`` bytes at a time."""
-
-    def __init__(self, data: bytes, size: int) -> None:
-        self._data = io.BytesIO(data)
-        self._size = size
-
-    def recv(self, size: int) -> bytes:
-        return self._data.read(min(size, self._size))
-
-    def settimeout(self, seconds: float) -> None:
-        """Do nothing: it never waits."""
-
-
 def requests(data: bytes, size: int) -> Iterator[Any]:
     """Yield the requests on a connection as gunicorn parses them, with our body."""
-    parser = RequestParser(Config(), Wire(data, size), ("127.0.0.1", 1))
+    parser = RequestParser(Config(), Wire(data, repeat(size)), ("127.0.0.1", 1))
     while True:
         try:
             request = next(parser)

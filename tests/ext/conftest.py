@@ -23,18 +23,6 @@ OpenTopic = Callable[[str], PubSubCrashPublish]
 
 
 @pytest.fixture
-def storage_proxy(gcs_emulator: str) -> Iterator[FaultyProxy]:
-    with FaultyProxy(int(gcs_emulator.rpartition(":")[2])) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def publish_proxy(pubsub_emulator: str) -> Iterator[FaultyProxy]:
-    with FaultyProxy(int(pubsub_emulator.rpartition(":")[2])) as proxy:
-        yield proxy
-
-
-@pytest.fixture
 def open_bucket(storage_proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenBucket]:
     """Function that returns the storage in a bucket, through ``storage_proxy``."""
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://{storage_proxy.address}")

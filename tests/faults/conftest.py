@@ -31,18 +31,6 @@ def emulators(gcs_emulator: str, pubsub_emulator: str) -> Emulators:
 
 
 @pytest.fixture
-def storage_proxy(gcs_emulator: str) -> Iterator[FaultyProxy]:
-    with FaultyProxy(int(gcs_emulator.rpartition(":")[2])) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def publish_proxy(pubsub_emulator: str) -> Iterator[FaultyProxy]:
-    with FaultyProxy(int(pubsub_emulator.rpartition(":")[2])) as proxy:
-        yield proxy
-
-
-@pytest.fixture
 def machine(library: Path | None, tmp_path: Path) -> Iterator[Machine]:
     if library is None:
         pytest.skip("no C compiler: disk and name service cannot be made to fail")

@@ -19,7 +19,6 @@ from pathlib import Path
 
 import requests
 
-from antenna.spool_entry import Kind, read_failures
 from tests.faults.books import check_books, unfinished_crashes
 from tests.faults.collector import SupervisedCollector
 from tests.faults.crashes import MEMORY_PER_REPORT
@@ -269,7 +268,8 @@ def _describe(path: Path) -> str:
             state = "somebody works on it"
         finally:
             os.close(descriptor)
-        return f"{path}: {state}; failures: {read_failures(path, Kind(path.parent.name))}"
+        failures = path / "failures" if path.is_dir() else path
+        return f"{path}: {state}; {failures.read_text() if failures.exists() else 'no failures'}"
     except OSError as error:
         return f"{path}: {error}"
 

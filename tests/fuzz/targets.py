@@ -6,7 +6,6 @@
 
 import gzip
 import hashlib
-import io
 import json
 import math
 import re
@@ -16,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cache
+from itertools import repeat
 from typing import Any
 from unittest import mock
 
@@ -37,6 +37,7 @@ from antenna.limits import Limits
 from antenna.payload import PayloadReader
 from antenna.reasons import MalformedCrashReport, Reason
 from antenna.throttler import Result, Throttler
+from tests.wire import Wire
 
 BOUNDARY = "-----BOUNDARY"
 FORM_DATA = f"multipart/form-data; boundary={BOUNDARY}"
@@ -79,25 +80,16 @@ def throttler() -> Throttler:
     return StrictThrottler(build_config({}).with_namespace("breakpad").with_namespace("throttler"))
 
 
-class Wire:
-    """Stands in for a socket on which bytes come in pieces of some size, but no more than thirty of them."""
-
-    def __init__(self, data: bytes, size: int) -> None:
-        self._data = io.BytesIO(data)
-        self._size = max(size, len(data) // 30)
-
-    def recv(self, size: int) -> bytes:
-        return self._data.read(min(size, self._size))
-
-    def settimeout(self, seconds: float) -> None:
-        """Do nothing: it never waits."""
+def wire(data: bytes, size: int) -> Wire:
+    """Return bytes that come in pieces of some size, but in no more than thirty of them."""
+    return Wire(data, repeat(max(size, len(data) // 30)))
 
 
 class Stream:
     """Stands in for ``wsgi.input``, in the same way."""
 
     def __init__(self, data: bytes, size: int) -> None:
-        self._wire = Wire(data, size)
+        self._wire = wire(data, size)
 
     def read(self, size: int) -> bytes:
         return self._wire.recv(size)
@@ -169,7 +161,7 @@ def fuzz_requests(data: bytes) -> None:
         return
     size = PIECE_SIZES[data[0] % len(PIECE_SIZES)]
     payload_reader = reader(tiny=bool(data[0] & 0x80))
-    parser = RequestParser(gunicorn_config(), Wire(data[1:], size), ("127.0.0.1", 1))
+    parser = RequestParser(gunicorn_config(), wire(data[1:], size), ("127.0.0.1", 1))
     try:
         for request in parser:
             request.body = FramedBody(request)

@@ -18,22 +18,8 @@ from antenna.config import build_config
 from antenna.throttler import MOZILLA_RULES, Result, Throttler
 from tests.properties.sent_reports import json_values, names
 from tests.registered_metrics import RegisteredMetricsMock
+from tests.reports import THROTTLE_ANNOTATIONS
 
-NAMES = [
-    "Android_PackageName",
-    "BuildID",
-    "Comments",
-    "HangID",
-    "PHCKind",
-    "ProcessType",
-    "ProductName",
-    "ReleaseChannel",
-    "SubmittedFromInfobar",
-    "TelemetryEnvironment",
-    "Throttleable",
-    "Version",
-    "ipc_channel_error",
-]
 VALUES = [
     "Firefox",
     "Fenix",
@@ -54,7 +40,9 @@ VALUES = [
     '{"system": {"os": {"name": "Windows_NT", "windowsBuildNumber": "x"}}}',
     '{"system": []}',
 ]
-annotations = st.dictionaries(st.sampled_from(NAMES) | names, st.sampled_from(VALUES) | json_values, max_size=10)
+annotations = st.dictionaries(
+    st.sampled_from(THROTTLE_ANNOTATIONS) | names, st.sampled_from(VALUES) | json_values, max_size=10
+)
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,10 @@
 
 import gzip
 import hashlib
-import io
 import json
 import re
+from collections.abc import Iterator
+from itertools import cycle
 from typing import Any
 
 import pytest
@@ -25,26 +26,15 @@ from antenna.framing import FramedBody
 from antenna.gunzip import Gunzip
 from antenna.payload import PayloadReader
 from tests.properties.sent_reports import MINIDUMP, SentReport, sent_reports
+from tests.wire import Wire
 
 ADDED = {"uuid", "version", "submitted_timestamp", "metadata"}
 _CONFIG = Config()
 
 
-class Wire:
-    """Stands in for a socket on which bytes come in pieces of some sizes."""
-
-    def __init__(self, data: bytes, sizes: list[int]) -> None:
-        self._data = io.BytesIO(data)
-        self._sizes = sizes
-        self._reads = 0
-
-    def recv(self, size: int) -> bytes:
-        self._reads += 1
-        # Large reports do not come byte by byte: that would take all day.
-        return self._data.read(min(size, max(self._sizes[self._reads % len(self._sizes)], self._reads // 3)))
-
-    def settimeout(self, seconds: float) -> None:
-        """Do nothing: it never waits."""
+def growing(sizes: list[int]) -> Iterator[int]:
+    """Yield the sizes over and over, but large reports do not come byte by byte: that would take all day."""
+    return (max(size, read // 3) for read, size in enumerate(cycle(sizes)))
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +72,7 @@ def read_one(reader: PayloadReader, parser: RequestParser) -> CrashReport:
 def test_reports_on_a_connection(
     readers: list[PayloadReader], sent: list[SentReport], sizes: list[int], which: int
 ) -> None:
-    wire = Wire(b"".join(report.request for report in sent), sizes)
+    wire = Wire(b"".join(report.request for report in sent), growing(sizes))
     parser = RequestParser(_CONFIG, wire, ("127.0.0.1", 1))
     for each in sent:
         with read_one(readers[which], parser) as report:
@@ -132,7 +122,7 @@ def assert_dump_names(report: CrashReport, sent: list[str]) -> None:
 def test_gunzip_is_the_inverse_of_gzip(members: list[tuple[bytes, int, int]], sizes: list[int], junk: bytes) -> None:
     members = members or [(b"", 1, 9)]
     zipped = b"".join(gzip.compress(content * times, level) for content, times, level in members) + junk
-    wire = Wire(zipped, sizes)
+    wire = Wire(zipped, growing(sizes))
 
     unzipped = b"".join(Gunzip(iter(lambda: wire.recv(65536), b""), max_size=10_000_000))
 

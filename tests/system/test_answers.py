@@ -15,6 +15,7 @@ import pytest
 from tests.reports import (
     BOUNDARY,
     MINIDUMP,
+    THROTTLE_ANNOTATIONS,
     annotation,
     chunked,
     chunked_report,
@@ -309,21 +310,6 @@ class TestKnownIds:
 
 NIGHTLY = {"ProductName": "Firefox", "ReleaseChannel": "nightly"}
 ESR = {"ProductName": "Firefox", "ReleaseChannel": "esr"}
-THROTTLE_ANNOTATIONS = [
-    "Android_PackageName",
-    "BuildID",
-    "Comments",
-    "HangID",
-    "PHCKind",
-    "ProcessType",
-    "ProductName",
-    "ReleaseChannel",
-    "SubmittedFromInfobar",
-    "TelemetryEnvironment",
-    "Throttleable",
-    "Version",
-    "ipc_channel_error",
-]
 ANY_VALUE: list[object] = [None, 5, -0.0, 1e999, True, [], ["Firefox"], {}, {"system": {"os": 5}}, "\ud800", "\0"]
 
 

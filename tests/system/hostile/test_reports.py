@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.reports import BOUNDARY, MINIDUMP, annotation, dump, extra, multipart, post, report
+from tests.reports import BOUNDARY, MINIDUMP, THROTTLE_ANNOTATIONS, annotation, dump, extra, multipart, post, report
 from tests.system.conftest import TOKEN
 from tests.system.hostile.watch import MIB, Target
 
@@ -222,24 +222,7 @@ class TestKnownIds:
 
 def test_every_annotation_of_every_type(target: Target) -> None:
     values: list[object] = [None, True, 0, -1.5, 10**999, "", "\0", [], [[]], {}, {"a": {"b": []}}, ["Firefox"]]
-    names = [
-        "Android_PackageName",
-        "BuildID",
-        "Comments",
-        "Email",
-        "HangID",
-        "PHCKind",
-        "ProcessType",
-        "ProductName",
-        "ReleaseChannel",
-        "SubmittedFromInfobar",
-        "TelemetryEnvironment",
-        "Throttleable",
-        "Version",
-        "ipc_channel_error",
-        "submitted_timestamp",
-        "version",
-    ]
+    names = [*THROTTLE_ANNOTATIONS, "Email", "submitted_timestamp", "version"]
     with target.server.connect() as connection:
         for value in values:
             for each in (value, json.dumps(value)):
