@@ -28,15 +28,25 @@ class Attempts:
     """How often and how long one operation on one backend is tried."""
 
     def __init__(
-        self, operation: str, *, timeout: float, max_attempts: int, longest_pause: float, has_spool: bool
+        self,
+        operation: str,
+        *,
+        timeout: float,
+        max_attempts: int,
+        longest_pause: float,
+        spool_works: Callable[[], bool] | None,
     ) -> None:
-        """``operation`` is ``save`` or ``publish``. With a spool, a backend that is down or hangs is left alone."""
+        """``operation`` is ``save`` or ``publish``. Without ``spool_works`` there is no spool.
+
+        With a spool, a backend that is down is left alone, and so is one that hangs if the spool works.
+        """
         self.operation = operation
         self.breaker = CircuitBreaker({"save": "storage"}.get(operation, operation))
         self.timeout = timeout
         self._max_attempts = max_attempts
         self._longest_pause = longest_pause
-        self._has_spool = has_spool
+        self._spool_works = spool_works
+        self._has_spool = spool_works is not None
 
     def run(self, crash_id: str, action: Callable[[Deadline], None], patience: float = PATIENCE) -> bool:
         """Try ``action`` until it works, the attempts are used up or the time is over; say whether it worked.
@@ -45,34 +55,60 @@ class Attempts:
         """
         deadline = Deadline(self.timeout)
         for attempt in range(1, self._max_attempts + 1):
-            if self._has_spool and not self.breaker.may_try():
+            if not self._may_try():
                 break
-            self.breaker.began(patience)
-            try:
-                action(deadline)
-            except CrashRefused as error:
-                self.breaker.answered()
-                logger.error("%s: %s refused: %s", crash_id, self.operation, error)  # noqa: TRY400 - it says it all
-                break
-            except BackendError as error:
-                self.breaker.failed(error)
-                pause = min(self._longest_pause, _FIRST_PAUSE * 2 ** (attempt - 1)) * random.uniform(0.5, 1)
-                if attempt == self._max_attempts or pause >= deadline.left():
-                    logger.error("%s: %s failed: %s", crash_id, self.operation, error)  # noqa: TRY400 - it says it all
-                    break
-                metrics.incr("retry_count", tags=[f"operation:{self.operation}"])
-                if not (self._has_spool and self.breaker.is_open):
-                    logger.warning("%s: %s failed, trying again: %s", crash_id, self.operation, error)
-                    gevent.sleep(pause)
-            except Exception as error:
-                if not self._has_spool:
-                    raise
-                # Whatever an answer of the backend has led to: in the spool the crash has a second chance.
-                self.breaker.failed(error)
-                logger.exception("%s: %s failed", crash_id, self.operation)
-                break
-            else:
-                self.breaker.succeeded()
+            error = self._try(action, deadline, patience)
+            if error is None:
                 return True
+            if not self._goes_on(crash_id, error, attempt, deadline):
+                break
         metrics.incr(f"crash_{self.operation}_failed")
         return False
+
+    def _may_try(self) -> bool:
+        """Whether a crash goes to the backend, and not to the spool at once."""
+        if self._spool_works is None:
+            return True
+        # What a backend that hangs has been sent, it may still do when it wakes up, after the spool has done it.
+        if self.breaker.hangs and self._spool_works():
+            self.breaker.warn_of_hang()
+            return False
+        return self.breaker.may_try()
+
+    def _try(self, action: Callable[[Deadline], None], deadline: Deadline, patience: float) -> Exception | None:
+        """Try once, and tell the breaker what came of it; return what went wrong."""
+        self.breaker.began(patience)
+        try:
+            action(deadline)
+        except CrashRefused as error:
+            self.breaker.answered()
+            return error
+        except Exception as error:
+            # Whatever an answer of the backend has led to: in the spool the crash has a second chance.
+            if not (self._has_spool or isinstance(error, BackendError)):
+                raise
+            self.breaker.failed(error)
+            return error
+        except BaseException:
+            self.breaker.answered()
+            raise
+        self.breaker.succeeded()
+        return None
+
+    def _goes_on(self, crash_id: str, error: Exception, attempt: int, deadline: Deadline) -> bool:
+        """Log what went wrong, and wait for the next attempt; say whether there is one."""
+        if isinstance(error, CrashRefused):
+            logger.error("%s: %s refused: %s", crash_id, self.operation, error)
+            return False
+        if not isinstance(error, BackendError):
+            logger.error("%s: %s failed", crash_id, self.operation, exc_info=error)
+            return False
+        pause = min(self._longest_pause, _FIRST_PAUSE * 2 ** (attempt - 1)) * random.uniform(0.5, 1)
+        if attempt == self._max_attempts or pause >= deadline.left():
+            logger.error("%s: %s failed: %s", crash_id, self.operation, error)
+            return False
+        metrics.incr("retry_count", tags=[f"operation:{self.operation}"])
+        if not (self._has_spool and self.breaker.is_open):
+            logger.warning("%s: %s failed, trying again: %s", crash_id, self.operation, error)
+            gevent.sleep(pause)
+        return True

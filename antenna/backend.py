@@ -22,6 +22,10 @@ class BackendDenied(BackendError):
     """The backend answers that we may not, or that what we name is not there: only an operator can mend that."""
 
 
+class NoAnswer(BackendError):
+    """The backend has not answered in time."""
+
+
 class CrashRefused(Exception):
     """The backend answers, and will not take this very crash: trying again is useless."""
 
@@ -45,7 +49,7 @@ class Deadline:
 
 
 class TimeLimit:
-    """A block that is left with ``BackendError`` when its time is over, wherever it hangs.
+    """A block that is left with ``NoAnswer`` when its time is over, wherever it hangs.
 
     Time-outs of HTTP libraries begin anew with each packet, so a backend that drips could hang a request for ever.
     """
@@ -60,7 +64,7 @@ class TimeLimit:
     def __enter__(self) -> Self:
         """Begin."""
         if self._seconds <= 0:
-            raise BackendError("out of time")
+            raise NoAnswer("out of time")
         self._timeout.start()
         return self
 
@@ -70,4 +74,4 @@ class TimeLimit:
         """End; the time-out becomes an error of the backend."""
         self._timeout.close()
         if error is self._timeout:
-            raise BackendError(f"no answer within {self._seconds:.1f} s") from None
+            raise NoAnswer(f"no answer within {self._seconds:.1f} s") from None

@@ -9,6 +9,8 @@ import time
 
 import markus
 
+from antenna.backend import NoAnswer
+
 logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("crashmover")
 
@@ -17,6 +19,8 @@ _THRESHOLD = 5
 # A backend that counts as down is tried by a crash that comes in only if nothing else has tried it for so long, in
 # seconds: the delivery of the spool does that otherwise, and nobody waits for it.
 _PROBE_AFTER = 15.0
+# A backend that is slow may hang for a moment again and again: it is logged once in so many seconds.
+_WARN_AFTER = 60.0
 
 
 class CircuitBreaker:
@@ -32,20 +36,20 @@ class CircuitBreaker:
         self._last_try = 0.0
         # When an answer is due to one of the attempts that began after the last answer, if one did.
         self._answer_due: float | None = None
+        self._warned = -_WARN_AFTER
 
     @property
     def is_doubtful(self) -> bool:
         """Whether the backend is down, or gives nobody an answer: one attempt at a time finds out."""
-        return self.is_open or self._hangs
+        return self.is_open or self.hangs
 
     @property
-    def _hangs(self) -> bool:
+    def hangs(self) -> bool:
+        """Whether nobody has had an answer for longer than a backend that works takes, though somebody waits."""
         return self._answer_due is not None and time.monotonic() > self._answer_due
 
     def may_try(self) -> bool:
-        """Whether a crash should try the backend now."""
-        if self._hangs:
-            return False
+        """Whether a crash should try the backend now, for all that the breaker knows."""
         if not self.is_open:
             return True
         now = time.monotonic()
@@ -55,11 +59,7 @@ class CircuitBreaker:
         return True
 
     def began(self, patience: float) -> None:
-        """Take note of an attempt that has its answer within ``patience`` seconds from a backend that works.
-
-        If nobody has had an answer by then, the backend hangs, and gets nothing more: what it has been sent, it may
-        still do when it wakes up, and the spool will have done it by then.
-        """
+        """Take note of an attempt that has its answer within ``patience`` seconds from a backend that works."""
         due = time.monotonic() + patience
         self._answer_due = due if self._answer_due is None else min(due, self._answer_due)
 
@@ -79,10 +79,12 @@ class CircuitBreaker:
 
     def failed(self, error: object) -> None:
         """Take note that the backend did not do its work."""
+        # A time-out when nobody else has got an answer says more than that of one among many.
+        hung = self.hangs and isinstance(error, NoAnswer)
         self.answered()
         self._failures += 1
         self._last_try = time.monotonic()
-        if not self.is_open and self._failures >= _THRESHOLD:
+        if not self.is_open and (hung or self._failures >= _THRESHOLD):
             self.trip(error)
 
     def trip(self, error: object) -> None:
@@ -92,6 +94,13 @@ class CircuitBreaker:
         logger.error("%s is down: %s", self.backend, error)
         self.report()
 
+    def warn_of_hang(self) -> None:
+        """Say, now and then, that a crash is not tried because the backend hangs."""
+        now = time.monotonic()
+        if now - self._warned > _WARN_AFTER:
+            self._warned = now
+            logger.warning("%s gives no answer: crashes wait in the spool", self.backend)
+
     def report(self) -> None:
         """Emit the state as a metric."""
-        metrics.gauge("breaker_state", int(self.is_open), tags=[f"backend:{self.backend}"])
+        metrics.gauge("breaker_state", int(self.is_doubtful), tags=[f"backend:{self.backend}"])

@@ -107,7 +107,7 @@ class CrashMover:
             timeout=self.config(f"{operation}_timeout") or (timeout_with_spool if self.spool else timeout),
             max_attempts=self.config("max_attempts"),
             longest_pause=self.config("retry_sleep_seconds"),
-            has_spool=self.spool is not None,
+            spool_works=self._spooling.works if self._spooling else None,
         )
 
     def prepare(self) -> None:

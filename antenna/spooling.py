@@ -30,6 +30,10 @@ class Spooling:
         self.spool = spool
         self._works = True
 
+    def works(self) -> bool:
+        """Whether it took what it was last given."""
+        return self._works
+
     def add_crash(self, report: CrashReport) -> None:
         """Write a crash; returns when it is on the disk."""
         self._write("crash", lambda: self.spool.add_crash(report))

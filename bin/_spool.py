@@ -107,7 +107,7 @@ class Deliverer:
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
         saving, publishing = (
-            Attempts(operation, timeout=TIMEOUT, max_attempts=ATTEMPTS, longest_pause=2.0, has_spool=True)
+            Attempts(operation, timeout=TIMEOUT, max_attempts=ATTEMPTS, longest_pause=2.0, spool_works=lambda: True)
             for operation in ("save", "publish")
         )
         self._breakers = {Kind.CRASH: saving.breaker, Kind.ID: publishing.breaker}

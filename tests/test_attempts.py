@@ -38,10 +38,19 @@ def hang(deadline: Deadline) -> None:
 
 
 def make_attempts(
-    *, timeout: float = 5.0, max_attempts: int = 20, longest_pause: float = 0.01, has_spool: bool = True
+    *,
+    timeout: float = 5.0,
+    max_attempts: int = 20,
+    longest_pause: float = 0.01,
+    has_spool: bool = True,
+    spool_works: bool = True,
 ) -> Attempts:
     return Attempts(
-        "save", timeout=timeout, max_attempts=max_attempts, longest_pause=longest_pause, has_spool=has_spool
+        "save",
+        timeout=timeout,
+        max_attempts=max_attempts,
+        longest_pause=longest_pause,
+        spool_works=(lambda: spool_works) if has_spool else None,
     )
 
 
@@ -121,6 +130,25 @@ def test_with_a_spool_a_backend_that_hangs_is_sent_no_more_until_it_answers() ->
     answer.set()
     assert first.get()
     assert attempts.run(CRASH_ID, backend)
+
+
+def test_with_a_spool_that_takes_nothing_a_backend_that_is_slow_gets_its_chance() -> None:
+    attempts = make_attempts(spool_works=False)
+
+    crashes = [gevent.spawn(attempts.run, CRASH_ID, lambda _: gevent.sleep(0.2), 0.05) for _ in range(2)]
+    gevent.sleep(0.1)
+
+    assert attempts.run(CRASH_ID, Backend())
+    assert all(crash.get() for crash in crashes)
+
+
+def test_a_greenlet_that_is_killed_leaves_no_doubt() -> None:
+    attempts = make_attempts()
+    attempt = gevent.spawn(attempts.run, CRASH_ID, lambda _: gevent.sleep(10), 0.01)
+    gevent.sleep(0.05)
+    attempt.kill()
+
+    assert attempts.run(CRASH_ID, Backend())
 
 
 @pytest.mark.parametrize("has_spool", [True, False])

@@ -114,6 +114,7 @@ except OSError:
 
 USE_THE_DISK = """
 import sys, traceback
+from _thread import get_native_id
 from pathlib import Path
 import gevent.thread
 from gevent._hub_local import get_hub_if_exists
@@ -135,6 +136,14 @@ reports = [
     make_report({"upload_file_minidump": b"MDMP"}),
     make_report({"upload_file_minidump": b"MDMP" * 100_000}, directory=Path(sys.argv[1])),
 ]
+
+def tell_of_imports(event, arguments):
+    # An import takes a lock, too.
+    if event == "import" and get_native_id() != main:
+        print("an import:", arguments[0])
+
+main = get_native_id()
+sys.addaudithook(tell_of_imports)
 
 def use():
     probe(spool.root)

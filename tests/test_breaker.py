@@ -10,6 +10,7 @@ import time
 import pytest
 from markus.testing import MetricsMock
 
+from antenna.backend import NoAnswer
 from antenna.breaker import CircuitBreaker
 
 PROBE_AFTER = 0.1
@@ -97,8 +98,8 @@ def hanging(breaker: CircuitBreaker) -> CircuitBreaker:
 def test_backend_that_hangs_is_left_alone(breaker: CircuitBreaker) -> None:
     hanging(breaker)
 
+    assert breaker.hangs
     assert breaker.is_doubtful
-    assert not any(breaker.may_try() for _ in range(100))
     assert not breaker.is_open
 
 
@@ -109,7 +110,21 @@ def test_backend_that_gives_an_answer_does_not_hang(breaker: CircuitBreaker, out
     getattr(breaker, outcome)(*(["status 503"] if outcome == "failed" else []))
 
     assert not breaker.is_doubtful
-    assert breaker.may_try()
+
+
+def test_backend_that_gives_nobody_an_answer_in_time_is_down(breaker: CircuitBreaker) -> None:
+    hanging(breaker).failed(NoAnswer("no answer within 5.0 s"))
+
+    assert breaker.is_open
+
+
+def test_backend_that_gives_one_of_many_no_answer_is_not_down(breaker: CircuitBreaker) -> None:
+    breaker.began(0.01)
+    breaker.succeeded()
+    time.sleep(0.02)
+    breaker.failed(NoAnswer("no answer within 5.0 s"))
+
+    assert not breaker.is_open
 
 
 def test_backend_that_is_slow_and_answers_somebody_does_not_hang(breaker: CircuitBreaker) -> None:
@@ -119,7 +134,7 @@ def test_backend_that_is_slow_and_answers_somebody_does_not_hang(breaker: Circui
         time.sleep(0.005)
         breaker.succeeded()
         breaker.began(0.1)
-        assert breaker.may_try()
+        assert not breaker.hangs
 
 
 def test_backend_hangs_when_the_first_answer_is_overdue(breaker: CircuitBreaker) -> None:
@@ -127,7 +142,7 @@ def test_backend_hangs_when_the_first_answer_is_overdue(breaker: CircuitBreaker)
     hanging(breaker)
     breaker.began(10.0)
 
-    assert not breaker.may_try()
+    assert breaker.hangs
 
 
 def test_one_line_in_the_log_for_a_change_not_for_a_crash(
@@ -140,6 +155,13 @@ def test_one_line_in_the_log_for_a_change_not_for_a_crash(
         ("ERROR", "storage is down: status 503"),
         ("WARNING", "storage is back"),
     ]
+
+
+def test_a_hang_is_logged_once_a_minute(breaker: CircuitBreaker, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(10):
+        breaker.warn_of_hang()
+
+    assert [record.message for record in caplog.records] == ["storage gives no answer: crashes wait in the spool"]
 
 
 def test_state_is_a_metric_of_the_backend(breaker: CircuitBreaker, metricsmock: MetricsMock) -> None:

@@ -92,7 +92,7 @@ def publisher(tmp_path: Path) -> Publisher:
 
 
 def make_attempts(operation: str) -> Attempts:
-    return Attempts(operation, timeout=TIMEOUT, max_attempts=3, longest_pause=0.01, has_spool=True)
+    return Attempts(operation, timeout=TIMEOUT, max_attempts=3, longest_pause=0.01, spool_works=lambda: True)
 
 
 @contextmanager

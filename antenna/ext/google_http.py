@@ -30,6 +30,7 @@ from antenna.backend import (
     BackendError,
     CrashRefused,
     Deadline,
+    NoAnswer,
     TimeLimit,
 )
 from antenna.ext.http_answer import Answer, read_answer
@@ -91,6 +92,8 @@ class GoogleHttp:
             with TimeLimit(deadline.left()):
                 self._credentials.before_request(self._refresh, method, self._endpoint + path, headers)
                 answer = self._send(method, path, body, headers, deadline)
+        except TimeoutError as error:  # of the socket, in the same moment as that of the block
+            raise NoAnswer(f"{type(error).__name__}: {error}") from error
         except (http.client.HTTPException, google.auth.exceptions.GoogleAuthError, OSError) as error:
             raise BackendError(f"{type(error).__name__}: {error}") from error
         if answer.status == HTTPStatus.UNAUTHORIZED:

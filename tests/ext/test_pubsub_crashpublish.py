@@ -9,7 +9,14 @@ from collections import Counter
 import gevent
 import pytest
 
-from antenna.backend import BackendConfigurationError, BackendDenied, BackendError, CrashRefused, Deadline
+from antenna.backend import (
+    BackendConfigurationError,
+    BackendDenied,
+    BackendError,
+    CrashRefused,
+    Deadline,
+    NoAnswer,
+)
 from antenna.ext.pubsub.crashpublish import PubSubCrashPublish
 from tests.crashes import make_id
 from tests.ext.conftest import OpenTopic
@@ -100,7 +107,7 @@ def test_each_id_once_in_few_requests(
         (REFUSE, BackendError),
         (RESET, BackendError),
         (LOST_ANSWER, BackendError),
-        (HANG, BackendError),
+        (HANG, NoAnswer),
     ],
 )
 def test_when_a_request_fails_all_that_share_it_are_told(

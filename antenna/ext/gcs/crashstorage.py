@@ -17,10 +17,12 @@ import google_crc32c
 
 from antenna.backend import BackendConfigurationError, BackendDenied, BackendError, CrashRefused, Deadline
 from antenna.blocking import iterate_blocking
+from antenna.buffers import PIECE_SIZE
 from antenna.config import ConfigManager, Option
 from antenna.crash_report import Dump
 from antenna.ext.crashstorage_base import BINARY, CrashStorageBase, StoredObject
 from antenna.ext.google_http import GoogleHttp, credentials_for
+from antenna.fairness import Turn
 
 logger = logging.getLogger(__name__)
 
@@ -150,5 +152,10 @@ def _body(item: StoredObject) -> Iterator[bytes]:
 def _crc32c(item: StoredObject) -> bytes:
     if isinstance(item.content, Dump):
         return item.content.crc32c
-    checksum: bytes = google_crc32c.value(item.content).to_bytes(4, "big")
-    return checksum
+    checksum = google_crc32c.Checksum()
+    turn = Turn()
+    for start in range(0, len(item.content), PIECE_SIZE):
+        checksum.update(item.content[start : start + PIECE_SIZE])
+        turn.pass_on()
+    digest: bytes = checksum.digest()
+    return digest
