@@ -187,21 +187,29 @@ class CrashMover:
         Raises ``MalformedCrashReport`` (``UNAVAILABLE``) if the promise cannot be given: see ``Publishing`` for what
         becomes of a crash that is saved then.
         """
-        with breakpad_metrics.timer("crash_save.time"):
-            saved = self._saving.run(
-                report.crash_id,
-                lambda end: self.crashstorage.save_crash(report, end),
-                PATIENCE + report.size / BYTES_PER_SECOND,
-            )
-        if not saved:
+        if not self._save(report):
             if self._spooling is None:
                 raise MalformedCrashReport(Reason.UNAVAILABLE)
-            self._spooling.add_crash(report)
-            return
+            try:
+                self._spooling.add_crash(report)
+            except MalformedCrashReport:
+                # If it was not even tried because the storage hangs: there is nothing else to wait for now.
+                if not (self._saving.breaker.hangs and self._save(report)):
+                    raise
+            else:
+                return
         breakpad_metrics.incr("save_crash.count")
         logger.info("%s saved", report.crash_id)
         if not report.deferred:
             self._publishing.publish(report.crash_id)
+
+    def _save(self, report: CrashReport) -> bool:
+        with breakpad_metrics.timer("crash_save.time"):
+            return self._saving.run(
+                report.crash_id,
+                lambda end: self.crashstorage.save_crash(report, end),
+                PATIENCE + report.size / BYTES_PER_SECOND,
+            )
 
 
 def _error_of(action: Callable[[], None]) -> Exception | None:

@@ -8,6 +8,7 @@ import errno
 import logging
 from pathlib import Path
 
+import gevent
 import pytest
 from markus.testing import MetricsMock
 
@@ -250,6 +251,25 @@ class TestWithASpool:
         assert len([message for message in caplog.messages if "spool takes no crashes" in message]) == 1
         spooling_mover.move(make_report())
         assert "the spool takes crashes again" in caplog.messages
+
+    @pytest.mark.parametrize(("backend", "seconds"), [("crashstorage", 1.5), ("crashpublish", 0.3)])
+    def test_broken_spool_leaves_a_slow_backend_its_chance(
+        self, spooling_mover: Mover, disk: Disk, backend: str, seconds: float
+    ) -> None:
+        slow = getattr(spooling_mover, backend)
+        slow.fails = lambda _: gevent.sleep(seconds)
+        disk.fail_from(len(disk.calls), errno.ENOSPC)
+        reports = [make_report() for _ in range(10)]
+
+        moves = []
+        for report in reports:
+            moves.append(gevent.spawn(spooling_mover.move, report))
+            gevent.sleep(seconds / 5)
+
+        for report, move in zip(reports, moves, strict=True):
+            move.get()
+            spooling_mover.assert_saved(report)
+        assert {report.crash_id for report in reports} == set(spooling_mover.crashpublish.crash_ids)
 
     def test_backend_that_is_away_does_not_stop_a_start(
         self, spooling_mover: Mover, monkeypatch: pytest.MonkeyPatch
