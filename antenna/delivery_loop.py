@@ -131,18 +131,20 @@ class DeliveryLoop:
         self._forget_others(names)
         now = time.monotonic()
         for name in names:
-            if name in self._histories and self._histories[name].not_before > now:
+            history = self._histories.get(name)
+            if history is not None and history.not_before > now:
                 continue
+            # If only the spool is left to change, it says nothing of the backend.
+            is_probe = self._breaker.is_doubtful and (history is None or history.outcome is None)
             entry = run_blocking(self._spool.claim, self._kind, name)
             if entry is None:
                 continue
-            was_doubtful = self._breaker.is_doubtful
             handling = self._in_hand.spawn(self._handle, entry, name)
-            if was_doubtful:
+            if is_probe:
                 self._join(handling)
             else:
                 self._pace()
-            if self._breaker.is_open or self._stopped.is_set():
+            if (self._breaker.is_open and is_probe) or self._stopped.is_set():
                 break
         # Not for those that take long: others may come meanwhile.
         self._in_hand.join(_IDLE)

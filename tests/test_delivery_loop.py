@@ -259,6 +259,24 @@ class TestBackendThatIsDown:
 
         assert_delivered(spool, backend, crash_ids)
 
+    def test_is_tried_although_older_entries_only_wait_for_the_spool(
+        self, spool: Spool, backend: Backend, disk: Disk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("antenna.delivery_loop._LONGEST_ENTRY_PAUSE", 4 * PAUSE)
+        crash_ids = add(spool, 20)
+        loop = make_loop(spool, backend)
+        disk.fail_from(len(disk.calls), errno.EROFS)
+        deliver_for(loop, 2, until=lambda: len(backend.taken) == 20)
+        disk.work()
+        crash_ids += add(spool, 10)
+        backend.breaker.trip("refused")
+        gevent.sleep(4 * PAUSE)
+
+        loop.deliver_round()
+
+        assert not backend.breaker.is_open
+        assert_delivered(spool, backend, crash_ids)
+
     def test_is_tried_by_one_entry_at_a_time(self, spool: Spool, backend: Backend) -> None:
         add(spool, 20)
         loop = make_loop(spool, backend)
