@@ -46,7 +46,6 @@ class Attempts:
         self._max_attempts = max_attempts
         self._longest_pause = longest_pause
         self._spool_works = spool_works
-        self._has_spool = spool_works is not None
 
     def run(self, crash_id: str, action: Callable[[Deadline], None], patience: float = PATIENCE) -> bool:
         """Try ``action`` until it works, the attempts are used up or the time is over; say whether it worked.
@@ -85,7 +84,7 @@ class Attempts:
             return error
         except Exception as error:
             # Whatever an answer of the backend has led to: in the spool the crash has a second chance.
-            if not (self._has_spool or isinstance(error, BackendError)):
+            if self._spool_works is None and not isinstance(error, BackendError):
                 raise
             self.breaker.failed(error)
             return error
@@ -108,7 +107,7 @@ class Attempts:
             logger.error("%s: %s failed: %s", crash_id, self.operation, error)
             return False
         metrics.incr("retry_count", tags=[f"operation:{self.operation}"])
-        if not (self._has_spool and self.breaker.is_open):
+        if self._spool_works is None or not self.breaker.is_open:
             logger.warning("%s: %s failed, trying again: %s", crash_id, self.operation, error)
             gevent.sleep(pause)
         return True

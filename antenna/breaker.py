@@ -32,7 +32,8 @@ class CircuitBreaker:
         self.is_open = False
         #: How often the backend has done its work.
         self.successes = 0
-        self._failures = 0
+        #: Failures since then.
+        self.failures = 0
         self._last_try = 0.0
         # When an answer is due to one of the attempts that began after the last answer, if one did.
         self._answer_due: float | None = None
@@ -70,7 +71,7 @@ class CircuitBreaker:
     def succeeded(self) -> None:
         """Take note that the backend did its work."""
         self.answered()
-        self._failures = 0
+        self.failures = 0
         self.successes += 1
         if self.is_open:
             self.is_open = False
@@ -82,9 +83,9 @@ class CircuitBreaker:
         # A time-out when nobody else has got an answer says more than that of one among many.
         hung = self.hangs and isinstance(error, NoAnswer)
         self.answered()
-        self._failures += 1
+        self.failures += 1
         self._last_try = time.monotonic()
-        if not self.is_open and (hung or self._failures >= _THRESHOLD):
+        if not self.is_open and (hung or self.failures >= _THRESHOLD):
             self.trip(error)
 
     def trip(self, error: object) -> None:

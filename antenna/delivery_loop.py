@@ -131,20 +131,20 @@ class DeliveryLoop:
         self._forget_others(names)
         now = time.monotonic()
         for name in names:
-            history = self._histories.get(name)
-            if history is not None and history.not_before > now:
+            if name in self._histories and self._histories[name].not_before > now:
                 continue
-            # If only the spool is left to change, it says nothing of the backend.
-            is_probe = self._breaker.is_doubtful and (history is None or history.outcome is None)
             entry = run_blocking(self._spool.claim, self._kind, name)
             if entry is None:
                 continue
+            failures = self._breaker.failures
+            was_doubtful = self._breaker.is_doubtful
             handling = self._in_hand.spawn(self._handle, entry, name)
-            if is_probe:
+            if was_doubtful:
                 self._join(handling)
             else:
                 self._pace()
-            if (self._breaker.is_open and is_probe) or self._stopped.is_set():
+            # An entry that is damaged, or of which only the spool is left to change, has asked the backend nothing.
+            if (self._breaker.is_open and self._breaker.failures > failures) or self._stopped.is_set():
                 break
         # Not for those that take long: others may come meanwhile.
         self._in_hand.join(_IDLE)

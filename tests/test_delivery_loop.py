@@ -277,6 +277,18 @@ class TestBackendThatIsDown:
         assert not backend.breaker.is_open
         assert_delivered(spool, backend, crash_ids)
 
+    def test_is_tried_although_older_entries_are_damaged(self, spool: Spool, backend: Backend) -> None:
+        damaged = add(spool, 20)
+        backend.behaviours = dict.fromkeys(damaged, raising(EntryDamaged("no raw crash")))
+        crash_ids = add(spool, 10)
+        backend.breaker.trip("refused")
+
+        make_loop(spool, backend).deliver_round()
+
+        assert not backend.breaker.is_open
+        assert sorted(set_aside(spool)) == sorted(damaged)
+        assert_delivered(spool, backend, crash_ids)
+
     def test_is_tried_by_one_entry_at_a_time(self, spool: Spool, backend: Backend) -> None:
         add(spool, 20)
         loop = make_loop(spool, backend)
