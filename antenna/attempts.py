@@ -13,6 +13,7 @@ import markus
 
 from antenna.backend import BackendError, CrashRefused, Deadline
 from antenna.breaker import CircuitBreaker
+from antenna.fairness import catch_up
 
 logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("crashmover")
@@ -69,7 +70,7 @@ class Attempts:
         if self._spool_works is None:
             return True
         # What a backend that hangs has been sent, it may still do when it wakes up, after the spool has done it.
-        if self.breaker.hangs and self._spool_works():
+        if not catch_up(lambda: not self.breaker.hangs) and self._spool_works():
             self.breaker.warn_of_hang()
             return False
         return self.breaker.may_try()

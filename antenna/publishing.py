@@ -14,6 +14,7 @@ import markus
 from antenna.attempts import Attempts
 from antenna.blocking import run_blocking
 from antenna.ext.crashpublish_base import CrashPublishBase
+from antenna.fairness import catch_up
 from antenna.reasons import MalformedCrashReport
 from antenna.spool_entry import Entry
 from antenna.spooling import Spooling
@@ -53,6 +54,7 @@ class Publishing:
         patience = min(max(self._usual_time * _PATIENCE, _SHORTEST_WAIT), _LONGEST_WAIT)
         attempt = gevent.spawn(self._attempt, crash_id, patience)
         attempt.join(patience)
+        catch_up(attempt.ready)
         try:
             if not attempt.ready():
                 # It may well work yet: then the entry goes. Meanwhile it is ours.

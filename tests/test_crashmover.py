@@ -6,6 +6,7 @@
 
 import errno
 import logging
+import time
 from pathlib import Path
 
 import gevent
@@ -221,6 +222,23 @@ class TestWithASpool:
         spooling_mover.move(make_report())
 
         assert spooled(spool, "save") == spooled(spool, "publish") == ""
+
+    def test_busy_worker_is_no_backend_that_hangs(
+        self, spooling_mover: Mover, spool: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        spooling_mover.crashpublish.fails = lambda _: gevent.sleep(0.05)
+        reports = [make_report() for _ in range(5)]
+
+        moves = []
+        for report in reports:
+            moves.append(gevent.spawn(spooling_mover.move, report))
+            gevent.sleep(0.01)
+            time.sleep(0.2)  # nothing goes on meanwhile, as with many connections that have something to do
+
+        gevent.joinall(moves, raise_error=True)
+        assert spooling_mover.crashpublish.crash_ids == [report.crash_id for report in reports]
+        assert spooled(spool, "publish") == ""
+        assert "gives no answer" not in caplog.text
 
     def test_full_spool_promises_nothing(self, spool: Path) -> None:
         mover = make_mover(
