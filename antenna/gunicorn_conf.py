@@ -15,6 +15,7 @@ from typing import Any
 
 from gunicorn.arbiter import Arbiter
 
+from antenna.allocator import keep_freed_memory
 from antenna.backend import BackendConfigurationError, BackendError
 from antenna.blocking import look_up_names_apart
 from antenna.config import AppConfig, ConfigurationError, WebServerConfig, build_config
@@ -92,6 +93,7 @@ def post_worker_init(worker: Any) -> None:
 
     Workers that replace others do without the proof: in an outage they would take the whole server down.
     """
+    keep_freed_memory()
     look_up_names_apart()
     if worker.age <= worker.cfg.workers:
         try:

@@ -7,10 +7,13 @@
 import time
 import zlib
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 from antenna.buffers import PIECE_SIZE
+from antenna.libdeflate import Libdeflate
 from antenna.limits import MAX_GZIP_MEMBERS
+from antenna.memory import Share
 from antenna.reasons import MalformedCrashReport, Reason
 
 try:
@@ -27,6 +30,8 @@ _MAGIC = b"\x1f\x8b"
 _START_SIZE = 4
 # Flags of what clients send: nothing optional, or a file name only.
 _USUAL_FLAGS = frozenset({b"\x00", b"\x08"})
+# The stream ends in the size of the content (RFC 1952 section 2.3.1), if it is one member and nothing after it.
+_SIZE_FIELD = 4
 
 
 class Gunzip:
@@ -37,21 +42,65 @@ class Gunzip:
     what is no gzip, damaged or cut off, ``TOO_LARGE`` over ``max_size`` bytes of output.
     """
 
-    def __init__(self, pieces: Iterable[bytes], *, max_size: int) -> None:
-        """``pieces`` of the stream, of any size."""
+    def __init__(
+        self, pieces: Iterable[bytes], *, max_size: int, memory: Share | None = None, whole: Libdeflate | None = None
+    ) -> None:
+        """``pieces`` of the stream, of any size. With ``whole``, a small one waits in ``memory`` until all is there."""
         self._pieces = iter(pieces)
         self._max_size = max_size
+        self._memory = memory
+        self._whole = whole
         #: Time spent on inflating so far.
         self.seconds = 0.0
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the content."""
+        if self._whole is not None and self._memory is not None:
+            content = self._small(self._whole, self._memory)
+            if content is not None:
+                yield from content
+                return
         size = 0
         for output in self._members():
             size += len(output)
             if size > self._max_size:
                 raise MalformedCrashReport(Reason.TOO_LARGE, "decompressed body")
             yield output
+
+    def _small(self, whole: Libdeflate, memory: Share) -> list[bytes] | None:
+        """Return the content of a small stream, None for a large or unusual one, of which nothing is used up then."""
+        held: list[bytes] = []
+        if self._gather(held, whole.capacity, memory) and (content := self._at_once(whole, b"".join(held))) is not None:
+            return content
+        self._pieces = chain(held, self._pieces)
+        return None
+
+    def _gather(self, held: list[bytes], most: int, memory: Share) -> bool:
+        """Add pieces to ``held``; say whether that is all of the stream, with no more than ``most`` bytes."""
+        size = 0
+        try:
+            for piece in self._pieces:
+                held.append(piece)
+                if size + len(piece) > most or not memory.take(len(piece)):
+                    return False
+                size += len(piece)
+            return True
+        finally:
+            memory.give_back(size)
+
+    def _at_once(self, whole: Libdeflate, stream: bytes) -> list[bytes] | None:
+        largest = min(whole.capacity, self._max_size)
+        if stream[3:4] not in _USUAL_FLAGS or int.from_bytes(stream[-_SIZE_FIELD:], "little") > largest:
+            return None
+        start = time.perf_counter()
+        inflated = whole.inflate(stream)
+        self.seconds += time.perf_counter() - start
+        if inflated is None:
+            return None
+        content, used = inflated
+        if sum(map(len, content)) > largest or stream.startswith(_MAGIC, used):
+            return None
+        return content
 
     def _members(self) -> Iterator[bytes]:
         rest = self._at_least(_START_SIZE, b"")

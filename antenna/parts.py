@@ -49,11 +49,11 @@ class PartCollector:
     Raises ``MalformedCrashReport``; ``close()`` gives memory and temporary files back.
     """
 
-    def __init__(self, limits: Limits, memory: Memory, temp_dir: Path, disk: Memory | None = None) -> None:
-        """``temp_dir`` is for what is over the report's share of ``memory``; ``disk`` bounds it."""
+    def __init__(self, limits: Limits, memory: Share, temp_dir: Path, disk: Memory | None = None) -> None:
+        """``temp_dir`` is for what is over the report's share of the memory; ``disk`` bounds it."""
         self._limits = limits
         self._temp_dir = temp_dir
-        self._memory = Share(memory, limits.memory_per_report)
+        self._memory = memory
         self._disk = disk
         self._annotation_bytes = Buffer(self._memory, temp_dir, disk)
         self._annotations: list[_AnnotationPart] = []

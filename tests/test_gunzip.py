@@ -8,33 +8,50 @@ import gzip
 import random
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from types import SimpleNamespace
 
 import isal.isal_zlib
 import pytest
 
 import antenna.gunzip
+import antenna.libdeflate
 from antenna.gunzip import Gunzip
+from antenna.libdeflate import Libdeflate
 from antenna.limits import MAX_GZIP_MEMBERS
+from antenna.memory import Memory, Share
 from antenna.reasons import MalformedCrashReport, Reason
 
 TEXT = b"The quick brown fox jumps over the lazy dog. " * 20
 NOISE = random.Random(1).randbytes(300_000)
 MIB = 1024 * 1024
+SMALL = 768 * 1024
 
 
-@pytest.fixture(params=["isal", "zlib"], autouse=True)
-def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Inflate with each of the two."""
-    monkeypatch.setattr(antenna.gunzip, "_fast_zlib", isal.isal_zlib if request.param == "isal" else zlib)
+Open = Callable[..., Gunzip]
+
+
+@pytest.fixture(params=["libdeflate", "isal", "zlib"])
+def unzip(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Open:
+    """Inflate with each of the three; the first takes what is small and in one member, and leaves the rest to isal."""
+    monkeypatch.setattr(antenna.gunzip, "_fast_zlib", zlib if request.param == "zlib" else isal.isal_zlib)
+    if request.param != "libdeflate":
+        return Gunzip
+    return partial(Gunzip, memory=Share(Memory(MIB), MIB), whole=Libdeflate.load(SMALL))
 
 
 def in_pieces(data: bytes, size: int) -> Iterator[bytes]:
     return (data[start : start + size] for start in range(0, len(data), size))
 
 
-def gunzip(data: bytes, size: int = 65536, max_size: int = 10 * MIB) -> bytes:
-    return b"".join(Gunzip(in_pieces(data, size), max_size=max_size))
+@pytest.fixture
+def gunzip(unzip: Open) -> Callable[..., bytes]:
+    def whole(data: bytes, size: int = 65536, max_size: int = 10 * MIB) -> bytes:
+        return b"".join(unzip(in_pieces(data, size), max_size=max_size))
+
+    return whole
 
 
 def with_optional_fields(data: bytes, flags: int) -> bytes:
@@ -55,6 +72,7 @@ def with_optional_fields(data: bytes, flags: int) -> bytes:
         pytest.param(gzip.compress(TEXT, 0), TEXT, id="stored"),
         pytest.param(gzip.compress(NOISE), NOISE, id="noise"),
         pytest.param(gzip.compress(bytes(2 * MIB)), bytes(2 * MIB), id="more output than fits a piece"),
+        pytest.param(gzip.compress(TEXT) * 2, TEXT * 2, id="the same member twice"),
         pytest.param(gzip.compress(TEXT) + gzip.compress(b"") + gzip.compress(TEXT), TEXT * 2, id="three members"),
         pytest.param(b"".join(gzip.compress(b"%c" % byte) for byte in TEXT), TEXT, id="a member for each byte"),
         pytest.param(gzip.compress(TEXT) + b"trailing junk", TEXT, id="junk after it"),
@@ -62,13 +80,13 @@ def with_optional_fields(data: bytes, flags: int) -> bytes:
         pytest.param(gzip.compress(TEXT) + b"\x1f", TEXT, id="one byte after it"),
     ],
 )
-def test_content(data: bytes, content: bytes, size: int) -> None:
+def test_content(gunzip: Callable[..., bytes], data: bytes, content: bytes, size: int) -> None:
     assert gunzip(data, size) == content
 
 
 @pytest.mark.parametrize("size", [1, 7, 65536])
 @pytest.mark.parametrize("flags", range(0, 32, 2))
-def test_optional_fields(flags: int, size: int) -> None:
+def test_optional_fields(gunzip: Callable[..., bytes], flags: int, size: int) -> None:
     data = with_optional_fields(TEXT, flags)
 
     assert gunzip(data * 2, size) == TEXT * 2
@@ -94,7 +112,7 @@ def test_optional_fields(flags: int, size: int) -> None:
         pytest.param(gzip.compress(TEXT) + b"\x1f\x8bx", id="second member damaged"),
     ],
 )
-def test_bad_gzip(data: bytes, size: int) -> None:
+def test_bad_gzip(gunzip: Callable[..., bytes], data: bytes, size: int) -> None:
     with pytest.raises(MalformedCrashReport) as raised:
         gunzip(data, size)
     assert raised.value.reason is Reason.BAD_GZIP
@@ -107,20 +125,20 @@ def test_bad_gzip(data: bytes, size: int) -> None:
         pytest.param(gzip.compress(bytes(MIB)) * 20, id="bomb in members"),
     ],
 )
-def test_output_is_bounded(data: bytes) -> None:
+def test_output_is_bounded(unzip: Open, data: bytes) -> None:
     sizes: list[int] = []
     with pytest.raises(MalformedCrashReport) as raised:
-        sizes.extend(map(len, Gunzip([data], max_size=10 * MIB)))
+        sizes.extend(map(len, unzip([data], max_size=10 * MIB)))
     assert raised.value.reason is Reason.TOO_LARGE
     assert sum(sizes) <= 10 * MIB
     assert max(sizes) <= 256 * 1024
 
 
-def test_output_of_just_that_size() -> None:
+def test_output_of_just_that_size(gunzip: Callable[..., bytes]) -> None:
     assert len(gunzip(gzip.compress(bytes(MIB)), max_size=MIB)) == MIB
 
 
-def test_members_are_bounded() -> None:
+def test_members_are_bounded(gunzip: Callable[..., bytes]) -> None:
     member = gzip.compress(b"x")
 
     assert gunzip(member * MAX_GZIP_MEMBERS) == b"x" * MAX_GZIP_MEMBERS
@@ -129,15 +147,110 @@ def test_members_are_bounded() -> None:
     assert raised.value.reason is Reason.TOO_LARGE
 
 
-def test_all_input_is_read() -> None:
+def test_all_input_is_read(unzip: Open) -> None:
     pieces = in_pieces(gzip.compress(TEXT) + bytes(100_000), 1000)
-    list(Gunzip(pieces, max_size=MIB))
+    list(unzip(pieces, max_size=MIB))
 
     assert list(pieces) == []
 
 
-def test_time_is_measured() -> None:
-    unzipped = Gunzip([gzip.compress(NOISE)], max_size=MIB)
+def test_time_is_measured(unzip: Open) -> None:
+    unzipped = unzip([gzip.compress(NOISE)], max_size=MIB)
     assert unzipped.seconds == 0
     list(unzipped)
     assert 0 < unzipped.seconds < 1
+
+
+class TestSmallStreams:
+    """Those that are inflated in one go."""
+
+    @pytest.fixture
+    def memory(self) -> Memory:
+        return Memory(MIB)
+
+    @pytest.fixture
+    def calls(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        """Sizes of the streams that were, whether it worked or not."""
+        sizes: list[int] = []
+        inflate = Libdeflate.inflate
+
+        def counted(library: Libdeflate, data: bytes) -> tuple[list[bytes], int] | None:
+            sizes.append(len(data))
+            return inflate(library, data)
+
+        monkeypatch.setattr(Libdeflate, "inflate", counted)
+        return sizes
+
+    def unzip(self, data: bytes, memory: Memory, max_size: int = 10 * MIB) -> bytes:
+        pieces = in_pieces(data, 10_000)
+        whole = Libdeflate.load(SMALL)
+        assert whole is not None
+        return b"".join(Gunzip(pieces, max_size=max_size, memory=Share(memory, MIB), whole=whole))
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            pytest.param(gzip.compress(NOISE), id="noise"),
+            pytest.param(gzip.compress(bytes(SMALL)), id="as much as may be"),
+            pytest.param(gzip.compress(TEXT)[:-8] + bytes(8), id="damaged"),
+            pytest.param(gzip.compress(TEXT) * 2, id="two members"),
+        ],
+    )
+    def test_tried(self, data: bytes, memory: Memory, calls: list[int]) -> None:
+        with suppress(MalformedCrashReport):
+            self.unzip(data, memory)
+        assert calls == [len(data)]
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            pytest.param(gzip.compress(bytes(SMALL + 1)), id="more content"),
+            pytest.param(gzip.compress(random.Random(1).randbytes(SMALL)), id="a larger stream"),
+            pytest.param(with_optional_fields(TEXT, 2), id="optional fields"),
+        ],
+    )
+    def test_not_tried(self, data: bytes, memory: Memory, calls: list[int]) -> None:
+        assert self.unzip(data, memory) == gzip.decompress(data)
+        assert calls == []
+
+    def test_more_than_a_report_may_have(self, memory: Memory) -> None:
+        assert self.unzip(gzip.compress(NOISE), memory, max_size=len(NOISE)) == NOISE
+        with pytest.raises(MalformedCrashReport) as raised:
+            self.unzip(gzip.compress(NOISE), memory, max_size=len(NOISE) - 1)
+        assert raised.value.reason is Reason.TOO_LARGE
+
+    def test_size_that_is_not_the_content_s(self, memory: Memory) -> None:
+        data = gzip.compress(bytes(2 * SMALL)) + b"\x01\0\0\0"
+
+        assert self.unzip(data, memory) == bytes(2 * SMALL)
+
+    def test_without_memory(self, calls: list[int]) -> None:
+        assert self.unzip(gzip.compress(NOISE), Memory(50_000)) == NOISE
+        assert calls == []
+
+    def test_memory_is_given_back(self, memory: Memory) -> None:
+        self.unzip(gzip.compress(NOISE), memory)
+        self.unzip(gzip.compress(bytes(2 * SMALL)), memory)
+        unzipped = Gunzip(_client_that_goes(), max_size=MIB, memory=Share(memory, MIB), whole=Libdeflate.load(SMALL))
+        with pytest.raises(MalformedCrashReport):
+            list(unzipped)
+
+        assert memory.take(MIB)
+
+    def test_content_lives_on(self, memory: Memory) -> None:
+        contents = [self.unzip(gzip.compress(text), memory) for text in (TEXT, NOISE, b"")]
+
+        assert contents == [TEXT, NOISE, b""]
+
+    @pytest.mark.parametrize(
+        "package", [None, SimpleNamespace(_deflate=isal.isal_zlib)], ids=["none", "other functions"]
+    )
+    def test_without_the_library(self, monkeypatch: pytest.MonkeyPatch, package: object) -> None:
+        monkeypatch.setattr(antenna.libdeflate, "_package", package)
+
+        assert Libdeflate.load(SMALL) is None
+
+
+def _client_that_goes() -> Iterator[bytes]:
+    yield gzip.compress(NOISE)[:100_000]
+    raise MalformedCrashReport(Reason.INCOMPLETE_BODY)

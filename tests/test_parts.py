@@ -15,7 +15,7 @@ import pytest
 from antenna.config import build_config
 from antenna.crash_report import CrashReport
 from antenna.limits import Limits
-from antenna.memory import Memory
+from antenna.memory import Memory, Share
 from antenna.multipart import parse_headers
 from antenna.parts import NOTE_BOTH, PartCollector
 from antenna.reasons import MalformedCrashReport, Reason
@@ -38,7 +38,8 @@ class Read:
     def __call__(self, *parts: bytes, **options: str) -> CrashReport:
         config = build_config({f"BREAKPAD_{name}": value for name, value in options.items()})
         limits = Limits(config.with_namespace("breakpad"))
-        collector = PartCollector(limits, Memory(limits.memory_per_worker), self._directory)
+        memory = Share(Memory(limits.memory_per_worker), limits.memory_per_report)
+        collector = PartCollector(limits, memory, self._directory)
         self._collectors.append(collector)
         for each in parts:
             head, _, content = each.partition(b"\r\n\r\n")

@@ -33,7 +33,9 @@ from antenna.crash_report import CrashReport
 from antenna.dump_names import RESERVED, object_key
 from antenna.framing import FramedBody
 from antenna.gunzip import Gunzip
+from antenna.libdeflate import Libdeflate
 from antenna.limits import Limits
+from antenna.memory import Memory, Share
 from antenna.payload import PayloadReader
 from antenna.reasons import MalformedCrashReport, Reason
 from antenna.throttler import Result, Throttler
@@ -203,19 +205,26 @@ def fuzz_bodies(data: bytes) -> None:
 
 
 def fuzz_gunzip(data: bytes) -> None:
-    """Both libraries inflate to the same, in whatever pieces. The first byte says what they are."""
+    """All libraries inflate to the same, in whatever pieces. The first byte says what they are."""
     if not data:
         return
     size = PIECE_SIZES[data[0] % len(PIECE_SIZES)]
     outcomes = [gunzip(library, data[1:], each) for library in (zlib, isal.isal_zlib) for each in (65536, size)]
+    outcomes.append(gunzip(isal.isal_zlib, data[1:], size, whole=libdeflate()))
     if Reason.TOO_LARGE not in outcomes:  # one may see the damage before, the other after that
         assert all(outcome == outcomes[0] for outcome in outcomes)
 
 
-def gunzip(library: Any, data: bytes, size: int) -> bytes | Reason:
+@cache
+def libdeflate() -> Libdeflate | None:
+    return Libdeflate.load(100_000)
+
+
+def gunzip(library: Any, data: bytes, size: int, whole: Libdeflate | None = None) -> bytes | Reason:
+    memory = Share(Memory(100_000), 100_000)
     with mock.patch.object(antenna.gunzip, "_fast_zlib", library):
         try:
-            return b"".join(Gunzip(pieces_of(data, size), max_size=1_000_000))
+            return b"".join(Gunzip(pieces_of(data, size), max_size=1_000_000, memory=memory, whole=whole))
         except MalformedCrashReport as error:
             return error.reason
 
