@@ -25,8 +25,8 @@ _FOLD = re.compile(rb"\r\n(?=[ \t])")
 class PartHandler(Protocol):
     """Takes the parts of a body as the parser finds them."""
 
-    def part_begun(self, headers: dict[str, str]) -> None:
-        """Begin a part; header names are in lower case."""
+    def part_begun(self, block: bytes) -> None:
+        """Begin a part; ``parse_headers`` takes its block of headers apart."""
 
     def part_data(self, piece: bytes) -> None:
         """Take the next bytes of the part's content."""
@@ -92,7 +92,7 @@ class MultipartParser:
         self._headers_size += size
         self._in_headers = False
         self._in_part = True
-        self._handler.part_begun(parse_headers(self._buffer[start:end]))
+        self._handler.part_begun(self._buffer[start:end])
         return end + 4
 
     def _content(self, start: int) -> int:

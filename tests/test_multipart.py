@@ -22,10 +22,10 @@ class Collected:
     parts: list[Part] = field(default_factory=list)
     open: bool = False
 
-    def part_begun(self, headers: dict[str, str]) -> None:
+    def part_begun(self, block: bytes) -> None:
         assert not self.open
         self.open = True
-        self.parts.append((headers, b""))
+        self.parts.append((parse_headers(block), b""))
 
     def part_data(self, piece: bytes) -> None:
         assert self.open

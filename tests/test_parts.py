@@ -16,7 +16,6 @@ from antenna.config import build_config
 from antenna.crash_report import CrashReport
 from antenna.limits import Limits
 from antenna.memory import Memory, Share
-from antenna.multipart import parse_headers
 from antenna.parts import NOTE_BOTH, PartCollector
 from antenna.reasons import MalformedCrashReport, Reason
 from tests.reports import annotation, dump, extra
@@ -43,7 +42,7 @@ class Read:
         self._collectors.append(collector)
         for each in parts:
             head, _, content = each.partition(b"\r\n\r\n")
-            collector.part_begun(parse_headers(head))
+            collector.part_begun(head)
             for start in range(0, len(content), 1000):
                 collector.part_data(content[start : start + 1000])
             collector.part_ended()
