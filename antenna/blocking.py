@@ -9,7 +9,7 @@ for greenlets: a native thread that has to wait for it gets a hub of its own, an
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
@@ -64,7 +64,17 @@ def _outcome(func: Callable[[], Any]) -> tuple[Any, BaseException | None]:
         return None, error
 
 
-def iterate_blocking(items: Iterator[bytes]) -> Iterator[bytes]:
-    """Iterate ``items``, making each of them in a native thread."""
-    while (item := run_blocking(next, items, None)) is not None:
-        yield item
+def pread(descriptor: int, size: int, offset: int) -> bytes:
+    """Read as ``os.pread`` while other greenlets go on; may return less than there is.
+
+    What the kernel has in memory, such as a file that has just been written, is read at once: going to another thread
+    and back for it takes longer than that.
+    """
+    buffer = bytearray(size)
+    try:
+        count = os.preadv(descriptor, [buffer], offset, os.RWF_NOWAIT)  # Linux: see preadv2(2)
+    except (AttributeError, OSError):
+        count = 0
+    if count:
+        return bytes(memoryview(buffer)[:count])
+    return run_blocking(os.pread, descriptor, size, offset)

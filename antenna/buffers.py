@@ -8,10 +8,10 @@ import contextlib
 import errno
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from antenna.blocking import iterate_blocking, run_blocking
+from antenna.blocking import pread, run_blocking
 from antenna.memory import Memory, Share
 from antenna.reasons import MalformedCrashReport, Reason
 
@@ -23,6 +23,9 @@ _PREFIX = "antenna-report-"
 _ZEROS = bytes(PIECE_SIZE)
 
 _NO_MEMORY = Share(Memory(0), 0)
+
+#: Reads from a file, given its descriptor, a size and an offset.
+Read = Callable[[int, int, int], bytes]
 
 
 def open_temporary_file(directory: Path) -> int:
@@ -136,16 +139,16 @@ class Buffer:
         """Whether no temporary file was needed."""
         return self.descriptor is None
 
-    def pieces(self) -> Iterator[bytes]:
+    def pieces(self, read: Read = os.pread) -> Iterator[bytes]:
         """Yield the content, from the start, in pieces that fit in memory. May be called again.
 
-        ``flush()`` it first. Reads from the disk: see ``antenna.blocking`` if it is not in memory.
+        ``flush()`` it first. ``antenna.blocking.pread`` reads from the disk without stopping the hub.
         """
         if self.descriptor is None:
             yield from self._pending
             return
         offset = 0
-        while piece := os.pread(self.descriptor, PIECE_SIZE, offset):
+        while offset < self.size and (piece := read(self.descriptor, PIECE_SIZE, offset)):
             yield piece
             offset += len(piece)
 
@@ -154,7 +157,7 @@ class Buffer:
         if self.descriptor is None:
             return b"".join(self._pending)
         self.flush()
-        return b"".join(iterate_blocking(self.pieces()))
+        return b"".join(self.pieces(pread))
 
     def close(self) -> None:
         """Give the memory and the temporary file back."""

@@ -6,6 +6,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from typing import Any, Self
 
 import google_crc32c
 
-from antenna.buffers import Buffer
+from antenna.buffers import Buffer, Read
 
 _empty_digest = cache(partial(hashlib.new, usedforsecurity=False))  # making one costs more than copying it
 
@@ -50,14 +51,14 @@ class Dump:
         """Where the bytes are."""
         return self._content
 
-    def pieces(self) -> Iterator[bytes]:
-        """Yield the bytes from the start; a whole pass leaves the checksums behind."""
+    def pieces(self, read: Read = os.pread) -> Iterator[bytes]:
+        """Yield the bytes from the start, as ``Buffer.pieces``; a whole pass leaves the checksums behind."""
         if self._checksum is not None:
-            yield from self._content.pieces()
+            yield from self._content.pieces(read)
             return
         digest = _empty_digest(self._algorithm).copy()
         crc = google_crc32c.Checksum()
-        for piece in self._content.pieces():
+        for piece in self._content.pieces(read):
             digest.update(piece)
             crc.update(piece)
             yield piece

@@ -4,18 +4,21 @@
 
 """Disk work does not stop the hub, and comes back as if it had been called directly."""
 
+import errno
 import os
+import random
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import gevent
 import pytest
 
-from antenna.blocking import iterate_blocking, run_blocking
+from antenna import blocking
+from antenna.blocking import pread, run_blocking
 
 
 def test_returns_what_the_function_returns() -> None:
@@ -65,26 +68,67 @@ def test_several_run_at_the_same_time() -> None:
     assert time.monotonic() - started < 0.8
 
 
-def squares() -> Iterator[bytes]:
-    for number in range(4):
-        yield bytes([number * number])
+class TestPread:
+    CONTENT = random.Random(1).randbytes(1_000_000)
 
+    @pytest.fixture
+    def descriptor(self, tmp_path: Path) -> Iterator[int]:
+        path = tmp_path / "file"
+        path.write_bytes(self.CONTENT)
+        descriptor = os.open(path, os.O_RDONLY)
+        yield descriptor
+        os.close(descriptor)
 
-def test_iterates_in_order() -> None:
-    assert list(iterate_blocking(squares())) == [b"\x00", b"\x01", b"\x04", b"\x09"]
-    assert list(iterate_blocking(iter(()))) == []
+    @pytest.fixture
+    def threads(self, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+        """What went to a native thread."""
+        calls: list[object] = []
 
+        def counted(func: Callable[..., bytes], *args: int) -> bytes:
+            calls.append(func)
+            return run_blocking(func, *args)
 
-def test_iterating_ends_with_the_error_of_an_item() -> None:
-    def items() -> Iterator[bytes]:
-        yield b"first"
-        raise OSError(5, "Input/output error")
+        monkeypatch.setattr(blocking, "run_blocking", counted)
+        return calls
 
-    iterator = iterate_blocking(items())
+    def read(self, descriptor: int) -> bytes:
+        content = b""
+        while piece := pread(descriptor, 300_000, len(content)):
+            assert len(piece) <= 300_000
+            content += piece
+        return content
 
-    assert next(iterator) == b"first"
-    with pytest.raises(OSError, match="Input/output error"):
-        next(iterator)
+    def test_what_is_in_memory_needs_no_thread(self, descriptor: int, threads: list[object]) -> None:
+        assert pread(descriptor, 300_000, 100) == self.CONTENT[100:300_100]
+        assert threads == []
+
+    def test_what_is_not_in_memory(self, descriptor: int) -> None:
+        os.fsync(descriptor)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+
+        assert self.read(descriptor) == self.CONTENT
+
+    @pytest.mark.parametrize("error", [BlockingIOError(errno.EAGAIN, ""), OSError(errno.EOPNOTSUPP, "")], ids=repr)
+    def test_what_can_only_be_waited_for(
+        self, descriptor: int, threads: list[object], monkeypatch: pytest.MonkeyPatch, error: OSError
+    ) -> None:
+        def refuse(*_: object) -> int:
+            raise error
+
+        monkeypatch.setattr(os, "preadv", refuse)
+
+        assert self.read(descriptor) == self.CONTENT
+        assert set(threads) == {os.pread}
+
+    def test_system_without_it(self, descriptor: int, threads: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delattr(os, "RWF_NOWAIT")
+
+        assert self.read(descriptor) == self.CONTENT
+        assert set(threads) == {os.pread}
+
+    def test_error(self) -> None:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            pread(-1, 10, 0)
 
 
 PATCHED_WORKER = """

@@ -4,6 +4,7 @@
 
 """What a crash storage does, the objects of a crash, and a storage that keeps nothing."""
 
+import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import gevent
 
 from antenna import crash_id as crash_ids
 from antenna.backend import Deadline
+from antenna.buffers import Read
 from antenna.config import ConfigManager, Option, bounded, parse_int
 from antenna.crash_report import Dump
 from antenna.dump_names import object_key
@@ -54,16 +56,14 @@ class StoredObject:
         """Bytes of content."""
         return len(self.content) if isinstance(self.content, bytes) else self.content.size
 
-    def pieces(self) -> Iterator[bytes]:
-        """Yield the content from its start; may be called again. Reads from the disk unless ``in_memory``."""
+    def pieces(self, read: Read = os.pread) -> Iterator[bytes]:
+        """Yield the content from its start; may be called again. ``read`` says how, where it is on the disk.
+
+        ``os.pread`` is for native threads. ``antenna.blocking.pread`` is for greenlets, which it does not stop.
+        """
         if isinstance(self.content, bytes):
             return iter((self.content,))
-        return self.content.pieces()
-
-    @property
-    def in_memory(self) -> bool:
-        """Whether the content is in memory."""
-        return isinstance(self.content, bytes) or self.content.content.in_memory
+        return self.content.pieces(read)
 
 
 class StorableCrash(Protocol):
@@ -126,9 +126,10 @@ class CrashStorageBase:
     def save_crash(self, crash: StorableCrash, deadline: Deadline) -> None:
         """Store a crash. Raises what ``save_object`` raises, and then the raw crash is not there."""
         crash_id = crash.crash_id
-        items = [StoredObject(dump_path(crash_id, name), BINARY, dump) for name, dump in crash.dumps.items()]
-        items.append(StoredObject(dump_names_path(crash_id), JSON, crash.encoded_dump_names()))
-        self.save_side_by_side(items, deadline)
+        names = StoredObject(dump_names_path(crash_id), JSON, crash.encoded_dump_names())
+        dumps = [StoredObject(dump_path(crash_id, name), BINARY, dump) for name, dump in crash.dumps.items()]
+        # The names first: they are on their way when the work on the dumps begins.
+        self.save_side_by_side([names, *dumps], deadline)
         # Encoded now: the checksums in it come from the pass that stored the dumps.
         self.save_object(StoredObject(raw_crash_path(crash_id), JSON, crash.encoded_raw_crash()), deadline)
 

@@ -16,7 +16,7 @@ import google.auth.exceptions
 import google_crc32c
 
 from antenna.backend import BackendConfigurationError, BackendDenied, BackendError, CrashRefused, Deadline
-from antenna.blocking import iterate_blocking
+from antenna.blocking import pread
 from antenna.buffers import PIECE_SIZE
 from antenna.config import ConfigManager, Option
 from antenna.crash_report import Dump
@@ -146,7 +146,7 @@ def _client_errors() -> tuple[type[Exception], ...]:
 
 
 def _body(item: StoredObject) -> Iterator[bytes]:
-    return item.pieces() if item.in_memory else iterate_blocking(item.pieces())
+    return item.pieces(pread)
 
 
 def _crc32c(item: StoredObject) -> bytes:
