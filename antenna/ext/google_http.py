@@ -20,9 +20,7 @@ from urllib.parse import urlsplit
 
 import google.auth
 import google.auth.exceptions
-import google.auth.transport.urllib3
-import urllib3
-from google.auth.credentials import AnonymousCredentials, Credentials
+from google.auth.credentials import Credentials
 
 from antenna.backend import (
     BackendConfigurationError,
@@ -59,14 +57,17 @@ Body = Callable[[], Iterable[bytes]]
 class GoogleHttp:
     """Sends requests to one host with a credential's token, over connections that are kept."""
 
-    def __init__(self, endpoint: str, credentials: Credentials) -> None:
-        """``endpoint`` is ``https://host`` or ``http://host:port``; ``credentials`` are refreshed as they expire."""
+    def __init__(self, endpoint: str, credentials: Credentials | None) -> None:
+        """``endpoint`` is ``https://host`` or ``http://host:port``; ``credentials`` are refreshed as they expire.
+
+        Emulators want none.
+        """
         url = urlsplit(endpoint)
         self._netloc = url.netloc
         self._tls = ssl.create_default_context() if url.scheme == "https" else None
         self._endpoint = endpoint
         self._credentials = credentials
-        self._refresh = google.auth.transport.urllib3.Request(urllib3.PoolManager())
+        self._refresh = None if credentials is None else _refresh_request()
         self._idle: list[tuple[http.client.HTTPConnection, float]] = []
 
     def get(self, path: str, deadline: Deadline) -> dict[str, Any]:
@@ -90,13 +91,14 @@ class GoogleHttp:
     ) -> dict[str, Any]:
         try:
             with TimeLimit(deadline.left()):
-                self._credentials.before_request(self._refresh, method, self._endpoint + path, headers)
+                if self._credentials is not None:
+                    self._credentials.before_request(self._refresh, method, self._endpoint + path, headers)
                 answer = self._send(method, path, body, headers, deadline)
         except TimeoutError as error:  # of the socket, in the same moment as that of the block
             raise NoAnswer(f"{type(error).__name__}: {error}") from error
         except (http.client.HTTPException, google.auth.exceptions.GoogleAuthError, OSError) as error:
             raise BackendError(f"{type(error).__name__}: {error}") from error
-        if answer.status == HTTPStatus.UNAUTHORIZED:
+        if answer.status == HTTPStatus.UNAUTHORIZED and self._credentials is not None:
             # Revoked, or the clocks differ: the next attempt gets a new token, however long this one would have lasted.
             self._credentials.token = None
         if answer.status != HTTPStatus.OK:
@@ -177,13 +179,22 @@ def _send_all(connection: socket.socket, data: bytes) -> None:
         left = left[connection.send(left) :]
 
 
-def credentials_for(emulator: str | None, scopes: Sequence[str]) -> Credentials:
+def _refresh_request() -> Any:
+    """Return what credentials send their requests with."""
+    # What these import takes 9 MiB of memory, cryptography most of it.
+    import google.auth.transport.urllib3  # noqa: PLC0415 - see above
+    import urllib3  # noqa: PLC0415 - see above
+
+    return google.auth.transport.urllib3.Request(urllib3.PoolManager())
+
+
+def credentials_for(emulator: str | None, scopes: Sequence[str]) -> Credentials | None:
     """Return Google's application default credentials, and none for an emulator.
 
     Raises ``BackendConfigurationError`` if there are none.
     """
     if emulator:
-        return AnonymousCredentials()
+        return None
     try:
         credentials, _ = google.auth.default(scopes=scopes)
     except google.auth.exceptions.GoogleAuthError as error:

@@ -22,7 +22,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from google.auth.credentials import AnonymousCredentials, Credentials
+from google.auth.credentials import Credentials
 from google.auth.transport import Request as AuthRequest
 
 from antenna.backend import BackendConfigurationError, BackendDenied, BackendError, CrashRefused, Deadline
@@ -57,7 +57,7 @@ def count_descriptors() -> int:
 
 
 def connect(peer: Peer, credentials: Credentials | None = None) -> GoogleHttp:
-    return GoogleHttp(peer.url, credentials or AnonymousCredentials())
+    return GoogleHttp(peer.url, credentials)
 
 
 def post(client: GoogleHttp, content: bytes = b"MDMP", seconds: float = 5.0) -> dict[str, object]:
@@ -104,7 +104,7 @@ class TestRequest:
 
     def test_small_request_is_one_packet(self) -> None:
         with Peer(send(OK)) as peer, socket.create_server(("127.0.0.1", 0)) as listener:
-            client = GoogleHttp(f"http://127.0.0.1:{listener.getsockname()[1]}", AnonymousCredentials())
+            client = GoogleHttp(f"http://127.0.0.1:{listener.getsockname()[1]}", None)
             request = gevent.spawn(post, client, b"MDMP" * 1000)
             gevent.sleep(0.05)
             connection, _ = listener.accept()
@@ -395,7 +395,7 @@ class TestTime:
         with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
             port = listener.getsockname()[1]
             with socket.create_connection(("127.0.0.1", port)):
-                client = GoogleHttp(f"http://127.0.0.1:{port}", AnonymousCredentials())
+                client = GoogleHttp(f"http://127.0.0.1:{port}", None)
 
                 assert_ends_in_time(lambda: post(client, seconds=0.3))
                 client.close()
@@ -435,7 +435,7 @@ def assert_ends_in_time(request: Callable[[], object]) -> None:
 def test_server_that_is_not_there_is_an_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    client = GoogleHttp(f"http://127.0.0.1:{port}", AnonymousCredentials())
+    client = GoogleHttp(f"http://127.0.0.1:{port}", None)
 
     with pytest.raises(BackendError, match="ConnectionRefusedError"):
         post(client)
@@ -571,7 +571,7 @@ class TestCredentials:
     """Credentials are Google's application default credentials, and none for an emulator."""
 
     def test_of_an_emulator(self) -> None:
-        assert isinstance(credentials_for("127.0.0.1:8080", ["scope"]), AnonymousCredentials)
+        assert credentials_for("127.0.0.1:8080", ["scope"]) is None
 
     def test_of_a_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         file = tmp_path / "key.json"
@@ -697,14 +697,14 @@ class TestTls:
 
     def test_server_that_speaks_no_tls_is_an_error(self) -> None:
         with Peer(send(OK)) as peer:
-            client = GoogleHttp(peer.url.replace("http:", "https:"), AnonymousCredentials())
+            client = GoogleHttp(peer.url.replace("http:", "https:"), None)
             with pytest.raises(BackendError, match=r"SSLError|ConnectionResetError|TimeoutError|no answer"):
                 post(client, seconds=1)
             client.close()
 
     def test_handshake_takes_no_longer_than_the_deadline(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
-            client = GoogleHttp(f"https://127.0.0.1:{listener.getsockname()[1]}", AnonymousCredentials())
+            client = GoogleHttp(f"https://127.0.0.1:{listener.getsockname()[1]}", None)
 
             assert_ends_in_time(lambda: post(client, seconds=0.3))
             client.close()
