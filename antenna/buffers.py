@@ -19,6 +19,9 @@ from antenna.reasons import MalformedCrashReport, Reason
 # enough that many reports at once need little memory.
 PIECE_SIZE = 256 * 1024
 
+# Pieces are put together up to this size: one of a few bytes, as a client may send them, takes ten times its size.
+_SMALL_PIECE = 4096
+
 _PREFIX = "antenna-report-"
 _ZEROS = bytes(PIECE_SIZE)
 
@@ -105,7 +108,10 @@ class Buffer:
 
     def append(self, piece: bytes) -> None:
         """Add ``piece``."""
-        self._pending.append(piece)
+        if self._pending and len(self._pending[-1]) + len(piece) <= _SMALL_PIECE:
+            self._pending[-1] += piece
+        else:
+            self._pending.append(piece)
         self.size += len(piece)
         if self._memory.take(len(piece)):
             self._taken += len(piece)

@@ -32,6 +32,8 @@ _START_SIZE = 4
 _USUAL_FLAGS = frozenset({b"\x00", b"\x08"})
 # The stream ends in the size of the content (RFC 1952 section 2.3.1), if it is one member and nothing after it.
 _SIZE_FIELD = 4
+# An inflater copies the rest of what it gets each time it is full.
+_PIECE = 64 * 1024
 
 
 class Gunzip:
@@ -69,24 +71,24 @@ class Gunzip:
 
     def _small(self, whole: Libdeflate, memory: Share) -> list[bytes] | None:
         """Return the content of a small stream, None for a large or unusual one, of which nothing is used up then."""
-        held: list[bytes] = []
-        if self._gather(held, whole.capacity, memory) and (content := self._at_once(whole, b"".join(held))) is not None:
+        held = bytearray()  # not a list: a client may send a byte at a time
+        if self._gather(held, whole.capacity, memory) and (content := self._at_once(whole, bytes(held))) is not None:
             return content
-        self._pieces = chain(held, self._pieces)
+        self._pieces = chain(_pieces(bytes(held)), self._pieces)
         return None
 
-    def _gather(self, held: list[bytes], most: int, memory: Share) -> bool:
+    def _gather(self, held: bytearray, most: int, memory: Share) -> bool:
         """Add pieces to ``held``; say whether that is all of the stream, with no more than ``most`` bytes."""
-        size = 0
+        taken = 0
         try:
             for piece in self._pieces:
-                held.append(piece)
-                if size + len(piece) > most or not memory.take(len(piece)):
+                held += piece
+                if len(held) > most or not memory.take(len(piece)):
                     return False
-                size += len(piece)
+                taken += len(piece)
             return True
         finally:
-            memory.give_back(size)
+            memory.give_back(taken)
 
     def _at_once(self, whole: Libdeflate, stream: bytes) -> list[bytes] | None:
         largest = min(whole.capacity, self._max_size)
@@ -135,6 +137,10 @@ class Gunzip:
             raise MalformedCrashReport(Reason.BAD_GZIP, "damaged") from error
         self.seconds += time.perf_counter() - start
         return output
+
+
+def _pieces(data: bytes) -> Iterator[bytes]:
+    return (data[start : start + _PIECE] for start in range(0, len(data), _PIECE))
 
 
 def _inflater(start: bytes) -> Any:

@@ -63,6 +63,14 @@ class TestContent:
         assert content(buffer) == b"".join(bytes([number % 256]) * size for number in range(1000 // size))
         assert buffer.in_memory
 
+    def test_small_pieces_are_put_together(self, tmp_path: Path) -> None:
+        buffer = Buffer(Share(Memory(100_000), 100_000), tmp_path)
+        for number in range(50_000):
+            buffer.append(b"%c%c" % (number % 256, number // 256))
+
+        assert content(buffer) == b"".join(b"%c%c" % (number % 256, number // 256) for number in range(50_000))
+        assert len(list(buffer.pieces())) < 50
+
     @pytest.mark.parametrize(("size", "number"), [(7, 400), (300, 100), (1001, 10), (3 * PIECE_SIZE, 3)])
     def test_large(self, buffer: Buffer, size: int, number: int, tmp_path: Path) -> None:
         pieces = [random.randbytes(size) for _ in range(number)]

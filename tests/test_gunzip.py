@@ -7,6 +7,7 @@
 import gzip
 import random
 import struct
+import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -236,6 +237,18 @@ class TestSmallStreams:
             list(unzipped)
 
         assert memory.take(MIB)
+
+    def test_bytes_that_drip_take_no_more_memory(self, memory: Memory) -> None:
+        data = gzip.compress(NOISE)
+        unzipped = Gunzip(in_pieces(data, 2), max_size=MIB, memory=Share(memory, MIB), whole=Libdeflate.load(SMALL))
+        tracemalloc.start()
+        for content in unzipped:
+            assert content == NOISE[: len(content)]
+            break
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+
+        assert peak < 4 * len(data)
 
     def test_content_lives_on(self, memory: Memory) -> None:
         contents = [self.unzip(gzip.compress(text), memory) for text in (TEXT, NOISE, b"")]
