@@ -39,6 +39,8 @@ _UP_TO_COMMA = re.compile(rb'(?:[^",]++|"[^"\\]*+(?:\\.[^"\\]*+)*+"?)*+,', re.DO
 # Characters that are looked at without a look at other connections.
 _PIECE = 50_000
 
+_TEXT_ONLY = frozenset([str])
+
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -92,7 +94,7 @@ def decode_texts(data: bytes) -> dict[str, str] | None:
         value = _fast_json.from_json(data, allow_inf_nan=False, cache_mode="none", catch_duplicate_keys=True)
     except ValueError:
         return None
-    if isinstance(value, dict) and all(isinstance(text, str) for text in value.values()):
+    if isinstance(value, dict) and _TEXT_ONLY.issuperset(map(type, value.values())):
         return value
     return None
 

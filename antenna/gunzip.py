@@ -32,8 +32,8 @@ _START_SIZE = 4
 _USUAL_FLAGS = frozenset({b"\x00", b"\x08"})
 # The stream ends in the size of the content (RFC 1952 section 2.3.1), if it is one member and nothing after it.
 _SIZE_FIELD = 4
-# An inflater copies the rest of what it gets each time it is full.
-_PIECE = 64 * 1024
+# An inflater copies what is left of its input each time its output is full.
+_INPUT_SIZE = 64 * 1024
 
 
 class Gunzip:
@@ -74,7 +74,7 @@ class Gunzip:
         held = bytearray()  # not a list: a client may send a byte at a time
         if self._gather(held, whole.capacity, memory) and (content := self._at_once(whole, bytes(held))) is not None:
             return content
-        self._pieces = chain(_pieces(bytes(held)), self._pieces)
+        self._pieces = chain(_cut(bytes(held)), self._pieces)
         return None
 
     def _gather(self, held: bytearray, most: int, memory: Share) -> bool:
@@ -139,8 +139,8 @@ class Gunzip:
         return output
 
 
-def _pieces(data: bytes) -> Iterator[bytes]:
-    return (data[start : start + _PIECE] for start in range(0, len(data), _PIECE))
+def _cut(data: bytes) -> Iterator[bytes]:
+    return (data[start : start + _INPUT_SIZE] for start in range(0, len(data), _INPUT_SIZE))
 
 
 def _inflater(start: bytes) -> Any:
