@@ -6,6 +6,7 @@
 
 import contextlib
 import ctypes
+import os
 
 # From glibc's malloc.h.
 _M_TRIM_THRESHOLD = -1
@@ -23,9 +24,11 @@ def keep_freed_memory() -> None:
 
     By itself, glibc gives the memory of each report back to the system, or keeps it, as it happened to grow; the system
     clears each page before it gives it out again, which takes as long as a third of the work on a report. Other C
-    libraries are left as they are.
+    libraries are left as they are, and so is glibc where the environment has settings for it.
     """
-    with contextlib.suppress(AttributeError):  # not glibc
+    if any(name.startswith("MALLOC_") for name in os.environ):
+        return
+    with contextlib.suppress(AttributeError, OSError):  # not glibc
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD)
         mallopt(_M_TRIM_THRESHOLD, _TRIM_THRESHOLD)

@@ -23,6 +23,8 @@ PATIENCE = 1.0
 
 # The first pause between two attempts, in seconds; each is twice the one before, up to ``longest_pause``.
 _FIRST_PAUSE = 0.1
+# For so long, in seconds, a backend that hangs may be one whose answer the worker has not seen yet.
+_DOUBT = 0.5
 
 
 class Attempts:
@@ -70,10 +72,16 @@ class Attempts:
         if self._spool_works is None:
             return True
         # What a backend that hangs has been sent, it may still do when it wakes up, after the spool has done it.
-        if not catch_up(lambda: not self.breaker.hangs) and self._spool_works():
+        if self._hangs() and self._spool_works():
             self.breaker.warn_of_hang()
             return False
         return self.breaker.may_try()
+
+    def _hangs(self) -> bool:
+        """Whether the backend hangs, and it is not just that this worker has been too busy to see its answer."""
+        if self.breaker.overdue > _DOUBT:
+            return True
+        return not catch_up(lambda: not self.breaker.hangs)
 
     def _try(self, action: Callable[[Deadline], None], deadline: Deadline, patience: float) -> Exception | None:
         """Try once, and tell the breaker what came of it; return what went wrong."""

@@ -73,7 +73,7 @@ def pread(descriptor: int, size: int, offset: int) -> bytes:
     buffer = bytearray(size)
     try:
         count = os.preadv(descriptor, [buffer], offset, os.RWF_NOWAIT)  # Linux: see preadv2(2)
-    except (AttributeError, OSError):
+    except (AttributeError, NotImplementedError, OSError):
         count = 0
     if count:
         return bytes(memoryview(buffer)[:count])

@@ -33,13 +33,14 @@ class RequestBody:
         if isinstance(self._stream, FramedBody):
             self._stream.deadline = self._deadline
             self._stream.turn = self.turn
-        self._declared_size = int(environ.get("CONTENT_LENGTH") or 0)
+        #: Bytes that the client has announced; 0 if it sends chunks.
+        self.declared_size = int(environ.get("CONTENT_LENGTH") or 0)
         #: Bytes read so far, chunk framing taken off.
         self.size = 0
 
     def pieces(self) -> Iterator[bytes]:
         """Yield the body in pieces of at most some 64 KiB."""
-        if self._declared_size > self._max_size:
+        if self.declared_size > self._max_size:
             raise MalformedCrashReport(Reason.TOO_LARGE, "declared length")
         while piece := self._read():
             self.size += len(piece)

@@ -47,7 +47,12 @@ class CircuitBreaker:
     @property
     def hangs(self) -> bool:
         """Whether nobody has had an answer for longer than a backend that works takes, though somebody waits."""
-        return self._answer_due is not None and time.monotonic() > self._answer_due
+        return self.overdue > 0
+
+    @property
+    def overdue(self) -> float:
+        """Seconds for which that has been so."""
+        return 0.0 if self._answer_due is None else max(0.0, time.monotonic() - self._answer_due)
 
     def may_try(self) -> bool:
         """Whether a crash should try the backend now, for all that the breaker knows."""

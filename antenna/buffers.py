@@ -140,11 +140,6 @@ class Buffer:
             self._memory.give_back(self._taken)
             self._taken = 0
 
-    @property
-    def in_memory(self) -> bool:
-        """Whether no temporary file was needed."""
-        return self.descriptor is None
-
     def pieces(self, read: Read = os.pread) -> Iterator[bytes]:
         """Yield the content, from the start, in pieces that fit in memory. May be called again.
 

@@ -32,6 +32,9 @@ _START_SIZE = 4
 _USUAL_FLAGS = frozenset({b"\x00", b"\x08"})
 # The stream ends in the size of the content (RFC 1952 section 2.3.1), if it is one member and nothing after it.
 _SIZE_FIELD = 4
+#: Bytes of a stream that is inflated in one go. Nobody else goes on meanwhile: 0.5 ms for a real report, 35 ms for one
+#: that is made of nothing but the starts of blocks.
+SMALL_STREAM = 256 * 1024
 # An inflater copies what is left of its input each time its output is full.
 _INPUT_SIZE = 64 * 1024
 
@@ -41,7 +44,8 @@ class Gunzip:
 
     Several members in a row are one stream (RFC 1952 section 2.2); what follows the last member and
     is no member is ignored, as ``gzip -d`` does. Raises ``MalformedCrashReport``: ``BAD_GZIP`` for
-    what is no gzip, damaged or cut off, ``TOO_LARGE`` over ``max_size`` bytes of output.
+    what is no gzip, damaged or cut off, ``TOO_LARGE`` over ``max_size`` bytes of output. The libraries
+    are not equally strict with codes that no compressor writes; all compare checksum and size.
     """
 
     def __init__(
@@ -72,7 +76,7 @@ class Gunzip:
     def _small(self, whole: Libdeflate, memory: Share) -> list[bytes] | None:
         """Return the content of a small stream, None for a large or unusual one, of which nothing is used up then."""
         held = bytearray()  # not a list: a client may send a byte at a time
-        if self._gather(held, whole.capacity, memory) and (content := self._at_once(whole, bytes(held))) is not None:
+        if self._gather(held, SMALL_STREAM, memory) and (content := self._at_once(whole, bytes(held))) is not None:
             return content
         self._pieces = chain(_cut(bytes(held)), self._pieces)
         return None
@@ -83,7 +87,7 @@ class Gunzip:
         try:
             for piece in self._pieces:
                 held += piece
-                if len(held) > most or not memory.take(len(piece)):
+                if len(held) > most or not _is_usual(bytes(held[:_START_SIZE])) or not memory.take(len(piece)):
                     return False
                 taken += len(piece)
             return True
@@ -92,7 +96,7 @@ class Gunzip:
 
     def _at_once(self, whole: Libdeflate, stream: bytes) -> list[bytes] | None:
         largest = min(whole.capacity, self._max_size)
-        if stream[3:4] not in _USUAL_FLAGS or int.from_bytes(stream[-_SIZE_FIELD:], "little") > largest:
+        if int.from_bytes(stream[-_SIZE_FIELD:], "little") > largest:
             return None
         start = time.perf_counter()
         inflated = whole.inflate(stream)
@@ -139,6 +143,11 @@ class Gunzip:
         return output
 
 
+def _is_usual(start: bytes) -> bool:
+    """Whether this may be, or become, the start of a stream as clients send it."""
+    return start[:2] == _MAGIC[: len(start)] and (len(start) < _START_SIZE or start[3:4] in _USUAL_FLAGS)
+
+
 def _cut(data: bytes) -> Iterator[bytes]:
     return (data[start : start + _INPUT_SIZE] for start in range(0, len(data), _INPUT_SIZE))
 
@@ -146,5 +155,5 @@ def _cut(data: bytes) -> Iterator[bytes]:
 def _inflater(start: bytes) -> Any:
     """Return an inflater for the member that begins with ``start``."""
     # isal takes a header with several optional fields for damaged if it comes in pieces.
-    library = _fast_zlib if start[3:4] in _USUAL_FLAGS else zlib
+    library = _fast_zlib if _is_usual(start) else zlib
     return library.decompressobj(wbits=_GZIP)

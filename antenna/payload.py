@@ -18,7 +18,7 @@ from antenna.buffers import prepare_directory
 from antenna.config import ConfigManager, ConfigurationError, Option
 from antenna.crash_report import CrashReport
 from antenna.fairness import Turn
-from antenna.gunzip import Gunzip
+from antenna.gunzip import SMALL_STREAM, Gunzip
 from antenna.libdeflate import Libdeflate
 from antenna.limits import MAX_BOUNDARY_LENGTH, MEMORY_TIMEOUT, Limits
 from antenna.memory import Memory, Share
@@ -31,7 +31,7 @@ metrics = markus.get_metrics("breakpad_resource")
 # Annotations are in memory as they came, decoded and, if the crash is kept, encoded again: often as six bytes each.
 _MEMORY_PER_ANNOTATION_BYTE = 12
 _MEMORY_PER_JSON_VALUE = 100
-# Gzip bodies with no more content are inflated in one go. For so long, nobody else's report goes on: some 0.8 ms.
+# Small gzip bodies with no more content are inflated in one go.
 _SMALL_CONTENT = 768 * 1024
 # Reports with no more bytes of annotations, as real ones mostly are, do not wait for memory: large ones that come all
 # the time would hold them up.
@@ -90,9 +90,8 @@ class PayloadReader:
             parser = MultipartParser(boundary, parts, max_header_size=self.limits.part_header_size)
             if compressed:
                 metrics.incr("gzipped_crash")
-                unzipped = Gunzip(
-                    body.pieces(), max_size=self.limits.decompressed_size, memory=memory, whole=self._libdeflate
-                )
+                whole = self._libdeflate if body.declared_size <= SMALL_STREAM else None
+                unzipped = Gunzip(body.pieces(), max_size=self.limits.decompressed_size, memory=memory, whole=whole)
                 _feed(parser, unzipped, body.turn)
                 metrics.timing("gzipped_crash_decompress", unzipped.seconds * 1000)
             else:

@@ -151,6 +151,17 @@ def test_a_greenlet_that_is_killed_leaves_no_doubt() -> None:
     assert attempts.run(CRASH_ID, Backend())
 
 
+@pytest.mark.parametrize(("overdue", "others_go_on"), [(0.1, True), (1.0, False)])
+def test_who_asks_for_a_backend_that_hangs_lets_others_go_on_at_first_only(overdue: float, others_go_on: bool) -> None:
+    attempts = make_attempts()
+    attempts.breaker.began(-overdue)
+    others: list[bool] = []
+    gevent.spawn(others.append, True)
+
+    assert not attempts.run(CRASH_ID, Backend())
+    assert bool(others) == others_go_on
+
+
 @pytest.mark.parametrize("has_spool", [True, False])
 def test_hanging_backend_costs_the_time_in_all_not_for_each_attempt(has_spool: bool) -> None:
     started = time.monotonic()

@@ -53,7 +53,7 @@ def content(buffer: Buffer) -> bytes:
 class TestContent:
     def test_nothing(self, buffer: Buffer) -> None:
         assert content(buffer) == b""
-        assert buffer.in_memory
+        assert buffer.descriptor is None
 
     @pytest.mark.parametrize("size", [1, 10, 1000])
     def test_small(self, buffer: Buffer, size: int) -> None:
@@ -61,7 +61,7 @@ class TestContent:
             buffer.append(bytes([number % 256]) * size)
 
         assert content(buffer) == b"".join(bytes([number % 256]) * size for number in range(1000 // size))
-        assert buffer.in_memory
+        assert buffer.descriptor is None
 
     def test_small_pieces_are_put_together(self, tmp_path: Path) -> None:
         buffer = Buffer(Share(Memory(100_000), 100_000), tmp_path)
@@ -78,7 +78,7 @@ class TestContent:
             buffer.append(piece)
 
         assert content(buffer) == b"".join(pieces)
-        assert not buffer.in_memory
+        assert buffer.descriptor is not None
         assert list(tmp_path.iterdir()) == []
         buffer.close()
 
@@ -159,8 +159,8 @@ class TestMemory:
         first.append(bytes(600))
         second.append(bytes(600))
 
-        assert first.in_memory
-        assert not second.in_memory
+        assert first.descriptor is None
+        assert second.descriptor is not None
         for buffer in (first, second):
             buffer.close()
         assert room(memory) == 10_000
@@ -170,7 +170,7 @@ class TestMemory:
         for buffer in buffers:
             buffer.append(bytes(1000))
 
-        assert [buffer.in_memory for buffer in buffers] == [True] * 10 + [False] * 10
+        assert [buffer.descriptor is None for buffer in buffers] == [True] * 10 + [False] * 10
         for buffer in buffers:
             assert content(buffer) == bytes(1000)
             buffer.close()

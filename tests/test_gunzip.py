@@ -7,6 +7,8 @@
 import gzip
 import random
 import struct
+import sys
+import threading
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
@@ -27,6 +29,7 @@ from antenna.reasons import MalformedCrashReport, Reason
 
 TEXT = b"The quick brown fox jumps over the lazy dog. " * 20
 NOISE = random.Random(1).randbytes(300_000)
+SOME = NOISE[:200_000]
 MIB = 1024 * 1024
 SMALL = 768 * 1024
 
@@ -191,7 +194,7 @@ class TestSmallStreams:
     @pytest.mark.parametrize(
         "data",
         [
-            pytest.param(gzip.compress(NOISE), id="noise"),
+            pytest.param(gzip.compress(SOME), id="noise"),
             pytest.param(gzip.compress(bytes(SMALL)), id="as much as may be"),
             pytest.param(gzip.compress(TEXT)[:-8] + bytes(8), id="damaged"),
             pytest.param(gzip.compress(TEXT) * 2, id="two members"),
@@ -206,7 +209,7 @@ class TestSmallStreams:
         "data",
         [
             pytest.param(gzip.compress(bytes(SMALL + 1)), id="more content"),
-            pytest.param(gzip.compress(random.Random(1).randbytes(SMALL)), id="a larger stream"),
+            pytest.param(gzip.compress(NOISE), id="a larger stream"),
             pytest.param(with_optional_fields(TEXT, 2), id="optional fields"),
         ],
     )
@@ -214,10 +217,20 @@ class TestSmallStreams:
         assert self.unzip(data, memory) == gzip.decompress(data)
         assert calls == []
 
+    @pytest.mark.parametrize("start", [TEXT, b"\x1f", gzip.compress(TEXT)[:3] + b"\x02"])
+    def test_what_is_unusual_is_not_waited_for(self, memory: Memory, start: bytes) -> None:
+        pieces = iter([start, *[bytes(1000)] * 100])
+        whole = Libdeflate.load(SMALL)
+        unzipped = Gunzip(pieces, max_size=MIB, memory=Share(memory, MIB), whole=whole)
+        with pytest.raises(MalformedCrashReport):
+            list(unzipped)
+
+        assert len(list(pieces)) >= 99
+
     def test_more_than_a_report_may_have(self, memory: Memory) -> None:
-        assert self.unzip(gzip.compress(NOISE), memory, max_size=len(NOISE)) == NOISE
+        assert self.unzip(gzip.compress(SOME), memory, max_size=len(SOME)) == SOME
         with pytest.raises(MalformedCrashReport) as raised:
-            self.unzip(gzip.compress(NOISE), memory, max_size=len(NOISE) - 1)
+            self.unzip(gzip.compress(SOME), memory, max_size=len(SOME) - 1)
         assert raised.value.reason is Reason.TOO_LARGE
 
     def test_size_that_is_not_the_content_s(self, memory: Memory) -> None:
@@ -226,11 +239,11 @@ class TestSmallStreams:
         assert self.unzip(data, memory) == bytes(2 * SMALL)
 
     def test_without_memory(self, calls: list[int]) -> None:
-        assert self.unzip(gzip.compress(NOISE), Memory(50_000)) == NOISE
+        assert self.unzip(gzip.compress(SOME), Memory(50_000)) == SOME
         assert calls == []
 
     def test_memory_is_given_back(self, memory: Memory) -> None:
-        self.unzip(gzip.compress(NOISE), memory)
+        self.unzip(gzip.compress(SOME), memory)
         self.unzip(gzip.compress(bytes(2 * SMALL)), memory)
         unzipped = Gunzip(_client_that_goes(), max_size=MIB, memory=Share(memory, MIB), whole=Libdeflate.load(SMALL))
         with pytest.raises(MalformedCrashReport):
@@ -239,21 +252,45 @@ class TestSmallStreams:
         assert memory.take(MIB)
 
     def test_bytes_that_drip_take_no_more_memory(self, memory: Memory) -> None:
-        data = gzip.compress(NOISE)
+        data = gzip.compress(SOME)
         unzipped = Gunzip(in_pieces(data, 2), max_size=MIB, memory=Share(memory, MIB), whole=Libdeflate.load(SMALL))
         tracemalloc.start()
         for content in unzipped:
-            assert content == NOISE[: len(content)]
+            assert content == SOME[: len(content)]
             break
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
 
         assert peak < 4 * len(data)
 
-    def test_content_lives_on(self, memory: Memory) -> None:
-        contents = [self.unzip(gzip.compress(text), memory) for text in (TEXT, NOISE, b"")]
+    def test_threads_share_it(self) -> None:
+        whole = Libdeflate.load(SMALL)
+        assert whole is not None
+        texts = [random.Random(number).randbytes(1000) * 200 for number in range(4)]
+        wrong: list[int] = []
 
-        assert contents == [TEXT, NOISE, b""]
+        def inflate(number: int) -> None:
+            data = gzip.compress(texts[number])
+            for _ in range(200):
+                inflated = whole.inflate(data)
+                if inflated is None or b"".join(inflated[0]) != texts[number]:
+                    wrong.append(number)
+
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-6)
+        threads = [threading.Thread(target=inflate, args=[number]) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        sys.setswitchinterval(interval)
+
+        assert wrong == []
+
+    def test_content_lives_on(self, memory: Memory) -> None:
+        contents = [self.unzip(gzip.compress(text), memory) for text in (TEXT, SOME, b"")]
+
+        assert contents == [TEXT, SOME, b""]
 
     @pytest.mark.parametrize(
         "package", [None, SimpleNamespace(_deflate=isal.isal_zlib)], ids=["none", "other functions"]
@@ -265,5 +302,5 @@ class TestSmallStreams:
 
 
 def _client_that_goes() -> Iterator[bytes]:
-    yield gzip.compress(NOISE)[:100_000]
+    yield gzip.compress(SOME)[:100_000]
     raise MalformedCrashReport(Reason.INCOMPLETE_BODY)

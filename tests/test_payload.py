@@ -7,6 +7,7 @@
 import gzip
 import hashlib
 import io
+import random
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -117,6 +118,14 @@ class TestContentEncoding:
             assert report.payload_size == len(zipped)
             assert report.dumps[MINIDUMP].checksum == hashlib.md5(b"MDMP").hexdigest()  # noqa: S324 - the default
 
+    def test_gzip_of_any_size(self, reader: PayloadReader) -> None:
+        for size in (1000, 200_000, 300_000, 1_000_000):
+            content = random.Random(1).randbytes(size)
+            zipped = gzip.compress(multipart(PRODUCT, dump(content)))
+            for headers in ({}, {"CONTENT_LENGTH": str(len(zipped))}):
+                with read(reader, zipped, HTTP_CONTENT_ENCODING="gzip", **headers) as report:
+                    assert b"".join(report.dumps[MINIDUMP].pieces()) == content
+
     @pytest.mark.parametrize("encoding", ["br", "deflate", "zstd", "gzip, gzip", "gzip;q=1", "gzip\xe9", "x" * 8000])
     def test_unsupported(self, reader: PayloadReader, encoding: str) -> None:
         assert_refused(Reason.UNSUPPORTED_ENCODING, lambda: read(reader, BODY, HTTP_CONTENT_ENCODING=encoding))
@@ -195,7 +204,7 @@ class TestNothingIsLeft:
             try:
                 with read(reader, body) as report:
                     assert open_files() > before
-                    assert not report.dumps[MINIDUMP].content.in_memory
+                    assert report.dumps[MINIDUMP].content.descriptor is not None
             except MalformedCrashReport:
                 pass
 
@@ -212,7 +221,7 @@ class TestNothingIsLeft:
                 pass
 
         with read(reader, BODY) as report:
-            assert report.dumps[MINIDUMP].content.in_memory
+            assert report.dumps[MINIDUMP].content.descriptor is None
 
 
 class TestAnnotationsWaitForMemory:
