@@ -76,18 +76,18 @@ class Gunzip:
     def _small(self, whole: Libdeflate, memory: Share) -> list[bytes] | None:
         """Return the content of a small stream, None for a large or unusual one, of which nothing is used up then."""
         held = bytearray()  # not a list: a client may send a byte at a time
-        if self._gather(held, SMALL_STREAM, memory) and (content := self._at_once(whole, bytes(held))) is not None:
+        if self._gather(held, memory) and (content := self._at_once(whole, bytes(held))) is not None:
             return content
         self._pieces = chain(_cut(bytes(held)), self._pieces)
         return None
 
-    def _gather(self, held: bytearray, most: int, memory: Share) -> bool:
-        """Add pieces to ``held``; say whether that is all of the stream, with no more than ``most`` bytes."""
+    def _gather(self, held: bytearray, memory: Share) -> bool:
+        """Add pieces to ``held``; say whether that is all of the stream, and it is small."""
         taken = 0
         try:
             for piece in self._pieces:
                 held += piece
-                if len(held) > most or not _is_usual(bytes(held[:_START_SIZE])) or not memory.take(len(piece)):
+                if len(held) > SMALL_STREAM or not _is_usual(bytes(held[:_START_SIZE])) or not memory.take(len(piece)):
                     return False
                 taken += len(piece)
             return True
