@@ -9,6 +9,7 @@ import random
 import struct
 import sys
 import threading
+import time
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
@@ -263,6 +264,21 @@ class TestSmallStreams:
 
         assert peak < 4 * len(data)
 
+    @pytest.mark.parametrize("size", [250_000, 750_000])
+    def test_blocks_without_content_keep_nobody_waiting(self, memory: Memory, size: int) -> None:
+        data = blocks_without_content(size)
+        whole = Libdeflate.load(SMALL)
+        pieces = iter(Gunzip(in_pieces(data, 65536), max_size=MIB, memory=Share(memory, MIB), whole=whole))
+
+        steps: list[float] = []
+        piece: bytes | None = b""
+        while piece is not None:
+            start = time.process_time()
+            piece = next(pieces, None)
+            steps.append(time.process_time() - start)
+
+        assert max(steps) < 0.1
+
     def test_threads_share_it(self) -> None:
         whole = Libdeflate.load(SMALL)
         assert whole is not None
@@ -299,6 +315,27 @@ class TestSmallStreams:
         monkeypatch.setattr(antenna.libdeflate, "_package", package)
 
         assert Libdeflate.load(SMALL) is None
+
+
+def blocks_without_content(size: int) -> bytes:
+    """Return a gzip of nothing in ``size`` bytes: for each block, an inflater makes its tables anew (RFC 1951)."""
+    # A dynamic block: lengths of code lengths, of which 18 (zeros) and 1 have one each; code lengths; its end.
+    lengths = "".join("100" if symbol in (18, 1) else "000" for symbol in _ORDER)
+    dynamic = "001" + "00000" + "00000" + "0111" + lengths + "1" + "1111111" + "1" + "1101011" + "0" + "0" + "0"
+    fixed = "010" + "0000000"
+    blocks = _bytes((dynamic + fixed) * 8)
+    end = _bytes("110" + "0000000")
+    return b"\x1f\x8b\x08\0\0\0\0\0\0\x03" + blocks * (size // len(blocks)) + end + bytes(8)
+
+
+# In which code lengths of code lengths are sent, up to that of 1: RFC 1951 section 3.2.7.
+_ORDER = (16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1)
+
+
+def _bytes(bits: str) -> bytes:
+    """Pack bits as they come, the first into the lowest place of the first byte."""
+    size = -(-len(bits) // 8)
+    return int(bits[::-1], 2).to_bytes(size, "little")
 
 
 def _client_that_goes() -> Iterator[bytes]:
