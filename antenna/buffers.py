@@ -27,6 +27,9 @@ _ZEROS = bytes(PIECE_SIZE)
 
 _NO_MEMORY = Share(Memory(0), 0)
 
+#: What a disk says that worked, and will work again.
+DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
+
 #: Reads from a file, given its descriptor, a size and an offset.
 Read = Callable[[int, int, int], bytes]
 

@@ -4,7 +4,6 @@
 
 """Moves crashes on: saves each one, then publishes its id for the processor."""
 
-import errno
 import logging
 from collections.abc import Callable
 
@@ -14,6 +13,7 @@ import markus
 from antenna.attempts import PATIENCE, Attempts
 from antenna.backend import BYTES_PER_SECOND, BackendConfigurationError, BackendError
 from antenna.blocking import run_blocking
+from antenna.buffers import DISK_ERRORS
 from antenna.config import ConfigManager, ConfigurationError, Option, bounded, parse_duration, parse_int, subclass_of
 from antenna.crash_report import CrashReport
 from antenna.delivery import SpoolDelivery
@@ -36,9 +36,6 @@ _PUBLISH_TIMEOUT = 10.0
 
 # How long a start waits for backends that do not answer, if there is a spool.
 _VERIFY_TIMEOUT = 5.0
-
-# What a disk says that worked, and will work again.
-_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
 
 
 class CrashMover:
@@ -121,7 +118,7 @@ class CrashMover:
         try:
             run_blocking(spool.prepare)
         except OSError as error:
-            if error.errno not in _DISK_ERRORS:
+            if error.errno not in DISK_ERRORS:
                 raise ConfigurationError(
                     f"CRASHMOVER_SPOOL_DIR: cannot write to {spool.root}: {error.strerror}"
                 ) from error

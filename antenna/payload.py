@@ -6,6 +6,7 @@
 
 import contextlib
 import hashlib
+import logging
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import markus
 
 from antenna.body import RequestBody
-from antenna.buffers import prepare_directory
+from antenna.buffers import DISK_ERRORS, prepare_directory
 from antenna.config import ConfigManager, ConfigurationError, Option
 from antenna.crash_report import CrashReport
 from antenna.fairness import Turn
@@ -26,6 +27,7 @@ from antenna.multipart import MultipartParser, parse_parameters
 from antenna.parts import PartCollector
 from antenna.reasons import MalformedCrashReport, Reason
 
+logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("breakpad_resource")
 
 # Annotations are in memory as they came, decoded and, if the crash is kept, encoded again: often as six bytes each.
@@ -68,9 +70,12 @@ class PayloadReader:
         try:
             prepare_directory(self.temp_dir)
         except OSError as error:
-            raise ConfigurationError(
-                f"BREAKPAD_TEMP_DIR has a bad value {str(self.temp_dir)!r}: cannot write there: {error.strerror}"
-            ) from error
+            if error.errno not in DISK_ERRORS:
+                raise ConfigurationError(
+                    f"BREAKPAD_TEMP_DIR has a bad value {str(self.temp_dir)!r}: cannot write there: {error.strerror}"
+                ) from error
+            # Reports that are small need no file.
+            logger.error("temporary files in %s: %s", self.temp_dir, error)  # noqa: TRY400 - the disk matters
         self._memory = Memory(self.limits.memory_per_worker)
         self._disk = Memory(self.limits.temp_size_per_worker)
         self._annotation_memory = Memory(self.limits.memory_per_worker)

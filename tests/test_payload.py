@@ -4,9 +4,11 @@
 
 """A request's body becomes a crash report, within the limits, and nothing is left of one that is refused."""
 
+import errno
 import gzip
 import hashlib
 import io
+import os
 import random
 import sys
 from collections.abc import Callable
@@ -17,6 +19,7 @@ import gevent
 import psutil
 import pytest
 
+import antenna.buffers
 import antenna.payload
 from antenna.body import RequestBody
 from antenna.config import ConfigurationError, build_config
@@ -300,6 +303,20 @@ class TestStart:
         (tmp_path / "file").touch()
         with pytest.raises(ConfigurationError, match=r"BREAKPAD_TEMP_DIR.*file.*Not a directory"):
             payload_reader(tmp_path / "file")
+
+    @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+    def test_temporary_directory_whose_disk_fails(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, code: int
+    ) -> None:
+        def fail(*_: object, **__: object) -> int:
+            raise OSError(code, os.strerror(code), str(tmp_path))
+
+        monkeypatch.setattr(antenna.buffers, "open_temporary_file", fail)
+        reader = payload_reader(tmp_path)
+
+        assert os.strerror(code) in caplog.text
+        with read(reader, BODY) as report:
+            assert list(report.dumps) == [MINIDUMP]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such directory")
