@@ -7,6 +7,7 @@
 import json
 import re
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from antenna.fairness import Turn
@@ -42,6 +43,11 @@ _PIECE = 50_000
 _TEXT_ONLY = frozenset([str])
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def are_texts(values: Iterable[object]) -> bool:
+    """Whether all of ``values`` are strings."""
+    return _TEXT_ONLY.issuperset(map(type, values))
 
 
 def note_repeated(name: str) -> str:
@@ -94,7 +100,7 @@ def decode_texts(data: bytes) -> dict[str, str] | None:
         value = _fast_json.from_json(data, allow_inf_nan=False, cache_mode="none", catch_duplicate_keys=True)
     except ValueError:
         return None
-    if isinstance(value, dict) and _TEXT_ONLY.issuperset(map(type, value.values())):
+    if isinstance(value, dict) and are_texts(value.values()):
         return value
     return None
 

@@ -108,9 +108,13 @@ class TestPread:
 
         assert self.read(descriptor) == self.CONTENT
 
-    @pytest.mark.parametrize("error", [BlockingIOError(errno.EAGAIN, ""), OSError(errno.EOPNOTSUPP, "")], ids=repr)
+    @pytest.mark.parametrize(
+        "error",
+        [BlockingIOError(errno.EAGAIN, ""), OSError(errno.EOPNOTSUPP, ""), NotImplementedError("preadv2")],
+        ids=repr,
+    )
     def test_what_can_only_be_waited_for(
-        self, descriptor: int, threads: list[object], monkeypatch: pytest.MonkeyPatch, error: OSError
+        self, descriptor: int, threads: list[object], monkeypatch: pytest.MonkeyPatch, error: Exception
     ) -> None:
         def refuse(*_: object) -> int:
             raise error

@@ -4,6 +4,7 @@
 
 """A gzip stream is inflated piece by piece, in the same way by each library."""
 
+import ctypes
 import gzip
 import random
 import struct
@@ -313,6 +314,14 @@ class TestSmallStreams:
     )
     def test_without_the_library(self, monkeypatch: pytest.MonkeyPatch, package: object) -> None:
         monkeypatch.setattr(antenna.libdeflate, "_package", package)
+
+        assert Libdeflate.load(SMALL) is None
+
+    def test_without_memory_for_an_inflater(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        library = SimpleNamespace(
+            libdeflate_gzip_decompress_ex=SimpleNamespace(), libdeflate_alloc_decompressor=lambda: None
+        )
+        monkeypatch.setattr(ctypes, "PyDLL", lambda _: library)
 
         assert Libdeflate.load(SMALL) is None
 

@@ -15,6 +15,7 @@ from typing import Any
 import markus
 import sentry_sdk
 
+from antenna.annotations import are_texts
 from antenna.config import ConfigManager, Option
 from antenna.throttler.options import parse_product_packagenames, parse_products, parse_rules
 from antenna.throttler.rule import CONTINUE, REJECT, Result, Rule
@@ -24,8 +25,6 @@ metrics = markus.get_metrics("throttle")
 
 NO_MATCH = "NO_MATCH"
 """The rule name that stands for: no rule decided."""
-
-_TEXT_ONLY = frozenset([str])
 
 
 class RuleError(Exception):
@@ -112,7 +111,7 @@ def as_text(annotations: Mapping[str, Any]) -> Mapping[str, str]:
 
     Most clients send everything as strings, but about:crashes sends values as they are in JSON.
     """
-    if _TEXT_ONLY.issuperset(map(type, annotations.values())):
+    if are_texts(annotations.values()):
         return annotations
     return {name: value if isinstance(value, str) else to_json(value) for name, value in annotations.items()}
 
