@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gunicorn.arbiter import Arbiter
+from gunicorn.http.parser import RequestParser
 
 from antenna.allocator import keep_freed_memory
 from antenna.backend import BackendConfigurationError, BackendError
@@ -21,6 +22,7 @@ from antenna.blocking import look_up_names_apart
 from antenna.config import AppConfig, ConfigurationError, WebServerConfig, build_config
 from antenna.framing import FramedBody
 from antenna.listener import refuse_new_connections
+from antenna.request_line import AntennaRequest
 
 
 def _report(error: Exception) -> None:
@@ -72,6 +74,7 @@ def on_starting(server: Any) -> None:
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     server.stop = partial(_stop, server, server.stop)
+    RequestParser.mesg_class = AntennaRequest
 
 
 def _stop(server: Any, stop: Callable[[bool], None], graceful: bool = True) -> None:  # noqa: FBT001, FBT002 - gunicorn's

@@ -61,6 +61,10 @@ class TestKept:
             pytest.param(
                 report(PRODUCT, DUMP).replace(b"/submit", b"/submit?id={ec8030f7}&version=%zz", 1), id="query"
             ),
+            pytest.param(
+                report(PRODUCT, DUMP).replace(b"/submit", "/submit?product=Größe 2\t\x01?\xff".encode(), 1),
+                id="query that is no URI",
+            ),
         ],
     )
     def test_answers_the_id(self, collector: Collector, request_bytes: bytes) -> None:
