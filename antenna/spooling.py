@@ -29,6 +29,8 @@ class Spooling:
         """It counts as working at first."""
         self.spool = spool
         self._works = True
+        # Bytes of the crash for which there was no room, if that is how the last one ended.
+        self._lacking = 0
 
     def works(self) -> bool:
         """Whether it took what it was last given."""
@@ -36,7 +38,7 @@ class Spooling:
 
     def add_crash(self, report: CrashReport) -> None:
         """Write a crash; returns when it is on the disk."""
-        self._write("crash", lambda: self.spool.add_crash(report))
+        self._write("crash", lambda: self.spool.add_crash(report), report.size)
 
     def add_id(self, crash_id: str) -> None:
         """Write the id of a saved crash; returns when it is on the disk."""
@@ -53,16 +55,18 @@ class Spooling:
             logger.error("the spool takes no crashes: %s", error)
 
     def check(self) -> None:
-        """Raise an exception if the spool takes no crashes."""
+        """Raise an exception if the spool takes no crashes, or no more of the size that it has just turned away."""
         run_blocking(self.spool.probe)
-        run_blocking(self.spool.check_room, 0)
+        run_blocking(self.spool.check_room, min(self._lacking, self.spool.max_size))
 
-    def _write(self, kind: str, action: Callable[[], R]) -> R:
+    def _write(self, kind: str, action: Callable[[], R], size: int = 0) -> R:
         try:
             result = run_blocking(action)
         except (SpoolFull, OSError) as error:
+            self._lacking = size if isinstance(error, SpoolFull) else 0
             self.failed(error)
             raise MalformedCrashReport(Reason.UNAVAILABLE) from error
+        self._lacking = 0
         if not self._works:
             self._works = True
             logger.warning("the spool takes crashes again")

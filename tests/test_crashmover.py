@@ -6,6 +6,7 @@
 
 import errno
 import logging
+import shutil
 import time
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from antenna.config import ConfigurationError, build_config
 from antenna.crash_report import CrashReport
 from antenna.crashmover import CrashMover
 from antenna.reasons import MalformedCrashReport, Reason
+from antenna.spool import SpoolFull
 from tests.backends import ENVIRONMENT, Publish, Storage, is_away
 from tests.crashes import make_report
 from tests.disk import Disk
@@ -251,6 +253,26 @@ class TestWithASpool:
 
         assert raised.value.reason is Reason.UNAVAILABLE
         assert spooled(spool, "save") == ""
+
+    @pytest.mark.parametrize("size", [60_000, 200_000], ids=["that would fit", "that never fits"])
+    def test_spool_that_has_just_turned_a_crash_away_is_not_healthy_until_there_is_room(
+        self, spool: Path, size: int
+    ) -> None:
+        mover = make_mover(
+            CRASHMOVER_MAX_ATTEMPTS="1", CRASHMOVER_SPOOL_DIR=str(spool), CRASHMOVER_SPOOL_MAX_SIZE="100kB"
+        )
+        mover.crashstorage.fails = is_away
+        check = mover.health_checks()["spool"]
+        mover.move(make_report({"upload_file_minidump": bytes(60_000)}))
+        check()
+
+        with pytest.raises(MalformedCrashReport):
+            mover.move(make_report({"upload_file_minidump": bytes(size)}))
+        with pytest.raises(SpoolFull, match="the spool holds 60"):
+            check()
+
+        shutil.rmtree(next((spool / "save").iterdir()))
+        check()
 
     @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EROFS])
     def test_broken_spool_promises_nothing(
