@@ -112,6 +112,7 @@ def decode_json(data: bytes) -> tuple[dict[str, Any], list[str]]:
     (RFC 8259; so no NaN) in UTF-8, ``INVALID_JSON_VALUE`` for anything but an object.
     """
     objects = _Objects()
+    fractions = _Fractions()
     turn = Turn()
     try:
         # RFC 8259 section 8.1: a byte order mark may be ignored.
@@ -120,7 +121,7 @@ def decode_json(data: bytes) -> tuple[dict[str, Any], list[str]]:
             text,
             object_pairs_hook=objects,
             parse_int=_integer,
-            parse_float=_finite,
+            parse_float=fractions,
             parse_constant=_refuse_constant,
         )
     except (ValueError, RecursionError) as error:
@@ -130,6 +131,8 @@ def decode_json(data: bytes) -> tuple[dict[str, Any], list[str]]:
         raise MalformedCrashReport(Reason.INVALID_JSON_VALUE)
     turn.pass_on()
     notes = [note_repeated(_clean_text(name, turn)) for name in objects.repeated]
+    if fractions.rounded:
+        notes.append(f"Rounded {fractions.rounded} numbers to double precision.")
     # Only an escape can bring in half of a surrogate pair: decoding UTF-8 does not, and json joins whole pairs.
     if b"\\ud" in data or b"\\uD" in data:
         value = _without_lone_surrogates(value, notes, turn)
@@ -158,12 +161,26 @@ def _integer(text: str) -> int:
     return int(text)
 
 
-def _finite(text: str) -> float:
-    number = float(text)
-    if number in (float("inf"), float("-inf")):
-        # It would be written again as Infinity, which is not JSON.
-        raise ValueError("number out of range")
-    return number
+class _Fractions:
+    """Reads numbers with a fraction or an exponent; counts those that a double cannot hold (RFC 8259 section 6)."""
+
+    def __init__(self) -> None:
+        self.rounded = 0
+
+    def __call__(self, text: str) -> float:
+        number = float(text)
+        if number in (float("inf"), float("-inf")):
+            # It would be written again as Infinity, which is not JSON.
+            raise ValueError("number out of range")
+        if _digits(text) != _digits(repr(number)):
+            self.rounded += 1
+        return number
+
+
+def _digits(number: str) -> str:
+    """Return the digits that count, without those that only say how large the number is."""
+    mantissa, _, _ = number.lower().partition("e")
+    return mantissa.replace("-", "").replace(".", "").strip("0")
 
 
 def _refuse_constant(name: str) -> NoReturn:
