@@ -5,15 +5,12 @@
 """Settings of gunicorn, from the environment: see ``WebServerConfig``."""
 
 import contextlib
-import logging
 import resource
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from gunicorn.arbiter import Arbiter
 from gunicorn.http.parser import RequestParser
 
 from antenna.allocator import keep_freed_memory
@@ -25,10 +22,10 @@ from antenna.listener import refuse_new_connections
 from antenna.request_line import AntennaRequest
 
 
-def _report(error: Exception) -> None:
-    from antenna.sentry import report_startup_error  # noqa: PLC0415 - earlier, gevent has not patched what it imports
+def _end_start(error: Exception) -> NoReturn:
+    from antenna.startup import end_start  # noqa: PLC0415 - earlier, gevent has not patched what it imports
 
-    report_startup_error(build_config(), error)
+    end_start(error)
 
 
 try:
@@ -36,8 +33,7 @@ try:
     # Gunicorn's logger needs these, and would end with a traceback.
     AppConfig(build_config())
 except ConfigurationError as _error:
-    _report(_error)
-    sys.exit(f"cannot start: {_error}")
+    _end_start(_error)
 
 # Seconds that a worker, when it ends, gives the delivery of the spool.
 _DELIVERY_GRACE = 3.0
@@ -102,10 +98,7 @@ def post_worker_init(worker: Any) -> None:
         try:
             worker.wsgi.verify()
         except (ConfigurationError, BackendConfigurationError, BackendError) as error:
-            logging.getLogger("antenna").critical("cannot start: %s", error)
-            _report(error)
-            # Gunicorn ends the whole server, instead of trying for ever.
-            sys.exit(Arbiter.WORKER_BOOT_ERROR)
+            _end_start(error)
     worker.wsgi.start()
 
 

@@ -4,22 +4,14 @@
 
 """What the web server imports."""
 
-import logging
-import sys
-
-from gunicorn.arbiter import Arbiter
-
 from antenna.app import build_app
 from antenna.backend import BackendConfigurationError
-from antenna.config import ConfigurationError, build_config
+from antenna.config import ConfigurationError
 from antenna.logs import log_unhandled_errors
-from antenna.sentry import report_startup_error
+from antenna.startup import end_start
 
 try:
     application = build_app()
     log_unhandled_errors()
 except (ConfigurationError, BackendConfigurationError) as error:
-    logging.getLogger("antenna").critical("cannot start: %s", error)
-    report_startup_error(build_config(), error)
-    # Gunicorn ends the whole server, instead of trying for ever.
-    sys.exit(Arbiter.WORKER_BOOT_ERROR)
+    end_start(error)

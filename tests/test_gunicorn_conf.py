@@ -5,6 +5,7 @@
 """Gunicorn runs with what the environment says, and ends when the first workers cannot do their work."""
 
 import inspect
+import json
 import logging
 import runpy
 from types import SimpleNamespace
@@ -16,6 +17,9 @@ from gunicorn.config import make_settings
 
 from antenna.backend import BackendConfigurationError, BackendDenied, BackendError
 from tests.server import PROJECT_ROOT
+
+# Mozlog's severities are those of syslog (RFC 5424 section 6.2.1).
+SYSLOG_CRITICAL = 2
 
 OPTIONS = ("PORT", "GUNICORN_WORKERS", "GUNICORN_WORKER_CLASS", "GUNICORN_WORKER_CONNECTIONS", "GUNICORN_MAX_REQUESTS")
 
@@ -81,11 +85,18 @@ def test_gunicorn_knows_the_settings() -> None:
         ("LOGGING_LEVEL", "LOUD"),
     ],
 )
-def test_bad_value_ends_the_start(monkeypatch: pytest.MonkeyPatch, option: str, value: str) -> None:
+def test_bad_value_ends_the_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], option: str, value: str
+) -> None:
     monkeypatch.setenv(option, value)
 
-    with pytest.raises(SystemExit, match=f"cannot start: {option} has a bad value '{value}': expected "):
+    with pytest.raises(SystemExit) as raised:
         load()
+
+    assert raised.value.code == Arbiter.WORKER_BOOT_ERROR
+    record = json.loads(capsys.readouterr().out)
+    assert record["Severity"] == SYSLOG_CRITICAL
+    assert record["Fields"]["msg"].startswith(f"cannot start: {option} has a bad value '{value}': expected ")
 
 
 class Application:

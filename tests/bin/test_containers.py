@@ -6,6 +6,8 @@
 
 import uuid
 
+from gunicorn.arbiter import Arbiter
+
 from tests.bin.conftest import Collector, run_shell
 from tests.programs import free_port
 
@@ -24,8 +26,8 @@ class TestEntrypoint:
     def test_web_starts_the_collector(self) -> None:
         result = run_shell("bin/entrypoint.sh web", {"PORT": "none"})
 
-        assert result.exit_code == 1
-        assert "cannot start: PORT has a bad value" in result.stderr
+        assert result.exit_code == Arbiter.WORKER_BOOT_ERROR
+        assert "cannot start: PORT has a bad value" in result.stdout
 
     def test_other_commands_are_run(self) -> None:
         assert run_shell("bin/entrypoint.sh echo a 'b  c'", {}).stdout == "a b  c\n"
