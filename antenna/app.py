@@ -23,6 +23,7 @@ from antenna.health_resource import (
 from antenna.logs import set_up_logging
 from antenna.metrics import set_up_metrics
 from antenna.sentry import set_up_sentry
+from antenna.spool import Spool
 from antenna.throttler import Throttler
 
 logger = logging.getLogger(__name__)
@@ -35,16 +36,17 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
         """Build the components and the routes. Raises ``ConfigurationError``, ``BackendConfigurationError``."""
         super().__init__()
         breakpad = config.with_namespace("breakpad")
-        self.crashmover = CrashMover(config.with_namespace("crashmover"))
+        moving = config.with_namespace("crashmover")
+        self.crashmover = CrashMover(moving)
         throttler = Throttler(breakpad.with_namespace("throttler"))
         submit = BreakpadResource(breakpad, throttler, self.crashmover)
         mover = self.crashmover
         reader = submit.payload_reader
-        for component in (app_config, WebServerConfig(config), submit, reader, reader.limits, throttler):
+        for component in (app_config, WebServerConfig(config), submit, reader, reader.limits, throttler, mover):
             _log_options(component.config)
-        for part in (mover, mover.spool, mover.crashstorage, mover.crashpublish):
-            if part is not None:
-                _log_options(part.config)
+        _log_options(moving.with_options(Spool))  # which the mover has only if they say so
+        for backend in (mover.crashstorage, mover.crashpublish):
+            _log_options(backend.config)
         self.add_error_handler(Exception, _answer_error)
         self.add_route("/submit", submit)
         self.add_route("/__lbheartbeat__", LBHeartbeatResource())

@@ -40,6 +40,8 @@ class VersionResource:
         metrics.incr("version.count")
         _answer(resp, self.version)
 
+    on_head = on_get
+
 
 class LBHeartbeatResource:
     """``/__lbheartbeat__``: for load balancers. Touches nothing, so it answers while everything else hangs."""

@@ -161,13 +161,14 @@ def only_subscription(topic: str) -> str:
 
 
 def pull(queue: Queue, *, limit: int, follow: bool) -> Iterator[list[Message]]:
-    """Yield messages as they come, each once, until ``limit`` or, unless ``follow``, the end of the queue."""
+    """Yield messages as they come, each once, until ``limit`` ids or, unless ``follow``, the end of the queue."""
     seen: set[str] = set()
-    while len(seen) < limit:
-        received = queue.receive(limit - len(seen))
-        news = [message for message in received if message.key not in seen][: limit - len(seen)]
+    while limit > 0:
+        received = queue.receive(limit)
+        news = [message for message in received if message.key not in seen][:limit]
         if news:
             seen.update(message.key for message in news)
+            limit -= sum(is_valid(message.data) for message in news)
             yield news
         elif follow:
             time.sleep(PAUSE)

@@ -108,7 +108,7 @@ def choose_reporter(args: argparse.Namespace) -> _reporters.Reporter:
 def build_requests(args: argparse.Namespace) -> list[_requests.Request]:
     """Return the requests to send in turn. Raises ``ToolError``."""
     if args.replay:
-        return [load_request(path) for path in args.replay]
+        return [load_request(Path(path)) for path in args.replay]
     reporter = choose_reporter(args)
     given = None if args.dumps is None else [load_dump(name, path) for name, path in args.dumps]
     token = os.environ.get("BREAKPAD_STAGE_SUBMITTER_BEARER_TOKEN", "")
@@ -168,7 +168,7 @@ def make_parser() -> argparse.ArgumentParser:
         help=f"a dump, any number of times (default: a minidump of Firefox as {MINIDUMP}, or as the set suggests)",
     )
     dumps.add_argument("--no-dumps", dest="dumps", action="store_const", const=[], help="send annotations only")
-    what.add_argument("--replay", metavar="FILE", type=Path, nargs="+", help="send these HTTP requests as they are")
+    what.add_argument("--replay", metavar="FILE", nargs="+", help="send these HTTP requests as they are")
     how = parser.add_argument_group("how to send it")
     how.add_argument(
         "--as",
@@ -198,7 +198,13 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main() -> int:
     """Send crashes; return the exit code."""
-    args = make_parser().parse_args()
+    parser = make_parser()
+    args = parser.parse_args()
+    # Where the usage has the URL, at the end, --replay takes it for another of its files.
+    if args.replay and args.replay[-1].startswith(("http://", "https://")):
+        args.url = args.replay.pop()
+        if not args.replay:
+            parser.error("argument --replay: expected files before the URL")
     requests = build_requests(args)
     if args.print:
         for request in requests:

@@ -121,14 +121,18 @@ def test_option_that_is_missing_is_named(storage: str, monkeypatch: pytest.Monke
         make_app(CRASHMOVER_CRASHSTORAGE_CLASS=f"antenna.ext.{storage}")
 
 
-def test_running_configuration_is_logged_without_secrets(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+@pytest.mark.parametrize("spool", ["", "spool"])
+def test_running_configuration_is_logged_without_secrets(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path, spool: str
+) -> None:
+    spool_dir = spool and str(tmp_path / spool)
     caplog.set_level(logging.INFO, "antenna")
     make_app(
         BREAKPAD_STAGE_SUBMITTER_BEARER_TOKEN="hush",
         SECRET_SENTRY_DSN="https://hush@sentry.example.com/1",
         GUNICORN_WORKERS="3",
         BREAKPAD_MAX_PAYLOAD_SIZE="20MiB",
-        CRASHMOVER_SPOOL_DIR=str(tmp_path),
+        CRASHMOVER_SPOOL_DIR=spool_dir,
     )
 
     assert "hush" not in caplog.text
@@ -140,7 +144,8 @@ def test_running_configuration_is_logged_without_secrets(caplog: pytest.LogCaptu
         "configuration: BREAKPAD_DUMP_CHECKSUM_ALGORITHM=md5",
         "configuration: BREAKPAD_THROTTLER_RULES=antenna.throttler.MOZILLA_RULES",
         "configuration: CRASHMOVER_CRASHSTORAGE_CLASS=tests.backends.Storage",
-        f"configuration: CRASHMOVER_SPOOL_DIR={tmp_path}",
+        f"configuration: CRASHMOVER_SPOOL_DIR={spool_dir}",
+        "configuration: CRASHMOVER_SPOOL_MAX_SIZE=10GiB",
     } <= set(caplog.messages)
 
 

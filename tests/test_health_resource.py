@@ -84,6 +84,7 @@ def test_version_is_the_contents_of_version_json(tmp_path: Path, metricsmock: Me
 
 def test_version_without_version_json_is_empty(tmp_path: Path) -> None:
     assert get(VersionResource(tmp_path)).json == {}
+    assert get(VersionResource(tmp_path), "HEAD").status_code == 200
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])

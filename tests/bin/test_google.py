@@ -97,5 +97,7 @@ def test_ids_are_published_and_pulled_without_the_test_message(pubsub_topic: Pub
     result = run_shell("bin/pull_ids.py --wait 0.1", environment)
     assert result.lines == [CRASH_ID]
     assert result.stderr == "not a crash id: 'test'\n"
+    # It does not count as one of those that were asked for.
+    assert run_shell("bin/pull_ids.py --wait 0.1 --limit 1", environment).lines == [CRASH_ID]
     # What was looked at is given back.
     assert sorted(pubsub_topic.pull_all()) == [CRASH_ID, "test"]

@@ -57,6 +57,7 @@ ERRORS = [
     ("send_crashes.py --annotations README.rst", 1, "README.rst: not JSON"),
     ("send_crashes.py --dump crash.dmp", 2, "expected NAME=FILE"),
     ("send_crashes.py --replay README.rst", 1, "not an HTTP request"),
+    ("send_crashes.py --replay http://127.0.0.1:1/submit", 2, "expected files before the URL"),
 ]
 
 

@@ -194,5 +194,6 @@ def test_no_answer_is_counted_and_fails_the_program() -> None:
 def test_captures_are_replayed_byte_for_byte(fs_collector: Collector) -> None:
     files = [str(CAPTURES / f"{name}.http") for name in ("curl-form-expect-100", "curl-http10", "crashpad-gzip")]
     assert len(fs_collector.send("--replay", *files)) == 3
+    assert len(run_shell(f"bin/send_crashes.py --replay {files[0]} {files[2]} {fs_collector.url}", {}).lines) == 2
     result = run_shell(f"bin/send_crashes.py --print --replay {files[2]} | cmp - {files[2]}", {})
     assert result.exit_code == 0, result.stdout
