@@ -35,9 +35,11 @@ _MEMORY_PER_ANNOTATION_BYTE = 12
 _MEMORY_PER_JSON_VALUE = 100
 # Small gzip bodies with no more content are inflated in one go.
 _SMALL_CONTENT = 768 * 1024
-# Reports with no more bytes of annotations, as real ones mostly are, do not wait for memory: large ones that come all
-# the time would hold them up.
+# Reports with no more bytes of annotations, as real ones mostly are, neither wait for memory nor keep others waiting.
 _SMALL_ANNOTATIONS = 64 * 1024
+# Of the memory for others, one half is for reports that take no more than this part of it: what is larger, as no real
+# report is, waits for its like only.
+_LARGE_PART = 4
 
 
 class PayloadReader:
@@ -78,7 +80,9 @@ class PayloadReader:
             logger.error("temporary files in %s: %s", self.temp_dir, error)  # noqa: TRY400 - the disk matters
         self._memory = Memory(self.limits.memory_per_worker)
         self._disk = Memory(self.limits.temp_size_per_worker)
-        self._annotation_memory = Memory(self.limits.memory_per_worker)
+        self._half = self.limits.memory_per_worker // 2
+        self._memory_for_large = Memory(self._half)
+        self._memory_for_largest = Memory(self._half)
         self._libdeflate = Libdeflate.load(_SMALL_CONTENT)
 
     def read(self, environ: dict[str, Any], body: RequestBody) -> CrashReport:
@@ -102,28 +106,32 @@ class PayloadReader:
             else:
                 _feed(parser, body.pieces(), body.turn)
             parser.close()
-            self._wait_for_memory(parts.annotations_size, resources)
-            report = parts.report(self.checksum_algorithm)
-            self._charge(parts.json_values, resources)
+            if parts.annotations_size <= _SMALL_ANNOTATIONS:
+                report = parts.report(self.checksum_algorithm)
+            else:
+                memory = self._wait_for_memory(parts.annotations_size, resources)
+                report = parts.report(self.checksum_algorithm)
+                _charge(memory, parts.json_values, resources)
             report.resources = resources.pop_all()
         report.payload_compressed = compressed
         report.payload_size = body.size
         report.user_agent = _user_agent(environ)
         return report
 
-    def _wait_for_memory(self, annotations_size: int, resources: contextlib.ExitStack) -> None:
-        """Take memory for annotations until ``resources`` are given back; with many large ones at once, wait for it."""
-        size = min(annotations_size * _MEMORY_PER_ANNOTATION_BYTE, self.limits.memory_per_worker)
-        if annotations_size <= _SMALL_ANNOTATIONS:
-            self._annotation_memory.charge(size)
-        elif not self._annotation_memory.wait(size, MEMORY_TIMEOUT):
+    def _wait_for_memory(self, annotations_size: int, resources: contextlib.ExitStack) -> Memory:
+        """Take memory for annotations, as soon as there is some, until ``resources`` are given back; return whose."""
+        size = min(annotations_size * _MEMORY_PER_ANNOTATION_BYTE, self._half)
+        memory = self._memory_for_large if size * _LARGE_PART <= self._half else self._memory_for_largest
+        if not memory.wait(size, MEMORY_TIMEOUT):
             raise MalformedCrashReport(Reason.UNAVAILABLE, "no memory for annotations")
-        resources.callback(self._annotation_memory.give_back, size)
+        resources.callback(memory.give_back, size)
+        return memory
 
-    def _charge(self, json_values: int, resources: contextlib.ExitStack) -> None:
-        size = json_values * _MEMORY_PER_JSON_VALUE
-        self._annotation_memory.charge(size)
-        resources.callback(self._annotation_memory.give_back, size)
+
+def _charge(memory: Memory, json_values: int, resources: contextlib.ExitStack) -> None:
+    size = json_values * _MEMORY_PER_JSON_VALUE
+    memory.charge(size)
+    resources.callback(memory.give_back, size)
 
 
 def _feed(parser: MultipartParser, pieces: Iterable[bytes], turn: Turn) -> None:

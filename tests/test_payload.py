@@ -4,6 +4,7 @@
 
 """A request's body becomes a crash report, within the limits, and nothing is left of one that is refused."""
 
+import contextlib
 import errno
 import gzip
 import hashlib
@@ -261,6 +262,41 @@ class TestAnnotationsWaitForMemory:
             with gevent.Timeout(5), read(reader, multipart(annotation("a", "x" * 60_000))) as report:
                 assert len(report.annotations["a"]) == 60_000
                 assert not waiting.ready()
+
+        with waiting.get(timeout=5):
+            pass
+
+    def test_nor_do_small_ones_keep_large_ones_waiting(self, tmp_path: Path) -> None:
+        reader = payload_reader(tmp_path, MEMORY_PER_WORKER="1MiB")
+        small = multipart(extra({"a": [0] * 20_000}))
+        with contextlib.ExitStack() as reports:
+            for _ in range(10):
+                reports.enter_context(read(reader, small))
+
+            with gevent.Timeout(5), read(reader, multipart(annotation("a", "x" * 300_000))) as report:
+                assert len(report.annotations["a"]) == 300_000
+
+    def test_the_largest_only_for_their_like(self, tmp_path: Path) -> None:
+        reader = payload_reader(tmp_path, MEMORY_PER_WORKER="16MiB")
+        largest = multipart(annotation("a", "x" * 5 * MIB))
+        with read(reader, largest):
+            waiting = gevent.spawn(read, reader, largest)
+            gevent.sleep(0.05)
+
+            with gevent.Timeout(5), read(reader, multipart(annotation("a", "x" * 150_000))) as report:
+                assert len(report.annotations["a"]) == 150_000
+                assert not waiting.ready()
+
+        with waiting.get(timeout=5):
+            pass
+
+    def test_values_in_json_count(self, tmp_path: Path) -> None:
+        reader = payload_reader(tmp_path, MEMORY_PER_WORKER="32MiB")
+        many_values = multipart(extra({"a": [0] * 40_000}))
+        with read(reader, many_values), read(reader, many_values), read(reader, many_values):
+            waiting = gevent.spawn(read, reader, many_values)
+            gevent.sleep(0.05)
+            assert not waiting.ready()
 
         with waiting.get(timeout=5):
             pass
