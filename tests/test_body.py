@@ -51,6 +51,24 @@ def assert_refused(body: RequestBody, reason: Reason) -> None:
     assert raised.value.reason is reason
 
 
+def test_others_have_their_turn_whatever_becomes_of_the_pieces() -> None:
+    class OneByOne(io.BytesIO):
+        """A client that sends all at once, in chunks of one byte."""
+
+        def read(self, size: int | None = -1) -> bytes:
+            return super().read(1)
+
+    body = request_body(OneByOne(bytes(200_000)))
+    reading = gevent.spawn(lambda: sum(len(piece) for piece in body.pieces()))
+    turns = 0
+    while not reading.ready():
+        gevent.sleep(0.001)
+        turns += 1
+
+    assert reading.get() == 200_000
+    assert turns > 5
+
+
 @pytest.mark.parametrize("content_length", [None, "200000"])
 def test_pieces_and_size(content_length: str | None) -> None:
     body = request_body(io.BytesIO(b"x" * 200_000), content_length)

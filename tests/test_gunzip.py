@@ -280,6 +280,25 @@ class TestSmallStreams:
 
         assert max(steps) < 0.1
 
+    def test_blocks_without_content_take_no_end_of_time(self) -> None:
+        data = blocks_without_content(20 * MIB)
+        turns: list[float] = []
+        start = time.process_time()
+        with pytest.raises(MalformedCrashReport) as raised:
+            turns.extend(time.process_time() for _ in Gunzip(in_pieces(data, 65536), max_size=MIB))
+
+        assert raised.value.args == (Reason.TOO_LARGE.answer, "time to decompress")
+        assert time.process_time() - start < 0.5
+        assert len(turns) > 10, "nobody else has had a turn"
+
+    @pytest.mark.parametrize("level", [0, 1, 9])
+    def test_real_content_has_all_the_time_it_needs(self, level: int) -> None:
+        content = random.Random(1).randbytes(MIB) + bytes(MIB) + TEXT
+        data = gzip.compress(content, level)
+
+        for size in (7, 1000, 65536):
+            assert b"".join(Gunzip(in_pieces(data, size), max_size=5 * MIB)) == content
+
     def test_threads_share_it(self) -> None:
         whole = Libdeflate.load(SMALL)
         assert whole is not None
