@@ -109,9 +109,9 @@ class PayloadReader:
             if parts.annotations_size <= _SMALL_ANNOTATIONS:
                 report = parts.report(self.checksum_algorithm)
             else:
-                memory = self._wait_for_memory(parts.annotations_size, resources)
+                taken_from = self._wait_for_memory(parts.annotations_size, resources)
                 report = parts.report(self.checksum_algorithm)
-                _charge(memory, parts.json_values, resources)
+                _charge(taken_from, parts.json_values, resources)
             report.resources = resources.pop_all()
         report.payload_compressed = compressed
         report.payload_size = body.size

@@ -8,16 +8,20 @@ The convenience calls of the clients cost about 1 ms of CPU each, urllib3 a thir
 who calls has a deadline and a spool.
 """
 
+import fcntl
 import http.client
 import json
 import socket
 import ssl
+import struct
+import termios
 import time
 from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
+import gevent
 import google.auth
 import google.auth.exceptions
 from google.auth.credentials import Credentials
@@ -34,15 +38,18 @@ from antenna.backend import (
 from antenna.ext.http_answer import Answer, read_answer
 from antenna.fairness import Turn
 
-# Answers that say nothing about the request itself. With 5xx, the first are what Google's clients retry; the others
-# are an operator's to mend: no permission, no such bucket or topic.
-_NOT_NOW = frozenset({408, 429})
+# Answers that are about the request itself: the same one will get the same again. Others may come of anything on the
+# way, such as a proxy; of these an operator has to mend the second kind: no permission, no such bucket or topic.
+_REFUSED = frozenset({400, 411, 413, 414, 415, 422, 431})
 _NOT_OURS = frozenset({401, 403, 404})
 
 # A connection that has been idle for longer, in seconds, may have been closed at the other end.
 _MAX_IDLE = 60.0
 # Idle connections that are kept; more are made when needed, and closed after use.
 _MAX_KEPT = 128
+# A connection that was idle may be dead without a sign, as when a router has forgotten it. For a request that can be
+# repeated it gets half of the time there is, and no less than this, in seconds, without progress.
+_DEAD_AFTER = 2.5
 
 # What a connection raises that was closed at the other end while it was idle; the last two over TLS.
 _CLOSED_MEANWHILE = (ConnectionError, http.client.BadStatusLine, ssl.SSLEOFError, ssl.SSLZeroReturnError)
@@ -57,16 +64,17 @@ Body = Callable[[], Iterable[bytes]]
 class GoogleHttp:
     """Sends requests to one host with a credential's token, over connections that are kept."""
 
-    def __init__(self, endpoint: str, credentials: Credentials | None) -> None:
+    def __init__(self, endpoint: str, credentials: Credentials | None, *, repeatable: bool = False) -> None:
         """``endpoint`` is ``https://host`` or ``http://host:port``; ``credentials`` are refreshed as they expire.
 
-        Emulators want none.
+        Emulators want none. With ``repeatable``, requests that have been sent and not answered may be sent again.
         """
         url = urlsplit(endpoint)
         self._netloc = url.netloc
         self._tls = ssl.create_default_context() if url.scheme == "https" else None
         self._endpoint = endpoint
         self._credentials = credentials
+        self._repeatable = repeatable
         self._refresh = None if credentials is None else _refresh_request()
         self._idle: list[tuple[http.client.HTTPConnection, float]] = []
 
@@ -108,12 +116,20 @@ class GoogleHttp:
     def _send(self, method: str, path: str, body: Body | None, headers: dict[str, str], deadline: Deadline) -> Answer:
         connection = self._idle_connection()
         if connection is not None:
+            left = deadline.left()
             try:
                 # Its time-out is still that of an earlier request.
-                connection.sock.settimeout(deadline.left())
+                connection.sock.settimeout(min(left, max(left / 2, _DEAD_AFTER)) if self._repeatable else left)
                 return self._exchange(connection, method, path, body, headers)
             except _CLOSED_MEANWHILE:
-                pass  # all our requests can be sent twice
+                pass  # all our requests can be sent twice, but no time is to be lost
+            except TimeoutError:
+                self.close()  # what has killed one connection may have killed all that were idle
+                if not self._repeatable or not deadline.left():
+                    raise
+            except gevent.Timeout:
+                self.close()
+                raise
         connection = self._new_connection(deadline)
         return self._exchange(connection, method, path, body, headers)
 
@@ -143,19 +159,26 @@ class GoogleHttp:
 
     def _idle_connection(self) -> http.client.HTTPConnection | None:
         """Return the connection that was used last, the likeliest to be still open."""
-        if not self._idle:
-            return None
-        connection, since = self._idle.pop()
-        if time.monotonic() - since <= _MAX_IDLE:
-            return connection
-        connection.close()
-        self.close()  # the others have been idle for even longer
+        while self._idle:
+            connection, since = self._idle.pop()
+            if time.monotonic() - since > _MAX_IDLE:
+                self._idle.append((connection, since))
+                self.close()  # the others have been idle for even longer
+            elif _has_unread(connection.sock):
+                connection.close()
+            else:
+                return connection
         return None
 
     def _new_connection(self, deadline: Deadline) -> http.client.HTTPConnection:
         if self._tls is None:
             return http.client.HTTPConnection(self._netloc, timeout=deadline.left())
         return http.client.HTTPSConnection(self._netloc, timeout=deadline.left(), context=self._tls)
+
+
+def _has_unread(connection: socket.socket) -> bool:
+    """Whether something has come that nobody asked for: it would be taken for the answer to what is asked next."""
+    return bool(struct.unpack("i", fcntl.ioctl(connection, termios.FIONREAD, bytes(4)))[0])
 
 
 def _send_pieces(connection: socket.socket, head: bytes, pieces: Iterable[bytes]) -> None:
@@ -206,10 +229,7 @@ def _error(status: int, data: bytes) -> BackendError | CrashRefused:
     message = f"status {status}: {data[:300].decode('ascii', 'replace')}"
     if status in _NOT_OURS:
         return BackendDenied(message)
-    is_client_error = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
-    if is_client_error and status not in _NOT_NOW:
-        return CrashRefused(message)
-    return BackendError(message)
+    return CrashRefused(message) if status in _REFUSED else BackendError(message)
 
 
 def _decode(data: bytes) -> dict[str, Any]:

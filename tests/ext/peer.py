@@ -64,6 +64,18 @@ def hang(connection: socket.socket) -> bool:
     return False
 
 
+def send_in_turn(*parts: bytes) -> Answer:
+    """Send bytes, and others a moment later."""
+
+    def respond(connection: socket.socket) -> bool:
+        for part in parts:
+            connection.sendall(part)
+            time.sleep(0.02)
+        return True
+
+    return respond
+
+
 def send_and_close(data: bytes, *, after: float = 0.0) -> Answer:
     """Send bytes and close the connection, ``after`` some seconds."""
 

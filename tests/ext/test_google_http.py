@@ -27,7 +27,18 @@ from google.auth.transport import Request as AuthRequest
 
 from antenna.backend import BackendConfigurationError, BackendDenied, BackendError, CrashRefused, Deadline
 from antenna.ext.google_http import GoogleHttp, credentials_for
-from tests.ext.peer import Answer, Peer, answer, drip, hang, send, send_and_close, send_and_reset, send_later
+from tests.ext.peer import (
+    Answer,
+    Peer,
+    answer,
+    drip,
+    hang,
+    send,
+    send_and_close,
+    send_and_reset,
+    send_in_turn,
+    send_later,
+)
 
 OK = answer(b'{"name": "v1/dump/a"}')
 RESULT = {"name": "v1/dump/a"}
@@ -121,9 +132,10 @@ class TestRequest:
 @pytest.mark.parametrize(
     ("status", "error"),
     [
-        *((status, BackendError) for status in (201, 204, 301, 308, 408, 429, 500, 501, 502, 503, 504)),
+        *((status, BackendError) for status in (201, 204, 301, 308, 429, 500, 501, 502, 503, 504)),
+        *((status, BackendError) for status in (405, 407, 408, 409, 412, 416, 421, 425, 451)),
         *((status, BackendDenied) for status in (401, 403, 404)),
-        *((status, CrashRefused) for status in (400, 405, 409, 411, 412, 413, 414, 416, 422)),
+        *((status, CrashRefused) for status in (400, 411, 413, 414, 415, 422, 431)),
     ],
 )
 class TestStatus:
@@ -336,6 +348,45 @@ class TestConnection:
             assert post(client) == RESULT
 
             assert peer.requests[-1].connection == len(peer.connections) - 1
+            client.close()
+
+    def test_that_died_while_it_was_idle_is_replaced_and_so_are_the_others(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("antenna.ext.google_http._DEAD_AFTER", 0.2)
+        with Peer(*[send(OK)] * 5, hang, send(OK)) as peer:
+            client = GoogleHttp(peer.url, None, repeatable=True)
+            gevent.joinall([gevent.spawn(post, client) for _ in range(5)], raise_error=True)
+            idle = len(peer.connections)
+
+            assert post(client, b"MDMP", seconds=0.5) == RESULT
+
+            assert [request.body for request in peer.requests[5:]] == [b"MDMP"] * 2
+            assert post(client) == RESULT
+            assert len(peer.connections) == idle + 1, "one of those that were idle is still in use"
+            client.close()
+
+    def test_that_hangs_gets_no_request_twice_that_must_not_be_repeated(self) -> None:
+        with Peer(send(OK), hang, send(OK)) as peer:
+            client = connect(peer)
+            post(client)
+
+            with pytest.raises(BackendError):
+                post(client, seconds=0.3)
+
+            assert len(peer.requests) == 2
+            assert post(client) == RESULT
+            client.close()
+
+    def test_with_an_answer_that_nobody_has_asked_for_is_not_used_again(self) -> None:
+        stale = answer(b'{"name": "of another request"}')
+        with Peer(send_in_turn(OK, stale), send(OK)) as peer:
+            client = connect(peer)
+            post(client)
+            time.sleep(0.1)
+
+            assert post(client) == RESULT
+            assert [request.connection for request in peer.requests] == [0, 1]
             client.close()
 
     def test_is_nobody_elses_meanwhile(self) -> None:

@@ -56,7 +56,7 @@ class GcsCrashStorage(CrashStorageBase):
         emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
         self._endpoint = _with_scheme(emulator).rstrip("/") if emulator else _ENDPOINT
         self._credentials = credentials_for(emulator, _SCOPES)
-        self._http = GoogleHttp(self._endpoint, self._credentials)
+        self._http = GoogleHttp(self._endpoint, self._credentials, repeatable=True)
         bucket = quote(self.bucket_name, safe="")
         self._upload_path = f"/upload/storage/v1/b/{bucket}/o?uploadType=media&fields=crc32c&name="
         self._list_path = f"/storage/v1/b/{bucket}/o?maxResults=1&fields=items(name)"
