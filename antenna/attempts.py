@@ -41,7 +41,7 @@ class Attempts:
     ) -> None:
         """``operation`` is ``save`` or ``publish``. Without ``spool_works`` there is no spool.
 
-        With a spool, a backend that is down is left alone, and so is one that hangs if the spool works.
+        With a spool that works, a backend that is down or hangs is left alone.
         """
         self.operation = operation
         self.breaker = CircuitBreaker({"save": "storage"}.get(operation, operation))
@@ -75,7 +75,7 @@ class Attempts:
         if self._hangs() and self._spool_works():
             self.breaker.warn_of_hang()
             return False
-        return self.breaker.may_try()
+        return self.breaker.may_try() or not self._spool_works()
 
     def _hangs(self) -> bool:
         """Whether the backend hangs, and it is not just that this worker has been too busy to see its answer."""
@@ -116,7 +116,7 @@ class Attempts:
             logger.error("%s: %s failed: %s", crash_id, self.operation, error)
             return False
         metrics.incr("retry_count", tags=[f"operation:{self.operation}"])
-        if self._spool_works is None or not self.breaker.is_open:
+        if self._spool_works is None or not self._spool_works() or not self.breaker.is_open:
             logger.warning("%s: %s failed, trying again: %s", crash_id, self.operation, error)
             gevent.sleep(pause)
         return True

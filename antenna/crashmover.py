@@ -6,6 +6,7 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
 import gevent
 import markus
@@ -22,7 +23,7 @@ from antenna.ext.crashstorage_base import CrashStorageBase, NoOpCrashStorage
 from antenna.publishing import Publishing
 from antenna.reasons import MalformedCrashReport, Reason
 from antenna.spool import Spool
-from antenna.spooling import Spooling
+from antenna.spooling import CRASH, ID, Spooling
 
 logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("crashmover")
@@ -93,18 +94,18 @@ class CrashMover:
         spool = Spool(config)
         self.spool = spool if spool.config("spool_dir") else None
         self._spooling = Spooling(spool) if self.spool else None
-        self._saving = self._attempts("save", _SAVE_TIMEOUT, _SAVE_TIMEOUT_WITH_SPOOL)
-        self._publish_attempts = self._attempts("publish", _PUBLISH_TIMEOUT, _PUBLISH_TIMEOUT_WITH_SPOOL)
+        self._saving = self._attempts("save", CRASH, _SAVE_TIMEOUT, _SAVE_TIMEOUT_WITH_SPOOL)
+        self._publish_attempts = self._attempts("publish", ID, _PUBLISH_TIMEOUT, _PUBLISH_TIMEOUT_WITH_SPOOL)
         self._publishing = Publishing(self.crashpublish, self._publish_attempts, self._spooling)
         self._delivery: SpoolDelivery | None = None
 
-    def _attempts(self, operation: str, timeout: float, timeout_with_spool: float) -> Attempts:
+    def _attempts(self, operation: str, kind: str, timeout: float, timeout_with_spool: float) -> Attempts:
         return Attempts(
             operation,
             timeout=self.config(f"{operation}_timeout") or (timeout_with_spool if self.spool else timeout),
             max_attempts=self.config("max_attempts"),
             longest_pause=self.config("retry_sleep_seconds"),
-            spool_works=self._spooling.works if self._spooling else None,
+            spool_works=partial(self._spooling.takes, kind) if self._spooling else None,
         )
 
     def prepare(self) -> None:
@@ -190,8 +191,8 @@ class CrashMover:
             try:
                 self._spooling.add_crash(report)
             except MalformedCrashReport:
-                # If it was not even tried because the storage hangs: there is nothing else to wait for now.
-                if not (self._saving.breaker.hangs and self._save(report)):
+                # If it was not even tried because the storage is down or hangs: there is nothing else to wait for now.
+                if not (self._saving.breaker.is_doubtful and self._save(report)):
                     raise
             else:
                 return

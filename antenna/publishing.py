@@ -64,8 +64,8 @@ class Publishing:
                 self._spooling.add_id(crash_id)
         except MalformedCrashReport:
             attempt.join()
-            # If it was not even tried because publishing hangs: there is nothing else to wait for now.
-            if not attempt.value and not (self._attempts.breaker.hangs and self._attempt(crash_id, patience)):
+            # If it was not even tried because publishing is down or hangs: there is nothing else to wait for now.
+            if not attempt.value and not (self._attempts.breaker.is_doubtful and self._attempt(crash_id, patience)):
                 logger.error("%s is saved but neither published nor spooled", crash_id)  # noqa: TRY400 - it says it all
                 raise
 

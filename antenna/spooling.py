@@ -22,53 +22,68 @@ metrics = markus.get_metrics("crashmover")
 R = TypeVar("R")
 
 
+# What is written to a spool. An id needs next to no room, and may find some where a crash does not.
+CRASH, ID = "crash", "id"
+# What the log says when it takes them no longer, and when it does again. In full: people search for it.
+_MESSAGES = {
+    CRASH: ("the spool takes no crashes: %s", "the spool takes crashes again"),
+    ID: ("the spool takes no ids: %s", "the spool takes ids again"),
+}
+
+
 class Spooling:
     """A spool that says when it does not work, once. Raises ``MalformedCrashReport`` (``UNAVAILABLE``) then."""
 
     def __init__(self, spool: Spool) -> None:
         """It counts as working at first."""
         self.spool = spool
-        self._works = True
+        self._refused: set[str] = set()
         # Bytes of the crash for which there was no room, if that is how the last one ended.
         self._lacking = 0
 
-    def works(self) -> bool:
-        """Whether it took what it was last given."""
-        return self._works
+    def takes(self, kind: str) -> bool:
+        """Whether it took what it was last given of this kind."""
+        return kind not in self._refused
 
     def add_crash(self, report: CrashReport) -> None:
         """Write a crash; returns when it is on the disk."""
-        self._write("crash", lambda: self.spool.add_crash(report), report.size)
+        try:
+            self._write(CRASH, lambda: self.spool.add_crash(report))
+        except SpoolFull as error:
+            self._lacking = report.size
+            raise MalformedCrashReport(Reason.UNAVAILABLE) from error
+        self._lacking = 0
 
     def add_id(self, crash_id: str) -> None:
         """Write the id of a saved crash; returns when it is on the disk."""
-        self._write("id", lambda: self.spool.add_id(crash_id))
+        self._write(ID, lambda: self.spool.add_id(crash_id))
 
     def add_claimed_id(self, crash_id: str) -> Entry:
         """Write the id of a saved crash as an entry that nobody else delivers until it is released."""
-        return self._write("id", lambda: self.spool.add_claimed_id(crash_id))
+        return self._write(ID, lambda: self.spool.add_claimed_id(crash_id))
 
-    def failed(self, error: Exception) -> None:
+    def failed(self, error: Exception, kind: str = CRASH) -> None:
         """Take note that it does not work."""
-        if self._works:
-            self._works = False
-            logger.error("the spool takes no crashes: %s", error)
+        if self.takes(kind):
+            self._refused.add(kind)
+            logger.error(_MESSAGES[kind][0], error)
 
     def check(self) -> None:
         """Raise an exception if the spool takes no crashes, or no more of the size that it has just turned away."""
         run_blocking(self.spool.probe)
         run_blocking(self.spool.check_room, min(self._lacking, self.spool.max_size))
 
-    def _write(self, kind: str, action: Callable[[], R], size: int = 0) -> R:
+    def _write(self, kind: str, action: Callable[[], R]) -> R:
         try:
             result = run_blocking(action)
-        except (SpoolFull, OSError) as error:
-            self._lacking = size if isinstance(error, SpoolFull) else 0
-            self.failed(error)
+        except SpoolFull as error:
+            self.failed(error, kind)
+            raise
+        except OSError as error:
+            self.failed(error, kind)
             raise MalformedCrashReport(Reason.UNAVAILABLE) from error
-        self._lacking = 0
-        if not self._works:
-            self._works = True
-            logger.warning("the spool takes crashes again")
+        if not self.takes(kind):
+            self._refused.remove(kind)
+            logger.warning(_MESSAGES[kind][1])
         metrics.incr("spooled", tags=[f"kind:{kind}"])
         return result

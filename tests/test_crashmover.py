@@ -311,13 +311,51 @@ class TestWithASpool:
             spooling_mover.assert_saved(report)
         assert {report.crash_id for report in reports} == set(spooling_mover.crashpublish.crash_ids)
 
+    @pytest.mark.parametrize("backend", ["crashstorage", "crashpublish"])
+    def test_broken_spool_finds_a_backend_that_is_back_at_once(
+        self, spooling_mover: Mover, disk: Disk, backend: str
+    ) -> None:
+        away = getattr(spooling_mover, backend)
+        away.fails = is_away
+        for _ in range(5):
+            spooling_mover.move(make_report())
+        disk.fail_from(len(disk.calls), errno.ENOSPC)
+        with pytest.raises(MalformedCrashReport):
+            spooling_mover.move(make_report())
+
+        away.fails = lambda _: None
+        for report in [make_report() for _ in range(3)]:
+            spooling_mover.move(report)
+            spooling_mover.assert_saved(report)
+            assert report.crash_id in spooling_mover.crashpublish.crash_ids
+
+    def test_spool_may_take_ids_and_no_crashes(
+        self, spooling_mover: Mover, disk: Disk, spool: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        spooling_mover.crashstorage.fails = is_away
+        disk.fail_from(len(disk.calls), errno.ENOSPC)
+        with pytest.raises(MalformedCrashReport):
+            spooling_mover.move(make_report())
+        disk.work()
+        spooling_mover.crashstorage.fails = lambda _: None
+        spooling_mover.crashpublish.fails = is_away
+
+        report = make_report()
+        spooling_mover.move(report)
+
+        assert report.crash_id in spooled(spool, "publish")
+        assert "the spool takes no crashes: [Errno 28] No space left on device" in caplog.text
+        assert "again" not in caplog.text.replace("trying again", "")
+
     def test_backend_that_is_away_does_not_stop_a_start(
-        self, spooling_mover: Mover, monkeypatch: pytest.MonkeyPatch
+        self, spooling_mover: Mover, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         monkeypatch.setattr(Storage, "verify", lambda _: _raise(BackendError("away")))
         monkeypatch.setattr(Publish, "verify", lambda _: _raise(BackendError("away")))
 
         spooling_mover.verify()
+
+        assert {"storage is down: away", "publish is down: away"} <= set(caplog.messages)
 
     def test_spool_that_cannot_be_written_stops_it(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
