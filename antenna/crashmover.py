@@ -14,6 +14,7 @@ import markus
 from antenna.attempts import PATIENCE, Attempts
 from antenna.backend import BYTES_PER_SECOND, BackendConfigurationError, BackendError
 from antenna.blocking import run_blocking
+from antenna.breaker import CircuitBreaker
 from antenna.buffers import DISK_ERRORS
 from antenna.config import ConfigManager, ConfigurationError, Option, bounded, parse_duration, parse_int, subclass_of
 from antenna.crash_report import CrashReport
@@ -174,7 +175,10 @@ class CrashMover:
 
     def health_checks(self) -> dict[str, Callable[[], None]]:
         """Return the checks of ``/__heartbeat__`` by the name of what they check."""
-        checks = {"storage": self.crashstorage.check_health, "publish": self.crashpublish.check_health}
+        checks: dict[str, Callable[[], None]] = {
+            "storage": partial(_check, self.crashstorage, self._saving.breaker),
+            "publish": partial(_check, self.crashpublish, self._publish_attempts.breaker),
+        }
         if self._spooling is not None:
             checks["spool"] = self._spooling.check
         return checks
@@ -208,6 +212,13 @@ class CrashMover:
                 lambda end: self.crashstorage.save_crash(report, end),
                 PATIENCE + report.size / BYTES_PER_SECOND,
             )
+
+
+def _check(backend: CrashStorageBase | CrashPublishBase, breaker: CircuitBreaker) -> None:
+    """Raise what is wrong with a backend. If crashes find it down, it has to take something, as crashes ask of it."""
+    backend.check_health()
+    if breaker.is_doubtful:
+        backend.verify()
 
 
 def _error_of(action: Callable[[], None]) -> Exception | None:

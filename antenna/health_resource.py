@@ -59,6 +59,7 @@ class HeartbeatResource:
 
     def __init__(self, checks: Mapping[str, Check], timeout: float = CHECK_TIMEOUT) -> None:
         self._checks = {name: _CheckRunner(check, timeout) for name, check in checks.items()}
+        self._errors: list[str] = []
 
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
         """Answer 200, or 503 with the errors as ``<name of the check>: <reason>``."""
@@ -70,8 +71,10 @@ class HeartbeatResource:
             if reason:
                 metrics.incr("heartbeat.failed", tags=[f"check:{name}"])
                 errors.append(f"{name}: {reason}")
+        if errors != self._errors:
+            self._errors = errors
+            logger.warning("heartbeat: %s", "; ".join(errors) or "all is well again")
         if errors:
-            logger.warning("heartbeat: %s", "; ".join(errors))
             resp.status = falcon.HTTP_503
         _answer(resp, {"errors": errors})
 

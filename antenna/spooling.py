@@ -70,7 +70,11 @@ class Spooling:
 
     def check(self) -> None:
         """Raise an exception if the spool takes no crashes, or no more of the size that it has just turned away."""
-        run_blocking(self.spool.probe)
+        try:
+            run_blocking(self.spool.probe)
+        except OSError as error:
+            # Without the name of the file, which is another one each time.
+            raise OSError(error.errno, error.strerror) from error
         run_blocking(self.spool.check_room, min(self._lacking, self.spool.max_size))
 
     def _write(self, kind: str, action: Callable[[], R]) -> R:

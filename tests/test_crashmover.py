@@ -272,6 +272,8 @@ class TestWithASpool:
             check()
 
         shutil.rmtree(next((spool / "save").iterdir()))
+        assert mover.spool
+        mover.spool.scan()
         check()
 
     @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EROFS])
@@ -310,6 +312,23 @@ class TestWithASpool:
             move.get()
             spooling_mover.assert_saved(report)
         assert {report.crash_id for report in reports} == set(spooling_mover.crashpublish.crash_ids)
+
+    @pytest.mark.parametrize(("backend", "name"), [("crashstorage", "storage"), ("crashpublish", "publish")])
+    def test_backend_that_takes_no_crashes_is_not_healthy_whatever_else_it_answers(
+        self, spooling_mover: Mover, monkeypatch: pytest.MonkeyPatch, backend: str, name: str
+    ) -> None:
+        checks = spooling_mover.health_checks()
+        away = getattr(spooling_mover, backend)
+        away.fails = is_away
+        monkeypatch.setattr(away, "verify", lambda: _raise(BackendError("denied")))
+        checks[name]()  # nobody knows yet
+        for _ in range(5):
+            spooling_mover.move(make_report())
+
+        with pytest.raises(BackendError, match="denied"):
+            checks.pop(name)()
+        for check_other in checks.values():
+            check_other()
 
     @pytest.mark.parametrize("backend", ["crashstorage", "crashpublish"])
     def test_broken_spool_finds_a_backend_that_is_back_at_once(

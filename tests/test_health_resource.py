@@ -133,6 +133,26 @@ def test_heartbeat_reports_all_that_fail() -> None:
     assert get(HeartbeatResource(checks)).json == {"errors": ["storage: away", "publish: away", "spool: away"]}
 
 
+def test_failures_are_logged_when_they_change(caplog: pytest.LogCaptureFixture) -> None:
+    errors: list[Exception] = []
+
+    def check() -> None:
+        if errors:
+            raise errors[0]
+
+    resource = HeartbeatResource({"storage": check})
+    for state in ([], [ValueError("away")], [ValueError("denied")], []):
+        errors[:] = state
+        for _ in range(3):
+            get(resource)
+
+    assert caplog.messages == [
+        "heartbeat: storage: away",
+        "heartbeat: storage: denied",
+        "heartbeat: all is well again",
+    ]
+
+
 def test_check_that_hangs_fails_at_its_time_limit_and_holds_up_no_other(hanging: HangingCheck) -> None:
     resource = HeartbeatResource(
         {"storage": hanging, "publish": hanging, "spool": failing(ValueError("full"))}, timeout=0.5

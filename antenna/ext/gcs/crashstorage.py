@@ -56,6 +56,7 @@ class GcsCrashStorage(CrashStorageBase):
         emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
         self._endpoint = _with_scheme(emulator).rstrip("/") if emulator else _ENDPOINT
         self._credentials = credentials_for(emulator, _SCOPES)
+        self._verified = False
         self._http = GoogleHttp(self._endpoint, self._credentials, repeatable=True)
         bucket = quote(self.bucket_name, safe="")
         self._upload_path = f"/upload/storage/v1/b/{bucket}/o?uploadType=media&fields=crc32c&name="
@@ -120,8 +121,9 @@ class GcsCrashStorage(CrashStorageBase):
 
     def verify(self) -> None:
         """Write a small object. Raises ``BackendConfigurationError`` for a bucket that is not there or not ours."""
-        if self._endpoint != _ENDPOINT:
+        if self._endpoint != _ENDPOINT and not self._verified:
             logger.warning("crashes go to the emulator at %s: STORAGE_EMULATOR_HOST is set", self._endpoint)
+        self._verified = True
         try:
             self.save_object(StoredObject(TEST_OBJECT, BINARY, b"test"), Deadline(_START_TIMEOUT))
         except (BackendDenied, CrashRefused) as error:
