@@ -81,6 +81,13 @@ def _write_pieces(descriptor: int, pieces: list[bytes]) -> None:
     os.truncate(descriptor, os.lseek(descriptor, 0, os.SEEK_CUR))  # with the hole at the end, if there is one
 
 
+def _read_pieces(descriptor: int, size: int, read: Read) -> Iterator[bytes]:
+    offset = 0
+    while offset < size and (piece := read(descriptor, PIECE_SIZE, offset)):
+        yield piece
+        offset += len(piece)
+
+
 class Buffer:
     """An append-only store of bytes: in memory as long as the report's share of it lasts, then in a temporary file.
 
@@ -144,17 +151,14 @@ class Buffer:
             self._taken = 0
 
     def pieces(self, read: Read = os.pread) -> Iterator[bytes]:
-        """Yield the content, from the start, in pieces that fit in memory. May be called again.
+        """Return the content, from the start, in pieces that fit in memory. May be called again.
 
-        ``flush()`` it first. ``antenna.blocking.pread`` reads from the disk without stopping the hub.
+        ``flush()`` it first. ``antenna.blocking.pread`` reads from the disk without stopping the hub. It is the content
+        of this moment, whatever becomes of the buffer; its descriptor has to stay open, or ``read`` has another one.
         """
         if self.descriptor is None:
-            yield from self._pending
-            return
-        offset = 0
-        while offset < self.size and (piece := read(self.descriptor, PIECE_SIZE, offset)):
-            yield piece
-            offset += len(piece)
+            return iter(self._pending)
+        return _read_pieces(self.descriptor, self.size, read)
 
     def getvalue(self) -> bytes:
         """Return the whole content: only for what is known to be small, or has to be in memory."""

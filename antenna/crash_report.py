@@ -52,13 +52,14 @@ class Dump:
         return self._content
 
     def pieces(self, read: Read = os.pread) -> Iterator[bytes]:
-        """Yield the bytes from the start, as ``Buffer.pieces``; a whole pass leaves the checksums behind."""
-        if self._checksum is not None:
-            yield from self._content.pieces(read)
-            return
+        """Return the bytes from the start, as ``Buffer.pieces``; a whole pass leaves the checksums behind."""
+        pieces = self._content.pieces(read)
+        return self._checked(pieces) if self._checksum is None else pieces
+
+    def _checked(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         digest = _empty_digest(self._algorithm).copy()
         crc = google_crc32c.Checksum()
-        for piece in self._content.pieces(read):
+        for piece in pieces:
             digest.update(piece)
             crc.update(piece)
             yield piece

@@ -56,6 +56,11 @@ class StoredObject:
         """Bytes of content."""
         return len(self.content) if isinstance(self.content, bytes) else self.content.size
 
+    @property
+    def descriptor(self) -> int | None:
+        """That of the file the content lies in, if there is one."""
+        return None if isinstance(self.content, bytes) else self.content.content.descriptor
+
     def pieces(self, read: Read = os.pread) -> Iterator[bytes]:
         """Yield the content from its start; may be called again. ``read`` says how, where it is on the disk.
 

@@ -4,14 +4,21 @@
 
 """Crashes and ids in files: each appears complete or not at all."""
 
+import os
 import resource
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import gevent
 import pytest
 
-from antenna.backend import BackendConfigurationError, BackendError, Deadline
+from antenna.backend import BackendConfigurationError, BackendError, Deadline, NoAnswer
+from antenna.blocking import run_blocking
+from antenna.buffers import Buffer
 from antenna.config import build_config
+from antenna.crash_report import Dump
+from antenna.durable import replace_file
 from antenna.ext.crashstorage_base import BINARY, StoredObject
 from antenna.ext.fs.crashpublish import FSCrashPublish
 from antenna.ext.fs.crashstorage import FSCrashStorage
@@ -111,3 +118,60 @@ def test_places_are_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     config = build_config({"FS_ROOT": "crashes"})
 
     assert FSCrashStorage(config).place == FSCrashPublish(config).place == str(tmp_path / "crashes")
+
+
+class TestHang:
+    """A file system that hangs, as one of a network does whose server is gone, costs crashes their deadline only."""
+
+    @pytest.fixture
+    def let_go(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+        """Writes hang until this is set."""
+        event = threading.Event()
+
+        def hang(path: Path, pieces: Iterable[bytes]) -> None:
+            event.wait(20)
+            replace_file(path, pieces)
+
+        monkeypatch.setattr("antenna.ext.fs.directory.replace_file", hang)
+        yield event
+        event.set()
+
+    def test_leaves_the_threads_of_others_alone(
+        self, fs_storage: FSCrashStorage, fs_publish: FSCrashPublish, let_go: threading.Event
+    ) -> None:
+        saves = [gevent.spawn(fs_storage.save_crash, make_report(), Deadline(0.3)) for _ in range(30)]
+        publish = gevent.spawn(fs_publish.publish_crash, make_id(), Deadline(0.3))
+        greenlets: list[gevent.Greenlet[..., None]] = [*saves, publish]
+        gevent.sleep(0.1)
+        with gevent.Timeout(1):
+            assert run_blocking(os.getpid) == os.getpid()
+
+        gevent.joinall(greenlets, timeout=2)
+        assert {type(greenlet.exception) for greenlet in greenlets} == {NoAnswer}
+
+        let_go.set()
+        report = make_report()
+        fs_storage.save_crash(report, Deadline(10))
+        assert f"v1/raw_crash/20{report.crash_id[-6:]}/{report.crash_id}" in files(fs_storage.root)
+
+    def test_what_is_written_late_is_what_was_given(
+        self, fs_storage: FSCrashStorage, let_go: threading.Event, tmp_path: Path
+    ) -> None:
+        content = os.urandom(2_000_000)
+        (tmp_path / "dump").write_bytes(content)
+        (tmp_path / "other").write_bytes(bytes(2_000_000))
+        dump = Dump("upload_file_minidump", Buffer.of_file(tmp_path / "dump"), "md5")
+        descriptor = dump.content.descriptor
+        with pytest.raises(NoAnswer):
+            fs_storage.save_object(StoredObject("v1/dump/a", BINARY, dump), Deadline(0.1))
+
+        dump.content.close()
+        other = Buffer.of_file(tmp_path / "other")
+        assert other.descriptor == descriptor, "the test does not test what it should"
+        let_go.set()
+
+        with gevent.Timeout(5):
+            while not (fs_storage.root / "v1/dump/a").exists():
+                gevent.sleep(0.01)
+        assert (fs_storage.root / "v1/dump/a").read_bytes() == content
+        other.close()

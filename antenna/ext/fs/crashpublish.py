@@ -7,11 +7,10 @@
 import time
 from pathlib import Path
 
-from antenna.backend import BackendConfigurationError, BackendError, Deadline
-from antenna.blocking import run_blocking
+from antenna.backend import Deadline
 from antenna.config import ConfigManager, Option
-from antenna.durable import make_directories, probe, replace_file
 from antenna.ext.crashpublish_base import CrashPublishBase
+from antenna.ext.fs.directory import Directory
 
 
 class FSCrashPublish(CrashPublishBase):
@@ -29,6 +28,7 @@ class FSCrashPublish(CrashPublishBase):
         """``config`` has the namespace ``CRASHMOVER_CRASHPUBLISH``."""
         self.config = config.with_options(self)
         self.root = Path(self.config("fs_root"))
+        self._directory = Directory(self.root)
 
     @property
     def place(self) -> str:
@@ -37,23 +37,12 @@ class FSCrashPublish(CrashPublishBase):
 
     def publish_crash(self, crash_id: str, deadline: Deadline) -> None:
         """Write the file in a native thread. Raises ``BackendError``."""
-        path = self.root / f"{time.time_ns()}-{crash_id}"
-        try:
-            run_blocking(replace_file, path, [crash_id.encode("ascii")])
-        except OSError as error:
-            raise BackendError(f"{type(error).__name__}: {error.strerror}") from error
+        self._directory.write(f"{time.time_ns()}-{crash_id}", lambda _: [crash_id.encode("ascii")], deadline)
 
     def check_health(self) -> None:
         """Raise ``BackendError`` if the directory cannot be written."""
-        try:
-            run_blocking(probe, self.root)
-        except OSError as error:
-            raise BackendError(f"{self.root}: {error.strerror}") from error
+        self._directory.check()
 
     def verify(self) -> None:
         """Make the directory."""
-        try:
-            make_directories(self.root)
-            probe(self.root)
-        except OSError as error:
-            raise BackendConfigurationError(f"cannot write to {self.root}: {error.strerror}") from error
+        self._directory.verify()

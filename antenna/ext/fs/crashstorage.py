@@ -7,11 +7,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from antenna.backend import BackendConfigurationError, BackendError, Deadline
+from antenna.backend import BackendError, Deadline
 from antenna.blocking import run_blocking
 from antenna.config import ConfigManager, Option
-from antenna.durable import make_directories, probe, replace_file
 from antenna.ext.crashstorage_base import CrashStorageBase, StoredObject
+from antenna.ext.fs.directory import Directory
 
 
 class FSCrashStorage(CrashStorageBase):
@@ -26,6 +26,7 @@ class FSCrashStorage(CrashStorageBase):
         """``config`` has the namespace ``CRASHMOVER_CRASHSTORAGE``."""
         self.config = config.with_options(self)
         self.root = Path(self.config("fs_root"))
+        self._directory = Directory(self.root)
 
     @property
     def place(self) -> str:
@@ -34,10 +35,7 @@ class FSCrashStorage(CrashStorageBase):
 
     def save_object(self, item: StoredObject, deadline: Deadline) -> None:
         """Write the file in a native thread. Raises ``BackendError``."""
-        try:
-            run_blocking(replace_file, self.root / item.path, item.pieces())
-        except OSError as error:
-            raise BackendError(f"{type(error).__name__}: {error.strerror}") from error
+        self._directory.write(item.path, item.pieces, deadline, item.descriptor)
 
     def list_paths(self, prefix: str) -> Iterator[str]:
         """Yield the names of files that begin with ``prefix``, without temporary ones. Raises ``BackendError``."""
@@ -57,18 +55,11 @@ class FSCrashStorage(CrashStorageBase):
 
     def check_health(self) -> None:
         """Raise ``BackendError`` if the directory cannot be written."""
-        try:
-            run_blocking(probe, self.root)
-        except OSError as error:
-            raise BackendError(f"{self.root}: {error.strerror}") from error
+        self._directory.check()
 
     def verify(self) -> None:
         """Make the directory."""
-        try:
-            make_directories(self.root)
-            probe(self.root)
-        except OSError as error:
-            raise BackendConfigurationError(f"cannot write to {self.root}: {error.strerror}") from error
+        self._directory.verify()
 
 
 def _list(root: Path, prefix: str) -> list[str]:
