@@ -6,6 +6,7 @@
 
 import contextlib
 import resource
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -71,6 +72,8 @@ def on_starting(server: Any) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     server.stop = partial(_stop, server, server.stop)
     RequestParser.mesg_class = AntennaRequest
+    # What SIGUSR2 starts beside this one. By the path of its file, gunicorn would find its own module http first.
+    server.START_CTX["args"] = [sys.executable, "-m", "gunicorn", *sys.argv[1:]]
 
 
 def _stop(server: Any, stop: Callable[[bool], None], graceful: bool = True) -> None:  # noqa: FBT001, FBT002 - gunicorn's

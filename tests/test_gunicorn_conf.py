@@ -8,6 +8,7 @@ import inspect
 import json
 import logging
 import runpy
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -159,3 +160,14 @@ def test_work_in_the_background_ends_with_the_worker() -> None:
     load()["worker_exit"](None, SimpleNamespace(age=1))
 
     assert application.done == ["stop within 3 s"]
+
+
+def test_another_server_beside_this_one_is_started_as_this_one_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/there/gunicorn/__main__.py", "-c", "python:conf", "antenna.wsgi:application"])
+    monkeypatch.setattr("gunicorn.http.parser.RequestParser.mesg_class", None)
+    server = SimpleNamespace(START_CTX={0: sys.executable, "args": sys.argv}, stop=lambda _: None)
+
+    load()["on_starting"](server)
+
+    arguments = ["-m", "gunicorn", "-c", "python:conf", "antenna.wsgi:application"]
+    assert server.START_CTX == {0: sys.executable, "args": [sys.executable, *arguments]}
