@@ -38,6 +38,15 @@ class RequestBody:
         #: Bytes read so far, chunk framing taken off.
         self.size = 0
 
+    @property
+    def can_be_ended(self) -> bool:
+        """Whether ``end()`` would do anything."""
+        return isinstance(self._stream, FramedBody) and self._stream.can_be_ended
+
+    def end(self, refusal: MalformedCrashReport) -> None:
+        """Have ``pieces()``, in another greenlet, raise ``refusal`` instead of yielding the next."""
+        self._stream.end(refusal)
+
     def pieces(self) -> Iterator[bytes]:
         """Yield the body in pieces of at most some 64 KiB; others have their turn in between."""
         if self.declared_size > self._max_size:

@@ -14,6 +14,7 @@ from pathlib import Path
 from antenna.blocking import pread, run_blocking
 from antenna.memory import Memory, Share
 from antenna.reasons import MalformedCrashReport, Reason
+from antenna.temporary_space import TemporaryShare
 
 # Content comes and goes in pieces of this size: large enough that the switch to a native thread costs little, small
 # enough that many reports at once need little memory.
@@ -91,13 +92,13 @@ def _read_pieces(descriptor: int, size: int, read: Read) -> Iterator[bytes]:
 class Buffer:
     """An append-only store of bytes: in memory as long as the report's share of it lasts, then in a temporary file.
 
-    Raises ``OSError`` where the temporary directory fails (full, unwritable), and ``MalformedCrashReport``
-    (``UNAVAILABLE``) where the worker's temporary files together would get too large.
+    Raises ``OSError`` where the temporary directory fails (full, unwritable), and ``MalformedCrashReport`` where the
+    worker's temporary files together would get too large: ``UNAVAILABLE``, or what ``TemporaryShare`` raises.
     """
 
     __slots__ = ("_directory", "_disk", "_memory", "_on_disk", "_pending", "_taken", "descriptor", "size")
 
-    def __init__(self, memory: Share, directory: Path, disk: Memory | None = None) -> None:
+    def __init__(self, memory: Share, directory: Path, disk: TemporaryShare | None = None) -> None:
         """``directory`` is where the temporary file goes if one is needed; ``disk`` bounds it."""
         self._memory = memory
         self._disk = disk

@@ -35,19 +35,36 @@ class FramedBody:
         self.turn: Turn | None = None
         #: Makes the answer say that the connection ends with it. Gunicorn closes it then.
         self.close_connection = request.force_close
+        self._refusal: MalformedCrashReport | None = None
 
     @property
     def ended(self) -> bool:
         """Whether the body has been read to its end."""
         return self._framing.ended
 
+    @property
+    def can_be_ended(self) -> bool:
+        """Whether ``end()`` would do anything: there is more to read, from a connection whose waits can be ended."""
+        # Only those of antenna.gunicorn_worker can.
+        return not self._framing.ended and hasattr(self._unreader.sock, "end_wait")
+
+    def end(self, refusal: MalformedCrashReport) -> None:
+        """Have the read that waits in another greenlet raise ``refusal``, or else the next one."""
+        self._refusal = refusal
+        self._unreader.sock.end_wait()
+
     def read(self, size: int) -> bytes:
         """Return the next bytes, about ``size`` at most, or none at the end.
 
-        Raises ``MalformedCrashReport``: ``INCOMPLETE_BODY``, and what ``Chunks`` raises; ``TimeoutError``, ``OSError``.
+        Raises ``MalformedCrashReport``: ``INCOMPLETE_BODY``, what ``Chunks`` raises, and what ``end()`` was given;
+        ``TimeoutError``, ``OSError``.
         """
         while not self._framing.ended:
-            data = self._receive(size)
+            self._check()
+            try:
+                data = self._receive(size)
+            finally:
+                self._check()
             if not data:
                 raise MalformedCrashReport(Reason.INCOMPLETE_BODY)
             content, beyond = self._framing.take(data)
@@ -56,6 +73,10 @@ class FramedBody:
             if content:
                 return content
         return b""
+
+    def _check(self) -> None:
+        if self._refusal is not None:
+            raise self._refusal
 
     def _receive(self, size: int) -> bytes:
         begun = time.monotonic()

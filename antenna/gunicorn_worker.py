@@ -19,6 +19,7 @@ import gevent
 import markus
 from gevent.pool import Pool
 from gevent.server import StreamServer
+from gevent.socket import cancel_wait
 from gevent.socket import socket as gevent_socket
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.workers.ggevent import GeventWorker
@@ -59,6 +60,7 @@ class Connection(gevent_socket):
     used = False
     _holds_next = False
     _held = b""
+    _read_event: Any  # gevent's
 
     def recv(self, *args: Any) -> bytes:
         """Receive, as ``socket.recv``."""
@@ -71,6 +73,14 @@ class Connection(gevent_socket):
         if self.wait is not None and data:
             self.wait.received(len(data))
         return data
+
+    def end_wait(self) -> None:
+        """Have a ``recv`` that waits in another greenlet fail; nothing happens if none does.
+
+        ``shutdown`` would do as well, but then the system resets the connection when the client sends on, and the
+        client may lose the answer.
+        """
+        cancel_wait(self._read_event, OSError(errno.EBADF, "the wait was ended"))
 
     def hold_head(self) -> None:
         """Send what gunicorn sends next, the head of an answer, together with what comes then, its content."""

@@ -16,9 +16,10 @@ from antenna.buffers import Buffer
 from antenna.crash_report import CrashReport, Dump
 from antenna.fairness import Turn
 from antenna.limits import MAX_JSON_VALUES, Limits
-from antenna.memory import Memory, Share
+from antenna.memory import Share
 from antenna.multipart import parse_headers, parse_parameters
 from antenna.reasons import MalformedCrashReport, Reason
+from antenna.temporary_space import TemporaryShare
 
 NOTE_BOTH = "includes annotations in both json-encoded extra and formdata parts"
 
@@ -81,7 +82,7 @@ class PartCollector:
     Raises ``MalformedCrashReport``; ``close()`` gives memory and temporary files back.
     """
 
-    def __init__(self, limits: Limits, memory: Share, temp_dir: Path, disk: Memory | None = None) -> None:
+    def __init__(self, limits: Limits, memory: Share, temp_dir: Path, disk: TemporaryShare | None = None) -> None:
         """``temp_dir`` is for what is over the report's share of the memory; ``disk`` bounds it."""
         self._limits = limits
         self._temp_dir = temp_dir

@@ -26,6 +26,7 @@ from antenna.memory import Memory, Share
 from antenna.multipart import MultipartParser, parse_parameters
 from antenna.parts import PartCollector
 from antenna.reasons import MalformedCrashReport, Reason
+from antenna.temporary_space import TemporarySpace
 
 logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("breakpad_resource")
@@ -79,7 +80,7 @@ class PayloadReader:
             # Reports that are small need no file.
             logger.error("temporary files in %s: %s", self.temp_dir, error)  # noqa: TRY400 - the disk matters
         self._memory = Memory(self.limits.memory_per_worker)
-        self._disk = Memory(self.limits.temp_size_per_worker)
+        self._temporary_space = TemporarySpace(self.limits.temp_size_per_worker)
         self._half = self.limits.memory_per_worker // 2
         self._memory_for_large = Memory(self._half)
         self._memory_for_largest = Memory(self._half)
@@ -93,7 +94,7 @@ class PayloadReader:
         boundary = _boundary(environ.get("CONTENT_TYPE", ""))
         compressed = _is_gzip(environ.get("HTTP_CONTENT_ENCODING", ""))
         memory = Share(self._memory, self.limits.memory_per_report)
-        parts = PartCollector(self.limits, memory, self.temp_dir, self._disk)
+        parts = PartCollector(self.limits, memory, self.temp_dir, self._temporary_space.share(body))
         with contextlib.ExitStack() as resources:
             resources.callback(parts.close)
             parser = MultipartParser(boundary, parts, max_header_size=self.limits.part_header_size)

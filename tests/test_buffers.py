@@ -5,15 +5,20 @@
 """Content is in memory while it is small, and in a file without a name otherwise."""
 
 import errno
+import io
 import os
 import random
 from pathlib import Path
 
 import pytest
 
+from antenna.body import RequestBody
 from antenna.buffers import PIECE_SIZE, Buffer, open_temporary_file, prepare_directory
+from antenna.config import build_config
+from antenna.limits import Limits
 from antenna.memory import Memory, Share
 from antenna.reasons import MalformedCrashReport, Reason
+from antenna.temporary_space import TemporaryShare, TemporarySpace
 
 
 @pytest.fixture
@@ -116,10 +121,11 @@ class TestContent:
 
 class TestDisk:
     @pytest.fixture
-    def disk(self) -> Memory:
-        return Memory(1000)
+    def disk(self) -> TemporaryShare:
+        environ = {"wsgi.input": io.BytesIO()}
+        return TemporarySpace(1000).share(RequestBody(environ, Limits(build_config({}).with_namespace("breakpad"))))
 
-    def test_over_the_bound_of_the_worker(self, tmp_path: Path, disk: Memory) -> None:
+    def test_over_the_bound_of_the_worker(self, tmp_path: Path, disk: TemporaryShare) -> None:
         buffer = Buffer(Share(Memory(0), 0), tmp_path, disk)
         buffer.append(bytes(900))
 
@@ -128,7 +134,7 @@ class TestDisk:
         assert refusal.value.reason is Reason.UNAVAILABLE
         buffer.close()
 
-    def test_is_given_back(self, tmp_path: Path, disk: Memory) -> None:
+    def test_is_given_back(self, tmp_path: Path, disk: TemporaryShare) -> None:
         for _ in range(3):
             buffer = Buffer(Share(Memory(0), 0), tmp_path, disk)
             buffer.append(bytes(900))

@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from itertools import repeat
 from typing import Any
 
+import gevent.socket
 import pytest
 from gunicorn.config import Config
 from gunicorn.http.parser import RequestParser
 
 import antenna.framing
 from antenna.framing import FramedBody
+from antenna.gunicorn_worker import Connection
 from antenna.limits import MAX_CHUNK_HEAD
 from antenna.reasons import MalformedCrashReport, Reason
 from tests.reports import chunked
@@ -154,6 +156,61 @@ def test_bad_framing(body: bytes) -> None:
 def test_connection_that_ends_too_early(body: bytes) -> None:
     assert_refused(body, Reason.INCOMPLETE_BODY)
     assert_refused(body, Reason.INCOMPLETE_BODY, header=LENGTH.format(100))
+
+
+class TestEnd:
+    REFUSAL = MalformedCrashReport(Reason.TOO_LARGE, "share of temporary files")
+
+    @pytest.fixture
+    def client(self) -> Iterator[gevent.socket.socket]:
+        """A client that has sent four bytes of five, and the reader of them on its ``body``."""
+        server, client = gevent.socket.socketpair()
+        connection = Connection(server.family, server.type, server.proto, fileno=server.detach())
+        client.sendall(post(LENGTH.format(5), b"four"))
+        request: Any = next(RequestParser(Config(), connection, ("127.0.0.1", 1)))
+        self.body = FramedBody(request)
+        assert self.body.read(100) == b"four"
+        yield client
+        connection.close()
+        client.close()
+
+    @pytest.mark.usefixtures("client")
+    def test_of_a_read_that_waits(self) -> None:
+        reading = gevent.spawn(self.body.read, 100)
+        gevent.sleep(0.01)
+        self.body.end(self.REFUSAL)
+
+        with pytest.raises(MalformedCrashReport) as raised:
+            reading.get(timeout=1)
+        assert raised.value is self.REFUSAL
+
+    def test_of_a_read_that_has_just_got_something(self, client: gevent.socket.socket) -> None:
+        reading = gevent.spawn(self.body.read, 100)
+        gevent.sleep(0.01)
+        client.sendall(b"!")
+        self.body.end(self.REFUSAL)
+
+        with pytest.raises(MalformedCrashReport) as raised:
+            reading.get(timeout=1)
+        assert raised.value is self.REFUSAL
+
+    def test_of_the_next_read(self, client: gevent.socket.socket) -> None:
+        self.body.end(self.REFUSAL)
+        client.sendall(b"!")
+
+        with pytest.raises(MalformedCrashReport) as raised:
+            self.body.read(100)
+        assert raised.value is self.REFUSAL
+
+    def test_not_of_what_has_been_read(self, client: gevent.socket.socket) -> None:
+        assert self.body.can_be_ended
+        client.sendall(b"!")
+        assert self.body.read(100) == b"!"
+
+        assert not self.body.can_be_ended
+
+    def test_not_on_other_sockets(self) -> None:
+        assert not next(requests(post(LENGTH.format(5), b"four"), 100)).body.can_be_ended
 
 
 def test_framing_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

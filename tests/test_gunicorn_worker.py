@@ -119,6 +119,33 @@ class TestConnectionThatIsLost:
         assert 0.2 <= time.monotonic() - begun < 2
 
 
+class TestWaitThatIsEnded:
+    def test_fails(self, pair: Pair) -> None:
+        receiving = gevent.spawn(pair.connection.recv, 100)
+        gevent.sleep(0.01)
+        pair.connection.end_wait()
+
+        with pytest.raises(ConnectionResetError):
+            receiving.get(timeout=1)
+
+    def test_and_then_the_connection_goes_on(self, pair: Pair) -> None:
+        receiving = gevent.spawn(pair.connection.recv, 100)
+        gevent.sleep(0.01)
+        pair.connection.end_wait()
+        with pytest.raises(ConnectionResetError):
+            receiving.get(timeout=1)
+
+        pair.client.sendall(b"more")
+        assert pair.connection.recv(100) == b"more"
+
+    def test_when_nobody_waits(self, pair: Pair) -> None:
+        pair.connection.end_wait()
+        pair.client.sendall(b"request")
+        gevent.sleep(0.01)
+
+        assert pair.connection.recv(100) == b"request"
+
+
 def test_client_that_reads_slowly(pair: Pair) -> None:
     sending = gevent.spawn(pair.connection.sendall, bytes(MIB))
     received = 0

@@ -7,17 +7,21 @@
 import contextlib
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
+from threading import Event
 
 import psutil
 import pytest
 
 from tests.fixtures import StartServer
 from tests.raw_http import RawConnection, RawResponse
-from tests.reports import annotation, dump, report
+from tests.reports import annotation, dump, post, report
 from tests.server import file_system_environment
 from tests.system.conftest import StartCollector
 from tests.system.hostile.conftest import StartTarget
+from tests.system.hostile.test_resources import before_content, repeated
 from tests.system.hostile.watch import HONEST, MIB, Target
 
 PRODUCT = annotation("ProductName", "Firefox")
@@ -134,3 +138,79 @@ def test_directory_may_be_on_another_file_system(start_shared_target: StartTarge
     target = start_shared_target(BREAKPAD_TEMP_DIR="/dev/shm")  # noqa: S108 - a mount
 
     target.collector.assert_saved(target.submit(LARGE))
+
+
+class TestSpaceIsUsedUp:
+    """By reports that inflate to 600 times of what their clients have sent, and then stall."""
+
+    # What is announced to be small is inflated only when all of it is there.
+    BOMB = post(
+        repeated(before_content(dump(b"")), b"abcdefgh", 18 * MIB),
+        {"Content-Encoding": "gzip", "Content-Length": str(MIB)},
+    )
+    REST = 1000
+
+    @pytest.fixture
+    def target(self, start_shared_target: StartTarget) -> Iterator[Target]:
+        target = start_shared_target(BREAKPAD_TEMP_SIZE_PER_WORKER="20MiB")
+        with target.stays_well():
+            yield target
+
+    def use_up(self, target: Target, connection: RawConnection) -> None:
+        connection.send(self.BOMB[: -self.REST])
+        target.server.wait_until(lambda: temporary_files_size(target) > 16 * MIB, 5)
+
+    def test_the_stalled_one_leaves(self, target: Target) -> None:
+        with target.server.connect() as connection:
+            self.use_up(target, connection)
+
+            target.collector.assert_saved(target.submit(LARGE))
+            target.assert_refused(connection.receive(), "malformed_too_large")
+            assert connection.is_closed_by_server()
+        assert "refused: malformed_too_large: share of temporary files" in target.server.logs()
+
+    def test_also_if_its_client_sends_a_byte_now_and_then(self, target: Target) -> None:
+        with target.server.connect() as connection, ThreadPoolExecutor() as threads:
+            self.use_up(target, connection)
+            answered = Event()
+            dripping = threads.submit(self.drip, connection, answered)
+
+            try:
+                target.collector.assert_saved(target.submit(LARGE))
+                target.assert_refused(connection.receive(), "malformed_too_large")
+            finally:
+                answered.set()
+            dripping.result()
+
+    def drip(self, connection: RawConnection, answered: Event) -> None:
+        for byte in self.BOMB[-self.REST :]:
+            connection.socket.sendall(bytes([byte]))
+            if answered.wait(0.01):
+                return
+
+    def test_however_many_come_after_it(self, target: Target) -> None:
+        with ExitStack() as bombs:
+            for _ in range(5):
+                connection = bombs.enter_context(target.server.connect())
+                self.use_up(target, connection)
+                target.collector.assert_saved(target.submit(LARGE))
+
+    def test_not_one_that_has_sent_more_for_what_it_takes(self, target: Target) -> None:
+        sent = report(PRODUCT, dump(os.urandom(19 * MIB)))
+        with target.server.connect() as connection:
+            connection.send(sent[: -self.REST])
+            target.server.wait_until(lambda: temporary_files_size(target) > 18 * MIB, 5)
+
+            assert_unavailable(target, target.submit(self.BOMB))
+            connection.send(sent[-self.REST :])
+            target.collector.assert_saved(connection.receive())
+
+
+def temporary_files_size(target: Target) -> int:
+    """Return how many bytes the worker's temporary files hold."""
+    size = 0
+    for descriptor in Path(f"/proc/{target.worker.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed since
+            if str(descriptor.readlink()).startswith(str(target.temp_dir)):
+                size += descriptor.stat().st_size
+    return size
