@@ -12,7 +12,7 @@ import gevent
 import markus
 
 from antenna.attempts import PATIENCE, Attempts
-from antenna.backend import BYTES_PER_SECOND, BackendConfigurationError, BackendError
+from antenna.backend import BYTES_PER_SECOND, BackendConfigurationError, BackendError, Deadline
 from antenna.blocking import run_blocking
 from antenna.breaker import CircuitBreaker
 from antenna.buffers import DISK_ERRORS
@@ -169,9 +169,10 @@ class CrashMover:
 
     def stop(self, seconds: float) -> None:
         """Stop delivering; wait up to ``seconds`` for the entries in hand."""
-        self._publishing.stop(seconds)
+        deadline = Deadline(seconds)
+        self._publishing.stop(deadline.left())
         if self._delivery is not None:
-            self._delivery.stop(seconds)
+            self._delivery.stop(deadline.left())
 
     def health_checks(self) -> dict[str, Callable[[], None]]:
         """Return the checks of ``/__heartbeat__`` by the name of what they check."""
