@@ -26,7 +26,7 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -67,11 +67,21 @@ class Fetcher:
         if self._dumps:
             yield dump_names_path(crash_id)
             if dump_names_path(crash_id) not in outcome.missing:
-                for name in json.loads(self._file(dump_names_path(crash_id)).read_bytes()):
+                for name in self._dump_names(crash_id):
                     yield dump_path(crash_id, name)
         # Last, as in the storage: whoever sees a raw crash finds all of it.
         if self._raw:
             yield raw_crash_path(crash_id)
+
+    def _dump_names(self, crash_id: str) -> list[str]:
+        path = dump_names_path(crash_id)
+        try:
+            names = json.loads(self._file(path).read_bytes())
+        except ValueError:
+            names = None
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise _common.ToolError(f"{path} is not a list of names")
+        return names
 
     def _copy(self, path: str, outcome: Outcome) -> None:
         if self._file(path).exists():
@@ -85,10 +95,10 @@ class Fetcher:
         outcome.fetched.append(path)
 
     def _file(self, path: str) -> Path:
-        file = self._directory.joinpath(path.removeprefix("v1/"))
-        if ".." in file.parts[len(self._directory.parts) :]:
+        relative = PurePosixPath(path.removeprefix("v1/"))
+        if relative.is_absolute() or ".." in relative.parts:
             raise _common.ToolError(f"{path} leads out of {self._directory}")
-        return file
+        return self._directory / relative
 
 
 def main() -> int:

@@ -8,6 +8,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -176,6 +177,14 @@ def test_ids_are_pulled_and_published_again(crashes: Crashes) -> None:
     assert sorted(item["crash_id"] for item in pulled) == crashes.all_ids
 
 
+def fs_environment(root: Path) -> dict[str, str]:
+    """Return what makes ``root`` the storage."""
+    return {
+        "CRASHMOVER_CRASHSTORAGE_CLASS": "antenna.ext.fs.crashstorage.FSCrashStorage",
+        "CRASHMOVER_CRASHSTORAGE_FS_ROOT": str(root),
+    }
+
+
 @pytest.fixture
 def damaged(tmp_path: Path) -> dict[str, Path]:
     """Files of a crash with one dump, by what they are."""
@@ -205,14 +214,39 @@ def damaged(tmp_path: Path) -> dict[str, Path]:
 def test_show_finds_damage(
     name: str, content: bytes | None, message: str, damaged: dict[str, Path], tmp_path: Path
 ) -> None:
-    environment = {
-        "CRASHMOVER_CRASHSTORAGE_CLASS": "antenna.ext.fs.crashstorage.FSCrashStorage",
-        "CRASHMOVER_CRASHSTORAGE_FS_ROOT": str(tmp_path),
-    }
     if content is None:
         damaged[name].unlink()
     else:
         damaged[name].write_bytes(content)
-    result = run_shell(f"bin/show_crash.py {OTHER_DAY_ID}", environment)
+    result = run_shell(f"bin/show_crash.py {OTHER_DAY_ID}", fs_environment(tmp_path))
     assert result.exit_code == 1
     assert message in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["{root}/outside"], "leads out of"),
+        (["../outside"], "leads out of"),
+        (["a/../../outside"], "leads out of"),
+        ([5], "is not a list of names"),
+        ([None], "is not a list of names"),
+        ({"dump": 1}, "is not a list of names"),
+        (None, "is not a list of names"),
+    ],
+    ids=str,
+)
+def test_fetch_writes_nothing_outside_of_its_directory(
+    names: Any, message: str, damaged: dict[str, Path], tmp_path: Path
+) -> None:
+    damaged["dump_names"].write_text(json.dumps(names).replace("{root}", str(tmp_path)))
+    for name in (f"{tmp_path}/outside", "5", "None", "dump"):
+        stored = tmp_path / f"v1/{name}" / OTHER_DAY_ID
+        stored.parent.mkdir(parents=True, exist_ok=True)
+        stored.write_bytes(b"a dump")
+    before = set(tmp_path.rglob("*"))
+    directory = tmp_path / "fetched"
+    result = run_shell(f"bin/fetch_crashes.py --dumps {directory} {OTHER_DAY_ID}", fs_environment(tmp_path))
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert {path for path in tmp_path.rglob("*") if not path.is_relative_to(directory)} == before
