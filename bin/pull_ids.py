@@ -9,7 +9,7 @@ The ids stay in the queue, unless --ack takes them away. The queue is the publis
 CRASHMOVER_CRASHPUBLISH_..., as for the collector: a subscription of the Pub/Sub topic, or the directory of
 FSCrashPublish. Without them: the directory of 'make run', .local/queue.
 
-On Pub/Sub, ids that are looked at are out of reach of the processor for that moment.
+On Pub/Sub, ids that are looked at are out of reach of the processor while the program runs.
 
 Examples:
   bin/pull_ids.py
@@ -22,9 +22,10 @@ Examples:
 import base64
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -40,29 +41,31 @@ from antenna.ext.pubsub.crashpublish import PubSubCrashPublish
 # Messages of one request.
 BATCH = 100
 PAUSE = 0.5
+# How long Pub/Sub keeps a message from others after it was last asked to, in seconds: a program that is killed keeps
+# nothing longer.
+LEASE = 60
 
 
 @dataclass(frozen=True)
 class Message:
-    """A published id. ``key`` is the same when it comes again; ``handle`` is what acknowledges it."""
+    """A published id. ``key`` is the same when it comes again."""
 
     key: str
     data: str
     published: str
-    handle: str
 
 
 class Queue(Protocol):
     """Where ids were published."""
 
     def receive(self, limit: int) -> Sequence[Message]:
-        """Return at least those of the next messages that were not received before; none at its end."""
+        """Return up to ``limit`` of the next messages, none at the end of the queue. One may come again."""
 
-    def acknowledge(self, messages: Sequence[Message]) -> None:
-        """Take messages away."""
+    def acknowledge(self) -> None:
+        """Take away what was received."""
 
-    def give_back(self, messages: Sequence[Message]) -> None:
-        """Let others receive messages."""
+    def give_back(self) -> None:
+        """Let others receive what was received and not taken away."""
 
 
 class DirectoryQueue:
@@ -70,26 +73,30 @@ class DirectoryQueue:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._received: set[str] = set()
 
     def receive(self, limit: int) -> list[Message]:
-        """Return all that are there."""
+        """Return the oldest of those that were not received yet."""
         if not self._root.is_dir():
             raise _common.ToolError(f"{self._root} is not a directory")
         files = sorted(file for file in self._root.iterdir() if not file.name.startswith("."))
-        return [self._message(file) for file in files]
+        news = [file for file in files if file.name not in self._received][:limit]
+        self._received.update(file.name for file in news)
+        return [self._message(file) for file in news]
 
     @staticmethod
     def _message(file: Path) -> Message:
         time_part, _, crash_id = file.name.partition("-")
         seconds = int(time_part) / 1e9 if time_part.isdecimal() else file.stat().st_mtime
-        return Message(file.name, crash_id, datetime.fromtimestamp(seconds, UTC).isoformat(), str(file))
+        return Message(file.name, crash_id, datetime.fromtimestamp(seconds, UTC).isoformat())
 
-    def acknowledge(self, messages: Sequence[Message]) -> None:
+    def acknowledge(self) -> None:
         """Remove the files."""
-        for message in messages:
-            Path(message.handle).unlink(missing_ok=True)
+        for name in self._received:
+            (self._root / name).unlink(missing_ok=True)
+        self._received.clear()
 
-    def give_back(self, messages: Sequence[Message]) -> None:
+    def give_back(self) -> None:
         """Nothing was taken."""
 
 
@@ -101,39 +108,58 @@ class Subscription:
         self._path = path
         self._wait = wait
         self._api = _google.pubsub()
+        # Of each message, by its key, what acknowledges it: another when it comes again.
+        self._handles: dict[str, str] = {}
+        self._renewed = time.monotonic()
 
     def receive(self, limit: int) -> list[Message]:
-        """Return up to ``limit`` messages, none if none came in time."""
+        """Return messages, none if none came in time. Others do not receive them meanwhile."""
         deadline = time.monotonic() + self._wait
         while not (messages := self._pull(min(limit, BATCH))) and time.monotonic() < deadline:
             time.sleep(PAUSE)
         return messages
 
     def _pull(self, limit: int) -> list[Message]:
+        if time.monotonic() - self._renewed > LEASE / 2:
+            self._renewed = time.monotonic()
+            self._set_deadline(self._handles.values(), LEASE)
         # A request that waits at the server would go on receiving after the program has ended.
         answer = self._call("pull", {"maxMessages": limit, "returnImmediately": True})
+        received = answer.get("receivedMessages", ())
+        handles = {item["message"]["messageId"]: item["ackId"] for item in received}
+        self._handles.update(handles)
+        self._set_deadline(handles.values(), LEASE)
         return [
             Message(
                 key=item["message"]["messageId"],
                 data=base64.b64decode(item["message"].get("data", "")).decode("utf-8", "replace"),
                 published=item["message"]["publishTime"],
-                handle=item["ackId"],
             )
-            for item in answer.get("receivedMessages", ())
+            for item in received
         ]
 
-    def acknowledge(self, messages: Sequence[Message]) -> None:
+    def acknowledge(self) -> None:
         """Acknowledge."""
-        self._call("acknowledge", {"ackIds": [message.handle for message in messages]})
+        for handles in _batches(self._handles.values()):
+            self._call("acknowledge", {"ackIds": handles})
+        self._handles.clear()
 
-    def give_back(self, messages: Sequence[Message]) -> None:
+    def give_back(self) -> None:
         """Let the messages be delivered again at once."""
-        for start in range(0, len(messages), BATCH):
-            handles = [message.handle for message in messages[start : start + BATCH]]
-            self._call("modifyAckDeadline", {"ackIds": handles, "ackDeadlineSeconds": 0})
+        self._set_deadline(self._handles.values(), 0)
+
+    def _set_deadline(self, handles: Iterable[str], seconds: int) -> None:
+        for batch in _batches(handles):
+            self._call("modifyAckDeadline", {"ackIds": batch, "ackDeadlineSeconds": seconds})
 
     def _call(self, verb: str, body: object) -> dict[str, Any]:
         return self._api.call("POST", f"{self._path}:{verb}", body)
+
+
+def _batches(handles: Iterable[str]) -> Iterator[list[str]]:
+    rest = iter(handles)
+    while batch := list(islice(rest, BATCH)):
+        yield batch
 
 
 def open_queue(publisher: CrashPublishBase, subscription: str | None, wait: float) -> Queue:
@@ -165,10 +191,11 @@ def pull(queue: Queue, *, limit: int, follow: bool) -> Iterator[list[Message]]:
     seen: set[str] = set()
     while limit > 0:
         received = queue.receive(limit)
-        news = [message for message in received if message.key not in seen][:limit]
-        if news:
+        if received:
+            news = [message for message in received if message.key not in seen]
             seen.update(message.key for message in news)
             limit -= sum(is_valid(message.data) for message in news)
+            # Also if none is new: what comes again has to be acknowledged again.
             yield news
         elif follow:
             time.sleep(PAUSE)
@@ -206,17 +233,14 @@ def main() -> int:
     args = parser.parse_args()
 
     queue = open_queue(_backends.publisher(), args.subscription, args.wait)
-    lent: list[Message] = []
     try:
         for messages in pull(queue, limit=args.limit, follow=args.follow):
             show(messages, as_json=args.json)
             # Not before they are printed: a kill in between may print ids again, but loses none.
             if args.ack:
-                queue.acknowledge(messages)
-            else:
-                lent += messages
+                queue.acknowledge()
     finally:
-        queue.give_back(lent)
+        queue.give_back()
     return 0
 
 

@@ -4,12 +4,22 @@
 
 """``gcs.py`` and ``pubsub.py``: buckets, topics and subscriptions of Google Cloud, or of its emulators."""
 
+import base64
+import json
+import time
 import uuid
+from collections import Counter
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
+import pytest
 import requests
 
 from tests.bin.conftest import Result, run_shell
+from tests.crashes import make_id
 from tests.google_cloud import TIMEOUT_SECONDS, GcsBucket, PubSubTopic
 
 CRASH_ID = "de1bb258-cbbf-4589-a673-34f800160918"
@@ -101,3 +111,109 @@ def test_ids_are_published_and_pulled_without_the_test_message(pubsub_topic: Pub
     assert run_shell("bin/pull_ids.py --wait 0.1 --limit 1", environment).lines == [CRASH_ID]
     # What was looked at is given back.
     assert sorted(pubsub_topic.pull_all()) == [CRASH_ID, "test"]
+
+
+class ShortDeadlines(HTTPServer):
+    """A subscription that delivers a message again after 0.3 s, unless asked not to, and takes 0.15 s to do it."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.ids = [make_id() for _ in range(1000)]
+        self.waiting = dict.fromkeys(self.ids, 0.0)
+        """When each can be delivered."""
+        self.deliveries: Counter[str] = Counter()
+        self.forgetful = False
+        """Whether the first messages are delivered again whatever was asked for."""
+
+    def pull(self, request: dict[str, Any]) -> dict[str, Any]:
+        time.sleep(0.15)
+        now = time.monotonic()
+        first = [crash_id for crash_id in self.ids[:100] if self.forgetful and self.deliveries[crash_id] == 1]
+        due = [crash_id for crash_id, then in self.waiting.items() if then <= now]
+        chosen = (first + due)[: request["maxMessages"]]
+        self.deliveries.update(chosen)
+        self.waiting.update(dict.fromkeys(chosen, now + 0.3))
+        return {"receivedMessages": [self.message(crash_id) for crash_id in chosen]}
+
+    def message(self, crash_id: str) -> dict[str, Any]:
+        data = base64.b64encode(crash_id.encode()).decode()
+        message = {"messageId": crash_id, "data": data, "publishTime": "2026-11-22T00:00:00Z"}
+        return {"ackId": f"{crash_id} {self.deliveries[crash_id]}", "message": message}
+
+    def modify_ack_deadline(self, request: dict[str, Any]) -> dict[str, Any]:
+        then = time.monotonic() + request["ackDeadlineSeconds"]
+        self.waiting.update({crash_id: then for crash_id in self.valid(request) if crash_id in self.waiting})
+        return {}
+
+    def acknowledge(self, request: dict[str, Any]) -> dict[str, Any]:
+        for crash_id in self.valid(request):
+            self.waiting.pop(crash_id, None)
+        return {}
+
+    def valid(self, request: dict[str, Any]) -> list[str]:
+        """Return the ids that are meant, as long as they were not delivered again."""
+        handles = [ack_id.split() for ack_id in request["ackIds"]]
+        return [crash_id for crash_id, delivery in handles if int(delivery) == self.deliveries[crash_id]]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: ShortDeadlines
+
+    def do_POST(self) -> None:
+        verb = {
+            "pull": self.server.pull,
+            "acknowledge": self.server.acknowledge,
+            "modifyAckDeadline": self.server.modify_ack_deadline,
+        }[self.path.rpartition(":")[2]]
+        answer = json.dumps(verb(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def short_deadlines() -> Iterator[ShortDeadlines]:
+    with ShortDeadlines() as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def pull_ids(server: ShortDeadlines, arguments: str = "") -> Result:
+    """Run the program with leases of a second."""
+    program = "import sys; from bin import pull_ids; pull_ids.LEASE = 1; sys.exit(pull_ids.main())"
+    environment = {
+        "PUBSUB_EMULATOR_HOST": f"127.0.0.1:{server.server_port}",
+        "CRASHMOVER_CRASHPUBLISH_CLASS": "antenna.ext.pubsub.crashpublish.PubSubCrashPublish",
+        "CRASHMOVER_CRASHPUBLISH_PROJECT_ID": "test",
+        "CRASHMOVER_CRASHPUBLISH_TOPIC_NAME": "test",
+    }
+    return run_shell(f"python -c '{program}' --subscription test --wait 0.1 {arguments}", environment)
+
+
+def test_all_ids_are_printed_however_long_it_takes(short_deadlines: ShortDeadlines) -> None:
+    result = pull_ids(short_deadlines)
+
+    assert result.exit_code == 0, result.stderr
+    assert result.lines == short_deadlines.ids
+    # Nobody else could have received one meanwhile.
+    assert set(short_deadlines.deliveries.values()) == {1}
+    assert max(short_deadlines.waiting.values()) <= time.monotonic()
+
+
+@pytest.mark.parametrize(("arguments", "left"), [("", 1000), ("--ack", 0)])
+def test_ids_that_come_again_are_printed_once(short_deadlines: ShortDeadlines, arguments: str, left: int) -> None:
+    short_deadlines.forgetful = True
+
+    result = pull_ids(short_deadlines, arguments)
+
+    assert result.exit_code == 0, result.stderr
+    assert result.lines == short_deadlines.ids
+    assert short_deadlines.deliveries[short_deadlines.ids[0]] == 2
+    assert len(short_deadlines.waiting) == left
