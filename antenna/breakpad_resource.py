@@ -4,6 +4,7 @@
 
 """POST /submit: read the report, throttle it, mint its id, move it on, answer."""
 
+import errno
 import hmac
 import logging
 from datetime import UTC, datetime
@@ -58,21 +59,27 @@ class BreakpadResource:
         body = RequestBody(req.env, self.payload_reader.limits)
         with metrics.timer("on_post.time"):
             try:
-                report = self.payload_reader.read(req.env, body)
-                with report:
+                with self._read(req.env, body) as report:
                     answer = self._collect(report, req.env)
             except MalformedCrashReport as error:
                 self._refuse(error, resp)
-            except OSError as error:
-                # The directory for temporary files is full or broken: not the client's fault.
-                # The traceback does not matter, the disk does.
-                logger.error("temporary files in %s: %s", self.payload_reader.temp_dir, error)  # noqa: TRY400
-                self._refuse(MalformedCrashReport(Reason.UNAVAILABLE), resp)
             except Exception:
                 metrics.incr("unhandled_error")
                 raise
             else:
                 resp.data = answer.encode("ascii")
+
+    def _read(self, environ: dict[str, Any], body: RequestBody) -> CrashReport:
+        try:
+            return self.payload_reader.read(environ, body)
+        except OSError as error:
+            raise self._disk_failed(error) from error
+
+    def _disk_failed(self, error: OSError) -> MalformedCrashReport:
+        """Log that the directory for temporary files is full or broken; return what the client is told."""
+        # The traceback does not matter, the disk does.
+        logger.error("temporary files in %s: %s", self.payload_reader.temp_dir, error)
+        return MalformedCrashReport(Reason.UNAVAILABLE)
 
     def _collect(self, report: CrashReport, environ: dict[str, Any]) -> str:
         """Throttle a well-formed report and move it on; return the answer."""
@@ -88,10 +95,19 @@ class BreakpadResource:
         report.crash_id = known_id or crash_ids.mint(result, report.submitted)
         logger.info("%s: matched by %s; returned %s", report.crash_id, report.throttle_rule, result.name)
         if result != FAKEACCEPT:
-            self.crashmover.move(report)
+            self._move(report)
             handling = (datetime.now(UTC) - report.submitted).total_seconds()
             metrics.timing("crash_handling.time", handling * 1000)
         return f"CrashID=bp-{report.crash_id}\n"
+
+    def _move(self, report: CrashReport) -> None:
+        try:
+            self.crashmover.move(report)
+        except OSError as error:
+            # What a disk says that cannot read a temporary file again. Any other is a storage's own.
+            if error.errno != errno.EIO:
+                raise
+            raise self._disk_failed(error) from error
 
     def _known_id(self, report: CrashReport, environ: dict[str, Any]) -> str | None:
         """Return the crash id that an authorised client gave; raises ``MalformedCrashReport`` for any other uuid."""

@@ -147,11 +147,27 @@ def test_outcome_when_there_is_no_room_for_temporary_files(
     assert collector.storage.objects == {}
 
 
-def test_outcome_of_an_error_of_ours(collector: Collector, metricsmock: MetricsMock) -> None:
-    collector.storage.fails = lambda _: RuntimeError("a bug")
+def test_outcome_when_a_temporary_file_cannot_be_read_again(
+    collector: Collector, metricsmock: MetricsMock, caplog: pytest.LogCaptureFixture
+) -> None:
+    collector.storage.fails = lambda _: OSError(errno.EIO, "Input/output error")
+
+    assert collector.submit(PRODUCT).status_code == 503
+    assert outcome(metricsmock) == "breakpad_resource.malformed reason:unavailable"
+    assert any(message.startswith("temporary files in ") for message in caplog.messages)
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("a bug"), ConnectionResetError(errno.ECONNRESET, "reset"), OSError("no number")], ids=repr
+)
+def test_outcome_of_an_error_of_ours(
+    collector: Collector, metricsmock: MetricsMock, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    collector.storage.fails = lambda _: error
 
     assert collector.submit(PRODUCT).status_code == 500
     assert outcome(metricsmock) == "breakpad_resource.unhandled_error"
+    assert not any("temporary files" in message for message in caplog.messages)
 
 
 def test_measured(collector: Collector, metricsmock: MetricsMock) -> None:
