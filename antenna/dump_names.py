@@ -53,7 +53,13 @@ def assign(names: list[str]) -> list[str]:
 
 def _numbered(name: str, keys: set[str]) -> str:
     number = 1
-    while (candidate := f"{name[: MAX_LENGTH - 3]}_{number}") in keys or candidate in RESERVED:
+    while (candidate := _with_number(name, number)) in keys or candidate in RESERVED:
         number += 1
     keys.add(candidate)
     return candidate
+
+
+def _with_number(name: str, number: int) -> str:
+    suffix = f"_{number}"
+    # Cut at the same place as long as two digits are enough.
+    return name[: MAX_LENGTH - max(3, len(suffix))] + suffix
