@@ -179,7 +179,8 @@ class DeliveryLoop:
                     run_blocking(self._spool.remove if history.outcome else self._spool.saved, entry)
                     self._delivered += 1
                     self._histories.pop(name, None)
-                    metrics.incr("delivered")
+                    if history.outcome:
+                        metrics.incr("delivered")
             finally:
                 run_blocking(entry.release)
         except OSError as error:

@@ -90,6 +90,7 @@ class Publishing:
         try:
             if attempt.value:
                 run_blocking(spooling.spool.remove, entry)
+                metrics.incr("delivered")
         except OSError as error:
             logger.warning("%s is published, and will be again: %s", entry.crash_id, error)
         finally:

@@ -196,7 +196,9 @@ class TestBackendThatWorks:
         loop.deliver_round()
         assert_delivered(spool, backend, crash_ids)
 
-    def test_leaves_an_id_if_only_that_is_still_to_do(self, spool: Spool, backend: Backend) -> None:
+    def test_leaves_an_id_if_only_that_is_still_to_do(
+        self, spool: Spool, backend: Backend, metricsmock: MetricsMock
+    ) -> None:
         with make_report() as report:
             spool.add_crash(report)
         backend.behaviour = lambda: False
@@ -205,6 +207,11 @@ class TestBackendThatWorks:
 
         assert names(spool, Kind.CRASH) == []
         assert_kept(spool, [report.crash_id])
+        metricsmock.assert_not_incr("crashmover.delivered")
+
+        backend.behaviour = None
+        make_loop(spool, backend, Kind.ID).deliver_round()
+        metricsmock.assert_incr_once("crashmover.delivered")
 
     def test_is_not_troubled_again_when_it_is_the_spool_that_fails(
         self, spool: Spool, backend: Backend, disk: Disk
