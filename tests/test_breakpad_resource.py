@@ -7,17 +7,22 @@
 import errno
 import logging
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import falcon
 import pytest
 from falcon.testing import Result, TestClient
 from markus.testing import MetricsMock
 
+from antenna.body import RequestBody
 from antenna.breakpad_resource import BreakpadResource
 from antenna.config import build_config
+from antenna.crash_report import CrashReport
 from antenna.crashmover import CrashMover
+from antenna.payload import PayloadReader
 from antenna.reasons import Reason
 from antenna.throttler import ACCEPT, DEFER, FAKEACCEPT, REJECT, Rule, Throttler
 from tests.backends import ENVIRONMENT, Publish, Storage, is_away
@@ -181,6 +186,23 @@ def test_measured(collector: Collector, metricsmock: MetricsMock) -> None:
     )
     metricsmock.assert_timing_once("breakpad_resource.on_post.time")
     metricsmock.assert_timing_once("breakpad_resource.crash_handling.time")
+
+
+def test_time_of_handling_begins_before_the_body_is_read(
+    collector: Collector, metricsmock: MetricsMock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = PayloadReader.read
+
+    def read_slowly(reader: PayloadReader, environ: dict[str, Any], body: RequestBody) -> CrashReport:
+        time.sleep(0.2)
+        return read(reader, environ, body)
+
+    monkeypatch.setattr(PayloadReader, "read", read_slowly)
+
+    collector.submit(PRODUCT)
+
+    (record,) = metricsmock.filter_records("timing", "breakpad_resource.crash_handling.time")
+    assert 200 <= record.value < 2000
 
 
 @pytest.mark.parametrize(
