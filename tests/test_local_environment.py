@@ -10,6 +10,7 @@ import re
 import pytest
 import yaml
 
+from antenna.config import parse_attribute
 from antenna.metrics import load_registry
 from antenna.option_parsers import parse_duration
 from tests.docs.options import OPTION_NAMES, OPTIONS
@@ -28,6 +29,16 @@ OTHER_VARIABLES = {"STORAGE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "PUBSUB_SUBS
 
 # Of the image itself, and of Python.
 IMAGE_VARIABLES = {"PATH", "VIRTUAL_ENV", "PYTHONUNBUFFERED"}
+
+# Seconds between the end of a body and its answer, without a spool.
+LONGEST_WAIT: float = sum(
+    parse_attribute(name)
+    for name in (
+        "antenna.limits.MEMORY_TIMEOUT",
+        "antenna.crashmover._SAVE_TIMEOUT",
+        "antenna.crashmover._PUBLISH_TIMEOUT",
+    )
+)
 
 
 def default_seconds(option: str) -> float:
@@ -48,9 +59,14 @@ class TestNginx:
         assert nginx_seconds("client_body_timeout") > default_seconds("BREAKPAD_BODY_TIMEOUT")
 
     def test_waits_for_an_answer_as_long_as_a_crash_may_take(self) -> None:
-        longest = default_seconds("CRASHMOVER_SAVE_TIMEOUT") + default_seconds("CRASHMOVER_PUBLISH_TIMEOUT")
+        assert nginx_seconds("proxy_read_timeout") > LONGEST_WAIT
 
-        assert nginx_seconds("proxy_read_timeout") > longest
+    def test_docs_tell_load_balancers_to_wait_for_the_body_too(self) -> None:
+        deployment = (PROJECT_ROOT / "docs" / "deployment.rst").read_text(encoding="utf-8")
+        fits, cloud_run = re.findall(r"(\d+) s fits the\s+defaults|--timeout (\d+)", deployment)
+
+        for seconds in (fits[0], cloud_run[1]):
+            assert float(seconds) > default_seconds("BREAKPAD_BODY_TIMEOUT") + LONGEST_WAIT
 
     def test_closes_idle_connections_before_the_collector_does(self) -> None:
         upstream = NGINX_CONF.partition("upstream collector {")[2].partition("}")[0]

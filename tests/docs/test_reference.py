@@ -5,6 +5,7 @@
 """The reference pages have everything that the code has, and no page names an option that it has not."""
 
 import ast
+import fnmatch
 import html
 import importlib
 import logging
@@ -49,6 +50,15 @@ def test_every_component_with_options_is_on_the_page() -> None:
     assert sorted(parse_class(name).__qualname__ for name, *_ in COMPONENTS) == sorted(
         name.rpartition(".")[2] for name in components()
     )
+
+
+def test_every_module_has_its_place_in_the_layout() -> None:
+    layout = (DOCS / "development.rst").read_text(encoding="utf-8").partition("\nLayout\n")[2].partition("\n\n\n")[0]
+    named = re.findall(r"``(?:antenna/)?([\w*]+\.py)``", layout)
+    modules = {path.name for path in (PROJECT_ROOT / "antenna").glob("*.py")} - {"__init__.py"}
+
+    assert {module for module in modules if not any(fnmatch.fnmatch(module, name) for name in named)} == set()
+    assert [name for name in named if not fnmatch.filter(modules, name)] == []
 
 
 def test_every_option_is_on_the_page(pages: Path) -> None:
