@@ -56,10 +56,6 @@ LOCAL_ENVIRONMENT = {
     "CRASHMOVER_SPOOL_DIR": str(_LOCAL / "spool"),
 }
 
-CONFIGURATION_HELP = """\
-Storage and publisher are those of the environment variables CRASHMOVER_CRASHSTORAGE_... and
-CRASHMOVER_CRASHPUBLISH_..., as for the collector. Without them: what 'make run' left in .local."""
-
 
 def _config() -> ConfigManager:
     environ = dict(os.environ)

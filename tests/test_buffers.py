@@ -142,6 +142,15 @@ class TestDisk:
 
         assert disk.take(1000)
 
+    def test_is_given_back_once(self, tmp_path: Path, disk: Memory) -> None:
+        buffer = Buffer(Share(Memory(0), 0), tmp_path, disk)
+        buffer.append(bytes(900))
+        buffer.close()
+        buffer.close()
+
+        assert disk.take(1000)
+        assert not disk.take(1)
+
 
 class TestMemory:
     def test_is_given_back(self, memory: Memory, buffer: Buffer) -> None:

@@ -7,6 +7,7 @@
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -362,14 +363,23 @@ def test_spool_that_was_taken_away_is_made_again(spool: Spool, storage: Storage,
         wait_for(lambda: publisher.published() == [crash_id])
 
 
-def test_ends_in_time_although_a_backend_hangs(spool: Spool, storage: Storage, publisher: Publisher) -> None:
+def test_ends_in_time_although_a_backend_hangs(
+    spool: Spool, storage: Storage, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
     spool.add_id(make_id())
-    publisher.publish_crash = lambda *_: time.sleep(2)  # type: ignore[method-assign]
+    asked = threading.Event()
+
+    def hang(*_: object) -> None:
+        asked.set()
+        time.sleep(2)
+
+    monkeypatch.setattr(publisher, "publish_crash", hang)
     with delivering(spool, storage, publisher) as delivery:
-        time.sleep(0.1)
+        assert asked.wait(10)
         started = time.monotonic()
 
         delivery.stop(0.2)
 
         assert time.monotonic() - started < 0.5
-    assert len(names(spool, Kind.ID)) <= 1
+        assert len(names(spool, Kind.ID)) == 1, "whoever ends now has lost nothing"
+    assert names(spool, Kind.ID) == []

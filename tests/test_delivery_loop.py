@@ -619,7 +619,9 @@ class TestRun:
 
         assert_delivered(spool, backend, crash_ids)
 
-    def test_bears_with_a_bug(self, spool: Spool, backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_bears_with_a_bug(
+        self, spool: Spool, backend: Backend, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
         add(spool, 3)
         oldest = spool.oldest
         calls = iter(range(100))
@@ -633,3 +635,8 @@ class TestRun:
 
         with running(make_loop(spool, backend)):
             wait_for(lambda: len(backend.taken) == 3)
+
+        (record,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
+        assert (record.levelname, record.message) == ("ERROR", "the spool cannot be delivered")
+        assert record.exc_info is not None
+        assert str(record.exc_info[1]) == "a bug"

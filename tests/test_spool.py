@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import google_crc32c
 import pytest
@@ -393,6 +394,7 @@ KILLED = """
 import os, signal, sys
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from antenna.spool_entry import Kind
 from tests.crashes import make_report
 from tests.disk import Disk
@@ -460,6 +462,7 @@ def assert_complete(spool: Spool, crash_id: str) -> None:
 SMALL_DISK = """
 import json, os, subprocess, sys
 from pathlib import Path
+from types import SimpleNamespace
 from tests.crashes import make_report
 from tests.test_spool import assert_tidy, make_spool, names
 from antenna.spool_entry import Kind
@@ -582,6 +585,14 @@ class TestRoom:
         with make_report() as report, pytest.raises(SpoolFull, match="are free on the disk"):
             spool.add_crash(report)
         assert_nothing_spooled(spool)
+
+    def test_room_is_left_to_the_byte(self, spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+        free = spool.min_free + 1000
+        monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=free, f_frsize=1))
+
+        spool.check_room(1000)
+        with pytest.raises(SpoolFull, match=f"only {free} bytes are free on the disk"):
+            spool.check_room(1001)
 
     def test_health_check_finds_a_full_spool(self, tmp_path: Path) -> None:
         spool = make_spool(tmp_path / "spool", spool_max_size="1")

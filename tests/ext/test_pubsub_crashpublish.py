@@ -93,6 +93,21 @@ def test_each_id_once_in_few_requests(
     assert Counter(pubsub_topic.pull_all()) == Counter(crash_ids)
 
 
+@pytest.mark.parametrize(("crashes", "requests"), [(500, 1), (501, 2)])
+def test_a_request_takes_no_more_than_500(
+    pubsub: PubSubCrashPublish,
+    publish_proxy: FaultyProxy,
+    monkeypatch: pytest.MonkeyPatch,
+    crashes: int,
+    requests: int,
+) -> None:
+    # Time enough for all of them.
+    monkeypatch.setattr("antenna.ext.pubsub.crashpublish._LINGER", 1.0)
+
+    assert publish_together(pubsub, make_ids(crashes)) == [None] * crashes
+    assert len(publish_proxy.exchanges) == requests
+
+
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
