@@ -48,6 +48,7 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
         for backend in (mover.crashstorage, mover.crashpublish):
             _log_options(backend.config)
         self.add_error_handler(Exception, _answer_error)
+        self.add_error_handler(falcon.HTTPBadRequest, _answer_unknown_method)
         self.add_route("/submit", submit)
         self.add_route("/__lbheartbeat__", LBHeartbeatResource())
         self.add_route("/__heartbeat__", HeartbeatResource(self.crashmover.health_checks()))
@@ -91,6 +92,14 @@ def _answer_error(_: falcon.Request, resp: falcon.Response, error: Exception, __
     """Log an error of ours; Sentry hears of it through the log. Of 404, 405 and the like Falcon takes care."""
     logger.error("unhandled error", exc_info=error)
     resp.status = falcon.HTTP_INTERNAL_SERVER_ERROR
+    resp.content_type = "text/plain"
+    resp.text = ""
+
+
+def _answer_unknown_method(req: falcon.Request, resp: falcon.Response, _: Exception, __: dict[str, Any]) -> None:
+    """Answer a method that Falcon does not know, which it calls a bad request, like others that are not allowed."""
+    resp.status = falcon.HTTP_METHOD_NOT_ALLOWED
+    resp.set_header("Allow", "POST" if req.path == "/submit" else "GET")
     resp.content_type = "text/plain"
     resp.text = ""
 

@@ -235,6 +235,16 @@ class TestRefused:
 
         assert int(status_line.split()[1]) in ({200} if method == "OPTIONS" else {405})
 
+    @pytest.mark.parametrize("method", ["FOO", "WEBSOCKET"])
+    @pytest.mark.parametrize(("path", "allowed"), [("/submit", "POST"), ("/__version__", "GET")])
+    def test_methods_that_nobody_knows(self, collector: Collector, method: str, path: str, allowed: str) -> None:
+        with collector.keeps_nothing():
+            answer = collector.submit(report(PRODUCT).replace(b"POST /submit", f"{method} {path}".encode(), 1))
+
+        assert_answer(answer, 405)
+        assert answer.headers["Allow"] == allowed
+        assert answer.body == b""
+
     def test_connection_serves_on_after_a_refusal(self, collector: Collector) -> None:
         with collector.server.connect() as connection:
             for _ in range(3):
