@@ -142,7 +142,7 @@ class TestDisk:
 
         assert disk.take(1000)
 
-    def test_is_given_back_once(self, tmp_path: Path, disk: Memory) -> None:
+    def test_is_given_back_once(self, tmp_path: Path, disk: TemporaryShare) -> None:
         buffer = Buffer(Share(Memory(0), 0), tmp_path, disk)
         buffer.append(bytes(900))
         buffer.close()
