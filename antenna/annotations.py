@@ -130,13 +130,14 @@ def decode_json(data: bytes) -> tuple[dict[str, Any], list[str]]:
     if not isinstance(value, dict):
         raise MalformedCrashReport(Reason.INVALID_JSON_VALUE)
     turn.pass_on()
-    notes = [note_repeated(_clean_text(name, turn)) for name in objects.repeated]
-    if fractions.rounded:
-        notes.append(f"Rounded {fractions.rounded} numbers to double precision.")
+    replacing = _Replacing(objects.repeated, turn)
     # Only an escape can bring in half of a surrogate pair: decoding UTF-8 does not, and json joins whole pairs.
     if b"\\ud" in data or b"\\uD" in data:
-        value = _without_lone_surrogates(value, notes, turn)
-    return value, notes
+        value = replacing.annotations(value)
+    notes = [note_repeated(name) for name in replacing.repeated]
+    if fractions.rounded:
+        notes.append(f"Rounded {fractions.rounded} numbers to double precision.")
+    return value, notes + replacing.notes
 
 
 class _Objects:
@@ -148,6 +149,11 @@ class _Objects:
     def __call__(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         result = dict(pairs)
         if len(result) < len(pairs):
+            # In the order of the last ones: names that differ in halves of surrogate pairs come out the same.
+            result = {}
+            for name, value in pairs:
+                result.pop(name, None)
+                result[name] = value
             counts = Counter(name for name, _ in pairs)
             self.repeated = sorted(name for name, count in counts.items() if count > 1)
         else:
@@ -201,25 +207,49 @@ def _check_depth(value: Any) -> None:
     raise MalformedCrashReport(Reason.INVALID_JSON, "nested too deeply")
 
 
-def _without_lone_surrogates(annotations: dict[str, Any], notes: list[str], turn: Turn) -> dict[str, Any]:
-    result = {}
-    for name, value in annotations.items():
-        clean_name, clean_value = _clean_text(name, turn), _clean(value, turn)
-        if clean_name != name or clean_value != value:
-            notes.append(f"Replaced half of a surrogate pair in {shorten(clean_name)}.")
-        result[clean_name] = clean_value
-    return result
+class _Replacing:
+    """Replaces halves of surrogate pairs, which have no form in UTF-8, in names and strings at any depth.
 
+    Names that come out the same are as good as repeated.
+    """
 
-def _clean(value: Any, turn: Turn) -> Any:
-    """Replace what has no form in UTF-8, in strings at any depth."""
-    if isinstance(value, str):
-        return _clean_text(value, turn)
-    if isinstance(value, list):
-        return [_clean(item, turn) for item in value]
-    if isinstance(value, dict):
-        return {_clean_text(name, turn): _clean(item, turn) for name, item in value.items()}
-    return value
+    def __init__(self, repeated: Iterable[str], turn: Turn) -> None:
+        self._turn = turn
+        # For the order, and for one note on each name however many come out the same.
+        self.repeated = dict.fromkeys(_clean_text(name, turn) for name in repeated)
+        self._notes: dict[str, None] = {}
+        self._lost = False
+
+    @property
+    def notes(self) -> list[str]:
+        """Notes on what was changed, but for repeated annotations."""
+        return list(self._notes)
+
+    def annotations(self, annotations: dict[str, Any]) -> dict[str, Any]:
+        """Return the annotations as they may be kept."""
+        result: dict[str, Any] = {}
+        for name, value in annotations.items():
+            self._lost = False
+            clean_name, clean_value = _clean_text(name, self._turn), self._clean(value)
+            if clean_name != name or clean_value != value:
+                self._notes[f"Replaced half of a surrogate pair in {shorten(clean_name)}."] = None
+            if self._lost:
+                self._notes[f"Repeated name in {shorten(clean_name)}: the last one was kept."] = None
+            if clean_name in result:
+                self.repeated[clean_name] = None
+            result[clean_name] = clean_value
+        return result
+
+    def _clean(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return _clean_text(value, self._turn)
+        if isinstance(value, list):
+            return [self._clean(item) for item in value]
+        if isinstance(value, dict):
+            result = {_clean_text(name, self._turn): self._clean(item) for name, item in value.items()}
+            self._lost |= len(result) < len(value)
+            return result
+        return value
 
 
 def _clean_text(text: str, turn: Turn) -> str:
