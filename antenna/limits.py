@@ -40,6 +40,8 @@ MAX_JSON_DIGITS = 1000
 # Characters of TelemetryEnvironment that throttle rules look into: JSON in an annotation's text, which none of the
 # above bounds. That of a small profile has 13,000.
 MAX_TELEMETRY_ENVIRONMENT_SIZE = 512 * 1024
+# Commas in it, in one of 28,000 characters some 1,100: 170,000 lists between them take 50 times as long.
+MAX_TELEMETRY_ENVIRONMENT_COMMAS = 20_000
 # Seconds that a report may wait for others to give memory back.
 MEMORY_TIMEOUT = 30.0
 

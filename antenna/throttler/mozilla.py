@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any
 
-from antenna.limits import MAX_TELEMETRY_ENVIRONMENT_SIZE
+from antenna.limits import MAX_TELEMETRY_ENVIRONMENT_COMMAS, MAX_TELEMETRY_ENVIRONMENT_SIZE
 from antenna.throttler.engine import Throttler
 from antenna.throttler.rule import ACCEPT, CONTINUE, FAKEACCEPT, REJECT, Rule
 
@@ -115,6 +115,8 @@ def is_firefox_esr_unsupported_windows(throttler: Throttler, crash: Crash) -> bo
 def _operating_system(telemetry_environment: str) -> dict[str, Any]:
     """Return ``system.os`` of a telemetry environment, empty where a client sent anything else."""
     if len(telemetry_environment) > MAX_TELEMETRY_ENVIRONMENT_SIZE:
+        return {}
+    if telemetry_environment.count(",") > MAX_TELEMETRY_ENVIRONMENT_COMMAS:
         return {}
     try:
         value = json.loads(telemetry_environment)
