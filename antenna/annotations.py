@@ -11,7 +11,13 @@ from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from antenna.fairness import Turn
-from antenna.limits import MAX_JSON_DEPTH, MAX_JSON_DIGITS, MAX_JSON_VALUES
+from antenna.limits import (
+    LONG_JSON_NUMBER,
+    MAX_JSON_DEPTH,
+    MAX_JSON_DIGITS,
+    MAX_JSON_VALUES,
+    MAX_LONG_JSON_NUMBERS_SIZE,
+)
 from antenna.reasons import MalformedCrashReport, Reason
 
 try:
@@ -105,14 +111,29 @@ def decode_texts(data: bytes) -> dict[str, str] | None:
     return None
 
 
-def decode_json(data: bytes) -> tuple[dict[str, Any], list[str]]:
+class LongNumbers:
+    """Bounds the long numbers in all JSON of a report."""
+
+    def __init__(self) -> None:
+        """There are none yet."""
+        self._size = 0
+
+    def add(self, number: str) -> None:
+        """Take one more into account. Raises ``MalformedCrashReport`` (``TOO_LARGE``) if it is too much."""
+        self._size += len(number)
+        if self._size > MAX_LONG_JSON_NUMBERS_SIZE:
+            raise MalformedCrashReport(Reason.TOO_LARGE, "long numbers in JSON")
+
+
+def decode_json(data: bytes, long_numbers: LongNumbers | None = None) -> tuple[dict[str, Any], list[str]]:
     """Decode the annotations of a JSON part; returns them and notes on what was changed.
 
-    Values stay as they came. Raises ``MalformedCrashReport``: ``INVALID_JSON`` for what is not JSON
-    (RFC 8259; so no NaN) in UTF-8, ``INVALID_JSON_VALUE`` for anything but an object.
+    Values stay as they came. ``long_numbers`` are those of the report's other JSON parts, if it has any. Raises
+    ``MalformedCrashReport``: ``INVALID_JSON`` for what is not JSON (RFC 8259; so no NaN) in UTF-8,
+    ``INVALID_JSON_VALUE`` for anything but an object, ``TOO_LARGE`` as ``LongNumbers``.
     """
     objects = _Objects()
-    fractions = _Fractions()
+    numbers = _Numbers(long_numbers or LongNumbers())
     turn = Turn()
     try:
         # RFC 8259 section 8.1: a byte order mark may be ignored.
@@ -120,8 +141,8 @@ def decode_json(data: bytes) -> tuple[dict[str, Any], list[str]]:
         value = json.loads(
             text,
             object_pairs_hook=objects,
-            parse_int=_integer,
-            parse_float=fractions,
+            parse_int=numbers.integer,
+            parse_float=numbers.fraction,
             parse_constant=_refuse_constant,
         )
     except (ValueError, RecursionError) as error:
@@ -135,8 +156,8 @@ def decode_json(data: bytes) -> tuple[dict[str, Any], list[str]]:
     if b"\\ud" in data or b"\\uD" in data:
         value = replacing.annotations(value)
     notes = [note_repeated(name) for name in replacing.repeated]
-    if fractions.rounded:
-        notes.append(f"Rounded {fractions.rounded} numbers to double precision.")
+    if numbers.rounded:
+        notes.append(f"Rounded {numbers.rounded} numbers to double precision.")
     return value, notes + replacing.notes
 
 
@@ -161,19 +182,25 @@ class _Objects:
         return result
 
 
-def _integer(text: str) -> int:
-    if len(text) > MAX_JSON_DIGITS:
-        raise ValueError("integer too long")
-    return int(text)
+class _Numbers:
+    """Reads numbers; counts those with a fraction or an exponent that a double cannot hold (RFC 8259 section 6)."""
 
-
-class _Fractions:
-    """Reads numbers with a fraction or an exponent; counts those that a double cannot hold (RFC 8259 section 6)."""
-
-    def __init__(self) -> None:
+    def __init__(self, long_numbers: LongNumbers) -> None:
         self.rounded = 0
+        self._long_numbers = long_numbers
 
-    def __call__(self, text: str) -> float:
+    def integer(self, text: str) -> int:
+        """Read a number that has neither fraction nor exponent."""
+        if len(text) > LONG_JSON_NUMBER:
+            if len(text) > MAX_JSON_DIGITS:
+                raise ValueError("integer too long")
+            self._long_numbers.add(text)
+        return int(text)
+
+    def fraction(self, text: str) -> float:
+        """Read any other number."""
+        if len(text) > LONG_JSON_NUMBER:
+            self._long_numbers.add(text)
         number = float(text)
         if number in (float("inf"), float("-inf")):
             # It would be written again as Infinity, which is not JSON.

@@ -37,6 +37,10 @@ MAX_JSON_DEPTH = 200
 MAX_JSON_VALUES = 50_000
 # What converting an integer costs grows with the square of its length.
 MAX_JSON_DIGITS = 1000
+# Characters of a number, as many as one of 64 bits is written with; and of all longer ones in a report together. No
+# reporter sends any.
+LONG_JSON_NUMBER = 24
+MAX_LONG_JSON_NUMBERS_SIZE = 200_000
 # Characters of TelemetryEnvironment that throttle rules look into: JSON in an annotation's text, which none of the
 # above bounds. That of a small profile has 13,000.
 MAX_TELEMETRY_ENVIRONMENT_SIZE = 512 * 1024

@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Any, Self
 
 from antenna import dump_names
-from antenna.annotations import count_values, decode_json, decode_text, decode_texts, note_repeated, shorten
+from antenna.annotations import (
+    LongNumbers,
+    count_values,
+    decode_json,
+    decode_text,
+    decode_texts,
+    note_repeated,
+    shorten,
+)
 from antenna.buffers import Buffer
 from antenna.crash_report import CrashReport, Dump
 from antenna.fairness import Turn
@@ -94,6 +102,7 @@ class PartCollector:
         self._nameless = 0
         #: Values and names in JSON that have been decoded.
         self.json_values = 0
+        self._long_numbers = LongNumbers()
         self._take: Callable[[bytes], None] = self._ignore
 
     @property
@@ -206,7 +215,7 @@ class PartCollector:
             raise MalformedCrashReport(Reason.TOO_LARGE, "JSON values")
         if decoded is None:
             turn.pass_on()
-            decoded, notes_on_json = decode_json(data)
+            decoded, notes_on_json = decode_json(data, self._long_numbers)
             notes += notes_on_json
         self._check_length(max(map(len, decoded), default=0))
         notes += [note_repeated(name) for name in decoded if name in values]

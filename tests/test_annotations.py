@@ -11,7 +11,13 @@ import gevent
 import pytest
 
 from antenna.annotations import count_values, decode_json, decode_text, decode_texts, note_repeated
-from antenna.limits import MAX_JSON_DEPTH, MAX_JSON_DIGITS, MAX_JSON_VALUES
+from antenna.limits import (
+    LONG_JSON_NUMBER,
+    MAX_JSON_DEPTH,
+    MAX_JSON_DIGITS,
+    MAX_JSON_VALUES,
+    MAX_LONG_JSON_NUMBERS_SIZE,
+)
 from antenna.reasons import MalformedCrashReport, Reason
 
 REPLACED = "Replaced half of a surrogate pair in \ufffd."
@@ -154,6 +160,24 @@ class TestJson:
     )
     def test_invalid(self, data: bytes) -> None:
         assert_refused(data, Reason.INVALID_JSON)
+
+    @pytest.mark.parametrize(
+        "number", ["9" * MAX_JSON_DIGITS, "-" + "9" * 24, "0." + "3" * 398, "1." + "3" * 20 + "e-5"]
+    )
+    def test_long_numbers_are_bounded_together(self, number: str) -> None:
+        most = [number] * (MAX_LONG_JSON_NUMBERS_SIZE // len(number))
+
+        annotations, _ = decode_json(f'{{"a": [{", ".join(most)}]}}'.encode())
+        assert annotations == {"a": [json.loads(number)] * len(most)}
+        assert_refused(f'{{"a": [{", ".join([*most, number])}]}}'.encode(), Reason.TOO_LARGE)
+
+    @pytest.mark.parametrize("number", [-(2**63), 2**64 - 1, -2.2250738585072014e-308])
+    def test_any_number_of_64_bits_is_short(self, number: float) -> None:
+        text = json.dumps(number)
+        assert len(text) <= LONG_JSON_NUMBER
+        values = [number] * (MAX_LONG_JSON_NUMBERS_SIZE // len(text) + 1)
+
+        assert decode_json(json.dumps({"a": values}).encode()) == ({"a": values}, [])
 
     @pytest.mark.parametrize("data", [b"[]", b'["a"]', b'"a"', b"1", b"null", b"true", b'[{"a": 1}]'])
     def test_not_an_object(self, data: bytes) -> None:

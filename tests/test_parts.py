@@ -249,6 +249,7 @@ class TestLimits:
             pytest.param([annotation("a", "x" * 6)] * 2, {"MAX_ANNOTATIONS_SIZE": "11"}, id="size of annotations"),
             pytest.param([extra({"a": "x" * 6})], {"MAX_ANNOTATIONS_SIZE": "11"}, id="size of JSON"),
             pytest.param([extra({"a": [0] * 30_000}), extra({"b": [0] * 30_000})], {}, id="values in JSON"),
+            pytest.param([extra({"a": [10**900] * 150}), extra({"b": [10**900] * 150})], {}, id="digits in JSON"),
             pytest.param([extra({f"a{number}": "" for number in range(2000)})] * 26, {}, id="texts in JSON"),
             pytest.param([PRODUCT, dump(b"", "a"), dump(b"", "b")], {"MAX_DUMPS": "1"}, id="dumps"),
         ],

@@ -48,6 +48,11 @@ def gzipped(body: bytes, boundary: str = BOUNDARY) -> bytes:
     return post(body, {"Content-Encoding": "gzip", "Content-Type": f"multipart/form-data; boundary={boundary}"})
 
 
+def list_of(value: bytes, number: int) -> bytes:
+    """Return annotations in JSON, of which one has this value so many times."""
+    return b'{"a":[' + b",".join([value] * number) + b"]}"
+
+
 def part_header(rest: bytes) -> bytes:
     return b"--" + BOUNDARY.encode() + b"\r\nContent-Disposition: form-data; name=a" + rest + b"\r\n\r\n\r\n"
 
@@ -82,6 +87,7 @@ def test_zip_bomb_of_1_gib(target: Target, prefix: bytes) -> None:
         pytest.param(lambda: gzipped(gzip.compress(b"") * 100_000), 0.5, id="gzip members"),
         pytest.param(lambda: report(extra(b'{"a":[' + b"1.5," * 4 * MIB)), 1.0, id="numbers in JSON"),
         pytest.param(lambda: report(extra(b'{"a":[' + b"9" * 999 + (b"," + b"9" * 999) * 5_000)), 1.0, id="digits"),
+        pytest.param(lambda: report(extra(list_of(b"9" * 999, 20_900))), 0.5, id="more digits"),
         pytest.param(lambda: report(extra(b'{"a":"' + rb"\ud800" * MIB + b'"}')), 1.0, id="lone surrogates"),
         pytest.param(lambda: report(extra(b'{"a":"' + rb"\"," * 2 * MIB + b'"}')), 1.0, id="escaped quotes"),
         pytest.param(lambda: report(extra(b'"" ' * 2 * MIB + b"," * 50_000)), 1.0, id="strings without commas"),
