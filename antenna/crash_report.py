@@ -7,7 +7,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,12 +16,20 @@ from typing import Any, Self
 
 import google_crc32c
 
+from antenna import large_json
 from antenna.buffers import Buffer, Read
 
 _empty_digest = cache(partial(hashlib.new, usedforsecurity=False))  # making one costs more than copying it
 
 # The raw crash's format, for readers of the bucket.
 RAW_CRASH_VERSION = 2
+
+# Bytes of annotations that are encoded in one go, which takes some milliseconds; those of real reports are less.
+_SMALL_ANNOTATIONS = 256 * 1024
+
+
+def _go_on() -> None:
+    """Pass no turn on, as in native threads, which have none."""
 
 
 class Dump:
@@ -99,6 +107,8 @@ class CrashReport:
     payload: str = "multipart"
     payload_compressed: bool = False
     payload_size: int = 0
+    #: Bytes of the annotations as they arrived.
+    annotations_size: int = 0
     user_agent: str = "None"
     submitted: datetime = field(default_factory=lambda: datetime.now(UTC))
     crash_id: str = ""
@@ -130,9 +140,14 @@ class CrashReport:
             },
         }
 
-    def encoded_raw_crash(self) -> bytes:
-        """Return the raw crash as it is stored: JSON with sorted keys."""
-        return json.dumps(self.raw_crash(), sort_keys=True).encode("ascii")
+    def encoded_raw_crash(self, pass_on: Callable[[], object] = _go_on) -> bytes:
+        """Return the raw crash as it is stored: JSON with sorted keys.
+
+        For a large one, ``pass_on`` is called again and again: greenlets give that of their turn.
+        """
+        if self.annotations_size <= _SMALL_ANNOTATIONS:
+            return json.dumps(self.raw_crash(), sort_keys=True).encode("ascii")
+        return large_json.encode(self.raw_crash(), pass_on)
 
     def encoded_dump_names(self) -> bytes:
         """Return the sorted list of dump names as it is stored: JSON."""

@@ -173,7 +173,7 @@ class PartCollector:
 
         Raises ``MalformedCrashReport`` for annotations that are not what they should be, or too many.
         """
-        report = CrashReport()
+        report = CrashReport(annotations_size=self.annotations_size)
         self._add_annotations(report)
         self._annotation_bytes.close()  # decoded now, and so not twice in memory while the crash is moved on
         self._add_dumps(report, checksum_algorithm)

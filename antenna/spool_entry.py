@@ -8,6 +8,7 @@ import errno
 import json
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -92,7 +93,7 @@ class SpooledCrash:
         """Bytes of the dumps."""
         return sum(dump.size for dump in self.dumps.values())
 
-    def encoded_raw_crash(self) -> bytes:
+    def encoded_raw_crash(self, pass_on: Callable[[], object] | None = None) -> bytes:
         """Return the raw crash as it was made when the crash came in."""
         return self._raw_crash
 

@@ -6,13 +6,17 @@
 
 import hashlib
 import json
+import tracemalloc
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import gevent
 import pytest
 
+from antenna.blocking import run_blocking
 from antenna.crash_report import CrashReport, Dump
+from antenna.fairness import Turn
 from tests.crashes import make_buffer, make_report
 
 # https://www.rfc-editor.org/rfc/rfc3720#appendix-B.4, and of no bytes at all
@@ -92,6 +96,64 @@ def test_values_are_stored_as_they_came(value: Any) -> None:
     assert json.loads(stored)["Value"] == value
     assert list(json.loads(stored)) == ["A", "Value", "metadata", "submitted_timestamp", "uuid", "version"]
     assert stored.isascii()
+
+
+def large_report(annotations: dict[str, Any]) -> CrashReport:
+    return CrashReport(annotations=annotations, annotations_size=20_000_000)
+
+
+LARGE: list[dict[str, Any]] = [
+    {},
+    {"Notes": "\xe9" * 5_000_000},
+    {"Notes": "\0\N{PILE OF POO}" * 500_000, "\xe9" * 1000: "x" * 65_535, "A": "x" * 65_536, "B": "x" * 65_537},
+    {"b": [], "a": {}, "c": [[{"b": None, "a": True}, 0.5, -1, "", "\xe9" * 500_000]], "d": {"\xe9" * 200_000: 1e300}},
+    {"a": list(range(49_000)), "b": {str(number): [] for number in range(1000)}},
+]
+
+
+@pytest.mark.parametrize("annotations", LARGE, ids=lambda annotations: ", ".join(annotations)[:20])
+def test_large_ones_are_stored_as_small_ones_are(annotations: dict[str, Any]) -> None:
+    report = large_report(annotations)
+    expected = json.dumps(report.raw_crash(), sort_keys=True).encode("ascii")
+
+    assert report.encoded_raw_crash() == expected
+    assert report.encoded_raw_crash(Turn().pass_on) == expected
+    assert run_blocking(report.encoded_raw_crash) == expected
+
+
+@pytest.mark.parametrize(
+    "annotations", [{"Notes": "\xe9" * 10_000_000}, {"Notes": [0.5] * 500_000}], ids=["text", "values"]
+)
+def test_large_ones_are_encoded_while_others_have_their_turn(annotations: dict[str, Any]) -> None:
+    encoding = gevent.spawn(large_report(annotations).encoded_raw_crash, Turn().pass_on)
+    turns = 0
+    while not encoding.ready():
+        gevent.sleep(0.001)
+        turns += 1
+
+    assert json.loads(encoding.get())["Notes"] == annotations["Notes"]
+    assert turns > 5
+
+
+def test_large_ones_are_in_memory_once_when_they_are_encoded() -> None:
+    report = large_report({"Notes": "\xe9" * 2_000_000})
+    tracemalloc.start()
+    try:
+        encoded = report.encoded_raw_crash()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert len(encoded) > 12_000_000
+    assert peak < 1.3 * len(encoded)
+
+
+def test_small_ones_are_encoded_in_one_go() -> None:
+    passed: list[None] = []
+    report = CrashReport(annotations={"Notes": "x" * 20_000}, annotations_size=20_000)
+
+    assert report.encoded_raw_crash(lambda: passed.append(None)) == report.encoded_raw_crash()
+    assert passed == []
 
 
 def test_dump_names_are_sorted() -> None:

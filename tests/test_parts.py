@@ -288,6 +288,10 @@ class TestLimits:
         assert len(json.dumps(report.notes)) < 100_000
 
 
+def test_size_of_annotations(read: Read) -> None:
+    assert read(annotation("a", "x" * 50), extra(b'{"b": 1}'), dump(b"MDMP")).annotations_size == 58
+
+
 def test_annotations_may_be_in_a_file(read: Read) -> None:
     values: dict[str, Any] = {f"a{number}": "x" * number for number in range(1500)}
     parts = [annotation(name, value) for name, value in values.items()]

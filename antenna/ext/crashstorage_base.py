@@ -6,7 +6,7 @@
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from antenna.buffers import Read
 from antenna.config import ConfigManager, Option, bounded, parse_int
 from antenna.crash_report import Dump
 from antenna.dump_names import object_key
+from antenna.fairness import Turn
 
 JSON = "application/json"
 BINARY = "application/octet-stream"
@@ -77,8 +78,8 @@ class StorableCrash(Protocol):
     crash_id: str
     dumps: dict[str, Dump]
 
-    def encoded_raw_crash(self) -> bytes:
-        """Return the raw crash: JSON."""
+    def encoded_raw_crash(self, pass_on: Callable[[], object] = ...) -> bytes:
+        """Return the raw crash: JSON. ``pass_on`` is called again and again if that takes long."""
 
     def encoded_dump_names(self) -> bytes:
         """Return the sorted list of dump names: JSON."""
@@ -136,7 +137,8 @@ class CrashStorageBase:
         # The names first: they are on their way when the work on the dumps begins.
         self.save_side_by_side([names, *dumps], deadline)
         # Encoded now: the checksums in it come from the pass that stored the dumps.
-        self.save_object(StoredObject(raw_crash_path(crash_id), JSON, crash.encoded_raw_crash()), deadline)
+        raw_crash = crash.encoded_raw_crash(Turn().pass_on)
+        self.save_object(StoredObject(raw_crash_path(crash_id), JSON, raw_crash), deadline)
 
     def save_side_by_side(self, items: Sequence[StoredObject], deadline: Deadline) -> None:
         """Store several objects at the same time; raises the first error when all have come to an end."""

@@ -1,0 +1,30 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Encoded piece by piece, JSON is the same as in one go."""
+
+import json
+from typing import Any
+from unittest import mock
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from antenna import large_json
+from tests.properties.sent_reports import json_values, names, odd_text
+
+# Halves of surrogate pairs, too, and what looks like a whole one in two of them.
+any_text = st.text(st.characters(exclude_categories=[])) | st.text('\ud83d\ude00\N{PILE OF POO}"\\') | odd_text
+values = json_values | any_text | st.lists(any_text) | st.dictionaries(names | any_text, any_text)
+
+
+@given(value=st.dictionaries(names | any_text, values), size=st.integers(1, 20))
+def test_is_as_in_one_go(value: dict[str, Any], size: int) -> None:
+    turns: list[None] = []
+    with mock.patch.object(large_json, "_PIECE", size):
+        encoded = large_json.encode(value, lambda: turns.append(None))
+
+    assert encoded == json.dumps(value, sort_keys=True).encode("ascii")
+    # What is encoded between two turns is short, but for what stands between values.
+    assert len(turns) >= sum(len(text) for text in value.values() if isinstance(text, str)) // size
