@@ -5,6 +5,7 @@
 """Annotations off the wire: text in its charset, and JSON that is safe to keep and to write again."""
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -202,10 +203,12 @@ class _Numbers:
         if len(text) > LONG_JSON_NUMBER:
             self._long_numbers.add(text)
         number = float(text)
-        if number in (float("inf"), float("-inf")):
+        if math.isinf(number):
             # It would be written again as Infinity, which is not JSON.
             raise ValueError("number out of range")
-        if _digits(text) != _digits(repr(number)):
+        written = repr(number)
+        # Most come as they are written again: comparing digits takes several times as long as reading the number.
+        if written != text and _digits(written) != _digits(text):
             self.rounded += 1
         return number
 
