@@ -47,11 +47,14 @@ def submit_side_by_side(collector: Collector, requests: list[bytes]) -> None:
 
 
 def test_no_call_keeps_the_others_waiting_under_load(start_collector: StartCollector) -> None:
-    collector = start_collector(**MONITOR)
+    # On a machine that has other work, a worker may not get to run for so long. A call that blocks does so each time.
+    for _ in range(3):
+        collector = start_collector(**MONITOR)
+        submit_side_by_side(collector, [request for request in LOAD for _ in range(6)])
+        if BLOCKED not in collector.server.logs():
+            return
 
-    submit_side_by_side(collector, [request for request in LOAD for _ in range(6)])
-
-    assert BLOCKED not in collector.server.logs()
+    raise AssertionError(collector.server.logs())
 
 
 def test_the_monitor_sees_a_call_that_does(start_local_collector: StartCollector) -> None:
