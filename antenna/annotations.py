@@ -7,6 +7,7 @@
 import json
 import math
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NoReturn
@@ -46,6 +47,9 @@ _MAX_FAST_SIZE = 256 * 1024
 _UP_TO_COMMA = re.compile(rb'(?:[^",]++|"[^"\\]*+(?:\\.[^"\\]*+)*+"?)*+,', re.DOTALL)
 # Characters that are looked at without a look at other connections.
 _PIECE = 50_000
+
+# So many digits tell any double from all others.
+_DOUBLE_DIGITS = 17
 
 _TEXT_ONLY = frozenset([str])
 
@@ -206,10 +210,12 @@ class _Numbers:
         if math.isinf(number):
             # It would be written again as Infinity, which is not JSON.
             raise ValueError("number out of range")
-        written = repr(number)
-        # Most come as they are written again: comparing digits takes several times as long as reading the number.
-        if written != text and _digits(written) != _digits(text):
-            self.rounded += 1
+        is_tiny = abs(number) < sys.float_info.min
+        # Most are short: looking at digits takes several times as long as reading the number.
+        if len(text) > _DOUBLE_DIGITS or is_tiny:
+            digits = _digits(text)
+            if len(digits) > _DOUBLE_DIGITS or (is_tiny and digits != _digits(repr(number))):
+                self.rounded += 1
         return number
 
 

@@ -49,33 +49,41 @@ class Attempts:
         self._max_attempts = max_attempts
         self._longest_pause = longest_pause
         self._spool_works = spool_works
+        # Attempts on a backend that is down.
+        self._probes = 0
 
-    def run(self, crash_id: str, action: Callable[[Deadline], None], patience: float = PATIENCE) -> bool:
+    def run(self, crash_id: str, action: Callable[[Deadline], None], patience: float = PATIENCE) -> bool | None:
         """Try ``action`` until it works, the attempts are used up or the time is over; say whether it worked.
 
-        A backend of which nobody hears anything for ``patience`` seconds counts as one that hangs.
+        A backend of which nobody hears anything for ``patience`` seconds counts as one that hangs. Returns None if it
+        was not even tried.
         """
         deadline = Deadline(self.timeout)
+        tried = None
         for attempt in range(1, self._max_attempts + 1):
             if not self._may_try():
                 break
+            tried = False
             error = self._try(action, deadline, patience)
             if error is None:
                 return True
             if not self._goes_on(crash_id, error, attempt, deadline):
                 break
         metrics.incr(f"crash_{self.operation}_failed")
-        return False
+        return tried
 
     def _may_try(self) -> bool:
         """Whether a crash goes to the backend, and not to the spool at once."""
         if self._spool_works is None:
             return True
+        if not self._spool_works():
+            # There is nothing else. One at a time finds out at once that a backend is back.
+            return not (self.breaker.is_open and self._probes)
         # What a backend that hangs has been sent, it may still do when it wakes up, after the spool has done it.
-        if self._hangs() and self._spool_works():
+        if self._hangs():
             self.breaker.warn_of_hang()
             return False
-        return self.breaker.may_try() or not self._spool_works()
+        return self.breaker.may_try()
 
     def _hangs(self) -> bool:
         """Whether the backend hangs, and it is not just that this worker has been too busy to see its answer."""
@@ -86,6 +94,8 @@ class Attempts:
     def _try(self, action: Callable[[Deadline], None], deadline: Deadline, patience: float) -> Exception | None:
         """Try once, and tell the breaker what came of it; return what went wrong."""
         self.breaker.began(patience)
+        is_probe = self.breaker.is_open
+        self._probes += is_probe
         try:
             action(deadline)
         except CrashRefused as error:
@@ -100,6 +110,8 @@ class Attempts:
         except BaseException:
             self.breaker.answered()
             raise
+        finally:
+            self._probes -= is_probe
         self.breaker.succeeded()
         return None
 
@@ -115,8 +127,9 @@ class Attempts:
         if attempt == self._max_attempts or pause >= deadline.left():
             logger.error("%s: %s failed: %s", crash_id, self.operation, error)
             return False
+        if self._spool_works is not None and self.breaker.is_open:
+            return False  # it is logged that the backend is down
         metrics.incr("retry_count", tags=[f"operation:{self.operation}"])
-        if self._spool_works is None or not self._spool_works() or not self.breaker.is_open:
-            logger.warning("%s: %s failed, trying again: %s", crash_id, self.operation, error)
-            gevent.sleep(pause)
+        logger.warning("%s: %s failed, trying again: %s", crash_id, self.operation, error)
+        gevent.sleep(pause)
         return True

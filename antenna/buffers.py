@@ -175,6 +175,7 @@ class Buffer:
             self._disk.give_back(self._on_disk)
             self._on_disk = 0
         if self.descriptor is not None:
-            # Giving the blocks of a large file back takes time.
-            run_blocking(os.close, self.descriptor)
+            # Giving the blocks of a large file back takes time. That it was never written does not matter any more.
+            with contextlib.suppress(OSError):
+                run_blocking(os.close, self.descriptor)
             self.descriptor = None

@@ -170,9 +170,11 @@ class CrashMover:
     def stop(self, seconds: float) -> None:
         """Stop delivering; wait up to ``seconds`` for the entries in hand."""
         deadline = Deadline(seconds)
-        self._publishing.stop(deadline.left())
         if self._delivery is not None:
-            self._delivery.stop(deadline.left())
+            self._delivery.stop()
+        self._publishing.join(deadline.left())
+        if self._delivery is not None:
+            self._delivery.join(deadline.left())
 
     def health_checks(self) -> dict[str, Callable[[], None]]:
         """Return the checks of ``/__heartbeat__`` by the name of what they check."""
@@ -190,14 +192,15 @@ class CrashMover:
         Raises ``MalformedCrashReport`` (``UNAVAILABLE``) if the promise cannot be given: see ``Publishing`` for what
         becomes of a crash that is saved then.
         """
-        if not self._save(report):
+        saved = self._save(report)
+        if not saved:
             if self._spooling is None:
                 raise MalformedCrashReport(Reason.UNAVAILABLE)
             try:
                 self._spooling.add_crash(report)
             except MalformedCrashReport:
-                # If it was not even tried because the storage is down or hangs: there is nothing else to wait for now.
-                if not (self._saving.breaker.is_doubtful and self._save(report)):
+                # If it was not even tried, because the storage is down or hangs: there is nothing else left now.
+                if saved is not None or not self._save(report):
                     raise
             else:
                 return
@@ -206,7 +209,7 @@ class CrashMover:
         if not report.deferred:
             self._publishing.publish(report.crash_id)
 
-    def _save(self, report: CrashReport) -> bool:
+    def _save(self, report: CrashReport) -> bool | None:
         with breakpad_metrics.timer("crash_save.time"):
             return self._saving.run(
                 report.crash_id,

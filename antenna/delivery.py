@@ -61,11 +61,14 @@ class SpoolDelivery:
         for thread in self._threads:
             thread.start()
 
-    def stop(self, seconds: float) -> None:
-        """Stop to deliver; wait up to ``seconds`` for the entries in hand."""
+    def stop(self) -> None:
+        """Begin no more entries."""
         self._stopped.set()
         for loop in self._loops:
             loop.stop()
+
+    def join(self, seconds: float) -> None:
+        """Wait up to ``seconds`` for the entries in hand."""
         end = time.monotonic() + seconds
         for thread in self._threads:
             thread.join(max(0.0, end - time.monotonic()))
@@ -98,7 +101,7 @@ class SpoolDelivery:
         )
         if published:
             logger.info("%s published", entry.crash_id)
-        return published
+        return bool(published)
 
     def _deliver_id(self, entry: Entry, patience: int) -> bool:
         """Publish an id. Raises what ``publish_crash`` does."""

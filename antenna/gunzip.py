@@ -157,7 +157,8 @@ class Gunzip:
             raise MalformedCrashReport(Reason.BAD_GZIP, "damaged") from error
         seconds = time.thread_time() - start
         self.seconds += seconds
-        self._lag += seconds - _CALL_SECONDS - len(output) / _SLOWEST
+        # What comes cheaply is no credit for what is expensive later.
+        self._lag = max(self._lag + seconds - _CALL_SECONDS - len(output) / _SLOWEST, -_TOO_SLOW)
         return output
 
 

@@ -59,7 +59,7 @@ class HeartbeatResource:
 
     def __init__(self, checks: Mapping[str, Check], timeout: float = CHECK_TIMEOUT) -> None:
         self._checks = {name: _CheckRunner(check, timeout) for name, check in checks.items()}
-        self._errors: list[str] = []
+        self._failing: list[str] = []
 
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
         """Answer 200, or 503 with the errors as ``<name of the check>: <reason>``."""
@@ -71,8 +71,9 @@ class HeartbeatResource:
             if reason:
                 metrics.incr("heartbeat.failed", tags=[f"check:{name}"])
                 errors.append(f"{name}: {reason}")
-        if errors != self._errors:
-            self._errors = errors
+        failing = [error.partition(":")[0] for error in errors]
+        if failing != self._failing:
+            self._failing = failing
             logger.warning("heartbeat: %s", "; ".join(errors) or "all is well again")
         if errors:
             resp.status = falcon.HTTP_503

@@ -45,7 +45,7 @@ MAX_LONG_JSON_NUMBERS_SIZE = 200_000
 # above bounds. That of a small profile has 13,000.
 MAX_TELEMETRY_ENVIRONMENT_SIZE = 512 * 1024
 # Commas in it, in one of 28,000 characters some 1,100: 170,000 lists between them take 50 times as long.
-MAX_TELEMETRY_ENVIRONMENT_COMMAS = 20_000
+MAX_TELEMETRY_ENVIRONMENT_COMMAS = 25_000
 # Seconds that a report may wait for others to give memory back.
 MEMORY_TIMEOUT = 30.0
 

@@ -64,17 +64,17 @@ class Publishing:
                 self._spooling.add_id(crash_id)
         except MalformedCrashReport:
             attempt.join()
-            # If it was not even tried because publishing is down or hangs: there is nothing else to wait for now.
-            if not attempt.value and not (self._attempts.breaker.is_doubtful and self._attempt(crash_id, patience)):
+            # If it was not even tried, because publishing is down or hangs: there is nothing else left now.
+            if not attempt.value and (attempt.value is not None or not self._attempt(crash_id, patience)):
                 logger.error("%s is saved but neither published nor spooled", crash_id)  # noqa: TRY400 - it says it all
                 raise
 
-    def stop(self, seconds: float) -> None:
+    def join(self, seconds: float) -> None:
         """Wait for ids that are published late, up to ``seconds``."""
         self._in_hand.join(seconds)
 
-    def _attempt(self, crash_id: str, patience: float) -> bool:
-        """Publish; say whether that worked."""
+    def _attempt(self, crash_id: str, patience: float) -> bool | None:
+        """Publish; say whether that worked, None if it was not even tried."""
         start = time.monotonic()
         published = self._attempts.run(crash_id, lambda end: self._crashpublish.publish_crash(crash_id, end), patience)
         passed = time.monotonic() - start
@@ -84,7 +84,7 @@ class Publishing:
             logger.info("%s published", crash_id)
         return published
 
-    def _settle(self, attempt: "gevent.Greenlet[..., bool]", entry: Entry, spooling: Spooling) -> None:
+    def _settle(self, attempt: "gevent.Greenlet[..., bool | None]", entry: Entry, spooling: Spooling) -> None:
         """Take the entry of an id away if it is published in the end; else let the delivery have it."""
         attempt.join()
         try:

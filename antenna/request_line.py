@@ -9,9 +9,8 @@ from typing import Any
 
 from gunicorn.http.message import Request
 
-# From the first question mark to the version. Nobody looks at what is in between.
-_QUERY = re.compile(rb"(?<=\?).*(?= )", re.DOTALL)
 _NOT_IN_A_URI = re.compile(rb"[^\x21-\x7e]")
+_ENCODED = {bytes([byte]): b"%%%02X" % byte for byte in range(256)}  # RFC 3986 section 2.1
 
 
 class AntennaRequest(Request):  # type: ignore[misc] # gunicorn comes without types
@@ -22,10 +21,11 @@ class AntennaRequest(Request):  # type: ignore[misc] # gunicorn comes without ty
 
     def parse_request_line(self, line_bytes: Any) -> None:
         """Parse ``line_bytes``, as gunicorn calls it."""
-        line = bytes(line_bytes)
-        super().parse_request_line(_QUERY.sub(_quote, line, count=1))
+        super().parse_request_line(_with_a_query(bytes(line_bytes)))
 
 
-def _quote(query: "re.Match[bytes]") -> bytes:
-    """Percent-encode what may not stand in a query string (RFC 3986 section 2.1)."""
-    return _NOT_IN_A_URI.sub(lambda byte: b"%%%02X" % byte[0][0], query[0])
+def _with_a_query(line: bytes) -> bytes:
+    """Return a request line in which all from the first question mark to the version is a query string."""
+    before, mark, after = line.partition(b"?")
+    query, space, version = after.rpartition(b" ")
+    return before + mark + _NOT_IN_A_URI.sub(lambda byte: _ENCODED[byte[0]], query) + space + version

@@ -96,7 +96,7 @@ class TestJson:
             ("3.14159265358979323846", 3.141592653589793, 1),
             ("123456789012345678901234567890.5", 1.2345678901234568e29, 1),
             ("-1e-400", -0.0, 1),
-            ("[7e-324, 0.1, 0.30000000000000001]", [5e-324, 0.1, 0.3], 2),
+            ("[7e-324, 0.1, 0.300000000000000001]", [5e-324, 0.1, 0.3], 2),
         ],
     )
     def test_number_that_no_double_holds_is_noted(self, text: str, stored: object, rounded: int) -> None:
@@ -105,7 +105,21 @@ class TestJson:
         assert decode_json(f'{{"a": {text}}}'.encode()) == ({"a": stored}, [note])
 
     @pytest.mark.parametrize(
-        "text", ["0.0", "-0.0", "0e5", "1.0", "0.10", "1E5", "-1.50e+3", "100.0", "0.001", "1e22", "1e-7"]
+        "text",
+        [
+            "0.0",
+            "-0.0",
+            "0e5",
+            "1.0",
+            "0.10",
+            "1E5",
+            "-1.50e+3",
+            "100.0",
+            "0.001",
+            "1e22",
+            "1e-7",
+            "0.10000000000000001",
+        ],
     )
     def test_number_that_is_only_written_otherwise_needs_no_note(self, text: str) -> None:
         assert decode_json(f'{{"a": {text}}}'.encode()) == ({"a": float(text)}, [])

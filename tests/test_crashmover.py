@@ -63,6 +63,15 @@ def spooling_mover(spool: Path) -> Mover:
     return make_mover(CRASHMOVER_MAX_ATTEMPTS="3", CRASHMOVER_SPOOL_DIR=str(spool))
 
 
+def outcome(mover: Mover, report: CrashReport) -> Exception | None:
+    """Move a report; return what that raises, which gevent would print."""
+    try:
+        mover.move(report)
+    except MalformedCrashReport as error:
+        return error
+    return None
+
+
 def spooled(spool: Path, directory: str) -> str:
     """Return the names of the entries in a directory of the spool."""
     return " ".join(path.name for path in (spool / directory).iterdir())
@@ -347,6 +356,32 @@ class TestWithASpool:
             spooling_mover.move(report)
             spooling_mover.assert_saved(report)
             assert report.crash_id in spooling_mover.crashpublish.crash_ids
+
+    def test_broken_spool_and_a_backend_that_is_down_keep_nobody_waiting(
+        self, disk: Disk, spool: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        mover = make_mover(CRASHMOVER_SPOOL_DIR=str(spool), CRASHMOVER_SAVE_TIMEOUT="1s")
+        mover.crashstorage.fails = is_away
+        for _ in range(5):
+            mover.move(make_report())
+        disk.fail_from(len(disk.calls), errno.ENOSPC)
+        with pytest.raises(MalformedCrashReport):
+            mover.move(make_report())
+        caplog.clear()
+
+        def is_away_after_a_second(path: str) -> Exception | None:
+            gevent.sleep(1)
+            return is_away(path)
+
+        mover.crashstorage.fails = is_away_after_a_second
+        start = time.monotonic()
+        moves = [gevent.spawn(outcome, mover, make_report()) for _ in range(50)]
+        gevent.joinall(moves[1:])
+        assert time.monotonic() - start < 0.5, "they do not wait for the one that finds out"
+        gevent.joinall(moves)
+
+        assert {type(move.value) for move in moves} == {MalformedCrashReport}
+        assert len(caplog.messages) < 5
 
     def test_spool_may_take_ids_and_no_crashes(
         self, spooling_mover: Mover, disk: Disk, spool: Path, caplog: pytest.LogCaptureFixture

@@ -110,7 +110,8 @@ def delivering(spool: Spool, storage: Storage, publisher: Publisher) -> Iterator
     try:
         yield delivery
     finally:
-        delivery.stop(10)
+        delivery.stop()
+        delivery.join(10)
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -302,7 +303,8 @@ def test_live_traffic_hears_at_once_that_the_backend_is_back(
 
     wait_for(lambda: saving.breaker.may_try() and publishing.breaker.may_try())
 
-    delivery.stop(10)
+    delivery.stop()
+    delivery.join(10)
 
 
 def test_operators_see_what_waits(
@@ -378,7 +380,8 @@ def test_ends_in_time_although_a_backend_hangs(
         assert asked.wait(10)
         started = time.monotonic()
 
-        delivery.stop(0.2)
+        delivery.stop()
+        delivery.join(0.2)
 
         assert time.monotonic() - started < 0.5
         assert len(names(spool, Kind.ID)) == 1, "whoever ends now has lost nothing"

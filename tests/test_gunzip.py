@@ -275,20 +275,25 @@ class TestSmallStreams:
         piece: bytes | None = b""
         while piece is not None:
             start = time.process_time()
-            piece = next(pieces, None)
+            with suppress(MalformedCrashReport):  # if it takes too long in all: then that was the last one
+                piece = next(pieces, None)
             steps.append(time.process_time() - start)
 
         assert max(steps) < 0.1
 
-    def test_blocks_without_content_take_no_end_of_time(self) -> None:
+    @pytest.mark.parametrize("before", [0, 100 * MIB], ids=["alone", "after cheap content"])
+    def test_blocks_without_content_take_no_end_of_time(self, before: int) -> None:
         data = blocks_without_content(20 * MIB)
+        if before:
+            compressor = zlib.compressobj(9, zlib.DEFLATED, 31)
+            data = compressor.compress(bytes(before)) + compressor.flush(zlib.Z_FULL_FLUSH) + data[10:]
         turns: list[float] = []
         start = time.process_time()
         with pytest.raises(MalformedCrashReport) as raised:
-            turns.extend(time.process_time() for _ in Gunzip(in_pieces(data, 65536), max_size=MIB))
+            turns.extend(time.process_time() for _ in Gunzip(in_pieces(data, 65536), max_size=200 * MIB))
 
         assert raised.value.args == (Reason.TOO_LARGE.answer, "time to decompress")
-        assert time.process_time() - start < 0.5
+        assert time.process_time() - start < 0.8
         assert len(turns) > 10, "nobody else has had a turn"
 
     @pytest.mark.parametrize("level", [0, 1, 9])

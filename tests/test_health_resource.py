@@ -148,7 +148,6 @@ def test_failures_are_logged_when_they_change(caplog: pytest.LogCaptureFixture) 
 
     assert caplog.messages == [
         "heartbeat: storage: away",
-        "heartbeat: storage: denied",
         "heartbeat: all is well again",
     ]
 

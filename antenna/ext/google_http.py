@@ -47,8 +47,9 @@ _NOT_OURS = frozenset({401, 403, 404})
 _MAX_IDLE = 60.0
 # Idle connections that are kept; more are made when needed, and closed after use.
 _MAX_KEPT = 128
-# A connection that was idle may be dead without a sign, as when a router has forgotten it. For a request that can be
-# repeated it gets half of the time there is, and no less than this, in seconds, without progress.
+# A connection that was idle for longer than the first, in seconds, may be dead without a sign, as when a router has
+# forgotten it. A request that can be repeated gives it half of the time there is, and no less than the second.
+_FRESH = 1.0
 _DEAD_AFTER = 2.5
 
 # What a connection raises that was closed at the other end while it was idle; the last two over TLS.
@@ -114,12 +115,13 @@ class GoogleHttp:
         return _decode(answer.data)
 
     def _send(self, method: str, path: str, body: Body | None, headers: dict[str, str], deadline: Deadline) -> Answer:
-        connection = self._idle_connection()
+        connection, idle = self._idle_connection()
         if connection is not None:
             left = deadline.left()
+            may_be_dead = self._repeatable and idle > _FRESH
             try:
                 # Its time-out is still that of an earlier request.
-                connection.sock.settimeout(min(left, max(left / 2, _DEAD_AFTER)) if self._repeatable else left)
+                connection.sock.settimeout(min(left, max(left / 2, _DEAD_AFTER)) if may_be_dead else left)
                 return self._exchange(connection, method, path, body, headers)
             except _CLOSED_MEANWHILE:
                 pass  # all our requests can be sent twice, but no time is to be lost
@@ -157,18 +159,19 @@ class GoogleHttp:
             self._idle.append((connection, time.monotonic()))
         return answer
 
-    def _idle_connection(self) -> http.client.HTTPConnection | None:
-        """Return the connection that was used last, the likeliest to be still open."""
+    def _idle_connection(self) -> tuple[http.client.HTTPConnection | None, float]:
+        """Return the connection that was used last, the likeliest to be still open, and for how long it was idle."""
         while self._idle:
             connection, since = self._idle.pop()
-            if time.monotonic() - since > _MAX_IDLE:
+            idle = time.monotonic() - since
+            if idle > _MAX_IDLE:
                 self._idle.append((connection, since))
                 self.close()  # the others have been idle for even longer
             elif _has_unread(connection.sock):
                 connection.close()
             else:
-                return connection
-        return None
+                return connection, idle
+        return None, 0.0
 
     def _new_connection(self, deadline: Deadline) -> http.client.HTTPConnection:
         if self._tls is None:

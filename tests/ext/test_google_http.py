@@ -354,16 +354,27 @@ class TestConnection:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("antenna.ext.google_http._DEAD_AFTER", 0.2)
+        monkeypatch.setattr("antenna.ext.google_http._FRESH", 0.05)
         with Peer(*[send(OK)] * 5, hang, send(OK)) as peer:
             client = GoogleHttp(peer.url, None, repeatable=True)
             gevent.joinall([gevent.spawn(post, client) for _ in range(5)], raise_error=True)
             idle = len(peer.connections)
+            gevent.sleep(0.1)
 
-            assert post(client, b"MDMP", seconds=0.5) == RESULT
+            assert post(client, b"MDMP", seconds=1) == RESULT
 
             assert [request.body for request in peer.requests[5:]] == [b"MDMP"] * 2
             assert post(client) == RESULT
             assert len(peer.connections) == idle + 1, "one of those that were idle is still in use"
+            client.close()
+
+    def test_that_is_in_use_has_all_the_time(self) -> None:
+        with Peer(send(OK), send_later(0.6, OK)) as peer:
+            client = GoogleHttp(peer.url, None, repeatable=True)
+            post(client)
+
+            assert post(client, seconds=1) == RESULT
+            assert [request.connection for request in peer.requests] == [0, 0]
             client.close()
 
     def test_that_hangs_gets_no_request_twice_that_must_not_be_repeated(self) -> None:

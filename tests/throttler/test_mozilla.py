@@ -359,7 +359,7 @@ def windows(build_number: str) -> str:
         pytest.param(WINDOWS_7[:-1] + " " * 200_000 + "}", True, id="as large as they come"),
         pytest.param(WINDOWS_7[:-1] + ',"x":[' + "[]," * 200_000 + "0]}", False, id="larger than any"),
         pytest.param(WINDOWS_7[:-1] + ',"x":[' + "[]," * 19_000 + "0]}", True, id="as many values as they have"),
-        pytest.param(WINDOWS_7[:-1] + ',"x":[' + "[]," * 20_000 + "0]}", False, id="more values than any"),
+        pytest.param(WINDOWS_7[:-1] + ',"x":[' + "[]," * 25_000 + "0]}", False, id="more values than any"),
         *((value, False) for value in ODD_VALUES),
     ],
 )

@@ -65,7 +65,10 @@ class Directory:
         threads = self._threads.get(hub)
         if threads is None:
             threads = self._threads[hub] = _Threads()
-        error = threads.run(prepare, deadline, descriptor)
+        try:
+            error = threads.run(prepare, deadline, descriptor)
+        except OSError as failed:  # no descriptor is left
+            error = failed
         if error is not None:
             raise BackendError(f"{self.root}: {error.strerror}") from error
 
