@@ -120,8 +120,8 @@ class Limits:
         temp_size_per_worker = Option(
             default="4GiB",
             parser=parse_size,
-            doc="Bytes of all temporary files of one worker. When there is no more, the arriving report that takes the "
-            "most for each byte sent by its client is answered with 413; with 503 if it is the one that needs more.",
+            doc="Bytes of all temporary files of one worker. When there is no more, arriving reports that take far "
+            "more for each byte sent by their clients are answered with 413; without any, who needs more gets 503.",
         )
 
     def __init__(self, config: ConfigManager) -> None:

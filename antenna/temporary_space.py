@@ -12,8 +12,12 @@ from antenna.reasons import MalformedCrashReport, Reason
 
 # Seconds that a report may wait for the room of those that have to leave: they may be about to write.
 _ROOM_TIMEOUT = 1.0
-# Seconds after which it looks again who has to: others may have taken the room.
+# Seconds after which somebody looks again who has to: others may have taken the room. With thousands of reports a look
+# takes some milliseconds.
 _LOOK_AGAIN = 0.1
+# Who has to leave takes so many times as much for each byte as who asks. Real reports are not so unlike: gzip takes a
+# minidump to a third or a tenth.
+_FAR_WORSE = 16
 
 
 class TemporarySpace:
@@ -28,7 +32,10 @@ class TemporarySpace:
         self._memory = Memory(size)
         self._holders: set[TemporaryShare] = set()
         self._leaving: set[TemporaryShare] = set()
+        # The rates of those who wait for room, and the bytes that they want together.
+        self._rates: list[float] = []
         self._wanted = 0
+        self._next_look = 0.0
 
     def share(self, body: RequestBody) -> "TemporaryShare":
         """Return the share of the report in ``body``."""
@@ -51,11 +58,13 @@ class TemporarySpace:
 
     def _take_from_others(self, size: int, share: "TemporaryShare") -> bool:
         end = time.monotonic() + _ROOM_TIMEOUT
+        rate = share.rate(size)
+        self._rates.append(rate)
         self._wanted += size
         try:
             while not self._memory.take(size):
                 left = end - time.monotonic()
-                if left <= 0 or not self._have_others_leave(share.rate(size)):
+                if left <= 0 or not self._have_others_leave():
                     return False
                 if self._memory.wait(size, min(left, _LOOK_AGAIN)):
                     return True
@@ -63,20 +72,26 @@ class TemporarySpace:
             return True
         finally:
             self._wanted -= size
+            self._rates.remove(rate)
 
-    def _have_others_leave(self, rate: float) -> bool:
-        """End as many reports over ``rate`` as hold what is wanted, the worst first; say whether any is leaving."""
+    def _have_others_leave(self) -> bool:
+        """End as many reports that are far worse as hold what is wanted, the worst first; say whether to wait."""
         missing = self._wanted - sum(share.size for share in self._leaving)
         if missing > 0:
-            # Those that have been read to their end by now are about to be saved.
-            self._holders = {share for share in self._holders if share.can_be_ended}
-            for share in sorted(self._holders, key=TemporaryShare.rate, reverse=True):
-                if missing <= 0 or share.rate() <= rate:
+            now = time.monotonic()
+            if now < self._next_look:
+                return True  # until the next one
+            self._next_look = now + _LOOK_AGAIN
+            limit = _FAR_WORSE * min(self._rates)
+            worse = [share for share in self._holders if share.rate() > limit]
+            for share in sorted(worse, key=TemporaryShare.rate, reverse=True):
+                if missing <= 0:
                     break
                 self._holders.remove(share)
-                self._leaving.add(share)
-                share.end()
-                missing -= share.size
+                if share.can_be_ended:  # not one that has been read to its end by now, and is about to be saved
+                    self._leaving.add(share)
+                    share.end()
+                    missing -= share.size
         return bool(self._leaving)
 
 

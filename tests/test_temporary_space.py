@@ -81,21 +81,21 @@ class TestWhoLeaves:
     def test_not_the_largest(self, space: TemporarySpace) -> None:
         large, small = Report(space, sent=100, takes=700), Report(space, sent=10, takes=300)
 
-        assert share(space, 100).take(200)
+        assert share(space, 1000).take(200)
         assert not large.has_left
         assert small.has_left
 
     def test_as_many_as_it_takes(self, space: TemporarySpace) -> None:
         reports = [Report(space, sent=sent, takes=250) for sent in (10, 1, 3, 2)]
 
-        assert share(space, 100).take(600)
+        assert share(space, 1000).take(600)
         assert [report.has_left for report in reports] == [False, True, True, True]
 
     def test_as_many_as_all_who_ask_take(self, space: TemporarySpace) -> None:
         reports = [Report(space, sent=sent, takes=250) for sent in (10, 1, 3, 2)]
         asking = [gevent.spawn(share(space, 100).take, 120) for _ in range(4)]
 
-        assert [each.get(timeout=0.09) for each in asking] == [True] * 4
+        assert [each.get(timeout=5) for each in asking] == [True] * 4
         assert [report.has_left for report in reports] == [False, True, False, True]
 
     def test_not_one_that_is_no_worse(self, space: TemporarySpace) -> None:
@@ -105,6 +105,12 @@ class TestWhoLeaves:
         assert not share(space, 2).take(200)
         assert not share(space, 1).take(200)
         assert time.monotonic() - begun < 0.5
+        assert report.body.refusal is None
+
+    def test_not_one_that_is_only_packed_better(self, space: TemporarySpace) -> None:
+        report = Report(space, sent=100, takes=1000)
+
+        assert not share(space, 200).take(200)
         assert report.body.refusal is None
 
     def test_not_the_one_that_asks(self, space: TemporarySpace) -> None:
@@ -170,7 +176,8 @@ class TestReportThatHasToLeave:
         assert raised.value.reason is Reason.TOO_LARGE
         assert asking.get(timeout=1)
 
-    def test_while_it_waits_for_room_itself(self, space: TemporarySpace) -> None:
+    def test_while_it_waits_for_room_itself(self, space: TemporarySpace, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(antenna.temporary_space, "_FAR_WORSE", 1)
         stuck, report = Report(space, sent=1, takes=600), Report(space, sent=10, takes=400)
         for each in (stuck, report):
             each.reading.kill()
@@ -187,6 +194,6 @@ class TestReportThatHasToLeave:
         asking = gevent.spawn(share(space, 100).take, 400)
 
         with pytest.raises(MalformedCrashReport) as raised:
-            waiting.get(timeout=0.5)
+            waiting.get(timeout=2)
         assert raised.value.reason is Reason.TOO_LARGE
-        assert asking.get(timeout=0.5)
+        assert asking.get(timeout=2)
