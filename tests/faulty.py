@@ -142,6 +142,11 @@ class FaultyProxy:
         with self._lock:
             for connection in self._sockets:
                 _reset(connection)
+            self._sockets.clear()
+
+    def is_open(self, connection: socket.socket) -> bool:
+        """Whether a connection has not been reset: what comes until its thread wakes up could still be read."""
+        return connection in self._sockets
 
     def reset(self) -> None:
         """Be as new: nothing goes wrong, and nothing is remembered."""
@@ -206,7 +211,7 @@ class _Connection:
         while True:
             for source in self._readable():
                 data = source.recv(_PIECE)
-                if not data:
+                if not data or not self.proxy.is_open(source):
                     return
                 if not (self._request(data) if source is self.client else self._answer(data)):
                     return
