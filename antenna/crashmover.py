@@ -24,7 +24,8 @@ from antenna.ext.crashstorage_base import CrashStorageBase, NoOpCrashStorage
 from antenna.publishing import Publishing
 from antenna.reasons import MalformedCrashReport, Reason
 from antenna.spool import Spool
-from antenna.spooling import CRASH, ID, Spooling
+from antenna.spool_entry import Kind
+from antenna.spooling import Spooling
 
 logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("crashmover")
@@ -95,12 +96,12 @@ class CrashMover:
         spool = Spool(config)
         self.spool = spool if spool.config("spool_dir") else None
         self._spooling = Spooling(spool) if self.spool else None
-        self._saving = self._attempts("save", CRASH, _SAVE_TIMEOUT, _SAVE_TIMEOUT_WITH_SPOOL)
-        self._publish_attempts = self._attempts("publish", ID, _PUBLISH_TIMEOUT, _PUBLISH_TIMEOUT_WITH_SPOOL)
+        self._saving = self._attempts("save", Kind.CRASH, _SAVE_TIMEOUT, _SAVE_TIMEOUT_WITH_SPOOL)
+        self._publish_attempts = self._attempts("publish", Kind.ID, _PUBLISH_TIMEOUT, _PUBLISH_TIMEOUT_WITH_SPOOL)
         self._publishing = Publishing(self.crashpublish, self._publish_attempts, self._spooling)
         self._delivery: SpoolDelivery | None = None
 
-    def _attempts(self, operation: str, kind: str, timeout: float, timeout_with_spool: float) -> Attempts:
+    def _attempts(self, operation: str, kind: Kind, timeout: float, timeout_with_spool: float) -> Attempts:
         return Attempts(
             operation,
             timeout=self.config(f"{operation}_timeout") or (timeout_with_spool if self.spool else timeout),

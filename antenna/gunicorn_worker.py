@@ -6,10 +6,7 @@
 
 import contextlib
 import errno
-import fcntl
 import logging
-import struct
-import termios
 import time
 from functools import partial
 from types import TracebackType
@@ -29,6 +26,7 @@ from antenna.blocking import restore_close
 from antenna.fairness import Turn
 from antenna.limits import HEAD_TIMEOUT, MAX_HEAD_SIZE, SEND_TIMEOUT
 from antenna.reasons import Reason
+from antenna.sockets import unread_bytes
 
 logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("breakpad_resource")
@@ -141,8 +139,7 @@ class RequestWait:
 
     def stop_if_idle(self) -> None:
         """End the wait from another greenlet, unless something has come, be it unread."""
-        unread = struct.unpack("i", fcntl.ioctl(self._connection, termios.FIONREAD, bytes(4)))[0]
-        if self.is_idle and not unread:
+        if self.is_idle and not unread_bytes(self._connection):
             self._greenlet.kill(_TimeIsUp, block=False)
 
     def __exit__(

@@ -14,7 +14,7 @@ from antenna.blocking import run_blocking
 from antenna.crash_report import CrashReport
 from antenna.reasons import MalformedCrashReport, Reason
 from antenna.spool import Spool, SpoolFull
-from antenna.spool_entry import Entry
+from antenna.spool_entry import Entry, Kind
 
 logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("crashmover")
@@ -22,12 +22,10 @@ metrics = markus.get_metrics("crashmover")
 R = TypeVar("R")
 
 
-# What is written to a spool. An id needs next to no room, and may find some where a crash does not.
-CRASH, ID = "crash", "id"
 # What the log says when it takes them no longer, and when it does again. In full: people search for it.
 _MESSAGES = {
-    CRASH: ("the spool takes no crashes: %s", "the spool takes crashes again"),
-    ID: ("the spool takes no ids: %s", "the spool takes ids again"),
+    Kind.CRASH: ("the spool takes no crashes: %s", "the spool takes crashes again"),
+    Kind.ID: ("the spool takes no ids: %s", "the spool takes ids again"),
 }
 
 
@@ -37,18 +35,18 @@ class Spooling:
     def __init__(self, spool: Spool) -> None:
         """It counts as working at first."""
         self.spool = spool
-        self._refused: set[str] = set()
+        self._refused: set[Kind] = set()
         # Bytes of the crash for which there was no room, if that is how the last one ended.
         self._lacking = 0
 
-    def takes(self, kind: str) -> bool:
-        """Whether it took what it was last given of this kind."""
+    def takes(self, kind: Kind) -> bool:
+        """Whether it took what it was last given of this kind: an id may find room where a crash does not."""
         return kind not in self._refused
 
     def add_crash(self, report: CrashReport) -> None:
         """Write a crash; returns when it is on the disk."""
         try:
-            self._write(CRASH, lambda: self.spool.add_crash(report))
+            self._write(Kind.CRASH, lambda: self.spool.add_crash(report))
         except SpoolFull as error:
             self._lacking = report.size
             raise MalformedCrashReport(Reason.UNAVAILABLE) from error
@@ -56,13 +54,13 @@ class Spooling:
 
     def add_id(self, crash_id: str) -> None:
         """Write the id of a saved crash; returns when it is on the disk."""
-        self._write(ID, lambda: self.spool.add_id(crash_id))
+        self._write(Kind.ID, lambda: self.spool.add_id(crash_id))
 
     def add_claimed_id(self, crash_id: str) -> Entry:
         """Write the id of a saved crash as an entry that nobody else delivers until it is released."""
-        return self._write(ID, lambda: self.spool.add_claimed_id(crash_id))
+        return self._write(Kind.ID, lambda: self.spool.add_claimed_id(crash_id))
 
-    def failed(self, error: Exception, kind: str = CRASH) -> None:
+    def failed(self, error: Exception, kind: Kind = Kind.CRASH) -> None:
         """Take note that it does not work."""
         if self.takes(kind):
             self._refused.add(kind)
@@ -77,7 +75,7 @@ class Spooling:
             raise OSError(error.errno, error.strerror) from error
         run_blocking(self.spool.check_room, min(self._lacking, self.spool.max_size))
 
-    def _write(self, kind: str, action: Callable[[], R]) -> R:
+    def _write(self, kind: Kind, action: Callable[[], R]) -> R:
         try:
             result = run_blocking(action)
         except SpoolFull as error:
@@ -89,5 +87,5 @@ class Spooling:
         if not self.takes(kind):
             self._refused.remove(kind)
             logger.warning(_MESSAGES[kind][1])
-        metrics.incr("spooled", tags=[f"kind:{kind}"])
+        metrics.incr("spooled", tags=[f"kind:{kind.name.lower()}"])
         return result

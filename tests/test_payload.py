@@ -252,15 +252,22 @@ class TestAnnotationsWaitForMemory:
         with read(reader, large):
             pass
 
-    def test_but_not_if_they_are_small(self, tmp_path: Path) -> None:
-        reader = payload_reader(tmp_path, MEMORY_PER_WORKER="1MiB")
-        large = multipart(annotation("a", "x" * 300_000))
+    @pytest.mark.parametrize(
+        ("memory", "waits", "goes_on"),
+        [
+            pytest.param("1MiB", 300_000, 60_000, id="small ones"),
+            pytest.param("16MiB", 5 * MIB, 150_000, id="all but the largest, when those wait"),
+        ],
+    )
+    def test_but_not(self, tmp_path: Path, memory: str, waits: int, goes_on: int) -> None:
+        reader = payload_reader(tmp_path, MEMORY_PER_WORKER=memory)
+        large = multipart(annotation("a", "x" * waits))
         with read(reader, large):
             waiting = gevent.spawn(read, reader, large)
             gevent.sleep(0.05)
 
-            with gevent.Timeout(5), read(reader, multipart(annotation("a", "x" * 60_000))) as report:
-                assert len(report.annotations["a"]) == 60_000
+            with gevent.Timeout(5), read(reader, multipart(annotation("a", "x" * goes_on))) as report:
+                assert len(report.annotations["a"]) == goes_on
                 assert not waiting.ready()
 
         with waiting.get(timeout=5):
@@ -275,20 +282,6 @@ class TestAnnotationsWaitForMemory:
 
             with gevent.Timeout(5), read(reader, multipart(annotation("a", "x" * 300_000))) as report:
                 assert len(report.annotations["a"]) == 300_000
-
-    def test_the_largest_only_for_their_like(self, tmp_path: Path) -> None:
-        reader = payload_reader(tmp_path, MEMORY_PER_WORKER="16MiB")
-        largest = multipart(annotation("a", "x" * 5 * MIB))
-        with read(reader, largest):
-            waiting = gevent.spawn(read, reader, largest)
-            gevent.sleep(0.05)
-
-            with gevent.Timeout(5), read(reader, multipart(annotation("a", "x" * 150_000))) as report:
-                assert len(report.annotations["a"]) == 150_000
-                assert not waiting.ready()
-
-        with waiting.get(timeout=5):
-            pass
 
     def test_values_in_json_count(self, tmp_path: Path) -> None:
         reader = payload_reader(tmp_path, MEMORY_PER_WORKER="32MiB")

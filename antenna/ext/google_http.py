@@ -8,13 +8,10 @@ The convenience calls of the clients cost about 1 ms of CPU each, urllib3 a thir
 who calls has a deadline and a spool.
 """
 
-import fcntl
 import http.client
 import json
 import socket
 import ssl
-import struct
-import termios
 import time
 from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
@@ -37,6 +34,7 @@ from antenna.backend import (
 )
 from antenna.ext.http_answer import Answer, read_answer
 from antenna.fairness import Turn
+from antenna.sockets import unread_bytes
 
 # Answers that are about the request itself: the same one will get the same again. Others may come of anything on the
 # way, such as a proxy; of these an operator has to mend the second kind: no permission, no such bucket or topic.
@@ -167,8 +165,8 @@ class GoogleHttp:
             if idle > _MAX_IDLE:
                 self._idle.append((connection, since))
                 self.close()  # the others have been idle for even longer
-            elif _has_unread(connection.sock):
-                connection.close()
+            elif unread_bytes(connection.sock):
+                connection.close()  # what nobody has asked for would be taken for the answer to what is asked next
             else:
                 return connection, idle
         return None, 0.0
@@ -177,11 +175,6 @@ class GoogleHttp:
         if self._tls is None:
             return http.client.HTTPConnection(self._netloc, timeout=deadline.left())
         return http.client.HTTPSConnection(self._netloc, timeout=deadline.left(), context=self._tls)
-
-
-def _has_unread(connection: socket.socket) -> bool:
-    """Whether something has come that nobody asked for: it would be taken for the answer to what is asked next."""
-    return bool(struct.unpack("i", fcntl.ioctl(connection, termios.FIONREAD, bytes(4)))[0])
 
 
 def _send_pieces(connection: socket.socket, head: bytes, pieces: Iterable[bytes]) -> None:
