@@ -10,20 +10,20 @@ from typing import Any
 
 import falcon
 
-from antenna.answer import end_if_unread, send_in_one_piece
-from antenna.breakpad_resource import BreakpadResource
+from antenna.breakpad_resource import BreakpadSubmitterResource
 from antenna.config import AppConfig, ConfigManager, WebServerConfig, build_config, collect_options
-from antenna.crashmover import CrashMover
+from antenna.crashmover.mover import CrashMover
 from antenna.health_resource import (
     BrokenResource,
     HeartbeatResource,
     LBHeartbeatResource,
     VersionResource,
 )
-from antenna.logs import set_up_logging
-from antenna.metrics import set_up_metrics
-from antenna.sentry import set_up_sentry
-from antenna.spool import Spool
+from antenna.ops.logs import set_up_logging
+from antenna.ops.metrics import set_up_metrics
+from antenna.ops.sentry import set_up_sentry
+from antenna.server.early_answer import end_if_unread, send_in_one_piece
+from antenna.spool.spool import Spool
 from antenna.throttler import Throttler
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
         moving = config.with_namespace("crashmover")
         self.crashmover = CrashMover(moving)
         throttler = Throttler(breakpad.with_namespace("throttler"))
-        submit = BreakpadResource(breakpad, throttler, self.crashmover)
+        submit = BreakpadSubmitterResource(breakpad, throttler, self.crashmover)
         mover = self.crashmover
         reader = submit.payload_reader
         for component in (app_config, WebServerConfig(config), submit, reader, reader.limits, throttler, mover):

@@ -14,13 +14,13 @@ from typing import Any
 import falcon
 import markus
 
-from antenna import crash_id as crash_ids
-from antenna.body import RequestBody
 from antenna.config import ConfigManager, Option
-from antenna.crash_report import CrashReport
-from antenna.crashmover import CrashMover
-from antenna.payload import PayloadReader
-from antenna.reasons import MalformedCrashReport, Reason
+from antenna.crash import crash_id as crash_ids
+from antenna.crash.report import CrashReport
+from antenna.crashmover.mover import CrashMover
+from antenna.payload.body import RequestBody
+from antenna.payload.reader import PayloadReader
+from antenna.refusal import Reason, Refusal
 from antenna.throttler import DEFER, FAKEACCEPT, REJECT, Result, Throttler
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ PRIVATE_ANNOTATIONS = ("Email", "TelemetryClientId", "TelemetryServerURL", "Tele
 RETRY_AFTER = 60
 
 
-class BreakpadResource:
+class BreakpadSubmitterResource:
     """Takes crash reports from crash reporters."""
 
     class Config:
@@ -62,7 +62,7 @@ class BreakpadResource:
             try:
                 with self._read(req.env, body) as report:
                     answer = self._collect(report, req.env, start)
-            except MalformedCrashReport as error:
+            except Refusal as error:
                 self._refuse(error, resp)
             except Exception:
                 metrics.incr("unhandled_error")
@@ -76,11 +76,11 @@ class BreakpadResource:
         except OSError as error:
             raise self._disk_failed(error) from error
 
-    def _disk_failed(self, error: OSError) -> MalformedCrashReport:
+    def _disk_failed(self, error: OSError) -> Refusal:
         """Log that the directory for temporary files is full or broken; return what the client is told."""
         # The traceback does not matter, the disk does.
         logger.error("temporary files in %s: %s", self.payload_reader.temp_dir, error)
-        return MalformedCrashReport(Reason.UNAVAILABLE)
+        return Refusal(Reason.UNAVAILABLE)
 
     def _collect(self, report: CrashReport, environ: dict[str, Any], start: float) -> str:
         """Throttle a well-formed report that began to come in at ``start`` and move it on; return the answer."""
@@ -110,15 +110,15 @@ class BreakpadResource:
             raise self._disk_failed(error) from error
 
     def _known_id(self, report: CrashReport, environ: dict[str, Any]) -> str | None:
-        """Return the crash id that an authorised client gave; raises ``MalformedCrashReport`` for any other uuid."""
+        """Return the crash id that an authorised client gave; raises ``Refusal`` for any other uuid."""
         if "uuid" not in report.annotations:
             return None
         if not self._is_authorised(environ.get("HTTP_AUTHORIZATION", "")):
             metrics.incr("unauthorized_uuid")
-            raise MalformedCrashReport(Reason.UNAUTHORIZED_UUID)
+            raise Refusal(Reason.UNAUTHORIZED_UUID)
         known_id = report.annotations["uuid"]
         if not crash_ids.is_valid(known_id):
-            raise MalformedCrashReport(Reason.INVALID_UUID)
+            raise Refusal(Reason.INVALID_UUID)
         return str(known_id)
 
     def _is_authorised(self, authorization: str) -> bool:
@@ -134,7 +134,7 @@ class BreakpadResource:
         metrics.incr("throttle_rule", tags=[f"rule:{rule}"])
         return result
 
-    def _refuse(self, error: MalformedCrashReport, resp: falcon.Response) -> None:
+    def _refuse(self, error: Refusal, resp: falcon.Response) -> None:
         reason = error.reason
         metrics.incr("malformed", tags=[f"reason:{reason.tag}"])
         logger.info("refused: %s", ": ".join(filter(None, error.args)))

@@ -18,7 +18,7 @@ from typing import NoReturn
 import falcon
 import markus
 
-from antenna.version import read_version
+from antenna.ops.version import read_version
 
 logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("health")

@@ -7,8 +7,8 @@
 from antenna.app import build_app
 from antenna.backend import BackendConfigurationError
 from antenna.config import ConfigurationError
-from antenna.logs import log_unhandled_errors
-from antenna.startup import end_start
+from antenna.ops.logs import log_unhandled_errors
+from antenna.server.startup import end_start
 
 try:
     application = build_app()

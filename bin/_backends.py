@@ -23,14 +23,14 @@ monkey.patch_all()
 from gevent.hub import Hub  # noqa: E402 - patched first
 from gevent.pool import Pool  # noqa: E402 - patched first
 
-from antenna import crash_id as crash_ids  # noqa: E402 - patched first
 from antenna.backend import BackendConfigurationError, BackendError, CrashRefused  # noqa: E402 - patched first
-from antenna.blocking import restore_close  # noqa: E402 - patched first
 from antenna.config import ConfigManager, ConfigurationError, build_config  # noqa: E402 - patched first
-from antenna.crashmover import CrashMover  # noqa: E402 - patched first
+from antenna.crash import crash_id as crash_ids  # noqa: E402 - patched first
+from antenna.crashmover.mover import CrashMover  # noqa: E402 - patched first
 from antenna.ext.crashpublish_base import CrashPublishBase, NoOpCrashPublish  # noqa: E402 - patched first
 from antenna.ext.crashstorage_base import CrashStorageBase, raw_crash_prefix  # noqa: E402 - patched first
-from antenna.spool import Spool  # noqa: E402 - patched first
+from antenna.hub import restore_close  # noqa: E402 - patched first
+from antenna.spool.spool import Spool  # noqa: E402 - patched first
 
 restore_close()
 

@@ -15,12 +15,12 @@ from bin import _backends, _common  # isort: split
 
 import gevent
 
-from antenna.attempts import Attempts
 from antenna.backend import BackendError, CrashRefused
-from antenna.blocking import run_blocking
-from antenna.delivery import SpoolDelivery
-from antenna.spool import Spool
-from antenna.spool_entry import Entry, EntryDamaged, EntryName, Kind, read_failures
+from antenna.crashmover.attempts import Attempts
+from antenna.crashmover.delivery import SpoolDelivery
+from antenna.hub import run_blocking
+from antenna.spool.entry import Entry, EntryDamaged, EntryName, Kind, read_failures
+from antenna.spool.spool import Spool
 
 # Seconds for the first attempt, each other has twice as many as the one before; large dumps get more.
 TIMEOUT = 30.0

@@ -32,9 +32,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bin import _backends, _common  # isort: split
 
-from antenna.blocking import run_blocking
-from antenna.durable import replace_file
 from antenna.ext.crashstorage_base import CrashStorageBase, dump_names_path, dump_path, raw_crash_path
+from antenna.files import replace_file
+from antenna.hub import run_blocking
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bin import _common, _google  # isort: split
 
-from antenna.crash_id import is_valid
+from antenna.crash.crash_id import is_valid
 from antenna.ext.crashpublish_base import TEST_ID
 
 

@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bin import _backends, _common, _google  # isort: split
 
-from antenna.crash_id import is_valid
+from antenna.crash.crash_id import is_valid
 from antenna.ext.crashpublish_base import CrashPublishBase
 from antenna.ext.fs.crashpublish import FSCrashPublish
 from antenna.ext.pubsub.crashpublish import PubSubCrashPublish

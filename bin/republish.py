@@ -31,7 +31,7 @@ from bin import _backends, _common  # isort: split
 import gevent
 
 from antenna.backend import BackendDenied, BackendError, Deadline
-from antenna.crash_id import result_of
+from antenna.crash.crash_id import result_of
 from antenna.ext.crashpublish_base import CrashPublishBase
 from antenna.throttler import DEFER
 

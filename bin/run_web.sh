@@ -33,4 +33,4 @@ python=$(find_python)
 
 # exec all the way down: signals reach gunicorn, which finishes what is in flight.
 # shellcheck disable=SC2086 # CMD_PREFIX is a command with its arguments.
-exec ${CMD_PREFIX:-} "$python" -m gunicorn -c python:antenna.gunicorn_conf antenna.wsgi:application
+exec ${CMD_PREFIX:-} "$python" -m gunicorn -c python:antenna.server.conf antenna.wsgi:application

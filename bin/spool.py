@@ -36,8 +36,8 @@ from bin import _backends, _common, _spool  # isort: split
 from antenna.backend import Deadline
 from antenna.config import build_config
 from antenna.ext.fs.crashstorage import FSCrashStorage
-from antenna.spool import Spool
-from antenna.spool_entry import EntryDamaged, Kind, SpooledCrash
+from antenna.spool.entry import EntryDamaged, Kind, SpooledCrash
+from antenna.spool.spool import Spool
 
 EXPORT_TIMEOUT = 600.0
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 # Emulators, and a running collector; a disk that fails.
-pytest_plugins = ["tests.fixtures", "tests.disk"]
+pytest_plugins = ["tests.support.fixtures", "tests.support.disk"]
 
 # Tests of the collector as a program of its own: they import nothing of it.
 BLACK_BOX = ("system", "faults")
@@ -22,7 +22,7 @@ def metricsmock(request: pytest.FixtureRequest) -> Iterator[object]:
     if request.path.relative_to(Path(__file__).parent).parts[0] in BLACK_BOX:
         yield None
         return
-    from tests.registered_metrics import RegisteredMetricsMock  # noqa: PLC0415 - imports the collector
+    from tests.support.registered_metrics import RegisteredMetricsMock  # noqa: PLC0415 - imports the collector
 
     with RegisteredMetricsMock() as mock:
         yield mock

@@ -12,8 +12,8 @@ from falcon.testing import Result, TestClient
 
 from antenna.app import AntennaApp
 from antenna.config import AppConfig, ConfigurationError, build_config
-from tests.backends import ENVIRONMENT, Storage
-from tests.reports import BOUNDARY, annotation, multipart
+from tests.support.backends import ENVIRONMENT, Storage
+from tests.support.reports import BOUNDARY, annotation, multipart
 
 
 def make_app(**options: str) -> AntennaApp:
@@ -143,7 +143,7 @@ def test_running_configuration_is_logged_without_secrets(
         "configuration: BREAKPAD_MAX_PAYLOAD_SIZE=20MiB",
         "configuration: BREAKPAD_DUMP_CHECKSUM_ALGORITHM=md5",
         "configuration: BREAKPAD_THROTTLER_RULES=antenna.throttler.MOZILLA_RULES",
-        "configuration: CRASHMOVER_CRASHSTORAGE_CLASS=tests.backends.Storage",
+        "configuration: CRASHMOVER_CRASHSTORAGE_CLASS=tests.support.backends.Storage",
         f"configuration: CRASHMOVER_SPOOL_DIR={spool_dir}",
         "configuration: CRASHMOVER_SPOOL_MAX_SIZE=10GiB",
     } <= set(caplog.messages)

@@ -17,17 +17,17 @@ import pytest
 from falcon.testing import Result, TestClient
 from markus.testing import MetricsMock
 
-from antenna.body import RequestBody
-from antenna.breakpad_resource import BreakpadResource
+from antenna.breakpad_resource import BreakpadSubmitterResource
 from antenna.config import build_config
-from antenna.crash_report import CrashReport
-from antenna.crashmover import CrashMover
-from antenna.payload import PayloadReader
-from antenna.reasons import Reason
+from antenna.crash.report import CrashReport
+from antenna.crashmover.mover import CrashMover
+from antenna.payload.body import RequestBody
+from antenna.payload.reader import PayloadReader
+from antenna.refusal import Reason
 from antenna.throttler import ACCEPT, DEFER, FAKEACCEPT, REJECT, Rule, Throttler
-from tests.backends import ENVIRONMENT, Publish, Storage, is_away
-from tests.disk import Disk
-from tests.reports import BOUNDARY, annotation, dump, extra, multipart
+from tests.support.backends import ENVIRONMENT, Publish, Storage, is_away
+from tests.support.disk import Disk
+from tests.support.reports import BOUNDARY, annotation, dump, extra, multipart
 
 TOKEN = "the token"
 KNOWN_ID = "de1bb258-cbbf-4589-a673-34f800160918"
@@ -59,7 +59,7 @@ class Collector:
         self.crashmover = CrashMover(config.with_namespace("crashmover"))
         self.crashmover.prepare()
         breakpad = config.with_namespace("breakpad")
-        resource = BreakpadResource(breakpad, Throttler(breakpad.with_namespace("throttler")), self.crashmover)
+        resource = BreakpadSubmitterResource(breakpad, Throttler(breakpad.with_namespace("throttler")), self.crashmover)
         app = falcon.App()
         app.add_route("/submit", resource)
         self._client = TestClient(app)
@@ -223,7 +223,7 @@ def test_rejected_report_costs_no_checksum(collector: Collector, monkeypatch: py
     def no_checksum(*_: object) -> None:
         raise AssertionError("9 of 10 reports are rejected")
 
-    monkeypatch.setattr("antenna.crash_report.Dump.pieces", no_checksum)
+    monkeypatch.setattr("antenna.crash.report.Dump.pieces", no_checksum)
 
     assert collector.submit(annotation("Fate", "reject"), dump(b"MDMP")).text == "Discarded=rule_rejected"
 

@@ -9,7 +9,7 @@ import time
 import gevent
 from gevent import socket
 
-from antenna.fairness import Turn
+from antenna.hub import Turn
 
 WORK = 1.0
 STEP = 0.006

@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from antenna.config import parse_attribute
-from antenna.metrics import load_registry
-from antenna.option_parsers import parse_duration
-from tests.docs.options import OPTION_NAMES, OPTIONS
-from tests.server import PROJECT_ROOT
+from antenna.config.parsers import parse_duration
+from antenna.ops.metrics import load_registry
+from tests.support.options import OPTION_NAMES, OPTIONS
+from tests.support.server import PROJECT_ROOT
 
 DOCKER = PROJECT_ROOT / "docker"
 NGINX_CONF = (DOCKER / "images" / "nginx" / "nginx.conf").read_text(encoding="utf-8")
@@ -35,8 +35,8 @@ LONGEST_WAIT: float = sum(
     parse_attribute(name)
     for name in (
         "antenna.limits.MEMORY_TIMEOUT",
-        "antenna.crashmover._SAVE_TIMEOUT",
-        "antenna.crashmover._PUBLISH_TIMEOUT",
+        "antenna.crashmover.mover._SAVE_TIMEOUT",
+        "antenna.crashmover.mover._PUBLISH_TIMEOUT",
     )
 )
 

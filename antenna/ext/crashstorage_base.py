@@ -12,13 +12,13 @@ from typing import Protocol
 
 import gevent
 
-from antenna import crash_id as crash_ids
 from antenna.backend import Deadline
-from antenna.buffers import Read
 from antenna.config import ConfigManager, Option, bounded, parse_int
-from antenna.crash_report import Dump
-from antenna.dump_names import object_key
-from antenna.fairness import Turn
+from antenna.crash import crash_id as crash_ids
+from antenna.crash.buffer import Read
+from antenna.crash.dump_names import object_key
+from antenna.crash.report import Dump
+from antenna.hub import Turn
 
 JSON = "application/json"
 BINARY = "application/octet-stream"
@@ -65,7 +65,7 @@ class StoredObject:
     def pieces(self, read: Read = os.pread) -> Iterator[bytes]:
         """Yield the content from its start; may be called again. ``read`` says how, where it is on the disk.
 
-        ``os.pread`` is for native threads. ``antenna.blocking.pread`` is for greenlets, which it does not stop.
+        ``os.pread`` is for native threads. ``antenna.hub.pread`` is for greenlets, which it does not stop.
         """
         if isinstance(self.content, bytes):
             return iter((self.content,))

@@ -15,8 +15,8 @@ from typing import Any
 import markus
 import sentry_sdk
 
-from antenna.annotations import are_texts
 from antenna.config import ConfigManager, Option
+from antenna.payload.annotations import are_texts
 from antenna.throttler.options import parse_product_packagenames, parse_products, parse_rules
 from antenna.throttler.rule import CONTINUE, REJECT, Result, Rule
 

@@ -24,8 +24,8 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import ExtensionMetadata
 
 from antenna.config import describe_options, parse_attribute, parse_class
-from antenna.metrics import load_registry
-from antenna.reasons import Reason
+from antenna.ops.metrics import load_registry
+from antenna.refusal import Reason
 from antenna.throttler import Result, Rule
 from antenna.throttler.rule import WHOLE_CRASH
 
@@ -147,7 +147,7 @@ def prose(doc: str) -> Iterator[str]:
 def value_role(
     _name: str, _rawtext: str, text: str, _lineno: int, _inliner: Inliner, *_: object
 ) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-    """``:value:`antenna.annotations.MAX_DEPTH```: a number from the code."""
+    """``:value:`antenna.payload.annotations.MAX_DEPTH```: a number from the code."""
     value = parse_attribute(text)
     return [nodes.Text(f"{value:,g}" if isinstance(value, float) else f"{value:,}")], []
 

@@ -16,10 +16,10 @@ import requests
 from tests.bench.books import Bookkeeper, Books
 from tests.bench.cases import Case
 from tests.bench.processes import cpu_seconds
-from tests.emulators import running_gcs, running_pubsub
-from tests.google_cloud import GcsBucket, PubSubTopic
-from tests.programs import Program, free_port
-from tests.server import PROJECT_ROOT
+from tests.support.emulators import running_gcs, running_pubsub
+from tests.support.google_cloud import GcsBucket, PubSubTopic
+from tests.support.programs import Program, free_port
+from tests.support.server import PROJECT_ROOT
 
 STORAGE = "storage"
 PUBSUB = "pubsub"

@@ -18,8 +18,8 @@ import requests
 from tests.bench.backends import Backends
 from tests.bench.cases import Case
 from tests.bench.setups import Setup
-from tests.programs import Program, free_port
-from tests.server import INHERITED
+from tests.support.programs import Program, free_port
+from tests.support.server import INHERITED
 
 START_SECONDS = 60.0
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import google_crc32c
 
-from tests.captures import DATA
+from tests.support.captures import DATA
 
 BOUNDARY = "----------------------------77d8d1b7a1c2"
 DUMP_SIZE = 400_000

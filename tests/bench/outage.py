@@ -27,8 +27,8 @@ import requests
 from tests.bench import steady
 from tests.bench.load import Order as FullLoad
 from tests.bench.load import run_in_process
-from tests.programs import Program, free_port
-from tests.server import PROJECT_ROOT, AntennaServer
+from tests.support.programs import Program, free_port
+from tests.support.server import PROJECT_ROOT, AntennaServer
 
 # How sinks go away and come back.
 _SIGNALS = {"refused": (signal.SIGUSR1, signal.SIGUSR2), "hung": (signal.SIGSTOP, signal.SIGCONT)}

@@ -11,7 +11,7 @@ import tarfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.server import PROJECT_ROOT
+from tests.support.server import PROJECT_ROOT
 
 WORKING_TREE = "."
 

@@ -15,7 +15,7 @@ from tests.bench.cases import CASES, Case
 from tests.bench.crashes import TRAFFIC
 from tests.bench.measure import BenchmarkError, Plan, measure, percentile
 from tests.bench.setups import Setup, parse_setup
-from tests.server import PROJECT_ROOT
+from tests.support.server import PROJECT_ROOT
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the benchmark reads /proc")
 

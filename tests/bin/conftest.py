@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from tests.google_cloud import GcsBucket, PubSubTopic
-from tests.server import (
+from tests.support.google_cloud import GcsBucket, PubSubTopic
+from tests.support.server import (
     INHERITED,
     PROJECT_ROOT,
     AntennaServer,

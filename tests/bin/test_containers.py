@@ -9,7 +9,7 @@ import uuid
 from gunicorn.arbiter import Arbiter
 
 from tests.bin.conftest import Collector, run_shell
-from tests.programs import free_port
+from tests.support.programs import free_port
 
 
 class TestHealthcheck:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.bin.conftest import Result, run_shell
-from tests.server import PROJECT_ROOT
+from tests.support.server import PROJECT_ROOT
 
 PROGRAMS = (
     "fetch_crashes.py",

@@ -14,8 +14,8 @@ import pytest
 
 from antenna.breakpad_resource import PRIVATE_ANNOTATIONS
 from tests.bin.conftest import TOKEN, Collector, run_shell
-from tests.captures import CAPTURES, DATA, MINIDUMPS, load_capture
-from tests.programs import free_port
+from tests.support.captures import CAPTURES, DATA, MINIDUMPS, load_capture
+from tests.support.programs import free_port
 
 # What the collector adds to a raw crash, whatever the client says.
 ADDED = ("metadata", "submitted_timestamp", "uuid", "version")

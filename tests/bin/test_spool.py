@@ -15,19 +15,19 @@ from pathlib import Path
 import pytest
 
 from antenna.config import build_config
-from antenna.crash_report import CrashReport
+from antenna.crash.report import CrashReport
 from antenna.ext.crashstorage_base import CrashStorageBase
 from antenna.ext.fs.crashstorage import FSCrashStorage
 from antenna.ext.gcs.crashstorage import GcsCrashStorage
-from antenna.spool import Spool
-from antenna.spool_entry import Kind
+from antenna.spool.entry import Kind
+from antenna.spool.spool import Spool
 from tests.bin.conftest import Result, run_shell
-from tests.crashes import OLD_ID, make_id, make_report
-from tests.google_cloud import GcsBucket, PubSubTopic
-from tests.reports import MINIDUMP
-from tests.server import AntennaServer, file_system_environment, google_cloud_environment
-from tests.test_delivery import objects_of
-from tests.test_spool import CLAIMANT, line_of, make_spool, names, run_python
+from tests.crashmover.test_delivery import objects_of
+from tests.spool.test_spool import CLAIMANT, line_of, make_spool, names, run_python
+from tests.support.crashes import OLD_ID, make_id, make_report
+from tests.support.google_cloud import GcsBucket, PubSubTopic
+from tests.support.reports import MINIDUMP
+from tests.support.server import AntennaServer, file_system_environment, google_cloud_environment
 
 
 @dataclass

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from antenna.crash_id import date_of
+from antenna.crash.crash_id import date_of
 from tests.bin.conftest import Collector, Result, run_shell
-from tests.captures import MINIDUMPS
+from tests.support.captures import MINIDUMPS
 
 MINIDUMP = MINIDUMPS / "rust-minidump-simple-crashpad.dmp"
 OTHER_DUMP = MINIDUMPS / "breakpad-minidump2.dmp"

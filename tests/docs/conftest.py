@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.server import PROJECT_ROOT, AntennaServer, file_system_environment
-from tests.system.collector import Collector, DirectoryQueue, DirectoryStore
+from tests.support.collector import Collector, DirectoryQueue, DirectoryStore
+from tests.support.server import PROJECT_ROOT, AntennaServer, file_system_environment
 
 DOCS = PROJECT_ROOT / "docs"
 EXAMPLES = DOCS / "examples"

@@ -12,13 +12,13 @@ import pytest
 
 from antenna.config import build_config
 from antenna.throttler import Throttler
-from tests.captures import minidump
 from tests.docs.conftest import DOCS, EXAMPLES, run_example
-from tests.fixtures import StartServer
-from tests.google_cloud import GcsBucket, PubSubTopic
-from tests.reports import annotation, dump, report
-from tests.server import google_cloud_environment
-from tests.system.collector import CRASH_ID, Collector
+from tests.support.captures import minidump
+from tests.support.collector import CRASH_ID, Collector
+from tests.support.fixtures import StartServer
+from tests.support.google_cloud import GcsBucket, PubSubTopic
+from tests.support.reports import annotation, dump, report
+from tests.support.server import google_cloud_environment
 
 MINIDUMP = "tests/data/minidumps/breakpad-linux_null_dereference.dmp"
 STAND_IN = b"MDMP, and all other bytes of the minidump"

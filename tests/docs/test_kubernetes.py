@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from antenna.config import WebServerConfig, build_config
-from tests.docs.options import OPTION_NAMES
-from tests.server import PROJECT_ROOT
+from tests.support.options import OPTION_NAMES
+from tests.support.server import PROJECT_ROOT
 
 MANIFESTS = PROJECT_ROOT / "docker" / "kubernetes"
 KUSTOMIZATION = yaml.safe_load((MANIFESTS / "kustomization.yaml").read_text(encoding="utf-8"))

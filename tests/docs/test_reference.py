@@ -5,7 +5,6 @@
 """The reference pages have everything that the code has, and no page names an option that it has not."""
 
 import ast
-import fnmatch
 import html
 import importlib
 import logging
@@ -19,12 +18,12 @@ import pytest
 import antenna
 from antenna.app import AntennaApp
 from antenna.config import AppConfig, build_config, parse_class
-from antenna.metrics import load_registry
-from antenna.reasons import Reason
+from antenna.ops.metrics import load_registry
+from antenna.refusal import Reason
 from antenna.throttler import ACCEPT_ALL, MOZILLA_PRODUCT_PACKAGENAMES, MOZILLA_PRODUCTS, MOZILLA_RULES, Rule
 from tests.docs.conftest import DOCS
-from tests.docs.options import COMPONENTS, OPTION_NAMES, OPTIONS
-from tests.server import PROJECT_ROOT
+from tests.support.options import COMPONENTS, OPTION_NAMES, OPTIONS
+from tests.support.server import PROJECT_ROOT
 
 # Read by Google's libraries, or by the programs in bin/.
 OTHER_VARIABLES = {"GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST"}
@@ -33,7 +32,7 @@ OTHER_VARIABLES = {"GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST", "P
 def components() -> Iterator[str]:
     """Names of all classes of the collector that declare options."""
     for module in pkgutil.walk_packages(antenna.__path__, "antenna."):
-        if module.name not in {"antenna.wsgi", "antenna.gunicorn_conf"}:  # these start the collector
+        if module.name not in {"antenna.wsgi", "antenna.server.conf"}:  # these start the collector
             for name, value in vars(importlib.import_module(module.name)).items():
                 if isinstance(value, type) and value.__module__ == module.name and "Config" in vars(value):
                     yield f"{module.name}.{name}"
@@ -52,13 +51,13 @@ def test_every_component_with_options_is_on_the_page() -> None:
     )
 
 
-def test_every_module_has_its_place_in_the_layout() -> None:
+def test_every_package_and_module_has_its_place_in_the_layout() -> None:
     layout = (DOCS / "development.rst").read_text(encoding="utf-8").partition("\nLayout\n")[2].partition("\n\n\n")[0]
-    named = re.findall(r"``(?:antenna/)?([\w*]+\.py)``", layout)
+    named = set(re.findall(r"``antenna/(\w+(?:\.py|/))``", layout))
     modules = {path.name for path in (PROJECT_ROOT / "antenna").glob("*.py")} - {"__init__.py"}
+    packages = {f"{path.parent.name}/" for path in (PROJECT_ROOT / "antenna").glob("*/__init__.py")}
 
-    assert {module for module in modules if not any(fnmatch.fnmatch(module, name) for name in named)} == set()
-    assert [name for name in named if not fnmatch.filter(modules, name)] == []
+    assert named == modules | packages
 
 
 def test_every_option_is_on_the_page(pages: Path) -> None:

@@ -15,8 +15,8 @@ from antenna.ext.fs.crashpublish import FSCrashPublish
 from antenna.ext.fs.crashstorage import FSCrashStorage
 from antenna.ext.gcs.crashstorage import GcsCrashStorage
 from antenna.ext.pubsub.crashpublish import PubSubCrashPublish
-from tests.faulty import FaultyProxy
-from tests.google_cloud import GcsBucket, PubSubTopic
+from tests.support.faulty import FaultyProxy
+from tests.support.google_cloud import GcsBucket, PubSubTopic
 
 OpenBucket = Callable[[str], GcsCrashStorage]
 OpenTopic = Callable[[str], PubSubCrashPublish]

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from antenna.backend import BackendError, Deadline
-from antenna.crash_report import CrashReport, Dump
+from antenna.crash.report import CrashReport, Dump
 from antenna.ext.crashstorage_base import CrashStorageBase, StoredObject
-from tests.crashes import make_buffer, make_report
-from tests.google_cloud import GcsBucket
+from tests.support.crashes import make_buffer, make_report
+from tests.support.google_cloud import GcsBucket
 
 CRASH_ID = "de1bb258-cbbf-4589-a673-34f800160918"
 

@@ -14,15 +14,15 @@ import gevent
 import pytest
 
 from antenna.backend import BackendConfigurationError, BackendError, Deadline, NoAnswer
-from antenna.blocking import run_blocking
-from antenna.buffers import Buffer
 from antenna.config import build_config
-from antenna.crash_report import Dump
-from antenna.durable import replace_file
+from antenna.crash.buffer import Buffer
+from antenna.crash.report import Dump
 from antenna.ext.crashstorage_base import BINARY, StoredObject
 from antenna.ext.fs.crashpublish import FSCrashPublish
 from antenna.ext.fs.crashstorage import FSCrashStorage
-from tests.crashes import make_id, make_report
+from antenna.files import replace_file
+from antenna.hub import run_blocking
+from tests.support.crashes import make_id, make_report
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from antenna.backend import BackendConfigurationError, BackendDenied, BackendErr
 from antenna.ext.crashstorage_base import BINARY, JSON, StoredObject
 from antenna.ext.gcs.crashstorage import GcsCrashStorage
 from tests.ext.conftest import OpenBucket
-from tests.faulty import HALF_ANSWER, HALF_REQUEST, HANG, LOST_ANSWER, PASS, REFUSE, RESET, Fault, FaultyProxy
-from tests.google_cloud import GcsBucket
+from tests.support.faulty import HALF_ANSWER, HALF_REQUEST, HANG, LOST_ANSWER, PASS, REFUSE, RESET, Fault, FaultyProxy
+from tests.support.google_cloud import GcsBucket
 
 NAME = "v1/dump/de1bb258-cbbf-4589-a673-34f800160918"
 DUMP = StoredObject(NAME, BINARY, b"MDMP" * 1000)

@@ -18,10 +18,10 @@ from antenna.backend import (
     NoAnswer,
 )
 from antenna.ext.pubsub.crashpublish import PubSubCrashPublish
-from tests.crashes import make_id
 from tests.ext.conftest import OpenTopic
-from tests.faulty import HANG, LOST_ANSWER, PASS, REFUSE, RESET, Fault, FaultyProxy
-from tests.google_cloud import PubSubTopic, PulledMessage
+from tests.support.crashes import make_id
+from tests.support.faulty import HANG, LOST_ANSWER, PASS, REFUSE, RESET, Fault, FaultyProxy
+from tests.support.google_cloud import PubSubTopic, PulledMessage
 
 
 def publish_together(publisher: PubSubCrashPublish, crash_ids: list[str]) -> list[Exception | None]:

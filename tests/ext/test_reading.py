@@ -16,7 +16,7 @@ from antenna.config import build_config
 from antenna.ext.crashstorage_base import CrashStorageBase
 from antenna.ext.fs.crashstorage import FSCrashStorage
 from antenna.ext.gcs.crashstorage import GcsCrashStorage
-from tests.google_cloud import TIMEOUT_SECONDS, GcsBucket
+from tests.support.google_cloud import TIMEOUT_SECONDS, GcsBucket
 
 
 @dataclass

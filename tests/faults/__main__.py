@@ -18,10 +18,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from tests.emulators import running_gcs, running_pubsub
 from tests.faults.machine import build_library
 from tests.faults.play import Emulators, Outcome, play
 from tests.faults.schedule import TROUBLES, make_schedule
+from tests.support.emulators import running_gcs, running_pubsub
 
 # Emulators keep everything in memory: so many schedules share them.
 _BATCH = 20

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tests.faults.crashes import Crash
-from tests.google_cloud import GcsBucket
-from tests.reports import MINIDUMP
+from tests.support.google_cloud import GcsBucket
+from tests.support.reports import MINIDUMP
 
 
 @dataclass(slots=True)

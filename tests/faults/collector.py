@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from tests.programs import free_port
-from tests.server import AntennaServer
+from tests.support.programs import free_port
+from tests.support.server import AntennaServer
 
 _POLL = 0.05
 # A start waits for backends that hang.

@@ -12,11 +12,11 @@ import pytest
 
 from tests.faults.machine import Machine, build_library
 from tests.faults.play import Emulators
-from tests.faulty import FaultyProxy
-from tests.fixtures import StartServer
-from tests.google_cloud import GcsBucket, PubSubTopic
-from tests.server import google_cloud_environment
-from tests.system.collector import Collector
+from tests.support.collector import Collector
+from tests.support.faulty import FaultyProxy
+from tests.support.fixtures import StartServer
+from tests.support.google_cloud import GcsBucket, PubSubTopic
+from tests.support.server import google_cloud_environment
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.reports import MINIDUMP, annotation, chunked, dump, multipart, post
+from tests.support.reports import MINIDUMP, annotation, chunked, dump, multipart, post
 
 # What a collector under test keeps in memory of a report; larger dumps go to temporary files.
 MEMORY_PER_REPORT = 32 * 1024

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from tests.faults.crashes import Crash, make_crash
-from tests.raw_http import RawConnection, RawResponse
+from tests.support.raw_http import RawConnection, RawResponse
 
 # Longest pause of a client between two crashes, in seconds.
 _PAUSE = 0.1

@@ -25,12 +25,12 @@ from tests.faults.crashes import MEMORY_PER_REPORT
 from tests.faults.load import Clients, Record
 from tests.faults.machine import FaultMissingError, Machine
 from tests.faults.schedule import BACKEND_FAULTS, Schedule, Step
-from tests.faulty import PASS, FaultyProxy
-from tests.google_cloud import GcsBucket, PubSubTopic
-from tests.server import google_cloud_environment
+from tests.support.faulty import PASS, FaultyProxy
+from tests.support.google_cloud import GcsBucket, PubSubTopic
+from tests.support.server import google_cloud_environment
 
 # Where house_rules is, by which a crash can ask to be deferred.
-_RULES = Path(__file__).parents[1] / "rules"
+_RULES = Path(__file__).parents[1] / "support" / "rules"
 
 # Short, so that a schedule of some seconds has many time-outs in it.
 _OPTIONS = {

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tests.faulty import (
+from tests.support.faulty import (
     HALF_ANSWER,
     HALF_REQUEST,
     HANG,

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from tests.faults.conftest import StartCollector
 from tests.faults.machine import Machine
-from tests.faulty import PASS, REFUSE, Fault, FaultyProxy
-from tests.raw_http import RawResponse
-from tests.reports import annotation, dump, report
-from tests.system.collector import Collector
+from tests.support.collector import Collector
+from tests.support.faulty import PASS, REFUSE, Fault, FaultyProxy
+from tests.support.raw_http import RawResponse
+from tests.support.reports import annotation, dump, report
 
 REPORT = report(annotation("ProductName", "Firefox"), dump(b"MDMP"))
 

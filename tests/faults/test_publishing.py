@@ -9,7 +9,7 @@ import time
 from tests.faults.conftest import StartCollector
 from tests.faults.machine import Machine
 from tests.faults.test_machine import REPORT, wait_until_delivered
-from tests.faulty import LATE_ANSWER, PASS, REFUSE, SILENCE, Fault, FaultyProxy
+from tests.support.faulty import LATE_ANSWER, PASS, REFUSE, SILENCE, Fault, FaultyProxy
 
 
 def test_crash_is_answered_soon_and_published_in_the_end(

@@ -11,10 +11,20 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.captures import DATA, Capture, load_captures
 from tests.fuzz.targets import BOUNDARY, CRASH_ID
-from tests.reports import BOUNDARY as OWN_BOUNDARY
-from tests.reports import annotation, chunked, chunked_report, dump, extra, gzipped_report, multipart, post, report
+from tests.support.captures import DATA, Capture, load_captures
+from tests.support.reports import BOUNDARY as OWN_BOUNDARY
+from tests.support.reports import (
+    annotation,
+    chunked,
+    chunked_report,
+    dump,
+    extra,
+    gzipped_report,
+    multipart,
+    post,
+    report,
+)
 
 FINDINGS = Path(__file__).parent / "findings"
 """A directory for each target, a file for each input that broke a promise once."""

@@ -24,22 +24,22 @@ from gunicorn.config import Config
 from gunicorn.http.errors import NoMoreData, ParseException
 from gunicorn.http.parser import RequestParser
 
-import antenna.gunzip
-from antenna import crash_id as crash_ids
-from antenna.annotations import count_values, decode_json, decode_texts
-from antenna.body import RequestBody
+import antenna.payload.gunzip
 from antenna.config import build_config
-from antenna.crash_report import CrashReport
-from antenna.dump_names import RESERVED, object_key
-from antenna.framing import FramedBody
-from antenna.gunzip import Gunzip
-from antenna.libdeflate import Libdeflate
+from antenna.crash import crash_id as crash_ids
+from antenna.crash.dump_names import RESERVED, object_key
+from antenna.crash.report import CrashReport
 from antenna.limits import Limits
-from antenna.memory import Memory, Share
-from antenna.payload import PayloadReader
-from antenna.reasons import MalformedCrashReport, Reason
+from antenna.payload.annotations import count_values, decode_json, decode_texts
+from antenna.payload.body import RequestBody
+from antenna.payload.gunzip import Gunzip
+from antenna.payload.libdeflate import Libdeflate
+from antenna.payload.memory import Memory, Share
+from antenna.payload.reader import PayloadReader
+from antenna.refusal import Reason, Refusal
+from antenna.server.framed_body import FramedBody
 from antenna.throttler import Result, Throttler
-from tests.wire import Wire
+from tests.support.wire import Wire
 
 BOUNDARY = "-----BOUNDARY"
 FORM_DATA = f"multipart/form-data; boundary={BOUNDARY}"
@@ -113,7 +113,7 @@ class Outcome:
 def read_report(payload_reader: PayloadReader, environ: dict[str, Any]) -> Outcome:
     try:
         report = payload_reader.read(environ, RequestBody(environ, payload_reader.limits))
-    except MalformedCrashReport as error:
+    except Refusal as error:
         if error.reason in {Reason.UNAVAILABLE, Reason.TIMEOUT}:
             raise AssertionError("nothing is slow or full here") from error
         return Outcome(error.reason)
@@ -227,10 +227,10 @@ def libdeflate() -> Libdeflate | None:
 
 def gunzip(library: Any, data: bytes, size: int, whole: Libdeflate | None = None) -> bytes | Reason:
     memory = Share(Memory(100_000), 100_000)
-    with mock.patch.object(antenna.gunzip, "_fast_zlib", library):
+    with mock.patch.object(antenna.payload.gunzip, "_fast_zlib", library):
         try:
             return b"".join(Gunzip(pieces_of(data, size), max_size=1_000_000, memory=memory, whole=whole))
-        except MalformedCrashReport as error:
+        except Refusal as error:
             return error.reason
 
 
@@ -240,7 +240,7 @@ def fuzz_annotations(data: bytes) -> None:
     try:
         count_values(data)
         annotations, notes = decode_json(data)
-    except MalformedCrashReport as error:
+    except Refusal as error:
         if error.reason is Reason.INVALID_JSON and not is_invalid(data):
             raise AssertionError("JSON for Python, and not for us") from error
         assert texts is None
@@ -268,7 +268,7 @@ def fuzz_throttler(data: bytes) -> None:
     """The throttler decides about any annotations, and no rule raises."""
     try:
         annotations, _ = decode_json(data)
-    except MalformedCrashReport:
+    except Refusal:
         return
     result, rule, percentage = throttler().throttle(annotations)
     assert result != Result.CONTINUE

@@ -8,7 +8,7 @@ import hashlib
 
 import pytest
 
-from tests.captures import MINIDUMPS, capture_names, load_capture
+from tests.support.captures import MINIDUMPS, capture_names, load_capture
 
 
 @pytest.mark.parametrize("name", capture_names())

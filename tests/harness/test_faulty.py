@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faulty import (
+from tests.support.faulty import (
     HALF_REQUEST,
     HANG,
     LATE_ANSWER,
@@ -25,7 +25,7 @@ from tests.faulty import (
     Fault,
     FaultyProxy,
 )
-from tests.raw_http import RawConnection, exchange
+from tests.support.raw_http import RawConnection, exchange
 
 BODY = bytes(1000)
 REQUEST = b"POST /a HTTP/1.1\r\nContent-Length: 1000\r\n\r\n" + BODY

@@ -9,7 +9,7 @@ import base64
 import pytest
 import requests
 
-from tests.google_cloud import GcsBucket, PubSubTopic, PulledMessage
+from tests.support.google_cloud import GcsBucket, PubSubTopic, PulledMessage
 
 
 def upload(bucket: GcsBucket, name: str, content: bytes) -> None:

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antenna import crash_id as crash_ids
 from antenna.config import build_config
+from antenna.crash import crash_id as crash_ids
 from antenna.throttler import MOZILLA_RULES, Result, Throttler
-from tests.properties.sent_reports import json_values, names
-from tests.registered_metrics import RegisteredMetricsMock
-from tests.reports import THROTTLE_ANNOTATIONS
+from tests.support.registered_metrics import RegisteredMetricsMock
+from tests.support.reports import THROTTLE_ANNOTATIONS
+from tests.support.sent_reports import json_values, names
 
 VALUES = [
     "Firefox",

@@ -9,7 +9,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antenna.dump_names import MINIDUMP, RESERVED, assign, object_key
+from antenna.crash.dump_names import MINIDUMP, RESERVED, assign, object_key
 
 _TAKEN = [MINIDUMP, "dump", "", "a", "a_1", "a_2", "unnamed_1", "dump_1", "x" * 30, "x" * 27 + "_1", f"{MINIDUMP}_1"]
 names = st.lists(st.sampled_from(_TAKEN) | st.text("ab_1", max_size=4), max_size=32)

@@ -11,8 +11,8 @@ from unittest import mock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antenna import large_json
-from tests.properties.sent_reports import json_values, names, odd_text
+from antenna.crash import large_json
+from tests.support.sent_reports import json_values, names, odd_text
 
 # Halves of surrogate pairs, too, and what looks like a whole one in two of them.
 any_text = st.text(st.characters(exclude_categories=[])) | st.text('\ud83d\ude00\N{PILE OF POO}"\\') | odd_text

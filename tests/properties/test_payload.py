@@ -18,15 +18,15 @@ from gunicorn.http.parser import RequestParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antenna.body import RequestBody
 from antenna.config import build_config
-from antenna.crash_report import CrashReport
-from antenna.dump_names import object_key
-from antenna.framing import FramedBody
-from antenna.gunzip import Gunzip
-from antenna.payload import PayloadReader
-from tests.properties.sent_reports import MINIDUMP, SentReport, sent_reports
-from tests.wire import Wire
+from antenna.crash.dump_names import object_key
+from antenna.crash.report import CrashReport
+from antenna.payload.body import RequestBody
+from antenna.payload.gunzip import Gunzip
+from antenna.payload.reader import PayloadReader
+from antenna.server.framed_body import FramedBody
+from tests.support.sent_reports import MINIDUMP, SentReport, sent_reports
+from tests.support.wire import Wire
 
 ADDED = {"uuid", "version", "submitted_timestamp", "metadata"}
 _CONFIG = Config()

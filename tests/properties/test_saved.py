@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.properties.conftest import EXAMPLES
-from tests.properties.sent_reports import SentReport, sent_reports
-from tests.raw_http import RawConnection
-from tests.system.collector import Collector, SavedCrash
+from tests.support.collector import Collector, SavedCrash
+from tests.support.raw_http import RawConnection
+from tests.support.sent_reports import SentReport, sent_reports
 from tests.system.conftest import running_on_files
 
 ADDED = {"uuid", "version", "submitted_timestamp", "metadata"}

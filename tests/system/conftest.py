@@ -13,12 +13,12 @@ from typing import Protocol
 
 import pytest
 
-from tests.faulty import FaultyProxy
-from tests.fixtures import StartServer
-from tests.google_cloud import GcsBucket, PubSubTopic
-from tests.server import PROJECT_ROOT, AntennaServer, file_system_environment, google_cloud_environment
-from tests.statsd import StatsdSink
-from tests.system.collector import Collector, DirectoryQueue, DirectoryStore
+from tests.support.collector import Collector, DirectoryQueue, DirectoryStore
+from tests.support.faulty import FaultyProxy
+from tests.support.fixtures import StartServer
+from tests.support.google_cloud import GcsBucket, PubSubTopic
+from tests.support.server import PROJECT_ROOT, AntennaServer, file_system_environment, google_cloud_environment
+from tests.support.statsd import StatsdSink
 
 TOKEN = "test-token"  # the one in socorro-submitter-multipart-gzip
 STATSD_NAMESPACE = "collector.prod"
@@ -26,7 +26,7 @@ STATSD_NAMESPACE = "collector.prod"
 VERSION = {"commit": "0123abc", "version": "2026.11.22", "source": "https://example.com", "build": "1"}
 
 HOUSE_RULES = {
-    "PYTHONPATH": str(PROJECT_ROOT / "tests" / "rules"),
+    "PYTHONPATH": str(PROJECT_ROOT / "tests" / "support" / "rules"),
     "BREAKPAD_THROTTLER_RULES": "house_rules.RULES",
 }
 

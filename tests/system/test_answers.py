@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.reports import (
+from tests.support.collector import Collector, assert_answer
+from tests.support.reports import (
     BOUNDARY,
     MINIDUMP,
     THROTTLE_ANNOTATIONS,
@@ -26,7 +27,6 @@ from tests.reports import (
     post,
     report,
 )
-from tests.system.collector import Collector, assert_answer
 from tests.system.conftest import TOKEN
 
 PRODUCT = annotation("ProductName", "Firefox")

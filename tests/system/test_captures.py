@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from tests.captures import Capture, capture_names, load_capture
-from tests.google_cloud import GcsBucket
-from tests.raw_http import RawConnection, RawResponse
-from tests.system.collector import Collector, SavedCrash
+from tests.support.captures import Capture, capture_names, load_capture
+from tests.support.collector import Collector, SavedCrash
+from tests.support.google_cloud import GcsBucket
+from tests.support.raw_http import RawConnection, RawResponse
 from tests.system.conftest import TOKEN, StartCollector
 
 # Crashpad's own socket transport sends chunks in HTTP/1.0, which has none (RFC 9112, section 6.1).

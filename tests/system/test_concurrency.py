@@ -8,9 +8,9 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.faulty import PASS, Exchange, Fault
-from tests.reports import annotation, dump, report
-from tests.system.collector import Collector
+from tests.support.collector import Collector
+from tests.support.faulty import PASS, Exchange, Fault
+from tests.support.reports import annotation, dump, report
 from tests.system.conftest import Proxies
 
 PRODUCT = annotation("ProductName", "Firefox")

@@ -10,9 +10,9 @@ import time
 import pytest
 import requests
 
-from tests.faulty import HANG, PASS, REFUSE, Fault, FaultyProxy
-from tests.reports import annotation, dump, report
-from tests.system.collector import Collector
+from tests.support.collector import Collector
+from tests.support.faulty import HANG, PASS, REFUSE, Fault, FaultyProxy
+from tests.support.reports import annotation, dump, report
 from tests.system.conftest import VERSION, Proxies
 
 REPORT = report(annotation("ProductName", "Firefox"), dump(b"MDMP"))

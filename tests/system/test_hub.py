@@ -8,9 +8,9 @@ import json
 import random
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.captures import DATA
-from tests.reports import chunked_report, dump, extra, gzipped_report, report
-from tests.system.collector import Collector
+from tests.support.captures import DATA
+from tests.support.collector import Collector
+from tests.support.reports import chunked_report, dump, extra, gzipped_report, report
 from tests.system.conftest import StartCollector
 
 # Seconds that one greenlet may run without a look at the others.
@@ -58,7 +58,7 @@ def test_no_call_keeps_the_others_waiting_under_load(start_collector: StartColle
 
 
 def test_the_monitor_sees_a_call_that_does(start_local_collector: StartCollector) -> None:
-    collector = start_local_collector(**MONITOR, BREAKPAD_THROTTLER_RULES="tests.rules.slow_rules.RULES")
+    collector = start_local_collector(**MONITOR, BREAKPAD_THROTTLER_RULES="tests.support.rules.slow_rules.RULES")
 
     submit_side_by_side(collector, [report(FIREFOX, dump(b"MDMP"))])
 

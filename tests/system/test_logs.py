@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.captures import load_captures
-from tests.reports import annotation, chunked_report, dump, extra, gzipped_report, post, report
-from tests.system.collector import Collector
+from tests.support.captures import load_captures
+from tests.support.collector import Collector
+from tests.support.reports import annotation, chunked_report, dump, extra, gzipped_report, post, report
 from tests.system.conftest import HOUSE_RULES, StartCollector
 
 # Sent wherever a client can send something.

@@ -9,10 +9,10 @@ from collections import Counter
 import pytest
 import yaml
 
-from tests.reports import annotation, chunked_report, dump, extra, gzipped_report, multipart, post, report
-from tests.server import PROJECT_ROOT
-from tests.statsd import StatsdSink
-from tests.system.collector import Collector
+from tests.support.collector import Collector
+from tests.support.reports import annotation, chunked_report, dump, extra, gzipped_report, multipart, post, report
+from tests.support.server import PROJECT_ROOT
+from tests.support.statsd import StatsdSink
 from tests.system.conftest import STATSD_NAMESPACE
 
 PRODUCT = annotation("ProductName", "Firefox")

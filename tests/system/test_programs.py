@@ -12,10 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.captures import load_capture, minidump
-from tests.fixtures import StartServer
-from tests.programs import free_port
-from tests.server import PROJECT_ROOT, file_system_environment
+from tests.support.captures import load_capture, minidump
+from tests.support.fixtures import StartServer
+from tests.support.programs import free_port
+from tests.support.server import PROJECT_ROOT, file_system_environment
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@
 import time
 from collections import Counter
 
-from tests.faulty import (
+from tests.support.collector import Collector
+from tests.support.faulty import (
     HALF_ANSWER,
     HALF_REQUEST,
     HANG,
@@ -18,8 +19,7 @@ from tests.faulty import (
     Exchange,
     Fault,
 )
-from tests.reports import annotation, dump, report
-from tests.system.collector import Collector
+from tests.support.reports import annotation, dump, report
 from tests.system.conftest import Proxies
 
 REPORT = report(annotation("ProductName", "Firefox"), dump(b"MDMP"), dump(b"PMDM", "other"))

@@ -10,8 +10,8 @@ from contextlib import ExitStack
 
 import psutil
 
-from tests.faulty import HANG, Fault, FaultyProxy
-from tests.reports import annotation, dump, report
+from tests.support.faulty import HANG, Fault, FaultyProxy
+from tests.support.reports import annotation, dump, report
 from tests.system.conftest import Proxies, StartCollector
 
 REPORT = report(annotation("ProductName", "Firefox"), dump(b"MDMP"))

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.faulty import REFUSE
-from tests.fixtures import StartServer
-from tests.google_cloud import GcsBucket, PubSubTopic
-from tests.server import AntennaServer, file_system_environment, google_cloud_environment
-from tests.system.collector import Collector
+from tests.support.collector import Collector
+from tests.support.faulty import REFUSE
+from tests.support.fixtures import StartServer
+from tests.support.google_cloud import GcsBucket, PubSubTopic
+from tests.support.server import AntennaServer, file_system_environment, google_cloud_environment
 from tests.system.conftest import STATSD_NAMESPACE, TOKEN, Proxies
 
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from antenna.backend import BackendError, Deadline
-from antenna.blocking import run_blocking
 from antenna.config import ConfigManager, Option
 from antenna.ext.crashstorage_base import CrashStorageBase, StoredObject
 from antenna.ext.fs.directory import Directory
+from antenna.hub import run_blocking
 
 
 class FSCrashStorage(CrashStorageBase):

@@ -16,13 +16,12 @@ import google.auth.exceptions
 import google_crc32c
 
 from antenna.backend import BackendConfigurationError, BackendDenied, BackendError, CrashRefused, Deadline
-from antenna.blocking import pread
-from antenna.buffers import PIECE_SIZE
 from antenna.config import ConfigManager, Option
-from antenna.crash_report import Dump
+from antenna.crash.buffer import PIECE_SIZE
+from antenna.crash.report import Dump
 from antenna.ext.crashstorage_base import BINARY, CrashStorageBase, StoredObject
-from antenna.ext.google_http import GoogleHttp, credentials_for
-from antenna.fairness import Turn
+from antenna.ext.google.http import GoogleHttp, credentials_for
+from antenna.hub import Turn, pread
 
 logger = logging.getLogger(__name__)
 

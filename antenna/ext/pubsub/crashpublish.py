@@ -16,7 +16,7 @@ from gevent.event import AsyncResult
 from antenna.backend import BackendConfigurationError, BackendDenied, BackendError, CrashRefused, Deadline, TimeLimit
 from antenna.config import ConfigManager, Option, bounded, parse_duration
 from antenna.ext.crashpublish_base import TEST_ID, CrashPublishBase
-from antenna.ext.google_http import GoogleHttp, credentials_for
+from antenna.ext.google.http import GoogleHttp, credentials_for
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from typing import Protocol
 
 import pytest
 
+from tests.support.watch import Target
 from tests.system.conftest import TOKEN, running_on_files
-from tests.system.hostile.watch import Target
 
 
 class StartTarget(Protocol):

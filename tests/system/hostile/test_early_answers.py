@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.reports import BOUNDARY, chunked
-from tests.system.hostile.watch import MIB, Target
+from tests.support.reports import BOUNDARY, chunked
+from tests.support.watch import MIB, Target
 
 HEADERS = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
 SIZE = 60_000_000

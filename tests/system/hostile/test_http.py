@@ -12,13 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.captures import load_capture
-from tests.faulty import Fault
-from tests.raw_http import RawResponse
-from tests.reports import BOUNDARY, annotation, chunked, dump, extra, multipart, post, report
-from tests.system.collector import Collector
+from tests.support.captures import load_capture
+from tests.support.collector import Collector
+from tests.support.faulty import Fault
+from tests.support.raw_http import RawResponse
+from tests.support.reports import BOUNDARY, annotation, chunked, dump, extra, multipart, post, report
+from tests.support.watch import HONEST, MIB, Target
 from tests.system.conftest import Proxies
-from tests.system.hostile.watch import HONEST, MIB, Target
 
 PRODUCT = annotation("ProductName", "Firefox")
 BODY = multipart(PRODUCT, dump(b"MDMP"))

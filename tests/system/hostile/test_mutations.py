@@ -10,8 +10,8 @@ import socket
 
 import pytest
 
-from tests.captures import load_capture
-from tests.system.hostile.watch import Target
+from tests.support.captures import load_capture
+from tests.support.watch import Target
 
 NAMES = [
     "crashpad-chromium-real",

@@ -11,9 +11,19 @@ from typing import Any
 
 import pytest
 
-from tests.reports import BOUNDARY, MINIDUMP, THROTTLE_ANNOTATIONS, annotation, dump, extra, multipart, post, report
+from tests.support.reports import (
+    BOUNDARY,
+    MINIDUMP,
+    THROTTLE_ANNOTATIONS,
+    annotation,
+    dump,
+    extra,
+    multipart,
+    post,
+    report,
+)
+from tests.support.watch import MIB, Target
 from tests.system.conftest import TOKEN
-from tests.system.hostile.watch import MIB, Target
 
 PRODUCT = annotation("ProductName", "Firefox")
 BODY = multipart(PRODUCT, dump(b"MDMP"))

@@ -18,11 +18,11 @@ from contextlib import ExitStack
 import psutil
 import pytest
 
-from tests.captures import minidump
-from tests.raw_http import RawResponse
-from tests.reports import BOUNDARY, annotation, chunked, dump, extra, multipart, post, report
+from tests.support.captures import minidump
+from tests.support.raw_http import RawResponse
+from tests.support.reports import BOUNDARY, annotation, chunked, dump, extra, multipart, post, report
+from tests.support.watch import MIB, Target
 from tests.system.hostile.conftest import StartTarget
-from tests.system.hostile.watch import MIB, Target
 
 PRODUCT = annotation("ProductName", "Firefox")
 CLOSING = f"\r\n--{BOUNDARY}--\r\n".encode()

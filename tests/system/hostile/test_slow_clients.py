@@ -12,9 +12,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.raw_http import RawConnection
-from tests.reports import annotation, chunked, dump, multipart, post
-from tests.system.hostile.watch import HONEST, MIB, Target
+from tests.support.raw_http import RawConnection
+from tests.support.reports import annotation, chunked, dump, multipart, post
+from tests.support.watch import HONEST, MIB, Target
 
 PRODUCT = annotation("ProductName", "Firefox")
 BODY = multipart(PRODUCT, dump(bytes(100_000)))

@@ -15,14 +15,14 @@ from threading import Event
 import psutil
 import pytest
 
-from tests.fixtures import StartServer
-from tests.raw_http import RawConnection, RawResponse
-from tests.reports import annotation, dump, post, report
-from tests.server import file_system_environment
+from tests.support.fixtures import StartServer
+from tests.support.raw_http import RawConnection, RawResponse
+from tests.support.reports import annotation, dump, post, report
+from tests.support.server import file_system_environment
+from tests.support.watch import HONEST, MIB, Target
 from tests.system.conftest import StartCollector
 from tests.system.hostile.conftest import StartTarget
 from tests.system.hostile.test_resources import before_content, repeated
-from tests.system.hostile.watch import HONEST, MIB, Target
 
 PRODUCT = annotation("ProductName", "Firefox")
 LARGE = report(PRODUCT, dump(os.urandom(5 * MIB)))

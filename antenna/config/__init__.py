@@ -1,0 +1,69 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Configuration: which options there are, where their values come from, and how they are shown.
+
+A component declares its options in an inner class ``Config`` and reads them through the manager it is given::
+
+    class Reader:
+        class Config:
+            timeout = Option(default="60s", doc="How long a read may take.", parser=parse_duration)
+
+        def __init__(self, config: ConfigManager) -> None:
+            self.config = config.with_options(self)
+            self.timeout: float = self.config("timeout")
+
+Nothing else in the package knows which library reads the environment.
+"""
+
+from antenna.config.manager import (
+    ConfigManager,
+    ConfigurationError,
+    Option,
+    OptionInfo,
+    build_config,
+    collect_options,
+    describe_options,
+    is_secret,
+    mask_value,
+)
+from antenna.config.options import AppConfig, WebServerConfig
+from antenna.config.parsers import (
+    Parser,
+    bounded,
+    expects,
+    one_of,
+    parse_attribute,
+    parse_bool,
+    parse_class,
+    parse_duration,
+    parse_int,
+    parse_size,
+    subclass_of,
+)
+
+__all__ = [
+    "AppConfig",
+    "ConfigManager",
+    "ConfigurationError",
+    "Option",
+    "OptionInfo",
+    "Parser",
+    "WebServerConfig",
+    "bounded",
+    "build_config",
+    "collect_options",
+    "describe_options",
+    "expects",
+    "is_secret",
+    "mask_value",
+    "one_of",
+    "parse_attribute",
+    "parse_bool",
+    "parse_class",
+    "parse_duration",
+    "parse_int",
+    "parse_size",
+    "subclass_of",
+]

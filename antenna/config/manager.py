@@ -1,0 +1,115 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""The configuration of the process, and how it is shown. The only module that knows everett."""
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from everett import NO_VALUE, ConfigurationError
+from everett.manager import (
+    ConfigDictEnv,
+    ConfigManager,
+    Option,
+    generate_uppercase_key,
+    get_config_for_class,
+)
+
+from antenna.config.parsers import Parser
+
+__all__ = [
+    "ConfigManager",
+    "ConfigurationError",
+    "Option",
+    "OptionInfo",
+    "build_config",
+    "collect_options",
+    "describe_options",
+    "is_secret",
+    "mask_value",
+]
+
+MASK = "*****"
+
+
+def is_secret(name: str) -> bool:
+    """Whether the name of an option says that its value must never be shown."""
+    return re.search(r"secret|token|password|key|dsn", name, re.IGNORECASE) is not None
+
+
+def mask_value(name: str, value: str) -> str:
+    """The value as it may be shown: masked if the name says that it is secret, and so are credentials inside a URL."""
+    if is_secret(name):
+        return MASK if value else ""
+    return re.sub(r"(?<=://)[^/\s]*@", f"{MASK}@", value)
+
+
+def build_config(environ: Mapping[str, str] | None = None) -> ConfigManager:
+    """The configuration of the process: environment variables (or ``environ``) and nothing else.
+
+    An empty variable counts as one that is not set. Reading an option raises ``ConfigurationError`` for a bad value.
+    """
+    # Names are upper case: a "port" that something else left in the environment is not our PORT.
+    environ = os.environ if environ is None else environ
+    values = {name: value for name, value in environ.items() if name.isupper() and value}
+
+    def build_message(
+        namespace: list[str] | None, key: str | None, parser: Callable[[str], object], msg: str = "", **docs: str
+    ) -> str:
+        if key is None:
+            return msg
+        name = _full_name(key, namespace)
+        if name in values:
+            problem = f"{name} has a bad value {mask_value(name, values[name])!r}"
+        else:
+            problem = f"{name} has a bad default" if msg else f"{name} is not set"
+        # everett puts the exception's class in front of what the parser said.
+        reason = msg.partition(": ")[2] or f"expected {_expected(parser)}"
+        return f"{problem}: {reason}. {docs.get('option_doc', '')}".strip()
+
+    # everett's overrides are global state; who needs other values passes another environ.
+    return ConfigManager([ConfigDictEnv(values)], msg_builder=build_message, with_override=False)
+
+
+def _full_name(key: str, namespace: list[str] | None) -> str:
+    return str(generate_uppercase_key(key, namespace))
+
+
+def _expected(parser: object) -> str:
+    return parser.expected if isinstance(parser, Parser) else "text"
+
+
+@dataclass(frozen=True)
+class OptionInfo:
+    """What there is to say about one option. ``default`` is None where the option must be set."""
+
+    name: str
+    default: str | None
+    doc: str
+    expected: str
+
+
+def describe_options(component: type, *namespace: str) -> list[OptionInfo]:
+    """The options of a component, in the order of their declaration, for the documentation: needs no environment."""
+    return [
+        OptionInfo(
+            name=_full_name(key, list(namespace)),
+            default=None if option.default is NO_VALUE else option.default,
+            doc=option.doc,
+            expected=_expected(option.parser),
+        )
+        for key, (option, _) in get_config_for_class(component).items()
+    ]
+
+
+def collect_options(config: ConfigManager) -> Iterator[tuple[str, str]]:
+    """Name and value, masked, of every option of the component that ``config`` belongs to."""
+    component = config.get_bound_component()
+    if component is None:
+        return
+    for key in get_config_for_class(component):
+        name = _full_name(key, config.get_namespace())
+        yield name, mask_value(name, config(key, raw_value=True))

@@ -1,0 +1,65 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Names of dumps, and the object keys they are stored under."""
+
+import re
+
+from antenna.refusal import Reason, Refusal
+
+MINIDUMP = "upload_file_minidump"
+MAX_LENGTH = 30
+# Names of other objects of a crash: a dump of that name would overwrite them.
+RESERVED = frozenset({"raw_crash", "dump_names", "processed_crash"})
+_UNSAFE = re.compile(r"[^A-Za-z0-9_]")
+
+
+def object_key(name: str) -> str:
+    """Return what a dump is stored under: its name, or ``dump`` for the main minidump."""
+    return "dump" if name == MINIDUMP else name
+
+
+def sanitize(name: str) -> str:
+    """Keep ASCII letters, digits and ``_``, at most 30 of them.
+
+    Raises ``Refusal`` (``INVALID_DUMP_NAME``) for the names of other objects.
+    """
+    safe = _UNSAFE.sub("", name)[:MAX_LENGTH]
+    if safe in RESERVED:
+        raise Refusal(Reason.INVALID_DUMP_NAME)
+    return safe
+
+
+def assign(names: list[str]) -> list[str]:
+    """Give each dump of a report a name whose object key is its own; ``names`` are sanitized ones.
+
+    A name that is empty, or taken, gets a number. The main minidump always keeps its name, whatever came before it.
+    """
+    taken: dict[str, int] = {}
+    main_first = sorted(range(len(names)), key=lambda index: names[index] != MINIDUMP)
+    for index in main_first:
+        if names[index]:
+            taken.setdefault(object_key(names[index]), index)
+    keys = set(taken)
+    result = []
+    for index, name in enumerate(names):
+        if name and taken[object_key(name)] == index:
+            result.append(name)
+        else:
+            result.append(_numbered(name or "unnamed", keys))
+    return result
+
+
+def _numbered(name: str, keys: set[str]) -> str:
+    number = 1
+    while (candidate := _with_number(name, number)) in keys or candidate in RESERVED:
+        number += 1
+    keys.add(candidate)
+    return candidate
+
+
+def _with_number(name: str, number: int) -> str:
+    suffix = f"_{number}"
+    # Cut at the same place as long as two digits are enough.
+    return name[: MAX_LENGTH - max(3, len(suffix))] + suffix

@@ -1,0 +1,162 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""A crash report and its dumps: what every step from the payload to the storage works on."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache, partial
+from typing import Any, Self
+
+import google_crc32c
+
+from antenna.crash import large_json
+from antenna.crash.buffer import Buffer, Read
+
+_empty_digest = cache(partial(hashlib.new, usedforsecurity=False))  # making one costs more than copying it
+
+# The raw crash's format, for readers of the bucket.
+RAW_CRASH_VERSION = 2
+
+# Bytes of annotations that are encoded in one go, which takes some milliseconds; those of real reports are less.
+_SMALL_ANNOTATIONS = 256 * 1024
+
+
+def _go_on() -> None:
+    """Pass no turn on, as in native threads, which have none."""
+
+
+class Dump:
+    """One dump of a crash: its name, its bytes and their checksums.
+
+    The checksums come from the pass that reads the bytes anyway, so that a crash that is rejected,
+    as 9 of 10 are, never pays for them.
+    """
+
+    __slots__ = ("_algorithm", "_checksum", "_content", "_crc32c", "name")
+
+    def __init__(self, name: str, content: Buffer, algorithm: str) -> None:
+        """``algorithm`` is the name of a hash in ``hashlib``."""
+        self.name = name
+        self._content = content
+        self._algorithm = algorithm
+        self._checksum: str | None = None
+        self._crc32c: bytes | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of bytes."""
+        return self._content.size
+
+    @property
+    def content(self) -> Buffer:
+        """Where the bytes are."""
+        return self._content
+
+    def pieces(self, read: Read = os.pread) -> Iterator[bytes]:
+        """Return the bytes from the start, as ``Buffer.pieces``; a whole pass leaves the checksums behind."""
+        pieces = self._content.pieces(read)
+        return self._checked(pieces) if self._checksum is None else pieces
+
+    def _checked(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        digest = _empty_digest(self._algorithm).copy()
+        crc = google_crc32c.Checksum()
+        for piece in pieces:
+            digest.update(piece)
+            crc.update(piece)
+            yield piece
+        self._checksum = digest.hexdigest()
+        self._crc32c = crc.digest()
+
+    @property
+    def checksum(self) -> str:
+        """Lower-case hex digest of the bytes."""
+        self._read_once()
+        assert self._checksum is not None  # noqa: S101 - for mypy: a whole pass sets it
+        return self._checksum
+
+    @property
+    def crc32c(self) -> bytes:
+        """The CRC32C that Google Cloud Storage reports for the same bytes, 4 bytes big endian."""
+        self._read_once()
+        assert self._crc32c is not None  # noqa: S101 - for mypy: a whole pass sets it
+        return self._crc32c
+
+    def _read_once(self) -> None:
+        if self._checksum is None:
+            for _ in self.pieces():
+                pass
+
+
+@dataclass(slots=True)
+class CrashReport:
+    """What a client sent, and what the collector has found out about it since.
+
+    To be used in a ``with`` block: its dumps may hold temporary files.
+    """
+
+    annotations: dict[str, Any] = field(default_factory=dict)
+    dumps: dict[str, Dump] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    payload: str = "multipart"
+    payload_compressed: bool = False
+    payload_size: int = 0
+    #: Bytes of the annotations as they arrived.
+    annotations_size: int = 0
+    user_agent: str = "None"
+    submitted: datetime = field(default_factory=lambda: datetime.now(UTC))
+    crash_id: str = ""
+    throttle_rule: str = ""
+    deferred: bool = False
+    resources: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the dumps."""
+        return sum(dump.size for dump in self.dumps.values())
+
+    def raw_crash(self) -> dict[str, Any]:
+        """Return the annotations and what the collector adds, which wins over annotations of the same name."""
+        return {
+            **self.annotations,
+            "uuid": self.crash_id,
+            "version": RAW_CRASH_VERSION,
+            # isoformat() alone leaves a zero fraction out; readers expect six digits.
+            "submitted_timestamp": self.submitted.isoformat(timespec="microseconds"),
+            "metadata": {
+                "collector_notes": self.notes,
+                "dump_checksums": {name: dump.checksum for name, dump in self.dumps.items()},
+                "payload": self.payload,
+                "payload_compressed": "1" if self.payload_compressed else "0",
+                "payload_size": self.payload_size,
+                "throttle_rule": self.throttle_rule,
+                "user_agent": self.user_agent,
+            },
+        }
+
+    def encoded_raw_crash(self, pass_on: Callable[[], object] = _go_on) -> bytes:
+        """Return the raw crash as it is stored: JSON with sorted keys.
+
+        For a large one, ``pass_on`` is called again and again: greenlets give that of their turn.
+        """
+        if self.annotations_size <= _SMALL_ANNOTATIONS:
+            return json.dumps(self.raw_crash(), sort_keys=True).encode("ascii")
+        return large_json.encode(self.raw_crash(), pass_on)
+
+    def encoded_dump_names(self) -> bytes:
+        """Return the sorted list of dump names as it is stored: JSON."""
+        return json.dumps(sorted(self.dumps)).encode("ascii")
+
+    def __enter__(self) -> Self:
+        """Use the report; its memory and temporary files are given back in the end."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give memory and temporary files back."""
+        self.resources.close()

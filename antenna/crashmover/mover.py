@@ -1,0 +1,235 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Moves crashes on: saves each one, then publishes its id for the processor."""
+
+import logging
+from collections.abc import Callable
+from functools import partial
+
+import gevent
+import markus
+
+from antenna.backend import BYTES_PER_SECOND, BackendConfigurationError, BackendError, Deadline
+from antenna.config import ConfigManager, ConfigurationError, Option, bounded, parse_duration, parse_int, subclass_of
+from antenna.crash.buffer import DISK_ERRORS
+from antenna.crash.report import CrashReport
+from antenna.crashmover.attempts import PATIENCE, Attempts
+from antenna.crashmover.breaker import CircuitBreaker
+from antenna.crashmover.delivery import SpoolDelivery
+from antenna.crashmover.publishing import Publishing
+from antenna.crashmover.spool_writer import Spooling
+from antenna.ext.crashpublish_base import CrashPublishBase
+from antenna.ext.crashstorage_base import CrashStorageBase, NoOpCrashStorage
+from antenna.hub import run_blocking
+from antenna.refusal import Reason, Refusal
+from antenna.spool.entry import Kind
+from antenna.spool.spool import Spool
+
+logger = logging.getLogger(__name__)
+metrics = markus.get_metrics("crashmover")
+breakpad_metrics = markus.get_metrics("breakpad_resource")
+
+# With a spool to fall back on, a client need not wait long. Without one, waiting is all that can be done.
+_SAVE_TIMEOUT_WITH_SPOOL = 5.0
+_SAVE_TIMEOUT = 30.0
+_PUBLISH_TIMEOUT_WITH_SPOOL = 2.0
+_PUBLISH_TIMEOUT = 10.0
+
+# How long a start waits for backends that do not answer, if there is a spool.
+_VERIFY_TIMEOUT = 5.0
+
+
+class CrashMover:
+    """Saves a crash and publishes its id, each within a total deadline, or leaves them to the spool.
+
+    Order: dumps and dump names, raw crash, publish. Deferred crashes are saved and not published.
+    """
+
+    class Config:
+        """Options."""
+
+        crashstorage_class = Option(
+            default="antenna.ext.crashstorage_base.NoOpCrashStorage",
+            parser=subclass_of(CrashStorageBase),
+            doc="Where crashes are saved.",
+        )
+        crashpublish_class = Option(
+            default="antenna.ext.crashpublish_base.NoOpCrashPublish",
+            parser=subclass_of(CrashPublishBase),
+            doc="Where ids of saved crashes are published.",
+        )
+        max_attempts = Option(
+            default="20",
+            parser=bounded(parse_int, "1"),
+            doc="Attempts to save or to publish a crash, as far as the time allows.",
+        )
+        retry_sleep_seconds = Option(
+            default="2s",
+            parser=parse_duration,
+            doc="Longest pause between two attempts; the first ones are shorter.",
+        )
+        save_timeout = Option(
+            default="0",
+            parser=parse_duration,
+            doc="Time that saving a crash may take in all. Then it goes to the spool, or the client gets a 503. "
+            "0: 5s with a spool, 30s without.",
+        )
+        publish_timeout = Option(
+            default="0",
+            parser=parse_duration,
+            doc="Time that publishing an id may take in all. Then it goes to the spool. 0: 2s with a spool, 10s "
+            "without.",
+        )
+        spool_delivery_rate = Option(
+            default="500",
+            parser=bounded(parse_int, "1"),
+            doc="Entries of the spool that one worker delivers in a second at most, of each kind.",
+        )
+
+    def __init__(self, config: ConfigManager) -> None:
+        """``config`` has the namespace ``CRASHMOVER``."""
+        self.config = config.with_options(self)
+        self.crashstorage: CrashStorageBase = self.config("crashstorage_class")(config.with_namespace("crashstorage"))
+        self.crashpublish: CrashPublishBase = self.config("crashpublish_class")(config.with_namespace("crashpublish"))
+        spool = Spool(config)
+        self.spool = spool if spool.config("spool_dir") else None
+        self._spooling = Spooling(spool) if self.spool else None
+        self._saving = self._attempts("save", Kind.CRASH, _SAVE_TIMEOUT, _SAVE_TIMEOUT_WITH_SPOOL)
+        self._publish_attempts = self._attempts("publish", Kind.ID, _PUBLISH_TIMEOUT, _PUBLISH_TIMEOUT_WITH_SPOOL)
+        self._publishing = Publishing(self.crashpublish, self._publish_attempts, self._spooling)
+        self._delivery: SpoolDelivery | None = None
+
+    def _attempts(self, operation: str, kind: Kind, timeout: float, timeout_with_spool: float) -> Attempts:
+        return Attempts(
+            operation,
+            timeout=self.config(f"{operation}_timeout") or (timeout_with_spool if self.spool else timeout),
+            max_attempts=self.config("max_attempts"),
+            longest_pause=self.config("retry_sleep_seconds"),
+            spool_works=partial(self._spooling.takes, kind) if self._spooling else None,
+        )
+
+    def prepare(self) -> None:
+        """Make the spool ready. Raises ``ConfigurationError`` if it can never be written.
+
+        A disk that is full, or fails, must not keep the collector from saving crashes and delivering what is spooled.
+        """
+        if self._spooling is None:
+            return
+        spool = self._spooling.spool
+        try:
+            run_blocking(spool.prepare)
+        except OSError as error:
+            if error.errno not in DISK_ERRORS:
+                raise ConfigurationError(
+                    f"CRASHMOVER_SPOOL_DIR: cannot write to {spool.root}: {error.strerror}"
+                ) from error
+            self._spooling.failed(error)
+
+    def verify(self) -> None:
+        """Prove at start that crashes can be saved and published.
+
+        Raises ``ConfigurationError``, ``BackendConfigurationError`` for what only an operator can mend, and
+        ``BackendError``. With a spool, a backend that is merely away is no reason not to start.
+        """
+        self.prepare()
+        if isinstance(self.crashstorage, NoOpCrashStorage):
+            logger.warning("crashes are not kept: CRASHMOVER_CRASHSTORAGE_CLASS names no storage")
+        checks = [
+            (gevent.spawn(_error_of, backend.verify), attempts)
+            for backend, attempts in ((self.crashstorage, self._saving), (self.crashpublish, self._publish_attempts))
+        ]
+        gevent.joinall([check for check, _ in checks], timeout=_VERIFY_TIMEOUT if self.spool else None)
+        for check, attempts in checks:
+            error = check.value if check.ready() else BackendError(f"no answer within {_VERIFY_TIMEOUT:g} s")
+            if isinstance(error, BackendConfigurationError):
+                raise error
+            if error is not None and self.spool is None:
+                raise BackendError(f"{attempts.breaker.backend} is away: {error}") from error
+            if error is not None:
+                attempts.breaker.trip(error)
+
+    def start(self) -> None:
+        """Say where crashes go, and start to deliver the spool in the background."""
+        logger.info("crashes are saved in %s", self.crashstorage.place)
+        logger.info("their ids are published to %s", self.crashpublish.place)
+        if self.spool is None:
+            logger.warning("there is no spool: what cannot be saved is lost. CRASHMOVER_SPOOL_DIR is not set")
+            return
+        logger.info("what cannot be saved or published waits in %s", self.spool.root)
+        self._delivery = SpoolDelivery(
+            self.spool,
+            self.crashstorage,
+            self.crashpublish,
+            saving=self._saving,
+            publishing=self._publish_attempts,
+            rate=float(self.config("spool_delivery_rate")),
+        )
+        self._delivery.start()
+
+    def stop(self, seconds: float) -> None:
+        """Stop delivering; wait up to ``seconds`` for the entries in hand."""
+        deadline = Deadline(seconds)
+        if self._delivery is not None:
+            self._delivery.stop()
+        self._publishing.join(deadline.left())
+        if self._delivery is not None:
+            self._delivery.join(deadline.left())
+
+    def health_checks(self) -> dict[str, Callable[[], None]]:
+        """Return the checks of ``/__heartbeat__`` by the name of what they check."""
+        checks: dict[str, Callable[[], None]] = {
+            "storage": partial(_check, self.crashstorage, self._saving.breaker),
+            "publish": partial(_check, self.crashpublish, self._publish_attempts.breaker),
+        }
+        if self._spooling is not None:
+            checks["spool"] = self._spooling.check
+        return checks
+
+    def move(self, report: CrashReport) -> None:
+        """Save the crash and publish its id, or spool them; returns when the promise of the id can be given.
+
+        Raises ``Refusal`` (``UNAVAILABLE``) if the promise cannot be given: see ``Publishing`` for what
+        becomes of a crash that is saved then.
+        """
+        saved = self._save(report)
+        if not saved:
+            if self._spooling is None:
+                raise Refusal(Reason.UNAVAILABLE)
+            try:
+                self._spooling.add_crash(report)
+            except Refusal:
+                # If it was not even tried, because the storage is down or hangs: there is nothing else left now.
+                if saved is not None or not self._save(report):
+                    raise
+            else:
+                return
+        breakpad_metrics.incr("save_crash.count")
+        logger.info("%s saved", report.crash_id)
+        if not report.deferred:
+            self._publishing.publish(report.crash_id)
+
+    def _save(self, report: CrashReport) -> bool | None:
+        with breakpad_metrics.timer("crash_save.time"):
+            return self._saving.run(
+                report.crash_id,
+                lambda end: self.crashstorage.save_crash(report, end),
+                PATIENCE + report.size / BYTES_PER_SECOND,
+            )
+
+
+def _check(backend: CrashStorageBase | CrashPublishBase, breaker: CircuitBreaker) -> None:
+    """Raise what is wrong with a backend. If crashes find it down, it has to take something, as crashes ask of it."""
+    backend.check_health()
+    if breaker.is_doubtful:
+        backend.verify()
+
+
+def _error_of(action: Callable[[], None]) -> Exception | None:
+    """Return what ``action`` raises: gevent would print an error that gets out of a greenlet."""
+    try:
+        action()
+    except Exception as error:  # noqa: BLE001 - the caller takes care of it
+        return error
+    return None

@@ -1,0 +1,87 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Metrics: the registry of all there are, and the backends they go to.
+
+Code emits metrics through ``markus.get_metrics``, as it logs through ``logging.getLogger``.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import markus
+import yaml
+from markus.backends.logging import LoggingMetrics
+from markus.filters import AddTagFilter, RegisteredMetricsFilter
+from markus.main import MetricsFilter, MetricsRecord
+
+from antenna.config import AppConfig
+from antenna.ops.statsd import StatsdMetrics
+
+logger = logging.getLogger(__name__)
+
+
+def load_registry() -> dict[str, dict[str, Any]]:
+    """Every metric by its name: its type, its description and, where it has some, its tags."""
+    registry: dict[str, dict[str, Any]] = yaml.safe_load(
+        (Path(__file__).resolve().parents[1] / "statsd_metrics.yaml").read_text(encoding="utf-8")
+    )
+    return registry
+
+
+def set_up_metrics(app_config: AppConfig) -> None:
+    """Emit metrics to statsd if there is one, and to the log in the local environment."""
+    filters = [
+        RegisteredOnly(load_registry(), raise_error=app_config.local_dev_env),
+        AddTagFilter(f"host:{app_config.hostname}"),
+    ]
+    backends: list[dict[str, Any]] = []
+    if app_config.statsd_host:
+        options = {
+            "statsd_host": app_config.statsd_host,
+            "statsd_port": app_config.statsd_port,
+            "statsd_namespace": app_config.statsd_namespace,
+        }
+        backends.append({"class": StatsdMetrics, "options": options, "filters": filters})
+    if app_config.local_dev_env:
+        backends.append({"class": LoggingMetrics, "filters": [*filters, OnlyNews()]})
+    markus.configure(backends, raise_errors=True)
+
+
+class OnlyNews(MetricsFilter):  # type: ignore[misc]  # markus comes without types
+    """Lets a gauge pass when its value changes: every few seconds the same ones would bury the crashes in the log."""
+
+    def __init__(self) -> None:
+        self._gauges: dict[tuple[str, ...], Any] = {}
+
+    def filter(self, record: MetricsRecord) -> MetricsRecord | None:
+        """Return the record, or None to drop it."""
+        if record.stat_type != "gauge":
+            return record
+        gauge = (record.key, *sorted(record.tags))
+        if self._gauges.get(gauge) == record.value:
+            return None
+        self._gauges[gauge] = record.value
+        return record
+
+
+class RegisteredOnly(RegisteredMetricsFilter):  # type: ignore[misc]  # markus comes without types
+    """Lets registered metrics pass. Others raise, or are dropped and logged once each."""
+
+    def __init__(self, registry: dict[str, dict[str, Any]], *, raise_error: bool) -> None:
+        super().__init__(registry, raise_error=raise_error)
+        self._logged: set[str] = set()
+
+    def filter(self, record: MetricsRecord) -> MetricsRecord | None:
+        """The record, or None to drop it; raises ``markus.filters.MetricsException`` with ``raise_error``."""
+        metric = self.registered_metrics.get(record.key)
+        if metric is not None and metric["type"] == record.stat_type:
+            return record
+        if self.raise_error:
+            return super().filter(record)
+        if record.key not in self._logged:
+            self._logged.add(record.key)
+            logger.error("metric %s (%s) is not registered and was dropped", record.key, record.stat_type)
+        return None

@@ -1,0 +1,129 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Error reports to Sentry: what went wrong and where in the code, nothing of what a client sent.
+
+Reported is every error that is logged with its traceback (``logger.exception``), by the collector or by gunicorn.
+No integration of Sentry's looks at requests; fillmore's scrubber removes what gets into a report anyhow.
+"""
+
+import logging
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import markus
+import sentry_sdk
+from fillmore.scrubber import Rule, Scrubber
+from sentry_sdk.integrations.atexit import AtexitIntegration
+from sentry_sdk.integrations.dedupe import DedupeIntegration
+
+from antenna.config import AppConfig, ConfigManager, ConfigurationError
+from antenna.ops.version import read_version, release_name
+
+metrics = markus.get_metrics("")
+
+# How long the end of the process may take to send the last reports, in seconds.
+FINAL_FLUSH_TIMEOUT = 2.0
+
+# The message of an error that is longer than this, in characters, quotes data.
+MAX_MESSAGE_LENGTH = 500
+
+MASK = "[Scrubbed]"
+
+
+def set_up_sentry(app_config: AppConfig) -> None:
+    """Report errors to the Sentry project of ``SECRET_SENTRY_DSN``; without a DSN, do nothing."""
+    _set_up(app_config.secret_sentry_dsn, app_config.basedir, app_config.hostname)
+
+
+def report_startup_error(config: ConfigManager, error: Exception) -> None:
+    """Report an error that ends the start, and wait until it is sent. Works before ``set_up_sentry``, too."""
+    if not sentry_sdk.is_initialized():
+        # Option by option: the error may be that another one of them is bad.
+        options = config.with_options(AppConfig)
+        with suppress(ConfigurationError):
+            _set_up(options("secret_sentry_dsn"), options("basedir"), options("hostname"))
+    sentry_sdk.capture_exception(error)
+    sentry_sdk.flush(FINAL_FLUSH_TIMEOUT)
+
+
+def _set_up(dsn: str, basedir: Path, hostname: str) -> None:
+    root = logging.getLogger()
+    for earlier in [handler for handler in root.handlers if isinstance(handler, SentryHandler)]:
+        root.removeHandler(earlier)
+    if not dsn:
+        return
+    sentry_sdk.init(
+        dsn,
+        release=release_name(read_version(basedir)),
+        server_name=hostname,
+        # The default ones hook into every log record, HTTP client call and thread, the auto-enabling ones into falcon.
+        default_integrations=False,
+        auto_enabling_integrations=False,
+        integrations=[AtexitIntegration(callback=lambda _pending, _timeout: None), DedupeIntegration()],
+        before_send=scrub_event,
+        include_local_variables=False,
+        max_request_body_size="never",
+        max_breadcrumbs=0,
+        auto_session_tracking=False,
+        shutdown_timeout=FINAL_FLUSH_TIMEOUT,
+    )
+    root.addHandler(SentryHandler(logging.ERROR))
+
+
+class SentryHandler(logging.Handler):
+    """Reports the errors that are logged with a traceback."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Report the error, unless it is one of reporting."""
+        if record.exc_info and not record.name.startswith(("fillmore", "sentry_sdk")):
+            sentry_sdk.capture_exception(record.exc_info)
+
+
+def remove(value: object) -> None:
+    """Scrub a value that has no part in a report."""
+    del value
+
+
+# What may follow is a token, a cookie, a query string, credentials in a URL or an IP address (v4, v6).
+_PRIVATE = re.compile(
+    r"""(?ix)
+    (?<= bearer\s ) \S+
+    | (?<= cookie: ) .*
+    | (?<= authorization: ) .*
+    | (?<= \? ) \S+
+    | (?<= :// ) [^/\s@]* (?= @ )
+    | \b (?: \d{1,3} \. ){3} \d{1,3} \b
+    | (?<! [\w:] ) (?: (?: [0-9a-f]{1,4} : ){7} [0-9a-f]{1,4} | [0-9a-f:]* :: [0-9a-f:.]* )
+    """
+)
+
+
+def scrub_message(message: object) -> str:
+    """Take out of the message of an error what a client may have sent, and cut it."""
+    return _PRIVATE.sub(MASK, str(message))[:MAX_MESSAGE_LENGTH]
+
+
+SCRUB_RULES = [
+    Rule(path="request", keys=["cookies", "data", "env", "headers", "query_string"], scrub=remove),
+    Rule(path="user", keys=["email", "id", "ip_address", "username"], scrub=remove),
+    Rule(path="exception.values.[]", keys=["value"], scrub=scrub_message),
+    Rule(path="exception.values.[].stacktrace.frames.[]", keys=["vars"], scrub=remove),
+    Rule(path="logentry", keys=["formatted", "message", "params"], scrub=remove),
+]
+
+
+def scrub_event(event: Any, hint: Any) -> Any:
+    """What is sent instead of ``event``. If that cannot be scrubbed: the type of the error, and where it was raised."""
+    failures: list[str] = []
+    scrubbed = Scrubber(rules=SCRUB_RULES, error_handler=failures.append)(event, hint)
+    if not failures:
+        return scrubbed
+    metrics.incr("sentry_scrub_error")
+    kept = ("event_id", "timestamp", "platform", "level", "release", "server_name", "environment")
+    bare = {key: event[key] for key in kept if key in event}
+    error_type = hint["exc_info"][0].__name__ if hint.get("exc_info") else "an event"
+    return bare | {"message": f"{error_type}, of which no more can be said: the report could not be scrubbed"}

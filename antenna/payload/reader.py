@@ -1,0 +1,171 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""From the body of a request to a crash report (how clients send one: see docs/spec.rst)."""
+
+import contextlib
+import hashlib
+import logging
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import markus
+
+from antenna.config import ConfigManager, ConfigurationError, Option
+from antenna.crash.buffer import DISK_ERRORS, prepare_directory
+from antenna.crash.report import CrashReport
+from antenna.hub import Turn
+from antenna.limits import MAX_BOUNDARY_LENGTH, MEMORY_TIMEOUT, Limits
+from antenna.payload.body import RequestBody
+from antenna.payload.gunzip import SMALL_STREAM, Gunzip
+from antenna.payload.libdeflate import Libdeflate
+from antenna.payload.memory import Memory, Share
+from antenna.payload.multipart import MultipartParser, parse_parameters
+from antenna.payload.parts import PartCollector
+from antenna.payload.temporary_space import TemporarySpace
+from antenna.refusal import Reason, Refusal
+
+logger = logging.getLogger(__name__)
+metrics = markus.get_metrics("breakpad_resource")
+
+# Annotations are in memory as they came, decoded and, if the crash is kept, encoded again: often as six bytes each.
+_MEMORY_PER_ANNOTATION_BYTE = 12
+_MEMORY_PER_JSON_VALUE = 100
+# Small gzip bodies with no more content are inflated in one go.
+_SMALL_CONTENT = 768 * 1024
+# Reports with no more bytes of annotations, as real ones mostly are, neither wait for memory nor keep others waiting.
+_SMALL_ANNOTATIONS = 64 * 1024
+# Of the memory for others, one half is for reports that take no more than this part of it: what is larger, as no real
+# report is, waits for its like only.
+_LARGE_PART = 4
+
+
+class PayloadReader:
+    """Reads crash reports off requests, piece by piece, within the limits."""
+
+    class Config:
+        """Options of reading; the limits have theirs beside them."""
+
+        dump_checksum_algorithm = Option(
+            default="md5",
+            doc="Checksum of dumps in the raw crash: md5, sha256 or another name from Python's hashlib.",
+        )
+        temp_dir = Option(
+            default="",
+            doc="Directory for temporary files while a report arrives. Not set: the system's. Best is one on the "
+            "file system of the spool.",
+        )
+
+    def __init__(self, config: ConfigManager) -> None:
+        """``config`` has the namespace ``BREAKPAD``. Raises ``ConfigurationError``."""
+        self.config = config.with_options(self)
+        self.limits = Limits(config)
+        self.checksum_algorithm: str = self.config("dump_checksum_algorithm").lower()
+        if self.checksum_algorithm not in hashlib.algorithms_guaranteed or self.checksum_algorithm.startswith("shake"):
+            raise ConfigurationError(
+                f"BREAKPAD_DUMP_CHECKSUM_ALGORITHM has a bad value {self.checksum_algorithm!r}: "
+                "expected the name of a hash, such as md5 or sha256."
+            )
+        self.temp_dir = Path(self.config("temp_dir") or tempfile.gettempdir())
+        try:
+            prepare_directory(self.temp_dir)
+        except OSError as error:
+            if error.errno not in DISK_ERRORS:
+                raise ConfigurationError(
+                    f"BREAKPAD_TEMP_DIR has a bad value {str(self.temp_dir)!r}: cannot write there: {error.strerror}"
+                ) from error
+            # Reports that are small need no file.
+            logger.error("temporary files in %s: %s", self.temp_dir, error)  # noqa: TRY400 - the disk matters
+        self._memory = Memory(self.limits.memory_per_worker)
+        self._temporary_space = TemporarySpace(self.limits.temp_size_per_worker)
+        self._half = self.limits.memory_per_worker // 2
+        self._memory_for_large = Memory(self._half)
+        self._memory_for_largest = Memory(self._half)
+        self._libdeflate = Libdeflate.load(_SMALL_CONTENT)
+
+    def read(self, environ: dict[str, Any], body: RequestBody) -> CrashReport:
+        """Read the report of one request.
+
+        Raises ``Refusal``, and ``OSError`` where the temporary directory fails. Nothing is left then.
+        """
+        boundary = _boundary(environ.get("CONTENT_TYPE", ""))
+        compressed = _is_gzip(environ.get("HTTP_CONTENT_ENCODING", ""))
+        memory = Share(self._memory, self.limits.memory_per_report)
+        parts = PartCollector(self.limits, memory, self.temp_dir, self._temporary_space.share(body))
+        with contextlib.ExitStack() as resources:
+            resources.callback(parts.close)
+            parser = MultipartParser(boundary, parts, max_header_size=self.limits.part_header_size)
+            if compressed:
+                metrics.incr("gzipped_crash")
+                whole = self._libdeflate if body.declared_size <= SMALL_STREAM else None
+                unzipped = Gunzip(body.pieces(), max_size=self.limits.decompressed_size, memory=memory, whole=whole)
+                _feed(parser, unzipped, body.turn)
+                metrics.timing("gzipped_crash_decompress", unzipped.seconds * 1000)
+            else:
+                _feed(parser, body.pieces(), body.turn)
+            parser.close()
+            if parts.annotations_size <= _SMALL_ANNOTATIONS:
+                report = parts.report(self.checksum_algorithm)
+            else:
+                taken_from = self._wait_for_memory(parts.annotations_size, resources)
+                report = parts.report(self.checksum_algorithm)
+                _charge(taken_from, parts.json_values, resources)
+            report.resources = resources.pop_all()
+        report.payload_compressed = compressed
+        report.payload_size = body.size
+        report.user_agent = _user_agent(environ)
+        return report
+
+    def _wait_for_memory(self, annotations_size: int, resources: contextlib.ExitStack) -> Memory:
+        """Take memory for annotations, as soon as there is some, until ``resources`` are given back; return whose."""
+        size = min(annotations_size * _MEMORY_PER_ANNOTATION_BYTE, self._half)
+        memory = self._memory_for_large if size * _LARGE_PART <= self._half else self._memory_for_largest
+        if not memory.wait(size, MEMORY_TIMEOUT):
+            raise Refusal(Reason.UNAVAILABLE, "no memory for annotations")
+        resources.callback(memory.give_back, size)
+        return memory
+
+
+def _charge(memory: Memory, json_values: int, resources: contextlib.ExitStack) -> None:
+    size = json_values * _MEMORY_PER_JSON_VALUE
+    memory.charge(size)
+    resources.callback(memory.give_back, size)
+
+
+def _feed(parser: MultipartParser, pieces: Iterable[bytes], turn: Turn) -> None:
+    for piece in pieces:
+        parser.feed(piece)
+        turn.pass_on()
+
+
+def _boundary(content_type: str) -> bytes:
+    if not content_type.strip():
+        raise Refusal(Reason.NO_CONTENT_TYPE)
+    media_type, parameters = parse_parameters(content_type)
+    if media_type not in ("multipart/form-data", "multipart/mixed"):
+        raise Refusal(Reason.WRONG_CONTENT_TYPE)
+    boundary = parameters.get("boundary", "")
+    if not 1 <= len(boundary) <= MAX_BOUNDARY_LENGTH:
+        raise Refusal(Reason.NO_BOUNDARY)
+    return boundary.encode("latin-1")  # as WSGI decoded it: PEP 3333
+
+
+def _is_gzip(content_encoding: str) -> bool:
+    match content_encoding.strip().lower():
+        case "" | "identity":
+            return False
+        case "gzip" | "x-gzip":
+            return True
+    raise Refusal(Reason.UNSUPPORTED_ENCODING)
+
+
+def _user_agent(environ: dict[str, Any]) -> str:
+    """Return the header, or ``None`` as a string. WSGI decodes headers as ISO 8859-1 (PEP 3333), whatever they are."""
+    user_agent: str = environ.get("HTTP_USER_AGENT", "None")
+    try:
+        return user_agent.encode("latin-1").decode("utf-8")
+    except UnicodeDecodeError:
+        return user_agent

@@ -1,0 +1,111 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Settings of gunicorn, from the environment: see ``WebServerConfig``."""
+
+import contextlib
+import resource
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+from gunicorn.http.parser import RequestParser
+
+from antenna.backend import BackendConfigurationError, BackendError
+from antenna.config import AppConfig, ConfigurationError, WebServerConfig, build_config
+from antenna.hub import look_up_names_apart
+from antenna.server.allocator import keep_freed_memory
+from antenna.server.framed_body import FramedBody
+from antenna.server.listener import refuse_new_connections
+from antenna.server.request_line import AntennaRequest
+
+
+def _end_start(error: Exception) -> NoReturn:
+    from antenna.server.startup import end_start  # noqa: PLC0415 - earlier, gevent has not patched what it imports
+
+    end_start(error)
+
+
+try:
+    _config = WebServerConfig(build_config())
+    # Gunicorn's logger needs these, and would end with a traceback.
+    AppConfig(build_config())
+except ConfigurationError as _error:
+    _end_start(_error)
+
+# Seconds that a worker, when it ends, gives the delivery of the spool.
+_DELIVERY_GRACE = 3.0
+
+bind = f"0.0.0.0:{_config.port}"
+backlog = 2048
+workers = _config.workers
+worker_class = {"gevent": "antenna.server.worker.AntennaWorker"}.get(_config.worker_class, _config.worker_class)
+worker_connections = _config.worker_connections
+max_requests = _config.max_requests
+max_requests_jitter = _config.max_requests_jitter
+keepalive = _config.keepalive
+graceful_timeout = _config.graceful_timeout
+# A worker whose hub does not turn for this long is stuck, and replaced.
+timeout = 60
+logger_class = "antenna.server.logger.GunicornLogger"
+# In memory: a heartbeat on a disk can stop a worker, and the root file system may be read-only.
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - not for our files
+control_socket_disable = True
+# Nothing that a client sends may change scheme, path or script name.
+forwarder_headers = ""
+secure_scheme_headers: dict[str, str] = {}
+# With nothing to forward it does not matter from whom, and gunicorn need not parse the client's address.
+forwarded_allow_ips = "*"
+limit_request_line = 8190
+# The other one, in C, takes line ends and folded headers that this one refuses.
+http_parser = "python"
+
+
+def on_starting(server: Any) -> None:
+    """Prepare the master for its workers, and for its end."""
+    # As many descriptors as the system gives: a connection is one, and a dump in a file another.
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    server.stop = partial(_stop, server, server.stop)
+    RequestParser.mesg_class = AntennaRequest
+    # What SIGUSR2 starts beside this one. By the path of its file, gunicorn would find its own module http first.
+    server.START_CTX["args"] = [sys.executable, "-m", "gunicorn", *sys.argv[1:]]
+
+
+def _stop(server: Any, stop: Callable[[bool], None], graceful: bool = True) -> None:  # noqa: FBT001, FBT002 - gunicorn's
+    """Stop, as gunicorn does, but accept nothing new first: see ``refuse_new_connections``."""
+    # A listener may be shared with the master that replaces this one, or belong to systemd.
+    if not (server.reexec_pid or server.master_pid or server.systemd):
+        for listener in server.LISTENERS:
+            refuse_new_connections(listener.sock)
+    stop(graceful)
+
+
+def pre_request(_: Any, req: Any) -> None:
+    """Take the framing off the body in our own way."""
+    req.body = FramedBody(req)
+
+
+def post_worker_init(worker: Any) -> None:
+    """Prove that the backends are there before the first workers serve, and start the work in the background.
+
+    Workers that replace others do without the proof: in an outage they would take the whole server down.
+    """
+    keep_freed_memory()
+    look_up_names_apart()
+    if worker.age <= worker.cfg.workers:
+        try:
+            worker.wsgi.verify()
+        except (ConfigurationError, BackendConfigurationError, BackendError) as error:
+            _end_start(error)
+    worker.wsgi.start()
+
+
+def worker_exit(_: Any, worker: Any) -> None:
+    """End the work in the background: an entry of the spool that is half delivered would be delivered twice."""
+    if hasattr(worker, "wsgi"):
+        worker.wsgi.stop(_DELIVERY_GRACE)

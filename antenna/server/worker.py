@@ -1,0 +1,284 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""A gevent worker for gunicorn that bounds how long a connection may wait, and loses none when it stops."""
+
+import contextlib
+import errno
+import logging
+import time
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+import gevent
+import markus
+from gevent.pool import Pool
+from gevent.server import StreamServer
+from gevent.socket import cancel_wait
+from gevent.socket import socket as gevent_socket
+from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
+from gunicorn.workers.ggevent import GeventWorker
+
+from antenna.hub import Turn, restore_close, unread_bytes
+from antenna.limits import HEAD_TIMEOUT, MAX_HEAD_SIZE, SEND_TIMEOUT
+from antenna.refusal import Reason
+from antenna.server.early_answer import end_connection
+
+logger = logging.getLogger(__name__)
+metrics = markus.get_metrics("breakpad_resource")
+
+# Seconds without accepting when that did not work.
+_ACCEPT_PAUSE = 0.5
+# How often a worker looks whether it is to stop, and whether it is done.
+_POLL = 0.1
+# After SIGTERM, handshakes may take so long, in seconds, to become connections.
+_HANDSHAKE = 0.3
+# After SIGTERM, a client may have sent a request on an idle connection that has not arrived yet.
+_IDLE_GRACE = 1.0
+
+
+class _TimeIsUp(BaseException):
+    """Ends the wait for a request. Not an ``Exception``, so that nothing on the way takes it for its own."""
+
+
+def _this_greenlet() -> "gevent.Greenlet[..., None]":
+    greenlet = gevent.getcurrent()
+    assert isinstance(greenlet, gevent.Greenlet)  # noqa: S101 - for mypy: connections are served in a pool
+    return greenlet
+
+
+class Connection(gevent_socket):
+    """A client's connection. Whatever ends it is a ``ConnectionResetError``, which gunicorn takes without a word."""
+
+    wait: "RequestWait | None" = None
+    used = False
+    _holds_next = False
+    _held = b""
+    _read_event: Any  # gevent's
+
+    def recv(self, *args: Any) -> bytes:
+        """Receive, as ``socket.recv``."""
+        try:
+            data: bytes = super().recv(*args)
+        except OSError as error:
+            if isinstance(error, TimeoutError) and self.wait is None:  # a body has a deadline
+                raise
+            raise ConnectionResetError(errno.ECONNRESET, "connection lost") from error
+        if self.wait is not None and data:
+            self.wait.received(len(data))
+        return data
+
+    def end_wait(self) -> None:
+        """Have a ``recv`` that waits in another greenlet fail; nothing happens if none does.
+
+        ``shutdown`` would do as well, but then the system resets the connection when the client sends on, and the
+        client may lose the answer.
+        """
+        cancel_wait(self._read_event, OSError(errno.EBADF, "the wait was ended"))
+
+    def hold_head(self) -> None:
+        """Send what gunicorn sends next, the head of an answer, together with what comes then, its content."""
+        self._holds_next = True
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        """Send all of ``data``."""
+        if self._holds_next:
+            self._holds_next, self._held = False, data
+            return
+        left = memoryview(self._held + data if self._held else data)
+        self._held = b""
+        while left:
+            left = left[self.send(left, flags) :]
+
+    def send(self, *args: Any, **kwargs: Any) -> int:
+        """Send, as ``socket.send``, for a limited time. All that is sent goes through here."""
+        self.settimeout(SEND_TIMEOUT)
+        try:
+            sent: int = super().send(*args, **kwargs)
+        except OSError as error:
+            raise ConnectionResetError(errno.ECONNRESET, "connection lost") from error
+        self.settimeout(None)
+        return sent
+
+
+class RequestWait:
+    """The wait for a request on a connection: idle first, then for the rest of its head."""
+
+    def __init__(self, worker: "AntennaWorker", connection: Connection, idle_seconds: float) -> None:
+        """``idle_seconds`` may pass until the first byte comes."""
+        self._worker = worker
+        self._connection = connection
+        self._timer = gevent.Timeout(idle_seconds, _TimeIsUp)
+        self._greenlet: gevent.Greenlet[..., None] = _this_greenlet()
+        self._size = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing of the request has come yet."""
+        return not self._size
+
+    def __enter__(self) -> Self:
+        """Begin to wait."""
+        self._connection.wait = self
+        self._worker.waits.add(self)
+        self._timer.start()
+        return self
+
+    def received(self, size: int) -> None:
+        """Count what comes; the head has its own time. Raises ``LimitRequestHeaders``."""
+        if self.is_idle:
+            self._timer.close()
+            self._timer = gevent.Timeout.start_new(HEAD_TIMEOUT, _TimeIsUp)
+        self._size += size
+        if self._size > MAX_HEAD_SIZE:
+            raise LimitRequestHeaders("request line and headers")
+
+    def stop_if_idle(self) -> None:
+        """End the wait from another greenlet, unless something has come, be it unread."""
+        if self.is_idle and not unread_bytes(self._connection):
+            self._greenlet.kill(_TimeIsUp, block=False)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        """End the wait; a client that was too slow with its headers gets an answer."""
+        self._timer.close()
+        self._connection.wait = None
+        self._worker.waits.discard(self)
+        if not isinstance(error, _TimeIsUp):
+            return False
+        if not self.is_idle:
+            refuse(self._connection, Reason.TIMEOUT)
+        return True
+
+
+class _ListenerName:
+    """What gunicorn asks a listener for while it serves a connection: also when that listener is closed."""
+
+    def __init__(self, name: Any) -> None:
+        self._name = name
+
+    def getsockname(self) -> Any:
+        return self._name
+
+
+class Server(StreamServer):
+    """Accepts connections; where that fails, for lack of descriptors for instance, it tries again a little later."""
+
+    def do_read(self) -> Any:
+        """Accept a connection; returns None if there is none."""
+        try:
+            return super().do_read()
+        except OSError as error:
+            logger.warning("cannot accept a connection: %s", error.strerror)
+            self.stop_accepting()
+            gevent.spawn_later(_ACCEPT_PAUSE, self._accept_again)
+            return None
+
+    def _accept_again(self) -> None:
+        if self.started:
+            self.start_accepting()
+
+
+class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes without types
+    """Serves each connection in a greenlet of its own."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """As gunicorn calls it."""
+        super().__init__(*args, **kwargs)
+        self.waits: set[RequestWait] = set()
+        # Of all connections together: requests may be so short that none of them ends a turn of its own.
+        self._turn = Turn()
+
+    def patch(self) -> None:
+        """Make blocking calls cooperative."""
+        super().patch()
+        restore_close()
+
+    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+        """Serve a connection."""
+        connection = Connection(client.family, client.type, client.proto, fileno=client.detach())
+        vars(_this_greenlet())["connection"] = connection
+        super().handle(listener, connection, addr)
+
+    def timeout_ctx(self) -> RequestWait:
+        """Bound the wait for the next request of the current connection; it may be here already ("pipelined")."""
+        # Those that wait go first: else a client that sends at once what comes next keeps the worker to itself.
+        if not self._turn.pass_on():
+            gevent.sleep(0)
+        connection: Connection = vars(_this_greenlet())["connection"]
+        idle_seconds = self.cfg.keepalive if connection.used else HEAD_TIMEOUT
+        connection.used = True
+        return RequestWait(self, connection, idle_seconds)
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Answer a request that is not HTTP like any other refusal, without a word on who sent it."""
+        if not isinstance(exc, ParseException):
+            super().handle_error(req, client, addr, exc)
+            return
+        too_large = isinstance(exc, LimitRequestHeaders | LimitRequestLine)
+        self.log.info("refused: %s", type(exc).__name__)
+        refuse(client, Reason.TOO_LARGE if too_large else Reason.BAD_REQUEST)
+
+    def run(self) -> None:
+        """Serve until told to stop; then finish what is in flight."""
+        pools = [Pool(self.worker_connections) for _ in self.sockets]
+        servers = [self._start_server(*pair) for pair in zip(self.sockets, pools, strict=True)]
+        while self.alive:
+            self.notify()
+            gevent.sleep(_POLL)
+        # Time for handshakes that have begun.
+        gevent.sleep(_HANDSHAKE)
+        for server in servers:
+            self._accept_waiting(server)
+            server.close()
+        self._finish(pools)
+
+    def _start_server(self, listener: Any, pool: Pool) -> "Server":
+        listener.setblocking(1)
+        server = Server(listener, handle=partial(self.handle, _ListenerName(listener.getsockname())), spawn=pool)
+        # So few at a time that a burst spreads over the workers. The loop of a busy worker looks for connections only
+        # once in many requests: one at a time would leave the last of a burst waiting for seconds.
+        server.max_accept = 4
+        server.start()
+        return server
+
+    def _accept_waiting(self, server: "Server") -> None:
+        """Take the connections that the kernel has accepted already: closing the listener would reset them."""
+        end = time.monotonic() + self.cfg.graceful_timeout
+        while time.monotonic() < end:
+            if server.full():
+                self.notify()
+                gevent.sleep(_POLL)
+            elif (accepted := server.do_read()) is not None:
+                server.do_handle(*accepted)
+            else:
+                return
+
+    def _finish(self, pools: list[Pool]) -> None:
+        start = time.monotonic()
+        while any(len(pool) for pool in pools):
+            passed = time.monotonic() - start
+            if passed > self.cfg.graceful_timeout:
+                self.log.warning("stopping with requests in flight: the grace period is over")
+                return
+            if passed > _IDLE_GRACE:
+                for wait in list(self.waits):
+                    wait.stop_if_idle()
+            self.notify()
+            gevent.sleep(_POLL)
+
+
+def refuse(connection: Any, reason: Reason) -> None:
+    """Answer outside of the application, and end the connection."""
+    metrics.incr("malformed", tags=[f"reason:{reason.tag}"])
+    body = f"Discarded={reason.answer}".encode("ascii")
+    head = (
+        f"HTTP/1.1 {reason.status} {reason.phrase}\r\nConnection: close\r\n"
+        f"Content-Type: text/plain\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    with contextlib.suppress(OSError):
+        connection.sendall(head.encode("ascii") + body)
+        end_connection(connection)

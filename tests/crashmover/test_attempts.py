@@ -1,0 +1,245 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""A crash is tried until it works, as often and as long as was said, and no longer."""
+
+import time
+from collections.abc import Callable
+
+import gevent
+import gevent.event
+import pytest
+from markus.testing import MetricsMock
+
+from antenna.backend import BackendDenied, BackendError, CrashRefused, Deadline, TimeLimit
+from antenna.crashmover.attempts import Attempts
+
+CRASH_ID = "de1bb258-cbbf-4589-a673-34f800160918"
+
+
+class Backend:
+    """Does its work, or fails as often as it is told."""
+
+    def __init__(self, failures: int = 0, error: Exception | None = None) -> None:
+        self.calls = 0
+        self._failures = failures
+        self._error = error or BackendError("status 503")
+
+    def __call__(self, deadline: Deadline) -> None:
+        self.calls += 1
+        if self.calls <= self._failures:
+            raise self._error
+
+
+def hang(deadline: Deadline) -> None:
+    with TimeLimit(deadline.left()):
+        gevent.sleep(100)
+
+
+def make_attempts(
+    *,
+    timeout: float = 5.0,
+    max_attempts: int = 20,
+    longest_pause: float = 0.01,
+    has_spool: bool = True,
+    spool_works: bool = True,
+) -> Attempts:
+    return Attempts(
+        "save",
+        timeout=timeout,
+        max_attempts=max_attempts,
+        longest_pause=longest_pause,
+        spool_works=(lambda: spool_works) if has_spool else None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("failures", "max_attempts", "calls", "works"),
+    [
+        (0, 20, 1, True),
+        (0, 1, 1, True),
+        (1, 20, 2, True),
+        (3, 4, 4, True),
+        (4, 4, 4, False),
+        (1, 1, 1, False),
+    ],
+)
+def test_tries_until_it_works_or_the_attempts_are_used_up(
+    metricsmock: MetricsMock, failures: int, max_attempts: int, calls: int, works: bool
+) -> None:
+    backend = Backend(failures)
+
+    assert make_attempts(max_attempts=max_attempts).run(CRASH_ID, backend) is works
+
+    assert backend.calls == calls
+    assert len(metricsmock.filter_records("incr", "crashmover.retry_count", tags=["operation:save"])) == calls - 1
+    assert len(metricsmock.filter_records("incr", "crashmover.crash_save_failed")) == (not works)
+
+
+def test_without_a_spool_a_backend_that_is_down_is_tried_as_long_as_the_time_allows() -> None:
+    attempts = make_attempts(has_spool=False)
+    attempts.breaker.trip("refused")
+    backend = Backend(failures=10)
+
+    assert attempts.run(CRASH_ID, backend)
+
+    assert backend.calls == 11
+
+
+def test_with_a_spool_a_backend_that_is_down_is_left_alone(metricsmock: MetricsMock) -> None:
+    attempts = make_attempts()
+    attempts.breaker.trip("refused")
+    backend = Backend()
+    started = time.monotonic()
+
+    assert not attempts.run(CRASH_ID, backend)
+
+    assert backend.calls == 0
+    assert time.monotonic() - started < 0.1
+    metricsmock.assert_incr_once("crashmover.crash_save_failed")
+
+
+def test_with_a_spool_a_crash_gives_up_when_others_find_the_backend_down() -> None:
+    attempts = make_attempts(longest_pause=100)
+    backend = Backend(failures=100)
+    started = time.monotonic()
+
+    crashes = [gevent.spawn(attempts.run, CRASH_ID, backend) for _ in range(5)]
+    gevent.joinall(crashes)
+
+    assert not any(crash.get() for crash in crashes)
+    assert time.monotonic() - started < 1
+    assert backend.calls <= 10
+
+
+def test_with_a_spool_a_backend_that_hangs_is_sent_no_more_until_it_answers() -> None:
+    attempts = make_attempts()
+    answer = gevent.event.Event()
+
+    def wait_for_answer(_: Deadline) -> None:
+        answer.wait()
+
+    first = gevent.spawn(attempts.run, CRASH_ID, wait_for_answer, 0.05)
+    gevent.sleep(0.1)
+    backend = Backend()
+
+    assert not any(attempts.run(CRASH_ID, backend) for _ in range(10))
+    assert backend.calls == 0
+
+    answer.set()
+    assert first.get()
+    assert attempts.run(CRASH_ID, backend)
+
+
+def test_with_a_spool_that_takes_nothing_a_backend_that_is_slow_gets_its_chance() -> None:
+    attempts = make_attempts(spool_works=False)
+
+    crashes = [gevent.spawn(attempts.run, CRASH_ID, lambda _: gevent.sleep(0.2), 0.05) for _ in range(2)]
+    gevent.sleep(0.1)
+
+    assert attempts.run(CRASH_ID, Backend())
+    assert all(crash.get() for crash in crashes)
+
+
+def test_a_greenlet_that_is_killed_leaves_no_doubt() -> None:
+    attempts = make_attempts()
+    attempt = gevent.spawn(attempts.run, CRASH_ID, lambda _: gevent.sleep(10), 0.01)
+    gevent.sleep(0.05)
+    attempt.kill()
+
+    assert attempts.run(CRASH_ID, Backend())
+
+
+@pytest.mark.parametrize(("overdue", "others_go_on"), [(0.1, True), (1.0, False)])
+def test_who_asks_for_a_backend_that_hangs_lets_others_go_on_at_first_only(overdue: float, others_go_on: bool) -> None:
+    attempts = make_attempts()
+    attempts.breaker.began(-overdue)
+    others: list[bool] = []
+    gevent.spawn(others.append, True)
+
+    assert not attempts.run(CRASH_ID, Backend())
+    assert bool(others) == others_go_on
+
+
+@pytest.mark.parametrize("has_spool", [True, False])
+def test_hanging_backend_costs_the_time_in_all_not_for_each_attempt(has_spool: bool) -> None:
+    started = time.monotonic()
+
+    assert not make_attempts(timeout=0.3, has_spool=has_spool).run(CRASH_ID, hang)
+
+    assert 0.2 < time.monotonic() - started < 0.6
+
+
+def test_no_pause_goes_beyond_the_time() -> None:
+    started = time.monotonic()
+
+    assert not make_attempts(timeout=0.3, longest_pause=10, has_spool=False).run(CRASH_ID, Backend(failures=100))
+
+    assert time.monotonic() - started < 0.4
+
+
+def test_pauses_grow_and_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("antenna.crashmover.attempts.gevent.sleep", pauses.append)
+
+    make_attempts(timeout=100, longest_pause=2, max_attempts=9, has_spool=False).run(CRASH_ID, Backend(failures=100))
+
+    longest = [0.1, 0.2, 0.4, 0.8, 1.6, 2, 2, 2]
+    assert len(pauses) == len(longest)
+    assert all(most / 2 <= pause <= most for pause, most in zip(pauses, longest, strict=True))
+    assert len({pause / most for pause, most in zip(pauses, longest, strict=True)}) == len(longest)
+
+
+def test_refused_crash_is_not_tried_again(metricsmock: MetricsMock) -> None:
+    backend = Backend(failures=100, error=CrashRefused("status 400"))
+    attempts = make_attempts()
+
+    for _ in range(10):
+        assert not attempts.run(CRASH_ID, backend)
+
+    assert backend.calls == 10
+    assert not attempts.breaker.is_open, "the backend is there, it is the crash that it refuses"
+    assert len(metricsmock.filter_records("incr", "crashmover.crash_save_failed")) == 10
+
+
+def test_denial_counts_against_the_backend() -> None:
+    attempts = make_attempts()
+
+    assert not attempts.run(CRASH_ID, Backend(failures=100, error=BackendDenied("status 403")))
+
+    assert attempts.breaker.is_open
+
+
+def test_error_that_is_no_backends_passes_without_a_spool() -> None:
+    attempts = make_attempts(has_spool=False)
+
+    with pytest.raises(ZeroDivisionError):
+        attempts.run(CRASH_ID, Backend(failures=1, error=ZeroDivisionError()))
+
+
+def test_error_that_is_no_backends_counts_as_a_failure_with_a_spool(caplog: pytest.LogCaptureFixture) -> None:
+    attempts = make_attempts()
+
+    assert not attempts.run(CRASH_ID, Backend(failures=1, error=ZeroDivisionError()))
+
+    (record,) = caplog.records
+    assert record.exc_info
+
+
+@pytest.mark.parametrize(
+    ("backend", "levels"),
+    [
+        (Backend(), []),
+        (Backend(failures=2), ["WARNING", "WARNING"]),
+        (Backend(failures=3), ["WARNING", "WARNING", "ERROR"]),
+        (Backend(failures=1, error=CrashRefused("status 400")), ["ERROR"]),
+    ],
+)
+def test_log_says_which_crash_failed_and_why(
+    caplog: pytest.LogCaptureFixture, backend: Callable[[Deadline], None], levels: list[str]
+) -> None:
+    make_attempts(max_attempts=3).run(CRASH_ID, backend)
+
+    assert [record.levelname for record in caplog.records] == levels
+    assert all(f"{CRASH_ID}: save" in message and "status" in message for message in caplog.messages)

@@ -1,0 +1,388 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""A crash of the spool ends where one that was saved at once does: in the same objects, and published."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from markus.testing import MetricsMock
+
+from antenna.backend import BackendError, Deadline
+from antenna.config import build_config
+from antenna.crash.crash_id import date_of
+from antenna.crash.report import CrashReport
+from antenna.crashmover.attempts import Attempts
+from antenna.crashmover.delivery import SpoolDelivery
+from antenna.ext.crashstorage_base import StorableCrash, StoredObject
+from antenna.ext.fs.crashpublish import FSCrashPublish
+from antenna.ext.fs.crashstorage import FSCrashStorage
+from antenna.spool.entry import Kind
+from antenna.spool.spool import Spool
+from tests.spool.test_spool import REPORTS, assert_tidy, make_spool, names, run_python
+from tests.support.crashes import make_id, make_report
+from tests.support.reports import MINIDUMP
+
+TIMEOUT = 2.0
+
+
+class Storage(FSCrashStorage):
+    """A directory; away when a test says so."""
+
+    is_away = False
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(build_config({"FS_ROOT": str(root)}))
+        self.deadlines: list[float] = []
+
+    def save_crash(self, crash: StorableCrash, deadline: Deadline) -> None:
+        self.deadlines.append(deadline.left())
+        super().save_crash(crash, deadline)
+
+    def save_object(self, item: StoredObject, deadline: Deadline) -> None:
+        if self.is_away:
+            raise BackendError("status 503")
+        super().save_object(item, deadline)
+
+
+class Publisher(FSCrashPublish):
+    """A directory; away when a test says so."""
+
+    is_away = False
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(build_config({"FS_ROOT": str(root)}))
+
+    def publish_crash(self, crash_id: str, deadline: Deadline) -> None:
+        if self.is_away:
+            raise BackendError("status 503")
+        super().publish_crash(crash_id, deadline)
+
+    def published(self) -> list[str]:
+        return [path.read_text() for path in sorted(self.root.glob("*"))]
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("antenna.crashmover.delivery._REPORT_INTERVAL", 0.05)
+    monkeypatch.setattr("antenna.crashmover.delivery_loop._FIRST_ENTRY_PAUSE", 0.05)
+    monkeypatch.setattr("antenna.crashmover.delivery_loop._IDLE", 0.1)
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    return make_spool(tmp_path / "spool")
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    return Storage(tmp_path / "crashes")
+
+
+@pytest.fixture
+def publisher(tmp_path: Path) -> Publisher:
+    return Publisher(tmp_path / "queue")
+
+
+def make_attempts(operation: str) -> Attempts:
+    return Attempts(operation, timeout=TIMEOUT, max_attempts=3, longest_pause=0.01, spool_works=lambda: True)
+
+
+@contextmanager
+def delivering(spool: Spool, storage: Storage, publisher: Publisher) -> Iterator[SpoolDelivery]:
+    delivery = SpoolDelivery(
+        spool,
+        storage,
+        publisher,
+        saving=make_attempts("save"),
+        publishing=make_attempts("publish"),
+        rate=1000.0,
+    )
+    delivery.start()
+    try:
+        yield delivery
+    finally:
+        delivery.stop()
+        delivery.join(10)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def is_empty(spool: Spool) -> bool:
+    return not any(names(spool, kind) for kind in Kind)
+
+
+def objects(storage: Storage) -> dict[str, bytes]:
+    return {path: storage.load(path) or b"" for path in storage.list_paths("")}
+
+
+def objects_of(report: CrashReport) -> dict[str, bytes]:
+    """Return what the bucket has of a crash that was saved at once."""
+    crash_id = report.crash_id
+    dumps = {name: b"".join(dump.pieces()) for name, dump in report.dumps.items()}
+    keys = {name: "dump" if name == MINIDUMP else name for name in dumps}
+    return {
+        f"v1/raw_crash/{date_of(crash_id)}/{crash_id}": report.encoded_raw_crash(),
+        f"v1/dump_names/{crash_id}": json.dumps(sorted(dumps)).encode(),
+        **{f"v1/{keys[name]}/{crash_id}": content for name, content in dumps.items()},
+    }
+
+
+@pytest.mark.parametrize("dumps", REPORTS.values(), ids=REPORTS)
+def test_crash_is_saved_as_if_it_had_been_saved_at_once(
+    spool: Spool, storage: Storage, publisher: Publisher, dumps: dict[str, bytes]
+) -> None:
+    with make_report(dumps) as report:
+        spool.add_crash(report)
+        with delivering(spool, storage, publisher):
+            wait_for(lambda: is_empty(spool))
+
+        assert objects(storage) == objects_of(report)
+    assert publisher.published() == [report.crash_id]
+    assert_tidy(spool)
+
+
+def test_deferred_crash_is_saved_and_not_published(spool: Spool, storage: Storage, publisher: Publisher) -> None:
+    with make_report(deferred=True) as report:
+        spool.add_crash(report)
+        with delivering(spool, storage, publisher):
+            wait_for(lambda: is_empty(spool))
+
+        assert objects(storage) == objects_of(report)
+    assert publisher.published() == []
+
+
+def test_id_is_published(spool: Spool, storage: Storage, publisher: Publisher) -> None:
+    crash_id = make_id()
+    spool.add_id(crash_id)
+
+    with delivering(spool, storage, publisher):
+        wait_for(lambda: is_empty(spool))
+
+    assert publisher.published() == [crash_id]
+    assert objects(storage) == {}
+
+
+def test_crash_waits_for_the_storage_only_and_its_id_for_the_publisher_only(
+    spool: Spool, storage: Storage, publisher: Publisher
+) -> None:
+    storage.is_away = publisher.is_away = True
+    with make_report() as report:
+        spool.add_crash(report)
+    with delivering(spool, storage, publisher):
+        wait_for(lambda: len(storage.deadlines) > 1)
+        assert len(names(spool, Kind.CRASH)) == 1
+
+        storage.is_away = False
+        wait_for(lambda: len(names(spool, Kind.ID)) == 1)
+        wait_for(lambda: names(spool, Kind.CRASH) == [])
+        assert publisher.published() == []
+
+        publisher.is_away = False
+        wait_for(lambda: is_empty(spool))
+
+    assert publisher.published() == [report.crash_id]
+
+
+def test_one_backend_that_is_away_holds_up_nothing_of_the_other(
+    spool: Spool, storage: Storage, publisher: Publisher
+) -> None:
+    storage.is_away = True
+    with make_report() as report:
+        spool.add_crash(report)
+    crash_id = make_id()
+    spool.add_id(crash_id)
+
+    with delivering(spool, storage, publisher):
+        wait_for(lambda: publisher.published() == [crash_id])
+
+    assert len(names(spool, Kind.CRASH)) == 1
+
+
+# Spools a crash, and is killed.
+KILLED = """
+import os, signal, sys
+from tests.support.crashes import make_report
+from tests.spool.test_spool import make_spool
+
+with make_report() as report:
+    make_spool(sys.argv[1]).add_crash(report)
+    print(report.crash_id, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_process_has_left_is_delivered(spool: Spool, storage: Storage, publisher: Publisher) -> None:
+    with run_python(KILLED, spool.root) as killed:
+        crash_id = killed.communicate()[0].strip()
+    assert killed.returncode == -9
+
+    with delivering(make_spool(spool.root), storage, publisher):
+        wait_for(lambda: is_empty(spool))
+
+    assert publisher.published() == [crash_id]
+
+
+# Delivers a spool until it is empty, as one of several workers.
+WORKER = """
+import sys
+from pathlib import Path
+from tests.crashmover.test_delivery import Publisher, Storage, delivering, is_empty, wait_for
+from tests.spool.test_spool import make_spool
+
+root = Path(sys.argv[1])
+spool = make_spool(root / "spool")
+sys.stdin.readline()
+with delivering(spool, Storage(root / "crashes"), Publisher(root / "queue")):
+    wait_for(lambda: is_empty(spool))
+"""
+
+
+def test_several_workers_deliver_each_crash_once(
+    spool: Spool, storage: Storage, publisher: Publisher, tmp_path: Path
+) -> None:
+    crash_ids = []
+    for _ in range(100):
+        with make_report() as report:
+            spool.add_crash(report)
+        crash_ids.append(report.crash_id)
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, tmp_path],
+            cwd=Path(__file__).parents[2],
+            stdin=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    for worker in workers:
+        worker.communicate("go\n", timeout=60)
+
+    assert [worker.returncode for worker in workers] == [0, 0, 0]
+    assert sorted(publisher.published()) == sorted(crash_ids)
+    assert len(objects(storage)) == 3 * len(crash_ids)
+
+
+def test_large_crash_gets_more_time(spool: Spool, storage: Storage, publisher: Publisher) -> None:
+    for size in (1000, 5_000_000):
+        with make_report({MINIDUMP: bytes(size)}) as report:
+            spool.add_crash(report)
+
+    with delivering(spool, storage, publisher):
+        wait_for(lambda: is_empty(spool))
+
+    small, large = sorted(storage.deadlines)
+    assert small == pytest.approx(TIMEOUT, abs=0.1)
+    assert large == pytest.approx(TIMEOUT + 1, abs=0.1)
+
+
+def test_live_traffic_hears_at_once_that_the_backend_is_back(
+    spool: Spool, storage: Storage, publisher: Publisher
+) -> None:
+    saving, publishing = make_attempts("save"), make_attempts("publish")
+    saving.breaker.trip("refused")
+    publishing.breaker.trip("refused")
+    with make_report() as report:
+        spool.add_crash(report)
+    spool.add_id(make_id())
+    delivery = SpoolDelivery(spool, storage, publisher, saving=saving, publishing=publishing, rate=1000.0)
+    delivery.start()
+
+    wait_for(lambda: saving.breaker.may_try() and publishing.breaker.may_try())
+
+    delivery.stop()
+    delivery.join(10)
+
+
+def test_operators_see_what_waits(
+    spool: Spool,
+    storage: Storage,
+    publisher: Publisher,
+    metricsmock: MetricsMock,
+) -> None:
+    storage.is_away = True
+
+    def last(name: str, **tags: str) -> float | None:
+        records = metricsmock.filter_records(
+            "gauge", name, tags=[f"{tag}:{value}" for tag, value in tags.items()] or None
+        )
+        return records[-1].value if records else None
+
+    with make_report() as report:
+        spool.add_crash(report)
+    size = spool.scan().size
+    with delivering(spool, storage, publisher):
+        wait_for(lambda: last("crashmover.breaker_state", backend="storage") == 1)
+        wait_for(lambda: (last("crashmover.spool_oldest_age") or 0) >= 1)
+        assert last("breakpad_resource.save_queue_size") == 1
+        assert last("crashmover.spool_size") == size
+        assert last("crashmover.breaker_state", backend="publish") == 0
+
+        storage.is_away = False
+        wait_for(lambda: last("breakpad_resource.save_queue_size") == 0)
+        assert last("crashmover.spool_oldest_age") == 0
+        assert last("crashmover.spool_size") == 0
+        wait_for(lambda: last("crashmover.breaker_state", backend="storage") == 0)
+    metricsmock.assert_incr_once("breakpad_resource.save_crash.count")
+    metricsmock.assert_incr_once("crashmover.delivered")
+
+
+def test_log_says_what_became_of_a_crash(
+    spool: Spool, storage: Storage, publisher: Publisher, caplog: pytest.LogCaptureFixture
+) -> None:
+    with make_report() as report:
+        spool.add_crash(report)
+
+    with caplog.at_level("INFO"), delivering(spool, storage, publisher):
+        wait_for(lambda: is_empty(spool))
+
+    assert [message for message in caplog.messages if report.crash_id in message] == [
+        f"{report.crash_id} saved",
+        f"{report.crash_id} published",
+    ]
+
+
+def test_spool_that_was_taken_away_is_made_again(spool: Spool, storage: Storage, publisher: Publisher) -> None:
+    with delivering(spool, storage, publisher):
+        spool.root.rename(spool.root.with_name("elsewhere"))
+        wait_for((spool.root / "tmp").is_dir)
+
+        crash_id = make_id()
+        spool.add_id(crash_id)
+        wait_for(lambda: publisher.published() == [crash_id])
+
+
+def test_ends_in_time_although_a_backend_hangs(
+    spool: Spool, storage: Storage, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool.add_id(make_id())
+    asked = threading.Event()
+
+    def hang(*_: object) -> None:
+        asked.set()
+        time.sleep(2)
+
+    monkeypatch.setattr(publisher, "publish_crash", hang)
+    with delivering(spool, storage, publisher) as delivery:
+        assert asked.wait(10)
+        started = time.monotonic()
+
+        delivery.stop()
+        delivery.join(0.2)
+
+        assert time.monotonic() - started < 0.5
+        assert len(names(spool, Kind.ID)) == 1, "whoever ends now has lost nothing"
+    assert names(spool, Kind.ID) == []

@@ -1,0 +1,62 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""An id that takes long to publish waits in the spool, and leaves it when it is published after all."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import gevent
+import pytest
+from markus.testing import MetricsMock
+
+import antenna.crashmover.publishing
+from antenna.backend import BackendError
+from antenna.config import build_config
+from antenna.crashmover.attempts import Attempts
+from antenna.crashmover.publishing import Publishing
+from antenna.crashmover.spool_writer import Spooling
+from antenna.spool.entry import Kind
+from antenna.spool.spool import Spool
+from tests.spool.test_spool import make_spool, names
+from tests.support.backends import ENVIRONMENT, Publish
+from tests.support.crashes import make_id
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    return make_spool(tmp_path / "spool")
+
+
+def after_a_second(outcome: Exception | None) -> Callable[[str], Exception | None]:
+    def behave(_: str) -> Exception | None:
+        gevent.sleep(1)
+        return outcome
+
+    return behave
+
+
+@pytest.mark.parametrize(
+    ("outcome", "left"), [(None, 0), (BackendError("away"), 1)], ids=["published", "not published"]
+)
+def test_late_id_is_counted_as_delivered_when_it_leaves_the_spool(
+    spool: Spool, metricsmock: MetricsMock, monkeypatch: pytest.MonkeyPatch, outcome: Exception | None, left: int
+) -> None:
+    counted: list[str] = []
+    # Deliveries of other tests, which have not come to their end, count as well.
+    counting = SimpleNamespace(incr=counted.append, timing=lambda *_: None)
+    monkeypatch.setattr(antenna.crashmover.publishing, "metrics", counting)
+    crashpublish = Publish(build_config(ENVIRONMENT).with_namespace("crashmover"))
+    crashpublish.fails = after_a_second(outcome)
+    attempts = Attempts("publish", timeout=5, max_attempts=1, longest_pause=0.01, spool_works=lambda: True)
+    publishing = Publishing(crashpublish, attempts, Spooling(spool))
+
+    publishing.publish(make_id())
+
+    metricsmock.assert_incr_once("crashmover.spooled", tags=["kind:id"])
+    assert counted == []
+    publishing.join(5)
+    assert len(names(spool, Kind.ID)) == left
+    assert counted == ["delivered"] * (1 - left)

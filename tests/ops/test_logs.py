@@ -1,0 +1,205 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Logs are one record a line on stdout, and nothing that a client sent can pass for one."""
+
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from antenna.config import AppConfig, build_config
+from antenna.ops.logs import escape, set_up_logging
+
+logger = logging.getLogger("antenna.test")
+
+FORGERIES = [
+    "\nERROR antenna: forged",
+    '\r\n{"Timestamp": 1, "Type": "forged"}',
+    '"}\n{"forged": 1}',
+    "\x1b[2K\x1b[1Gforged",
+    "\x00\x07\x08\x7f",
+    "line\u2028separator\u2029\x85\x0b\x0c",
+    "left-to-right\u202eoverride",
+    "lone \ud800 surrogate",
+]
+
+SetUp = Callable[..., Callable[[], list[str]]]
+
+
+@pytest.fixture
+def set_up(capsys: pytest.CaptureFixture[str]) -> Iterator[SetUp]:
+    """Set up logging with an environment; gives a function that returns the lines that were logged since."""
+    root, antenna = logging.getLogger(), logging.getLogger("antenna")
+    before = (root.handlers[:], root.level, antenna.level, logging.raiseExceptions)
+
+    def set_up_with(**environ: str) -> Callable[[], list[str]]:
+        for handler in before[0]:  # pytest's put what is logged into a report that cannot hold all of it
+            root.removeHandler(handler)
+        set_up_logging(AppConfig(build_config({"HOSTNAME": "antenna-7"} | environ)))
+        # Not splitlines(): it would also split where no log reader does.
+        return lambda: capsys.readouterr().out.split("\n")[:-1]
+
+    yield set_up_with
+    root.handlers[:], root.level, antenna.level, logging.raiseExceptions = before
+    logging.Logger.manager._clear_cache()  # type: ignore[attr-defined]  # noqa: SLF001 - levels were set behind its back
+
+
+def fail(message: str) -> None:
+    raise ValueError(message)
+
+
+def only(lines: list[str]) -> Any:
+    assert len(lines) == 1, lines
+    return json.loads(lines[0])
+
+
+def test_production_logs_mozlog(set_up: SetUp) -> None:
+    logged = set_up()
+
+    logger.info("%s saved", "de1bb258-cbbf-4589-a673-34f800160918")
+
+    record = only(logged())
+    assert record["EnvVersion"] == "2.0"
+    assert record["Logger"] == "antenna"
+    assert record["Type"] == "antenna.test"
+    assert record["Hostname"] == "antenna-7"
+    assert record["Severity"] == 6
+    assert record["Fields"] == {"msg": "de1bb258-cbbf-4589-a673-34f800160918 saved"}
+
+
+def test_local_environment_logs_readable_lines(set_up: SetUp) -> None:
+    logged = set_up(LOCAL_DEV_ENV="true")
+
+    logger.warning("%s saved", "de1bb258-cbbf-4589-a673-34f800160918")
+
+    (line,) = logged()
+    assert line.endswith(" WARNING  antenna.test: de1bb258-cbbf-4589-a673-34f800160918 saved")
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+@pytest.mark.parametrize("local", ["true", "false"])
+def test_message_stays_in_its_line(set_up: SetUp, local: str, forgery: str) -> None:
+    logged = set_up(LOCAL_DEV_ENV=local)
+
+    logger.info("product %s", forgery)
+
+    (line,) = logged()
+    assert line.isprintable()
+    if local == "false":
+        assert json.loads(line)["Fields"]["msg"] == f"product {forgery}"
+
+
+@pytest.mark.parametrize("text", ["plain", "ünïcödé 日本", "%s %d {}", "a\\b"])
+def test_printable_text_is_logged_as_it_is(text: str) -> None:
+    assert escape(text) == text
+
+
+def test_traceback_is_one_mozlog_record(set_up: SetUp) -> None:
+    logged = set_up()
+
+    try:
+        fail(FORGERIES[0])
+    except ValueError:
+        logger.exception("it broke")
+
+    record = only(logged())
+    assert record["Severity"] == 3
+    assert record["Fields"]["msg"] == "it broke"
+    assert "ValueError" in record["Fields"]["traceback"]
+    assert __file__ in record["Fields"]["traceback"]
+
+
+def test_lines_of_a_readable_traceback_cannot_pass_for_records(set_up: SetUp) -> None:
+    logged = set_up(LOCAL_DEV_ENV="true")
+
+    try:
+        fail("".join(FORGERIES))
+    except ValueError:
+        logger.exception("it broke")
+
+    first, *rest = logged()
+    assert first.endswith("antenna.test: it broke")
+    assert any("ValueError" in line for line in rest)
+    assert all(line.startswith("    ") and line.isprintable() for line in rest)
+
+
+@pytest.mark.parametrize(
+    ("level", "name", "record_level", "is_logged"),
+    [
+        ("INFO", "antenna.test", "INFO", True),
+        ("INFO", "antenna.test", "DEBUG", False),
+        ("DEBUG", "antenna.test", "DEBUG", True),
+        ("WARNING", "antenna.test", "INFO", False),
+        ("WARNING", "google.auth", "INFO", False),
+        ("INFO", "google.auth", "INFO", True),
+        # Debug records of libraries show what they should not.
+        ("DEBUG", "everett", "DEBUG", False),
+        ("DEBUG", "gunicorn.error", "DEBUG", False),
+        ("DEBUG", "gunicorn.error", "INFO", True),
+    ],
+)
+def test_level(set_up: SetUp, level: str, name: str, record_level: str, *, is_logged: bool) -> None:
+    logged = set_up(LOGGING_LEVEL=level)
+
+    logging.getLogger(name).log(logging.getLevelNamesMapping()[record_level], "message")
+
+    assert len(logged()) == is_logged
+
+
+def test_secrets_do_not_get_into_the_log_when_options_are_read(set_up: SetUp) -> None:
+    logged = set_up(LOGGING_LEVEL="DEBUG")
+
+    AppConfig(build_config({"SECRET_SENTRY_DSN": "https://hunter2@host/1"}))
+
+    assert "hunter2" not in "\n".join(logged())
+
+
+def test_second_set_up_replaces_the_first_and_leaves_handlers_of_others(set_up: SetUp) -> None:
+    other = logging.NullHandler()
+    logging.getLogger().addHandler(other)
+    set_up()
+    logged = set_up(LOCAL_DEV_ENV="true")
+
+    logger.info("once")
+
+    assert len(logged()) == 1
+    assert other in logging.getLogger().handlers
+
+
+def test_record_that_cannot_be_formatted_shows_nothing_of_its_values(
+    set_up: SetUp, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_up()
+
+    logger.info("%d bytes", "an annotation")
+
+    assert capsys.readouterr() == ("", "")
+
+
+def test_errors_that_end_threads_and_greenlets_are_records() -> None:
+    program = """
+import threading, gevent
+from antenna.config import AppConfig, build_config
+from antenna.ops.logs import log_unhandled_errors, set_up_logging
+
+set_up_logging(AppConfig(build_config({})))
+log_unhandled_errors()
+gevent.spawn(lambda: 1 / 0).join()
+thread = threading.Thread(target=lambda: {}["missing"])
+thread.start()
+thread.join()
+"""
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
+
+    assert process.stderr == ""
+    in_greenlet, in_thread = (json.loads(line)["Fields"] for line in process.stdout.splitlines())
+    assert in_greenlet["msg"] == "unhandled error in a greenlet"
+    assert "ZeroDivisionError" in in_greenlet["traceback"]
+    assert in_thread["msg"] == "unhandled error in a thread"
+    assert "KeyError" in in_thread["traceback"]

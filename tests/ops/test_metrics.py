@@ -1,0 +1,340 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Metrics are all in one registry, and sending them never delays or fails a crash."""
+
+import ast
+import contextlib
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import markus
+import pytest
+from markus.filters import MetricsUnknownKey, MetricsWrongType
+
+from antenna.config import AppConfig, build_config
+from antenna.ops.metrics import load_registry, set_up_metrics
+
+PACKAGE = Path(__file__).parents[2] / "antenna"
+
+# What dashboards and alerts of existing deployments look at.
+CONTRACT = {
+    "breakpad_resource.incoming_crash": "incr",
+    "breakpad_resource.malformed": "incr",
+    "breakpad_resource.crash_size": "histogram",
+    "breakpad_resource.gzipped_crash": "incr",
+    "breakpad_resource.gzipped_crash_decompress": "timing",
+    "breakpad_resource.on_post.time": "timing",
+    "breakpad_resource.unauthorized_uuid": "incr",
+    "breakpad_resource.throttle_rule": "incr",
+    "breakpad_resource.save_crash.count": "incr",
+    "breakpad_resource.crash_save.time": "timing",
+    "breakpad_resource.crash_handling.time": "timing",
+    "breakpad_resource.save_queue_size": "gauge",
+    "throttle.accept": "incr",
+    "throttle.defer": "incr",
+    "throttle.reject": "incr",
+    "throttle.fakeaccept": "incr",
+    "crashmover.crash_publish.time": "timing",
+    "crashmover.retry_count": "incr",
+    "sentry_scrub_error": "incr",
+}
+
+
+@pytest.fixture(autouse=True)
+def metricsmock() -> Iterator[None]:
+    """These tests look at the real backends, not at the mock that other tests have."""
+    yield
+    markus.configure([])
+
+
+class StatsdServer:
+    """Listens as a statsd daemon does."""
+
+    def __init__(self) -> None:
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.socket.settimeout(5)
+        self.port: int = self.socket.getsockname()[1]
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {"STATSD_HOST": "127.0.0.1", "STATSD_PORT": str(self.port), "HOSTNAME": "antenna-7"}
+
+    def receive(self, count: int = 1) -> list[str]:
+        """Wait for ``count`` metrics."""
+        lines: list[str] = []
+        while len(lines) < count:
+            lines += self.socket.recv(65536).decode().splitlines()
+        return lines
+
+
+@pytest.fixture
+def statsd() -> Iterator[StatsdServer]:
+    server = StatsdServer()
+    with server.socket:
+        yield server
+
+
+def set_up(**environ: str) -> None:
+    set_up_metrics(AppConfig(build_config(environ)))
+
+
+def test_metrics_of_the_contract_are_registered_with_their_types() -> None:
+    registry = load_registry()
+
+    assert {name: registry[name]["type"] for name in CONTRACT} == CONTRACT
+
+
+def test_every_registered_metric_says_what_it_means() -> None:
+    for metric in load_registry().values():
+        assert metric.keys() <= {"type", "description", "tags"}
+        assert metric["description"]
+        assert all(metric.get("tags", {"": "some"}).values())
+
+
+def emitted_in(module: Path) -> Iterator[tuple[str, str]]:
+    """Name and type of the metrics that a module emits by a literal name."""
+    nodes = list(ast.walk(ast.parse(module.read_text())))
+    prefixes = {}
+    for node in nodes:
+        match node:
+            case ast.Assign(
+                targets=[ast.Name(id=variable)],
+                value=ast.Call(func=ast.Attribute(attr="get_metrics"), args=[ast.Constant(value=str(prefix))]),
+            ):
+                prefixes[variable] = f"{prefix}." if prefix else ""
+    for node in nodes:
+        match node:
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id=variable), attr=method), args=[ast.Constant(value=str(name)), *_]
+            ) if variable in prefixes:
+                yield prefixes[variable] + name, "timing" if method == "timer" else method
+
+
+@pytest.mark.parametrize("module", sorted(PACKAGE.rglob("*.py")), ids=lambda module: str(module.relative_to(PACKAGE)))
+def test_metrics_that_the_code_emits_are_registered(module: Path) -> None:
+    registry = load_registry()
+
+    for name, stat_type in emitted_in(module):
+        assert name in registry
+        assert registry[name]["type"] == stat_type, name
+
+
+def test_metrics_reach_statsd_with_namespace_tags_and_host(statsd: StatsdServer) -> None:
+    set_up(STATSD_NAMESPACE="antenna.prod", **statsd.environ)
+    metrics = markus.get_metrics("breakpad_resource")
+
+    metrics.incr("malformed", tags=["reason:bad_gzip"])
+    metrics.gauge("save_queue_size", 3)
+    metrics.timing("on_post.time", 12.5)
+    metrics.histogram("crash_size", 1000, tags=["payload:compressed"])
+
+    assert statsd.receive(4) == [
+        "antenna.prod.breakpad_resource.malformed:1|c|#reason:bad_gzip,host:antenna-7",
+        "antenna.prod.breakpad_resource.save_queue_size:3|g|#host:antenna-7",
+        "antenna.prod.breakpad_resource.on_post.time:12.5|ms|#host:antenna-7",
+        "antenna.prod.breakpad_resource.crash_size:1000|h|#payload:compressed,host:antenna-7",
+    ]
+
+
+def test_local_environment_emits_to_the_log_and_to_statsd_at_once(
+    statsd: StatsdServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    set_up(LOCAL_DEV_ENV="true", **statsd.environ)
+
+    with caplog.at_level(logging.INFO, "markus"):
+        markus.get_metrics("throttle").incr("accept")
+
+    assert "METRICS|incr|throttle.accept|1|#host:antenna-7" in caplog.messages
+    assert statsd.receive() == ["throttle.accept:1|c|#host:antenna-7"]
+
+
+def test_local_environment_logs_a_gauge_when_it_changes(statsd: StatsdServer, caplog: pytest.LogCaptureFixture) -> None:
+    set_up(LOCAL_DEV_ENV="true", **statsd.environ)
+
+    with caplog.at_level(logging.INFO, "markus"):
+        for value in (0, 0, 1, 1, 0):
+            markus.get_metrics("crashmover").gauge("spool_size", value)
+
+    assert caplog.messages == [f"METRICS|gauge|crashmover.spool_size|{value}|#host:antenna-7" for value in (0, 1, 0)]
+    assert statsd.receive(5) == [f"crashmover.spool_size:{value}|g|#host:antenna-7" for value in (0, 0, 1, 1, 0)]
+
+
+def test_without_a_host_and_in_production_metrics_go_nowhere(caplog: pytest.LogCaptureFixture) -> None:
+    set_up()
+
+    markus.get_metrics("throttle").incr("accept")
+
+    assert caplog.messages == []
+
+
+def test_unregistered_metric_is_an_error_in_the_local_environment() -> None:
+    set_up(LOCAL_DEV_ENV="true")
+    metrics = markus.get_metrics("throttle")
+
+    with pytest.raises(MetricsUnknownKey):
+        metrics.incr("no_such_metric")
+    with pytest.raises(MetricsWrongType):
+        metrics.gauge("accept", 1)
+
+
+def test_unregistered_metric_is_dropped_and_logged_once_in_production(
+    statsd: StatsdServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    set_up(**statsd.environ)
+    metrics = markus.get_metrics("throttle")
+
+    for _ in range(3):
+        metrics.incr("no_such_metric")
+        metrics.gauge("accept", 1)
+    metrics.incr("accept")
+
+    assert statsd.receive() == ["throttle.accept:1|c|#host:antenna-7"]
+    assert caplog.messages == [
+        "metric throttle.no_such_metric (incr) is not registered and was dropped",
+        "metric throttle.accept (gauge) is not registered and was dropped",
+    ]
+
+
+def emit_many() -> float:
+    """Emit more than fits into a packet, or into all that may wait; return how long that took, in seconds."""
+    metrics = markus.get_metrics("throttle")
+    started = time.monotonic()
+    for _ in range(20_000):
+        metrics.incr("accept")
+    return time.monotonic() - started
+
+
+@pytest.mark.parametrize("host", ["statsd.invalid", "statsd..x", "127.0.0.1"])
+def test_absent_statsd_neither_delays_nor_fails_and_is_logged_once(host: str, caplog: pytest.LogCaptureFixture) -> None:
+    # Port 9 is discard: nobody listens there.
+    set_up(STATSD_HOST=host, STATSD_PORT="9")
+
+    assert emit_many() < 2
+
+    deadline = time.monotonic() + 10
+    while not caplog.messages and time.monotonic() < deadline:
+        time.sleep(0.01)
+    (message,) = caplog.messages
+    assert message.startswith(f"metrics are lost: cannot send them to statsd at {host}:9: ")
+
+
+def test_packets_fit_into_a_frame(statsd: StatsdServer) -> None:
+    set_up(**statsd.environ)
+    for _ in range(1000):
+        markus.get_metrics("throttle").incr("accept")
+    sizes = []
+    lines = 0
+    while lines < 1000:
+        packet = statsd.socket.recv(65536)
+        sizes.append(len(packet))
+        lines += len(packet.splitlines())
+
+    assert 1000 < max(sizes) <= 1432
+
+
+def test_what_waits_is_bounded(statsd: StatsdServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = threading.Event()
+
+    def resolve_slowly(*_args: Any, **_options: Any) -> Any:
+        found.wait(30)
+        return [(socket.AF_INET, socket.SOCK_DGRAM, 0, "", ("127.0.0.1", statsd.port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve_slowly)
+    monkeypatch.setattr("antenna.ops.statsd.MAX_WAITING", 30)
+    set_up(**statsd.environ | {"STATSD_HOST": "statsd.example.com"})
+    for _ in range(2):  # the first metric is on its way when the others come
+        markus.get_metrics("throttle").incr("accept")
+        time.sleep(0.5)
+    for _ in range(100):
+        markus.get_metrics("throttle").incr("defer")
+    found.set()
+
+    assert Counter(statsd.receive(31))["throttle.defer:1|c|#host:antenna-7"] == 30
+
+
+def test_address_of_version_4_goes_first(statsd: StatsdServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A packet to the other one may be lost without a word."""
+    addresses = [
+        (socket.AF_INET6, socket.SOCK_DGRAM, 0, "", ("::1", statsd.port, 0, 0)),
+        (socket.AF_INET, socket.SOCK_DGRAM, 0, "", ("127.0.0.1", statsd.port)),
+    ]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: addresses)
+    set_up(**statsd.environ | {"STATSD_HOST": "statsd.example.com"})
+    markus.get_metrics("throttle").incr("accept")
+
+    assert statsd.receive() == ["throttle.accept:1|c|#host:antenna-7"]
+
+
+def test_statsd_that_comes_back_gets_metrics_again(statsd: StatsdServer) -> None:
+    port = statsd.port
+    statsd.socket.close()
+    set_up(**statsd.environ)
+    markus.get_metrics("throttle").incr("accept")
+    time.sleep(0.5)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:
+        again.bind(("127.0.0.1", port))
+        again.settimeout(0.3)
+        for _ in range(20):
+            markus.get_metrics("throttle").incr("accept")
+            with contextlib.suppress(TimeoutError):
+                assert again.recv(65536).startswith(b"throttle.accept:1|c")
+                return
+    pytest.fail("nothing came")
+
+
+def test_name_that_takes_long_to_resolve_delays_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = threading.Event()
+
+    def resolve_slowly(*_args: Any, **_options: Any) -> Any:
+        answered.wait(30)
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve_slowly)
+    set_up(STATSD_HOST="statsd.example.com")
+
+    assert emit_many() < 2
+    answered.set()
+
+
+EMIT_AND_EXIT = """
+import os, sys, markus
+from antenna.config import AppConfig, build_config
+from antenna.ops.metrics import set_up_metrics
+
+set_up_metrics(AppConfig(build_config()))
+for _ in range(1000):
+    markus.get_metrics("throttle").incr("accept")
+sys.exit()
+"""
+
+
+@pytest.mark.parametrize(
+    "prologue",
+    ["", "import gevent.monkey; gevent.monkey.patch_all()\n", "import os; os.fork() and (os.wait(), os._exit(0))\n"],
+    ids=["plain", "under gevent", "in a forked worker"],
+)
+def test_nothing_is_lost_when_the_process_ends(statsd: StatsdServer, prologue: str) -> None:
+    subprocess.run([sys.executable, "-c", prologue + EMIT_AND_EXIT], check=True, env=os.environ | statsd.environ)
+
+    assert statsd.receive(1000) == ["throttle.accept:1|c|#host:antenna-7"] * 1000
+
+
+def test_process_ends_soon_while_statsd_is_absent() -> None:
+    environ = {"STATSD_HOST": "127.0.0.1", "STATSD_PORT": "9"}
+    started = time.monotonic()
+
+    subprocess.run([sys.executable, "-c", EMIT_AND_EXIT], check=True, env=os.environ | environ)
+
+    assert time.monotonic() - started < 5

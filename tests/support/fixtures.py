@@ -1,0 +1,110 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Fixtures for tests that need emulators or a running collector."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from tests.support.emulators import MISSING_GCS, MISSING_PUBSUB, EmulatorMissingError, running_gcs, running_pubsub
+from tests.support.faulty import FaultyProxy
+from tests.support.google_cloud import GcsBucket, PubSubTopic
+from tests.support.server import AntennaServer
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say loudly what the skipped tests lacked."""
+    reasons = [report.longrepr[2] for report in terminalreporter.getreports("skipped")]
+    for message in (MISSING_GCS, MISSING_PUBSUB):
+        if any(_in_short(message) in reason for reason in reasons):
+            terminalreporter.section("tests were skipped: emulator missing", sep="!", red=True)
+            terminalreporter.line(message)
+
+
+def _in_short(message: str) -> str:
+    return message.partition(":")[0]
+
+
+def _emulator(environment_name: str, emulator: AbstractContextManager[str]) -> Iterator[str]:
+    # One that runs already, as in the containers, is taken as it is.
+    if running := os.environ.get(environment_name):
+        yield running
+        return
+    with ExitStack() as started:
+        try:
+            address = started.enter_context(emulator)
+        except EmulatorMissingError as error:
+            if os.environ.get("REQUIRE_EMULATORS"):
+                pytest.fail(str(error), pytrace=False)
+            pytest.skip(_in_short(str(error)))
+        yield address
+
+
+@pytest.fixture(scope="session")
+def gcs_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a Cloud Storage emulator, as for STORAGE_EMULATOR_HOST."""
+    yield from _emulator("STORAGE_EMULATOR_HOST", running_gcs(tmp_path_factory.mktemp("gcs")))
+
+
+@pytest.fixture(scope="session")
+def pubsub_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Host and port of a Pub/Sub emulator, as for PUBSUB_EMULATOR_HOST."""
+    yield from _emulator("PUBSUB_EMULATOR_HOST", running_pubsub(tmp_path_factory.mktemp("pubsub")))
+
+
+@pytest.fixture
+def gcs_bucket(gcs_emulator: str) -> GcsBucket:
+    """An empty bucket."""
+    return GcsBucket(gcs_emulator)
+
+
+@pytest.fixture
+def pubsub_topic(pubsub_emulator: str) -> PubSubTopic:
+    """A topic with a subscription and no messages."""
+    return PubSubTopic(pubsub_emulator)
+
+
+class StartServer(Protocol):
+    """What the fixture ``start_server`` gives."""
+
+    def __call__(
+        self, environment: Mapping[str, str], *, wait: bool = True, port: int | None = None
+    ) -> AntennaServer: ...
+
+
+@pytest.fixture
+def start_server(tmp_path: Path) -> Iterator[StartServer]:
+    """Function that starts a collector, and waits until it serves unless told not to. All are killed after the test."""
+    servers: list[AntennaServer] = []
+
+    def start(environment: Mapping[str, str], *, wait: bool = True, port: int | None = None) -> AntennaServer:
+        server = AntennaServer(environment, tmp_path, port=port)
+        servers.append(server)
+        if wait:
+            server.wait_until_serving()
+        return server
+
+    yield start
+
+    for server in servers:
+        server.kill()
+        # Shown with a test that failed.
+        print(server.logs())
+
+
+@pytest.fixture
+def storage_proxy(gcs_emulator: str) -> Iterator[FaultyProxy]:
+    with FaultyProxy(int(gcs_emulator.rpartition(":")[2])) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def publish_proxy(pubsub_emulator: str) -> Iterator[FaultyProxy]:
+    with FaultyProxy(int(pubsub_emulator.rpartition(":")[2])) as proxy:
+        yield proxy

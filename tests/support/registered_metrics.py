@@ -1,0 +1,29 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""A mock that takes the metrics of the registry only."""
+
+from markus.filters import MetricsException
+from markus.main import MetricsRecord
+from markus.testing import MetricsMock
+
+from antenna.ops.metrics import RegisteredOnly, load_registry
+
+_registered = RegisteredOnly(load_registry(), raise_error=True)
+
+
+class RegisteredMetricsMock(MetricsMock):  # type: ignore[misc]  # markus comes without types
+    """Collects what a test emits, and remembers what is not in the registry even if the code swallows the error."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.errors: list[MetricsException] = []
+
+    def emit_to_backend(self, record: MetricsRecord) -> None:
+        try:
+            _registered.filter(record)
+        except MetricsException as error:
+            self.errors.append(error)
+            raise
+        super().emit_to_backend(record)

@@ -1,0 +1,86 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""The collector as operators run it: ``bin/run_web.sh`` and an environment."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import requests
+
+from tests.support.google_cloud import GcsBucket, PubSubTopic
+from tests.support.programs import Program, free_port
+from tests.support.raw_http import RawConnection, RawResponse, exchange
+
+PROJECT_ROOT = Path(__file__).parents[2]
+
+# What a program needs of the environment of the tests. Their options do not reach the collector.
+INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL")
+
+ACCEPT_EVERYTHING = {
+    "BREAKPAD_THROTTLER_RULES": "antenna.throttler.ACCEPT_ALL",
+    "BREAKPAD_THROTTLER_PRODUCTS": "antenna.throttler.ALL_PRODUCTS",
+}
+
+
+def file_system_environment(directory: Path) -> dict[str, str]:
+    """Return an environment that accepts every crash, with storage in ``directory/crashes``, queue in ``/queue``."""
+    return ACCEPT_EVERYTHING | {
+        "CRASHMOVER_CRASHSTORAGE_CLASS": "antenna.ext.fs.crashstorage.FSCrashStorage",
+        "CRASHMOVER_CRASHSTORAGE_FS_ROOT": str(directory / "crashes"),
+        "CRASHMOVER_CRASHPUBLISH_CLASS": "antenna.ext.fs.crashpublish.FSCrashPublish",
+        "CRASHMOVER_CRASHPUBLISH_FS_ROOT": str(directory / "queue"),
+    }
+
+
+def google_cloud_environment(bucket: GcsBucket, topic: PubSubTopic) -> dict[str, str]:
+    """Return an environment that accepts every crash, with storage in ``bucket`` and ids on ``topic``."""
+    return ACCEPT_EVERYTHING | {
+        "CRASHMOVER_CRASHSTORAGE_CLASS": "antenna.ext.gcs.crashstorage.GcsCrashStorage",
+        "CRASHMOVER_CRASHSTORAGE_BUCKET_NAME": bucket.name,
+        "STORAGE_EMULATOR_HOST": bucket.emulator_url,
+        "CRASHMOVER_CRASHPUBLISH_CLASS": "antenna.ext.pubsub.crashpublish.PubSubCrashPublish",
+        "CRASHMOVER_CRASHPUBLISH_PROJECT_ID": topic.project_id,
+        "CRASHMOVER_CRASHPUBLISH_TOPIC_NAME": topic.name,
+        "PUBSUB_EMULATOR_HOST": topic.emulator_host,
+    }
+
+
+class AntennaServer(Program):
+    """A running collector."""
+
+    host = "127.0.0.1"
+
+    def __init__(self, environment: Mapping[str, str], directory: Path, *, port: int | None = None) -> None:
+        """Start it with ``environment`` alone, and its log in ``directory``. Does not wait until it serves."""
+        self.port = port or free_port()
+        self.url = f"http://{self.host}:{self.port}"
+        inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        super().__init__(
+            [str(PROJECT_ROOT / "bin" / "run_web.sh")],
+            log_file=directory / f"server-{self.port}.log",
+            environment={**inherited, "VIRTUAL_ENV": sys.prefix, "PORT": str(self.port), **environment},
+            directory=directory,
+        )
+
+    def wait_until_serving(self, seconds: float = 30.0) -> None:
+        """Return once it answers. Raises AssertionError with its log if it ends or takes longer."""
+        self.wait_until(self.is_serving, seconds)
+
+    def is_serving(self) -> bool:
+        """Whether it answers the load balancer."""
+        try:
+            return requests.get(f"{self.url}/__lbheartbeat__", timeout=5).ok
+        except requests.RequestException:
+            return False
+
+    def connect(self, timeout_seconds: float = 30.0) -> RawConnection:
+        """Return a new connection to it."""
+        return RawConnection(self.host, self.port, timeout_seconds)
+
+    def send_raw(self, request: bytes, timeout_seconds: float = 30.0) -> RawResponse:
+        """Send bytes on a new connection, and return the final answer. Raises as ``RawConnection.receive`` does."""
+        return exchange(self.host, self.port, request, timeout_seconds)

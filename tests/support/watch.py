@@ -1,0 +1,134 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""A running collector under attack: what it costs it, and whether it is well afterwards."""
+
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from tests.support.collector import Collector
+from tests.support.raw_http import RawResponse
+from tests.support.reports import annotation, dump, report
+
+HONEST = report(annotation("ProductName", "Honest"), dump(b"MDMP" * 500))
+MIB = 1024 * 1024
+
+# The reasons that docs/reasons.rst lists. All that are malformed are refused with 400 but for the size.
+REASONS = {
+    "malformed_no_content_type": 400,
+    "malformed_wrong_content_type": 400,
+    "malformed_no_boundary": 400,
+    "malformed_no_content_length": 400,
+    "malformed_unsupported_encoding": 400,
+    "malformed_bad_framing": 400,
+    "malformed_bad_request": 400,
+    "malformed_incomplete_body": 400,
+    "malformed_bad_gzip": 400,
+    "malformed_invalid_payload_structure": 400,
+    "malformed_invalid_json": 400,
+    "malformed_invalid_json_value": 400,
+    "malformed_no_annotations": 400,
+    "malformed_invalid_dump_name": 400,
+    "malformed_invalid_uuid": 400,
+    "malformed_too_large": 413,
+    "unauthorized_uuid": 401,
+    "timeout": 408,
+}
+
+
+@dataclass
+class Cost:
+    """What a block of a test cost a worker: seconds of CPU, bytes of memory over what it had before, descriptors."""
+
+    cpu: float = 0.0
+    memory: int = 0
+    descriptors: int = 0
+
+
+class Target:
+    """A collector with one worker, that keeps crashes in files."""
+
+    def __init__(self, collector: Collector, temp_dir: Path) -> None:
+        """``temp_dir`` is where it has its temporary files."""
+        self.collector = collector
+        self.server = collector.server
+        self.temp_dir = temp_dir
+        self._log_read = 0
+
+    @property
+    def worker(self) -> psutil.Process:
+        """The worker's process."""
+        (worker,) = psutil.Process(self.server.pid).children()
+        return worker
+
+    def submit(self, request: bytes) -> RawResponse:
+        """Send a request on a connection of its own."""
+        return self.collector.submit(request)
+
+    @contextlib.contextmanager
+    def costs(self) -> Iterator[Cost]:
+        """Measure what the block costs the worker; memory and descriptors at their peak."""
+        worker, cost, done = self.worker, Cost(), threading.Event()
+        cpu, memory = _cpu(worker), worker.memory_info().rss
+
+        def watch() -> None:
+            while not done.wait(0.005):
+                cost.memory = max(cost.memory, worker.memory_info().rss - memory)
+                cost.descriptors = max(cost.descriptors, worker.num_fds())
+
+        watching = threading.Thread(target=watch)
+        watching.start()
+        try:
+            yield cost
+        finally:
+            done.set()
+            watching.join()
+        cost.cpu = _cpu(worker) - cpu
+        # Shown with a test that fails, or with -rP.
+        print(f"{cost.cpu:.2f} s of CPU, {cost.memory / MIB:.1f} MiB, {cost.descriptors} descriptors")
+
+    def assert_refused(self, answer: RawResponse, why: str | None = None) -> None:
+        """Check that a request was refused, for this reason or else for any on the list."""
+        reason = answer.text.removeprefix("Discarded=")
+        assert reason in REASONS, answer
+        assert answer.status == REASONS[reason]
+        assert why in {None, reason}
+
+    @contextlib.contextmanager
+    def stays_well(self) -> Iterator[None]:
+        """Check that whatever the block does leaves nothing behind, and takes nothing from anybody else."""
+        worker, descriptors = self.worker, self.worker.num_fds()
+        self.new_log_records()
+        yield
+        self.collector.assert_kept(self.submit(HONEST))
+        assert self.worker == worker, "the worker was replaced"
+        self._wait_until_descriptors_are_closed(descriptors)
+        assert list(self.temp_dir.iterdir()) == []
+        errors = [record for record in self.new_log_records() if record["Severity"] <= 4]  # warnings and worse
+        assert errors == []
+
+    def new_log_records(self) -> list[dict[str, int]]:
+        """Return what was logged since the last call. Anything that is no record, such as a traceback, is an error."""
+        lines = self.server.logs().splitlines()
+        new, self._log_read = lines[self._log_read :], len(lines)
+        return [json.loads(line) for line in new]
+
+    def _wait_until_descriptors_are_closed(self, number: int) -> None:
+        # Connections of the test may just be closing; gevent's pool of threads may have been made by it.
+        end = time.monotonic() + 5
+        while self.worker.num_fds() > number + 3:
+            assert time.monotonic() < end, f"{self.worker.num_fds()} descriptors, {number} before"
+            time.sleep(0.02)
+
+
+def _cpu(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system

@@ -1,0 +1,119 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""A file is complete and on the disk, or not there at all."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from antenna.files import fsync_directory, make_directories, replace_file, write_file
+from tests.support.disk import Disk
+
+
+def assert_content(path: Path, content: bytes) -> None:
+    assert path.read_bytes() == content
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name], "something was left beside it"
+
+
+def half_a_file() -> Iterator[bytes]:
+    yield b"half"
+    raise OSError("the other half cannot be read")
+
+
+@pytest.mark.parametrize("pieces", [[], [b""], [b"all"], [b"a", b"l", b"l"], [bytes(1_000_000), b"end"]])
+def test_a_file_has_all_its_pieces(tmp_path: Path, pieces: list[bytes]) -> None:
+    replace_file(tmp_path / "replaced" / "file", pieces)
+    (tmp_path / "written").mkdir()
+    write_file(tmp_path / "written" / "file", pieces)
+
+    assert_content(tmp_path / "replaced" / "file", b"".join(pieces))
+    assert_content(tmp_path / "written" / "file", b"".join(pieces))
+
+
+def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    replace_file(tmp_path / "file", [b"a long first version"])
+    replace_file(tmp_path / "file", [b"second"])
+
+    assert_content(tmp_path / "file", b"second")
+
+
+def test_what_cannot_be_written_leaves_the_old_file_as_it_was(tmp_path: Path) -> None:
+    replace_file(tmp_path / "file", [b"first"])
+
+    with pytest.raises(OSError, match="other half"):
+        replace_file(tmp_path / "file", half_a_file())
+
+    assert_content(tmp_path / "file", b"first")
+
+
+def test_others_may_read_it(tmp_path: Path) -> None:
+    replace_file(tmp_path / "file", [b"content"])
+
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"somebody's")
+
+    with pytest.raises(FileExistsError):
+        write_file(tmp_path / "file", [b"ours"])
+
+    assert_content(tmp_path / "file", b"somebody's")
+
+
+def test_a_name_appears_when_its_content_is_on_the_disk_and_is_there_for_good_after(disk: Disk, tmp_path: Path) -> None:
+    replace_file(tmp_path / "file", [b"content"])
+
+    write, fsync, rename, fsync_name = [call for call in disk.calls if call.name in {"write", "fsync", "rename"}]
+    assert write.path == fsync.path == rename.path
+    assert rename.target == tmp_path / "file"
+    assert fsync_name.path == tmp_path
+
+
+def test_directories_are_made_durable_from_the_top(disk: Disk, tmp_path: Path) -> None:
+    make_directories(tmp_path / "a" / "b")
+
+    assert [(call.name, call.path) for call in disk.calls if call.name in {"mkdir", "fsync"}] == [
+        ("mkdir", tmp_path / "a"),
+        ("fsync", tmp_path),
+        ("mkdir", tmp_path / "a" / "b"),
+        ("fsync", tmp_path / "a"),
+    ]
+
+
+def test_directories_that_are_there_are_left_alone(disk: Disk, tmp_path: Path) -> None:
+    make_directories(tmp_path)
+
+    assert disk.calls == []
+
+
+def test_workers_make_directories_at_the_same_time(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as workers:
+        for number in range(50):
+            list(workers.map(make_directories, [tmp_path / str(number) / "a" / "b"] * 8))
+
+    assert len(list(tmp_path.rglob("b"))) == 50
+
+
+@pytest.mark.parametrize("at", range(5))
+def test_a_disk_that_fails_leaves_nothing_behind(disk: Disk, tmp_path: Path, at: int) -> None:
+    disk.fail_at(at)
+
+    with pytest.raises(OSError, match="Input/output error"):
+        replace_file(tmp_path / "file", [b"content"])
+
+    # All is written when the last step, the fsync of the directory, fails.
+    assert list(tmp_path.iterdir()) == ([tmp_path / "file"] if at == 4 else [])
+
+
+def test_a_file_is_no_directory(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(NotADirectoryError):
+        fsync_directory(tmp_path / "file")
+    with pytest.raises(FileExistsError):
+        make_directories(tmp_path / "file")
