@@ -96,7 +96,7 @@ class Buffer:
     worker's temporary files together would get too large: ``UNAVAILABLE``, or what ``TemporaryShare`` raises.
     """
 
-    __slots__ = ("_directory", "_disk", "_memory", "_on_disk", "_pending", "_taken", "descriptor", "size")
+    __slots__ = ("_directory", "_disk", "_memory", "_on_disk", "_pending", "_reserved", "descriptor", "size")
 
     def __init__(self, memory: Share, directory: Path, disk: TemporaryShare | None = None) -> None:
         """``directory`` is where the temporary file goes if one is needed; ``disk`` bounds it."""
@@ -105,7 +105,7 @@ class Buffer:
         self._on_disk = 0
         self._directory = directory
         self._pending: list[bytes] = []
-        self._taken = 0
+        self._reserved = 0
         self.size = 0
         self.descriptor: int | None = None
 
@@ -124,8 +124,8 @@ class Buffer:
         else:
             self._pending.append(piece)
         self.size += len(piece)
-        if self._memory.take(len(piece)):
-            self._taken += len(piece)
+        if self._memory.reserve(len(piece)):
+            self._reserved += len(piece)
         else:
             self._write()
 
@@ -137,7 +137,7 @@ class Buffer:
     def _write(self) -> None:
         if self._disk is not None:
             size = sum(map(len, self._pending))
-            if not self._disk.take(size):
+            if not self._disk.reserve(size):
                 raise Refusal(Reason.UNAVAILABLE, "no room for temporary files")
             self._on_disk += size
         if self.descriptor is None:
@@ -147,9 +147,9 @@ class Buffer:
 
     def _forget(self) -> None:
         self._pending = []
-        if self._taken:
-            self._memory.give_back(self._taken)
-            self._taken = 0
+        if self._reserved:
+            self._memory.release(self._reserved)
+            self._reserved = 0
 
     def pieces(self, read: Read = os.pread) -> Iterator[bytes]:
         """Return the content, from the start, in pieces that fit in memory. May be called again.
@@ -172,7 +172,7 @@ class Buffer:
         """Give the memory and the temporary file back."""
         self._forget()
         if self._disk is not None:
-            self._disk.give_back(self._on_disk)
+            self._disk.release(self._on_disk)
             self._on_disk = 0
         if self.descriptor is not None:
             # Giving the blocks of a large file back takes time. That it was never written does not matter any more.

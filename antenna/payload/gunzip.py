@@ -100,12 +100,16 @@ class Gunzip:
         try:
             for piece in self._pieces:
                 held += piece
-                if len(held) > SMALL_STREAM or not _is_usual(bytes(held[:_START_SIZE])) or not memory.take(len(piece)):
+                if (
+                    len(held) > SMALL_STREAM
+                    or not _is_usual(bytes(held[:_START_SIZE]))
+                    or not memory.reserve(len(piece))
+                ):
                     return False
                 taken += len(piece)
             return True
         finally:
-            memory.give_back(taken)
+            memory.release(taken)
 
     def _at_once(self, whole: Libdeflate, stream: bytes) -> list[bytes] | None:
         largest = min(whole.capacity, self._max_size)

@@ -16,38 +16,38 @@ class Memory:
     def __init__(self, size: int) -> None:
         """``size`` in bytes."""
         self._left = size
-        self._given_back = Event()
+        self._released = Event()
         self._queue = BoundedSemaphore(1)
 
-    def take(self, size: int) -> bool:
-        """Take ``size`` bytes if there is room for them; say whether there is."""
+    def reserve(self, size: int) -> bool:
+        """Reserve ``size`` bytes if there is room for them; say whether there is."""
         if size > self._left:
             return False
         self._left -= size
         return True
 
     def charge(self, size: int) -> None:
-        """Take ``size`` bytes that are in use already, room or not."""
+        """Reserve ``size`` bytes that are in use already, room or not."""
         self._left -= size
 
     def wait(self, size: int, seconds: float) -> bool:
-        """Take ``size`` bytes as soon as there is room, first come, first served; say whether that was in time."""
+        """Reserve ``size`` bytes as soon as there is room, first come, first served; say whether that was in time."""
         end = time.monotonic() + seconds
         if not self._queue.acquire(timeout=seconds):
             return False
         try:
-            while not self.take(size):
-                self._given_back.clear()
-                if not self._given_back.wait(timeout=end - time.monotonic()):
+            while not self.reserve(size):
+                self._released.clear()
+                if not self._released.wait(timeout=end - time.monotonic()):
                     return False
             return True
         finally:
             self._queue.release()
 
-    def give_back(self, size: int) -> None:
-        """Give back what was taken."""
+    def release(self, size: int) -> None:
+        """Release what was reserved."""
         self._left += size
-        self._given_back.set()
+        self._released.set()
 
 
 class Share:
@@ -60,14 +60,14 @@ class Share:
         self._memory = memory
         self._left = size
 
-    def take(self, size: int) -> bool:
-        """Take ``size`` bytes if there is room for them; say whether there is."""
-        if size > self._left or not self._memory.take(size):
+    def reserve(self, size: int) -> bool:
+        """Reserve ``size`` bytes if there is room for them; say whether there is."""
+        if size > self._left or not self._memory.reserve(size):
             return False
         self._left -= size
         return True
 
-    def give_back(self, size: int) -> None:
-        """Give back what was taken."""
+    def release(self, size: int) -> None:
+        """Release what was reserved."""
         self._left += size
-        self._memory.give_back(size)
+        self._memory.release(size)

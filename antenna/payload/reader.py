@@ -125,14 +125,14 @@ class PayloadReader:
         memory = self._memory_for_large if size * _LARGE_PART <= self._half else self._memory_for_largest
         if not memory.wait(size, MEMORY_TIMEOUT):
             raise Refusal(Reason.UNAVAILABLE, "no memory for annotations")
-        resources.callback(memory.give_back, size)
+        resources.callback(memory.release, size)
         return memory
 
 
 def _charge(memory: Memory, json_values: int, resources: contextlib.ExitStack) -> None:
     size = json_values * _MEMORY_PER_JSON_VALUE
     memory.charge(size)
-    resources.callback(memory.give_back, size)
+    resources.callback(memory.release, size)
 
 
 def _feed(parser: MultipartParser, pieces: Iterable[bytes], turn: Turn) -> None:

@@ -41,17 +41,17 @@ class TemporarySpace:
         """Return the share of the report in ``body``."""
         return TemporaryShare(self, body)
 
-    def take(self, size: int, share: "TemporaryShare") -> bool:
-        """Take ``size`` bytes for ``share``; say whether there is room for them, or others have made some."""
-        if not self._memory.take(size) and not self._take_from_others(size, share):
+    def reserve(self, size: int, share: "TemporaryShare") -> bool:
+        """Reserve ``size`` bytes for ``share``; say whether there is room for them, or others have made some."""
+        if not self._memory.reserve(size) and not self._take_from_others(size, share):
             return False
         if share.can_be_ended:
             self._holders.add(share)
         return True
 
-    def give_back(self, size: int, share: "TemporaryShare") -> None:
-        """Give back what was taken for ``share``."""
-        self._memory.give_back(size)
+    def release(self, size: int, share: "TemporaryShare") -> None:
+        """Release what was reserved for ``share``."""
+        self._memory.release(size)
         if not share.size:
             self._holders.discard(share)
             self._leaving.discard(share)
@@ -62,7 +62,7 @@ class TemporarySpace:
         self._rates.append(rate)
         self._wanted += size
         try:
-            while not self._memory.take(size):
+            while not self._memory.reserve(size):
                 left = end - time.monotonic()
                 if left <= 0 or not self._have_others_leave():
                     return False
@@ -120,18 +120,18 @@ class TemporaryShare:
         """Bytes that the report takes, or would take with ``more``, for each that its client has sent."""
         return (self.size + more) / max(self._body.size, 1)
 
-    def take(self, size: int) -> bool:
-        """Take ``size`` bytes; say whether there is room for them, or others have made some within a second."""
+    def reserve(self, size: int) -> bool:
+        """Reserve ``size`` bytes; say whether there is room for them, or others have made some within a second."""
         self.check()
-        if not self._space.take(size, self):
+        if not self._space.reserve(size, self):
             return False
         self.size += size
         return True
 
-    def give_back(self, size: int) -> None:
-        """Give back what was taken."""
+    def release(self, size: int) -> None:
+        """Release what was reserved."""
         self.size -= size
-        self._space.give_back(size, self)
+        self._space.release(size, self)
 
     def end(self) -> None:
         """Have the report refused as soon as its own greenlet reads on, or takes more.

@@ -4,17 +4,13 @@
 
 """The body of an HTTP/1.1 request with its framing taken off (RFC 9112 section 6): ``wsgi.input`` under gunicorn."""
 
-import re
 import time
 from typing import Any
 
+from antenna.chunks import BadChunks, Chunks, TooMuchFraming
 from antenna.hub import Turn
 from antenna.limits import MAX_CHUNK_FRAMING, MAX_CHUNK_HEAD
 from antenna.refusal import Reason, Refusal
-
-# The line break after the chunk before, and the size of the next. Extensions are ignored.
-_CHUNK_HEAD = re.compile(rb"\r\n([0-9A-Fa-f]{1,16})(?:[ \t]*;[^\r\n]*)?\r\n")
-_PART_OF_CHUNK_HEAD = re.compile(rb"\r?|\r\n[0-9A-Fa-f]{0,16}[ \t]*(?:;[^\r\n]*)?\r?")
 
 
 class FramedBody:
@@ -28,7 +24,11 @@ class FramedBody:
         """``request`` as gunicorn has parsed its head."""
         self._unreader = request.unreader
         length = getattr(request.body.reader, "length", None)
-        self._framing = Chunks() if length is None else Length(length)
+        self._framing = (
+            Chunks(max_head_size=MAX_CHUNK_HEAD, max_framing_size=MAX_CHUNK_FRAMING)
+            if length is None
+            else Length(length)
+        )
         #: When reading gives up, by ``time.monotonic()``.
         self.deadline: float | None = None
         #: What the wait for bytes is left out of.
@@ -56,7 +56,8 @@ class FramedBody:
     def read(self, size: int) -> bytes:
         """Return the next bytes, about ``size`` at most, or none at the end.
 
-        Raises ``Refusal``: ``INCOMPLETE_BODY``, what ``Chunks`` raises, and what ``end()`` was given;
+        Raises ``Refusal``: ``INCOMPLETE_BODY``, ``BAD_FRAMING``, ``TOO_LARGE`` for more chunk framing than a client
+        has a reason for, and what ``end()`` was given;
         ``TimeoutError``, ``OSError``.
         """
         while not self._framing.ended:
@@ -67,12 +68,20 @@ class FramedBody:
                 self._check()
             if not data:
                 raise Refusal(Reason.INCOMPLETE_BODY)
-            content, beyond = self._framing.take(data)
+            content, beyond = self._unframe(data)
             if beyond:  # of the next request on the connection
                 self._unreader.unread(beyond)
             if content:
                 return content
         return b""
+
+    def _unframe(self, data: bytes) -> tuple[bytes, bytes]:
+        try:
+            return self._framing.feed(data)
+        except TooMuchFraming as error:
+            raise Refusal(Reason.TOO_LARGE, "chunk framing") from error
+        except BadChunks as error:
+            raise Refusal(Reason.BAD_FRAMING) from error
 
     def _check(self) -> None:
         if self._refusal is not None:
@@ -104,64 +113,8 @@ class Length:
         """Whether the whole body has been taken."""
         return not self._left
 
-    def take(self, data: bytes) -> tuple[bytes, bytes]:
+    def feed(self, data: bytes) -> tuple[bytes, bytes]:
         """Return what of ``data`` is content, and what is beyond the end of the body."""
         content = data[: self._left]
         self._left -= len(content)
         return content, data[len(content) :]
-
-
-class Chunks:
-    """Framing in chunks (RFC 9112 section 7.1). Trailers are ignored, as are chunk extensions.
-
-    Raises ``Refusal``: ``BAD_FRAMING``, or ``TOO_LARGE`` for more framing than a client has a reason for.
-    """
-
-    def __init__(self) -> None:
-        """Begin before the first chunk."""
-        self._rest = b"\r\n"  # where the line break after the chunk before would stand
-        self._left = 0
-        self._framing_size = 0
-        self._in_trailers = False
-        self.ended = False
-
-    def take(self, data: bytes) -> tuple[bytes, bytes]:
-        """Return what of ``data`` is content, and what is beyond the end of the body."""
-        buffer = self._rest + data
-        pieces: list[bytes] = []
-        position = 0
-        while not self._in_trailers:
-            if self._left:
-                piece = buffer[position : position + self._left]
-                pieces.append(piece)
-                position += len(piece)
-                self._left -= len(piece)
-            if self._left or not (head := _CHUNK_HEAD.match(buffer, position)):
-                break
-            position = head.end()
-            self._left = int(head[1], 16)
-            if not self._left:
-                self._in_trailers = True
-                position -= len(b"\r\n")  # with it, also a section without trailers ends in an empty line
-        content = b"".join(pieces)
-        self._framing_size += len(data) - len(content)
-        self._rest = buffer[position:]
-        beyond = self._end_trailers() if self._in_trailers else b""
-        self._check()
-        return content, beyond
-
-    def _end_trailers(self) -> bytes:
-        _, empty_line, beyond = self._rest.partition(b"\r\n\r\n")
-        if not empty_line:
-            return b""
-        self.ended = True
-        self._rest = b""
-        return beyond
-
-    def _check(self) -> None:
-        """Refuse what does not become a chunk head, or the end of the trailers, by waiting for more of it."""
-        may_go_on = self._in_trailers or _PART_OF_CHUNK_HEAD.fullmatch(self._rest)
-        if not may_go_on or len(self._rest) > MAX_CHUNK_HEAD:
-            raise Refusal(Reason.BAD_FRAMING)
-        if self._framing_size > MAX_CHUNK_FRAMING:
-            raise Refusal(Reason.TOO_LARGE, "chunk framing")

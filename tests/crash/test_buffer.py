@@ -41,8 +41,8 @@ def _with_and_without_o_tmpfile(request: pytest.FixtureRequest, monkeypatch: pyt
 def room(memory: Memory) -> int:
     """Return how many bytes of memory are left."""
     for size in range(10_000, -1, -1):
-        if memory.take(size):
-            memory.give_back(size)
+        if memory.reserve(size):
+            memory.release(size)
             return size
     raise AssertionError
 
@@ -134,26 +134,26 @@ class TestDisk:
         assert refusal.value.reason is Reason.UNAVAILABLE
         buffer.close()
 
-    def test_is_given_back(self, tmp_path: Path, disk: TemporaryShare) -> None:
+    def test_is_released(self, tmp_path: Path, disk: TemporaryShare) -> None:
         for _ in range(3):
             buffer = Buffer(Share(Memory(0), 0), tmp_path, disk)
             buffer.append(bytes(900))
             buffer.close()
 
-        assert disk.take(1000)
+        assert disk.reserve(1000)
 
-    def test_is_given_back_once(self, tmp_path: Path, disk: TemporaryShare) -> None:
+    def test_is_released_once(self, tmp_path: Path, disk: TemporaryShare) -> None:
         buffer = Buffer(Share(Memory(0), 0), tmp_path, disk)
         buffer.append(bytes(900))
         buffer.close()
         buffer.close()
 
-        assert disk.take(1000)
-        assert not disk.take(1)
+        assert disk.reserve(1000)
+        assert not disk.reserve(1)
 
 
 class TestMemory:
-    def test_is_given_back(self, memory: Memory, buffer: Buffer) -> None:
+    def test_is_released(self, memory: Memory, buffer: Buffer) -> None:
         buffer.append(bytes(400))
         assert room(memory) == 9600
         buffer.append(bytes(400))
@@ -161,7 +161,7 @@ class TestMemory:
         buffer.close()
         assert room(memory) == 10_000
 
-    def test_is_given_back_when_the_content_goes_to_a_file(self, memory: Memory, buffer: Buffer) -> None:
+    def test_is_released_when_the_content_goes_to_a_file(self, memory: Memory, buffer: Buffer) -> None:
         buffer.append(bytes(900))
         buffer.append(bytes(900))
         assert room(memory) == 10_000

@@ -13,8 +13,8 @@ import socket
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from antenna.refusal import Refusal
-from antenna.server.framed_body import Chunks
+from antenna.chunks import BadChunks, Chunks
+from antenna.limits import MAX_CHUNK_FRAMING, MAX_CHUNK_HEAD
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [^\r\n]*)?\r\n")
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,15})[ \t]*\r\n", re.IGNORECASE)
@@ -82,16 +82,16 @@ def _read_length(connection: socket.socket, data: bytes, length: int) -> tuple[b
 
 
 def _read_chunks(connection: socket.socket, rest: bytes) -> tuple[bytes, bytes]:
-    chunks = Chunks()
+    chunks = Chunks(max_head_size=MAX_CHUNK_HEAD, max_framing_size=MAX_CHUNK_FRAMING)
     data = beyond = b""
     try:
         while True:
-            content, beyond = chunks.take(rest)
+            content, beyond = chunks.feed(rest)
             data += content
             if chunks.ended:
                 return data, beyond
             rest = _receive(connection, data)
-    except Refusal as error:
+    except BadChunks as error:
         raise http.client.HTTPException("the chunks of the answer are broken") from error
 
 
