@@ -4,13 +4,21 @@
 
 """A file is complete and on the disk, or not there at all."""
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from antenna.files import fsync_directory, make_directories, replace_file, write_file
+from antenna.files import (
+    fsync_directory,
+    make_directories,
+    open_temporary_file,
+    prepare_directory,
+    replace_file,
+    write_file,
+)
 from tests.support.disk import Disk
 
 
@@ -117,3 +125,51 @@ def test_a_file_is_no_directory(tmp_path: Path) -> None:
         fsync_directory(tmp_path / "file")
     with pytest.raises(FileExistsError):
         make_directories(tmp_path / "file")
+
+
+@pytest.fixture(params=["O_TMPFILE", "without"])
+def _with_and_without_o_tmpfile(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also as on file systems that know no files without a name."""
+    if request.param == "without":
+        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+
+
+@pytest.mark.usefixtures("_with_and_without_o_tmpfile")
+class TestTemporaryFile:
+    """A temporary file is its owner's alone, and goes with its descriptor."""
+
+    def test_has_no_name(self, tmp_path: Path) -> None:
+        descriptor = open_temporary_file(tmp_path)
+
+        assert os.fstat(descriptor).st_nlink == 0
+        assert list(tmp_path.iterdir()) == []
+        os.close(descriptor)
+
+    def test_is_its_owners_alone(self, tmp_path: Path) -> None:
+        descriptor = open_temporary_file(tmp_path)
+
+        assert os.fstat(descriptor).st_mode & 0o777 == 0o600
+        os.close(descriptor)
+
+    def test_is_not_inherited(self, tmp_path: Path) -> None:
+        descriptor = open_temporary_file(tmp_path)
+
+        assert not os.get_inheritable(descriptor)
+        os.close(descriptor)
+
+
+@pytest.mark.usefixtures("_with_and_without_o_tmpfile")
+class TestPrepareDirectory:
+    def test_takes_away_what_a_kill_left(self, tmp_path: Path) -> None:
+        (tmp_path / "antenna-report-x1").write_bytes(b"")
+        (tmp_path / "other").write_bytes(b"")
+        prepare_directory(tmp_path)
+
+        assert [path.name for path in tmp_path.iterdir()] == ["other"]
+
+    def test_refuses_what_is_no_directory(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_bytes(b"")
+
+        for name in ("missing", "file"):
+            with pytest.raises(OSError, match=r"No such file|Not a directory"):
+                prepare_directory(tmp_path / name)

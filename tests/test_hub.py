@@ -170,7 +170,7 @@ from antenna.hub import run_blocking
 from antenna.files import probe, replace_file
 from antenna.spool.entry import Kind
 from tests.support.crashes import make_id, make_report
-from tests.spool.test_spool import make_spool
+from tests.support.spools import make_spool
 
 spool = make_spool(Path(sys.argv[1]) / "spool", spool_max_size="1MiB")
 

@@ -5,88 +5,20 @@
 """Bytes of a report while it arrives: in memory while they are few, in an anonymous temporary file otherwise."""
 
 import contextlib
-import errno
 import os
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
+from antenna.files import Read, open_temporary_file, read_pieces, write_pieces
 from antenna.hub import pread, run_blocking
 from antenna.payload.memory import Memory, Share
 from antenna.payload.temporary_space import TemporaryShare
 from antenna.refusal import Reason, Refusal
 
-# Content comes and goes in pieces of this size: large enough that the switch to a native thread costs little, small
-# enough that many reports at once need little memory.
-PIECE_SIZE = 256 * 1024
-
 # Pieces are put together up to this size: one of a few bytes, as a client may send them, takes ten times its size.
 _SMALL_PIECE = 4096
 
-_PREFIX = "antenna-report-"
-_ZEROS = bytes(PIECE_SIZE)
-
 _NO_MEMORY = Share(Memory(0), 0)
-
-#: What a disk says that worked, and will work again.
-DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
-
-#: Reads from a file, given its descriptor, a size and an offset.
-Read = Callable[[int, int, int], bytes]
-
-
-def open_temporary_file(directory: Path) -> int:
-    """Open a file without a name in ``directory`` and return its descriptor.
-
-    ``O_TMPFILE`` (Linux): no kill can leave it behind, and ``os.link`` can give it a name later.
-    Elsewhere, and on file systems without it, a file whose name is removed at once.
-    """
-    flags = getattr(os, "O_TMPFILE", 0)
-    if flags:
-        try:
-            return os.open(directory, flags | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            # EISDIR: a kernel that does not know O_TMPFILE takes it for O_DIRECTORY.
-            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR):
-                raise
-    descriptor, name = tempfile.mkstemp(prefix=_PREFIX, dir=directory)
-    Path(name).unlink(missing_ok=True)  # another worker that starts may have been here
-    return descriptor
-
-
-def prepare_directory(directory: Path) -> None:
-    """Prove that temporary files can be made in ``directory``, and take away what a kill left there.
-
-    Without ``O_TMPFILE`` a file has a name for a moment. Raises ``OSError``.
-    """
-    os.close(open_temporary_file(directory))
-    for path in directory.glob(f"{_PREFIX}*"):
-        with contextlib.suppress(OSError):  # taken away by another worker, or somebody else's
-            path.unlink()
-
-
-def write_all(descriptor: int, data: bytes) -> None:
-    """Write all of ``data``; ``os.write`` may write less."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
-
-
-def _write_pieces(descriptor: int, pieces: list[bytes]) -> None:
-    """Write ``pieces``; zeros, of which zip bombs are made, become holes, which take neither time nor disk."""
-    for piece in pieces:
-        if piece == _ZEROS:
-            os.lseek(descriptor, len(piece), os.SEEK_CUR)
-        else:
-            write_all(descriptor, piece)
-    os.truncate(descriptor, os.lseek(descriptor, 0, os.SEEK_CUR))  # with the hole at the end, if there is one
-
-
-def _read_pieces(descriptor: int, size: int, read: Read) -> Iterator[bytes]:
-    offset = 0
-    while offset < size and (piece := read(descriptor, PIECE_SIZE, offset)):
-        yield piece
-        offset += len(piece)
 
 
 class Buffer:
@@ -142,7 +74,7 @@ class Buffer:
             self._on_disk += size
         if self.descriptor is None:
             self.descriptor = run_blocking(open_temporary_file, self._directory)
-        run_blocking(_write_pieces, self.descriptor, self._pending)
+        run_blocking(write_pieces, self.descriptor, self._pending)
         self._forget()
 
     def _forget(self) -> None:
@@ -159,7 +91,7 @@ class Buffer:
         """
         if self.descriptor is None:
             return iter(self._pending)
-        return _read_pieces(self.descriptor, self.size, read)
+        return read_pieces(self.descriptor, self.size, read)
 
     def getvalue(self) -> bytes:
         """Return the whole content: only for what is known to be small, or has to be in memory."""

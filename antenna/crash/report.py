@@ -17,7 +17,8 @@ from typing import Any, Self
 import google_crc32c
 
 from antenna.crash import large_json
-from antenna.crash.buffer import Buffer, Read
+from antenna.crash.buffer import Buffer
+from antenna.files import Read
 
 _empty_digest = cache(partial(hashlib.new, usedforsecurity=False))  # making one costs more than copying it
 

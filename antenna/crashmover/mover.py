@@ -13,7 +13,6 @@ import markus
 
 from antenna.backend import BYTES_PER_SECOND, BackendConfigurationError, BackendError, Deadline
 from antenna.config import ConfigManager, ConfigurationError, Option, bounded, parse_duration, parse_int, subclass_of
-from antenna.crash.buffer import DISK_ERRORS
 from antenna.crash.report import CrashReport
 from antenna.crashmover.attempts import PATIENCE, Attempts
 from antenna.crashmover.breaker import CircuitBreaker
@@ -22,6 +21,7 @@ from antenna.crashmover.publishing import Publishing
 from antenna.crashmover.spool_writer import Spooling
 from antenna.ext.crashpublish_base import CrashPublishBase
 from antenna.ext.crashstorage_base import CrashStorageBase, NoOpCrashStorage
+from antenna.files import DISK_ERRORS
 from antenna.hub import run_blocking
 from antenna.refusal import Reason, Refusal
 from antenna.spool.entry import Kind

@@ -15,9 +15,9 @@ import gevent
 from antenna.backend import Deadline
 from antenna.config import ConfigManager, Option, bounded, parse_int
 from antenna.crash import crash_id as crash_ids
-from antenna.crash.buffer import Read
 from antenna.crash.dump_names import object_key
 from antenna.crash.report import Dump
+from antenna.files import Read
 from antenna.hub import Turn
 
 JSON = "application/json"

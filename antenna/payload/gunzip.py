@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any
 
-from antenna.crash.buffer import PIECE_SIZE
+from antenna.files import PIECE_SIZE
 from antenna.limits import MAX_GZIP_MEMBERS
 from antenna.payload.libdeflate import Libdeflate
 from antenna.payload.memory import Share

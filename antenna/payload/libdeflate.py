@@ -8,7 +8,7 @@ import ctypes
 import threading
 from typing import Any, Self
 
-from antenna.crash.buffer import PIECE_SIZE
+from antenna.files import PIECE_SIZE
 
 try:
     import deflate

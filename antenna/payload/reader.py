@@ -15,8 +15,8 @@ from typing import Any
 import markus
 
 from antenna.config import ConfigManager, ConfigurationError, Option
-from antenna.crash.buffer import DISK_ERRORS, prepare_directory
 from antenna.crash.report import CrashReport
+from antenna.files import DISK_ERRORS, prepare_directory
 from antenna.hub import Turn
 from antenna.limits import MAX_BOUNDARY_LENGTH, MEMORY_TIMEOUT, Limits
 from antenna.payload.body import RequestBody

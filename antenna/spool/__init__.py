@@ -6,3 +6,8 @@
 
 It knows neither backends nor HTTP. ``crashmover`` writes to it and delivers what is in it.
 """
+
+from antenna.spool.entry import Entry, EntryDamaged, Kind
+from antenna.spool.spool import Spool, SpoolFull
+
+__all__ = ["Entry", "EntryDamaged", "Kind", "Spool", "SpoolFull"]

@@ -22,12 +22,13 @@ from antenna.ext.gcs.crashstorage import GcsCrashStorage
 from antenna.spool.entry import Kind
 from antenna.spool.spool import Spool
 from tests.bin.conftest import Result, run_shell
-from tests.crashmover.test_delivery import objects_of
-from tests.spool.test_spool import CLAIMANT, line_of, make_spool, names, run_python
 from tests.support.crashes import OLD_ID, make_id, make_report
+from tests.support.deliveries import objects_of
 from tests.support.google_cloud import GcsBucket, PubSubTopic
+from tests.support.programs import line_of, run_python
 from tests.support.reports import MINIDUMP
 from tests.support.server import AntennaServer, file_system_environment, google_cloud_environment
+from tests.support.spools import CLAIMANT, make_spool, names
 
 
 @dataclass

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from antenna.config import build_config
-from antenna.crash.buffer import PIECE_SIZE, Buffer, open_temporary_file, prepare_directory
+from antenna.crash.buffer import Buffer
+from antenna.files import PIECE_SIZE
 from antenna.limits import Limits
 from antenna.payload.body import RequestBody
 from antenna.payload.memory import Memory, Share
@@ -202,25 +203,6 @@ class TestMemory:
 
 @pytest.mark.usefixtures("_with_and_without_o_tmpfile")
 class TestTemporaryFiles:
-    def test_have_no_name(self, tmp_path: Path) -> None:
-        descriptor = open_temporary_file(tmp_path)
-
-        assert os.fstat(descriptor).st_nlink == 0
-        assert list(tmp_path.iterdir()) == []
-        os.close(descriptor)
-
-    def test_are_the_owners_alone(self, tmp_path: Path) -> None:
-        descriptor = open_temporary_file(tmp_path)
-
-        assert os.fstat(descriptor).st_mode & 0o777 == 0o600
-        os.close(descriptor)
-
-    def test_are_not_inherited(self, tmp_path: Path) -> None:
-        descriptor = open_temporary_file(tmp_path)
-
-        assert not os.get_inheritable(descriptor)
-        os.close(descriptor)
-
     def test_are_closed_with_the_buffer(self, buffer: Buffer) -> None:
         buffer.append(bytes(2000))
         descriptor = buffer.descriptor
@@ -245,20 +227,3 @@ class TestTemporaryFiles:
             buffer.append(bytes(2000))
         assert raised.value.errno == errno.ENOSPC
         buffer.close()
-
-
-@pytest.mark.usefixtures("_with_and_without_o_tmpfile")
-class TestPrepareDirectory:
-    def test_takes_away_what_a_kill_left(self, tmp_path: Path) -> None:
-        (tmp_path / "antenna-report-x1").write_bytes(b"")
-        (tmp_path / "other").write_bytes(b"")
-        prepare_directory(tmp_path)
-
-        assert [path.name for path in tmp_path.iterdir()] == ["other"]
-
-    def test_refuses_what_is_no_directory(self, tmp_path: Path) -> None:
-        (tmp_path / "file").write_bytes(b"")
-
-        for name in ("missing", "file"):
-            with pytest.raises(OSError, match=r"No such file|Not a directory"):
-                prepare_directory(tmp_path / name)

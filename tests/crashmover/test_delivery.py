@@ -4,70 +4,33 @@
 
 """A crash of the spool ends where one that was saved at once does: in the same objects, and published."""
 
-import json
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from markus.testing import MetricsMock
 
-from antenna.backend import BackendError, Deadline
-from antenna.config import build_config
-from antenna.crash.crash_id import date_of
-from antenna.crash.report import CrashReport
-from antenna.crashmover.attempts import Attempts
 from antenna.crashmover.delivery import SpoolDelivery
-from antenna.ext.crashstorage_base import StorableCrash, StoredObject
-from antenna.ext.fs.crashpublish import FSCrashPublish
-from antenna.ext.fs.crashstorage import FSCrashStorage
 from antenna.spool.entry import Kind
 from antenna.spool.spool import Spool
-from tests.spool.test_spool import REPORTS, assert_tidy, make_spool, names, run_python
 from tests.support.crashes import make_id, make_report
+from tests.support.deliveries import (
+    TIMEOUT,
+    Publisher,
+    Storage,
+    delivering,
+    is_empty,
+    make_attempts,
+    objects,
+    objects_of,
+    wait_for,
+)
+from tests.support.programs import run_python
 from tests.support.reports import MINIDUMP
-
-TIMEOUT = 2.0
-
-
-class Storage(FSCrashStorage):
-    """A directory; away when a test says so."""
-
-    is_away = False
-
-    def __init__(self, root: Path) -> None:
-        super().__init__(build_config({"FS_ROOT": str(root)}))
-        self.deadlines: list[float] = []
-
-    def save_crash(self, crash: StorableCrash, deadline: Deadline) -> None:
-        self.deadlines.append(deadline.left())
-        super().save_crash(crash, deadline)
-
-    def save_object(self, item: StoredObject, deadline: Deadline) -> None:
-        if self.is_away:
-            raise BackendError("status 503")
-        super().save_object(item, deadline)
-
-
-class Publisher(FSCrashPublish):
-    """A directory; away when a test says so."""
-
-    is_away = False
-
-    def __init__(self, root: Path) -> None:
-        super().__init__(build_config({"FS_ROOT": str(root)}))
-
-    def publish_crash(self, crash_id: str, deadline: Deadline) -> None:
-        if self.is_away:
-            raise BackendError("status 503")
-        super().publish_crash(crash_id, deadline)
-
-    def published(self) -> list[str]:
-        return [path.read_text() for path in sorted(self.root.glob("*"))]
+from tests.support.spools import REPORTS, assert_tidy, make_spool, names
 
 
 @pytest.fixture(autouse=True)
@@ -90,55 +53,6 @@ def storage(tmp_path: Path) -> Storage:
 @pytest.fixture
 def publisher(tmp_path: Path) -> Publisher:
     return Publisher(tmp_path / "queue")
-
-
-def make_attempts(operation: str) -> Attempts:
-    return Attempts(operation, timeout=TIMEOUT, max_attempts=3, longest_pause=0.01, spool_works=lambda: True)
-
-
-@contextmanager
-def delivering(spool: Spool, storage: Storage, publisher: Publisher) -> Iterator[SpoolDelivery]:
-    delivery = SpoolDelivery(
-        spool,
-        storage,
-        publisher,
-        saving=make_attempts("save"),
-        publishing=make_attempts("publish"),
-        rate=1000.0,
-    )
-    delivery.start()
-    try:
-        yield delivery
-    finally:
-        delivery.stop()
-        delivery.join(10)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.005)
-
-
-def is_empty(spool: Spool) -> bool:
-    return not any(names(spool, kind) for kind in Kind)
-
-
-def objects(storage: Storage) -> dict[str, bytes]:
-    return {path: storage.load(path) or b"" for path in storage.list_paths("")}
-
-
-def objects_of(report: CrashReport) -> dict[str, bytes]:
-    """Return what the bucket has of a crash that was saved at once."""
-    crash_id = report.crash_id
-    dumps = {name: b"".join(dump.pieces()) for name, dump in report.dumps.items()}
-    keys = {name: "dump" if name == MINIDUMP else name for name in dumps}
-    return {
-        f"v1/raw_crash/{date_of(crash_id)}/{crash_id}": report.encoded_raw_crash(),
-        f"v1/dump_names/{crash_id}": json.dumps(sorted(dumps)).encode(),
-        **{f"v1/{keys[name]}/{crash_id}": content for name, content in dumps.items()},
-    }
 
 
 @pytest.mark.parametrize("dumps", REPORTS.values(), ids=REPORTS)
@@ -216,7 +130,7 @@ def test_one_backend_that_is_away_holds_up_nothing_of_the_other(
 KILLED = """
 import os, signal, sys
 from tests.support.crashes import make_report
-from tests.spool.test_spool import make_spool
+from tests.support.spools import make_spool
 
 with make_report() as report:
     make_spool(sys.argv[1]).add_crash(report)
@@ -240,8 +154,8 @@ def test_what_a_killed_process_has_left_is_delivered(spool: Spool, storage: Stor
 WORKER = """
 import sys
 from pathlib import Path
-from tests.crashmover.test_delivery import Publisher, Storage, delivering, is_empty, wait_for
-from tests.spool.test_spool import make_spool
+from tests.support.deliveries import Publisher, Storage, delivering, is_empty, wait_for
+from tests.support.spools import make_spool
 
 root = Path(sys.argv[1])
 spool = make_spool(root / "spool")

@@ -23,9 +23,9 @@ from antenna.crashmover.breaker import CircuitBreaker
 from antenna.crashmover.delivery_loop import DeliveryLoop
 from antenna.spool.entry import Entry, EntryDamaged, Kind, read_failures
 from antenna.spool.spool import Spool
-from tests.spool.test_spool import assert_tidy, make_spool, names
 from tests.support.crashes import make_id, make_report
 from tests.support.disk import Disk
+from tests.support.spools import assert_tidy, make_spool, names
 
 # What the loop's pauses are here, in seconds.
 PAUSE = 0.01

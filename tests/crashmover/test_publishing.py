@@ -20,9 +20,9 @@ from antenna.crashmover.publishing import Publishing
 from antenna.crashmover.spool_writer import Spooling
 from antenna.spool.entry import Kind
 from antenna.spool.spool import Spool
-from tests.spool.test_spool import make_spool, names
 from tests.support.backends import ENVIRONMENT, Publish
 from tests.support.crashes import make_id
+from tests.support.spools import make_spool, names
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ import gevent
 import psutil
 import pytest
 
-import antenna.crash.buffer
+import antenna.files
 import antenna.payload.reader
 from antenna.config import ConfigurationError, build_config
 from antenna.crash.report import CrashReport
@@ -340,7 +340,7 @@ class TestStart:
         def fail(*_: object, **__: object) -> int:
             raise OSError(code, os.strerror(code), str(tmp_path))
 
-        monkeypatch.setattr(antenna.crash.buffer, "open_temporary_file", fail)
+        monkeypatch.setattr(antenna.files, "open_temporary_file", fail)
         reader = payload_reader(tmp_path)
 
         assert os.strerror(code) in caplog.text

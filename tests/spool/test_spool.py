@@ -22,79 +22,32 @@ from types import SimpleNamespace
 import google_crc32c
 import pytest
 
-from antenna.config import build_config
 from antenna.crash.report import CrashReport
 from antenna.hub import run_blocking
-from antenna.spool.entry import Entry, EntryDamaged, Kind, SpooledCrash, read_failures
+from antenna.spool.entry import Entry, EntryDamaged, Kind, read_failures
 from antenna.spool.spool import Spool, SpoolFull
 from tests.support.crashes import OLD_ID, make_id, make_report
 from tests.support.disk import Disk
+from tests.support.programs import line_of, output_of, run_python
 from tests.support.reports import MINIDUMP
-
-ROOT = Path(__file__).parents[2]
-
-REPORTS: dict[str, Mapping[str, bytes]] = {
-    "no dump": {},
-    "a minidump": {MINIDUMP: b"MDMP" * 1000},
-    "several dumps": {MINIDUMP: b"MDMP", "upload_file_minidump_browser": b"more", "memory_report": b"\x1f\x8b"},
-    "an empty dump": {MINIDUMP: b""},
-    "a large dump": {MINIDUMP: os.urandom(3_000_000)},
-}
-
-
-def make_spool(directory: Path, **options: str) -> Spool:
-    environ = {name.upper(): value for name, value in options.items()}
-    spool = Spool(build_config({"SPOOL_DIR": str(directory), "SPOOL_MIN_FREE": "0"} | environ))
-    spool.prepare()
-    return spool
+from tests.support.spools import (
+    CLAIMANT,
+    REPORTS,
+    add,
+    assert_nothing_spooled,
+    assert_spooled,
+    assert_tidy,
+    claim,
+    content,
+    descriptors,
+    make_spool,
+    names,
+)
 
 
 @pytest.fixture
 def spool(tmp_path: Path) -> Spool:
     return make_spool(tmp_path / "spool")
-
-
-def names(spool: Spool, kind: Kind = Kind.CRASH) -> list[str]:
-    return spool.oldest(kind, 1000)
-
-
-def claim(spool: Spool, kind: Kind = Kind.CRASH) -> Entry:
-    """Claim the one entry there is."""
-    (name,) = names(spool, kind)
-    entry = spool.claim(kind, name)
-    assert entry is not None
-    return entry
-
-
-def content(crash: CrashReport | SpooledCrash) -> tuple[bytes, bytes, dict[str, bytes]]:
-    dumps = {name: b"".join(dump.pieces()) for name, dump in crash.dumps.items()}
-    return crash.encoded_raw_crash(), crash.encoded_dump_names(), dumps
-
-
-def assert_spooled(spool: Spool, report: CrashReport) -> None:
-    """The one entry of the spool is this crash as a whole, and nothing else is lying about."""
-    entry = claim(spool)
-    crash = entry.load()
-    try:
-        assert entry.crash_id == crash.crash_id == report.crash_id
-        assert content(crash) == content(report)
-        assert crash.deferred is report.deferred
-        assert crash.size == sum(dump.size for dump in report.dumps.values())
-    finally:
-        crash.close()
-        entry.release()
-    assert_tidy(spool)
-
-
-def assert_nothing_spooled(spool: Spool) -> None:
-    assert names(spool) == []
-    assert_tidy(spool)
-
-
-def assert_tidy(spool: Spool) -> None:
-    """Nothing is left of what did not become an entry."""
-    assert list((spool.root / "tmp").iterdir()) == []
-    assert [path.name for kind in Kind for path in (spool.root / kind.value).glob(".*")] == []
 
 
 class TestCrash:
@@ -364,31 +317,6 @@ def assert_spooled_crash_or_id(spool: Spool, crash_id: str) -> None:
     assert {name[23:59] for kind in Kind for name in names(spool, kind)} == {crash_id}
 
 
-def run_python(program: str, *arguments: object) -> "subprocess.Popen[str]":
-    """Run a program in another process."""
-    return subprocess.Popen(
-        [sys.executable, "-c", program, *map(str, arguments)],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
-def line_of(process: "subprocess.Popen[str]") -> str:
-    """Wait for the next line that the other process prints."""
-    assert process.stdout
-    return process.stdout.readline().strip()
-
-
-def output_of(program: str, *arguments: object) -> str:
-    """Run a program in another process to its end, and return what it prints."""
-    with run_python(program, *arguments) as process:
-        output, _ = process.communicate(timeout=60)
-    assert process.returncode == 0
-    return output
-
-
 # Does something to a fresh spool for each call that this makes to the disk, and is killed at that call.
 KILLED = """
 import os, signal, sys
@@ -398,7 +326,7 @@ from types import SimpleNamespace
 from antenna.spool.entry import Kind
 from tests.support.crashes import make_report
 from tests.support.disk import Disk
-from tests.spool.test_spool import REPORTS, make_spool
+from tests.support.spools import REPORTS, make_spool
 
 root, what = Path(sys.argv[1]), sys.argv[2]
 report = make_report(REPORTS["several dumps"])
@@ -464,7 +392,7 @@ import json, os, subprocess, sys
 from pathlib import Path
 from types import SimpleNamespace
 from tests.support.crashes import make_report
-from tests.spool.test_spool import assert_tidy, make_spool, names
+from tests.support.spools import assert_tidy, make_spool, names
 from antenna.spool.entry import Kind
 from tests.support.reports import MINIDUMP
 
@@ -505,7 +433,10 @@ def test_full_and_read_only_disks_turn_crashes_away_and_keep_what_is_there(tmp_p
         pytest.skip("no namespaces for a small disk of our own: needs Linux with unshare(1), and permission to use it")
 
     result = subprocess.run(
-        [*unshare, sys.executable, "-c", SMALL_DISK, tmp_path], cwd=ROOT, check=True, stdout=subprocess.PIPE
+        [*unshare, sys.executable, "-c", SMALL_DISK, tmp_path],
+        cwd=Path(__file__).parents[2],
+        check=True,
+        stdout=subprocess.PIPE,
     )
 
     no_space, read_only = os.strerror(errno.ENOSPC), os.strerror(errno.EROFS)
@@ -656,22 +587,11 @@ class TestOrder:
         assert len(names(spool, Kind.ID)) == 1
 
 
-# Claims an entry, says whether that worked, and keeps it until its input ends.
-CLAIMANT = """
-import sys
-from antenna.spool.entry import Kind
-from tests.spool.test_spool import make_spool
-
-entry = make_spool(sys.argv[1]).claim(Kind[sys.argv[2]], sys.argv[3])
-print(entry is not None, flush=True)
-sys.stdin.read()
-"""
-
 # Claims and takes what it can get, and says what that was.
 TAKER = """
 import sys
 from antenna.spool.entry import Kind
-from tests.spool.test_spool import make_spool, names
+from tests.support.spools import make_spool, names
 
 spool = make_spool(sys.argv[1])
 sys.stdin.readline()
@@ -684,16 +604,6 @@ for kind in Kind:
                 spool.remove(entry)
                 entry.release()
 """
-
-
-def add(spool: Spool, kind: Kind) -> str:
-    """Add an entry; return its name."""
-    if kind is Kind.ID:
-        spool.add_id(make_id())
-    else:
-        with make_report() as report:
-            spool.add_crash(report)
-    return names(spool, kind)[-1]
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -785,17 +695,12 @@ def test_name_that_is_no_entrys_is_not_claimed(spool: Spool) -> None:
     assert spool.claim(Kind.CRASH, "../tmp") is None
 
 
-def descriptors() -> int:
-    """How many are open."""
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
 # Adds a crash and stops for good in the middle of it, with the work in tmp/ locked.
 STUCK = """
 import sys, time
 from tests.support.crashes import make_report
 from tests.support.disk import Disk
-from tests.spool.test_spool import make_spool
+from tests.support.spools import make_spool
 
 spool = make_spool(sys.argv[1])
 with Disk() as disk:

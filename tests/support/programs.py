@@ -10,6 +10,7 @@ import random
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -98,3 +99,28 @@ class Program:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
+
+
+def run_python(program: str, *arguments: object) -> "subprocess.Popen[str]":
+    """Run a program in another process."""
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        cwd=Path(__file__).parents[2],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def line_of(process: "subprocess.Popen[str]") -> str:
+    """Wait for the next line that the other process prints."""
+    assert process.stdout
+    return process.stdout.readline().strip()
+
+
+def output_of(program: str, *arguments: object) -> str:
+    """Run a program in another process to its end, and return what it prints."""
+    with run_python(program, *arguments) as process:
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    return output

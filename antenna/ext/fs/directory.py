@@ -14,8 +14,7 @@ from gevent.lock import Semaphore
 from gevent.threadpool import ThreadPool
 
 from antenna.backend import BackendConfigurationError, BackendError, Deadline, NoAnswer, TimeLimit
-from antenna.crash.buffer import Read
-from antenna.files import make_directories, probe, replace_file
+from antenna.files import Read, make_directories, probe, replace_file
 
 # Files that are written at a time by one worker.
 _THREADS = 10

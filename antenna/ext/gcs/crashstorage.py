@@ -17,10 +17,10 @@ import google_crc32c
 
 from antenna.backend import BackendConfigurationError, BackendDenied, BackendError, CrashRefused, Deadline
 from antenna.config import ConfigManager, Option
-from antenna.crash.buffer import PIECE_SIZE
 from antenna.crash.report import Dump
 from antenna.ext.crashstorage_base import BINARY, CrashStorageBase, StoredObject
 from antenna.ext.google.http import GoogleHttp, credentials_for
+from antenna.files import PIECE_SIZE
 from antenna.hub import Turn, pread
 
 logger = logging.getLogger(__name__)
