@@ -6,6 +6,7 @@
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -45,6 +46,9 @@ ERRORS = (BackendConfigurationError, BackendError, ConfigurationError, CrashRefu
 
 # Crashes that are worked on at a time.
 CONCURRENCY = 10
+
+_DAY = r"today|yesterday|\d{4}-\d\d-\d\d|\d{8}"
+_DATES = re.compile(rf"(?P<first>{_DAY})(?:(?:-|\.\.)(?P<last>{_DAY}))?", re.ASCII)
 
 _LOCAL = _common.ROOT / ".local"
 # What `make run` starts the collector with.
@@ -101,8 +105,12 @@ def spool() -> Spool:
 
 
 def parse_id(text: str) -> str:
-    """Return the crash id in ``text``: alone, with ``bp-``, or as a collector answers it. For ``argparse``."""
-    crash_id = text.strip().removeprefix("CrashID=").removeprefix("bp-")
+    """Return the crash id in ``text``: alone, with ``bp-``, in a URL, or as a collector answers it. For ``argparse``.
+
+    In a URL, the id is the last part of the path: ``https://crashes.example.com/report/index/ID``.
+    """
+    last = text.strip().partition("?")[0].partition("#")[0].rstrip("/").rpartition("/")[2]
+    crash_id = last.removeprefix("CrashID=").removeprefix("bp-")
     if not crash_ids.is_valid(crash_id):
         raise argparse.ArgumentTypeError(f"not a crash id: {text.strip()!r}")
     return crash_id
@@ -128,26 +136,29 @@ def read_ids(arguments: list[str]) -> list[str]:
 
 
 def parse_dates(text: str) -> list[str]:
-    """Return the days, as YYYYMMDD, of a day or a range: YYYYMMDD, YYYYMMDD-YYYYMMDD. For ``argparse``."""
-    first, _, last = text.partition("-")
+    """Return the days, as YYYYMMDD, of a day or a range. For ``argparse``.
+
+    A day is YYYYMMDD, YYYY-MM-DD, ``today`` or ``yesterday``; a range is two days with ``-`` or ``..`` between.
+    """
+    match = _DATES.fullmatch(text.strip())
+    first, last = (match["first"], match["last"] or match["first"]) if match else ("", "")
     try:
-        begin, end = _parse_day(first), _parse_day(last or first)
+        begin, end = parse_day(first), parse_day(last)
     except ValueError as error:
         raise argparse.ArgumentTypeError(
-            f"expected YYYYMMDD, YYYYMMDD-YYYYMMDD, today or yesterday, not {text!r}"
+            f"expected YYYYMMDD, YYYY-MM-DD, two of them with '..' or '-' between, today or yesterday, not {text!r}"
         ) from error
     if end < begin:
         raise argparse.ArgumentTypeError(f"{text!r} ends before it begins")
     return [f"{begin + timedelta(days=number):%Y%m%d}" for number in range((end - begin).days + 1)]
 
 
-def _parse_day(text: str) -> date:
+def parse_day(text: str) -> date:
+    """Return a day of UTC. Raises ``ValueError``."""
     today = datetime.now(UTC).date()
     if text in {"today", "yesterday"}:
         return today - timedelta(days=text == "yesterday")
-    if len(text) != len("YYYYMMDD"):
-        raise ValueError
-    return datetime.strptime(text, "%Y%m%d").replace(tzinfo=UTC).date()
+    return datetime.strptime(text.replace("-", ""), "%Y%m%d").replace(tzinfo=UTC).date()
 
 
 def stored_ids(crashstorage: CrashStorageBase, dates: list[str]) -> Iterator[str]:

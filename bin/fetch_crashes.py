@@ -5,33 +5,35 @@
 
 """Copy crashes from the storage into a directory, and print the ids of those that are there as a whole.
 
-Ids come as arguments or on stdin. The directory gets the tree of the bucket, without its v1/:
+Ids come as arguments or on stdin, also as URLs that end in one. The directory gets the tree that users of
+Crash Stats' tools know:
 
   DIR/raw_crash/YYYYMMDD/ID     the raw crash
   DIR/dump_names/ID             the names of its dumps
-  DIR/dump/ID                   the minidump
-  DIR/<dump name>/ID            any other dump
+  DIR/<dump name>/ID            a dump; the minidump is in DIR/upload_file_minidump/ID
 
 Files that are there already are not fetched again: run it again to continue after an interruption.
 Storage is that of the environment variables CRASHMOVER_CRASHSTORAGE_..., as for the collector.
-Without them: what 'make run' keeps in .local. Exit code 1 if something is missing in the storage.
+Without them: what 'make run' keeps in .local. Exit code 1 if something is missing in the storage, or damaged.
 
 Examples:
-  bin/list_crashes.py --date 20261122 --product Fenix | bin/fetch_crashes.py --raw --dumps DIR
-  bin/fetch_crashes.py --raw DIR de1bb258-cbbf-4589-a673-34f800261122
+  bin/list_crashes.py --product=Firefox --num=10 | bin/fetch_crashes.py --raw --dumps --no-processed crashdata
+  bin/fetch_crashes.py DIR de1bb258-cbbf-4589-a673-34f800261122         # the raw crash alone
+  bin/fetch_crashes.py --dumps --overwrite DIR https://crashes.example.com/report/index/ID
 
 """
 
+import argparse
 import json
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bin import _backends, _common  # isort: split
 
+from antenna.backend import BackendError
 from antenna.ext.crashstorage_base import CrashStorageBase, dump_names_path, dump_path, raw_crash_path
 from antenna.files import replace_file
 from antenna.hub import run_blocking
@@ -39,91 +41,124 @@ from antenna.hub import run_blocking
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of the objects of a crash, by their names in the storage."""
+    """What became of the objects of a crash, by their names in the storage; and what is wrong with it."""
 
     crash_id: str
-    fetched: list[str]
-    present: list[str]
-    missing: list[str]
+    fetched: list[str] = field(default_factory=list)
+    present: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that was asked for is in the directory."""
+        return not self.missing and not self.problems
 
 
 class Fetcher:
     """Copies crashes into a directory."""
 
-    def __init__(self, storage: CrashStorageBase, directory: Path, *, raw: bool, dumps: bool) -> None:
+    def __init__(
+        self, storage: CrashStorageBase, directory: Path, *, raw: bool, dumps: bool, overwrite: bool = False
+    ) -> None:
         self._storage = storage
         self._directory = directory
         self._raw = raw
         self._dumps = dumps
+        self._overwrite = overwrite
 
     def fetch(self, crash_id: str) -> Outcome:
-        """Copy what was asked for of a crash. Raises ``BackendError``, ``OSError``."""
-        outcome = Outcome(crash_id, [], [], [])
-        for path in self._paths(crash_id, outcome):
-            self._copy(path, outcome)
+        """Copy what was asked for of a crash; what is wrong with it is in the outcome. Raises ``OSError``."""
+        outcome = Outcome(crash_id)
+        try:
+            if self._dumps:
+                self._fetch_dumps(crash_id, outcome)
+            # Last, as in the storage: whoever sees a raw crash finds all of it.
+            if self._raw:
+                path = raw_crash_path(crash_id)
+                self._copy(path, path.removeprefix("v1/"), outcome)
+        except (_common.ToolError, BackendError) as error:
+            outcome.problems.append(str(error))
         return outcome
 
-    def _paths(self, crash_id: str, outcome: Outcome) -> Iterator[str]:
-        if self._dumps:
-            yield dump_names_path(crash_id)
-            if dump_names_path(crash_id) not in outcome.missing:
-                for name in self._dump_names(crash_id):
-                    yield dump_path(crash_id, name)
-        # Last, as in the storage: whoever sees a raw crash finds all of it.
-        if self._raw:
-            yield raw_crash_path(crash_id)
-
-    def _dump_names(self, crash_id: str) -> list[str]:
+    def _fetch_dumps(self, crash_id: str, outcome: Outcome) -> None:
         path = dump_names_path(crash_id)
+        self._copy(path, path.removeprefix("v1/"), outcome)
+        if path not in outcome.missing:
+            for name in self._dump_names(path):
+                self._copy(dump_path(crash_id, name), f"{name}/{crash_id}", outcome)
+
+    def _dump_names(self, path: str) -> list[str]:
         try:
-            names = json.loads(self._file(path).read_bytes())
-        except ValueError:
+            names = json.loads(self._file(path.removeprefix("v1/")).read_bytes())
+        except (ValueError, RecursionError):
             names = None
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise _common.ToolError(f"{path} is not a list of names")
         return names
 
-    def _copy(self, path: str, outcome: Outcome) -> None:
-        if self._file(path).exists():
+    def _copy(self, path: str, relative: str, outcome: Outcome) -> None:
+        """Copy the object ``path`` to a file, unless it is there."""
+        file = self._file(relative)
+        if file.exists() and not self._overwrite:
             outcome.present.append(path)
             return
         content = self._storage.load(path)
         if content is None:
             outcome.missing.append(path)
             return
-        run_blocking(replace_file, self._file(path), [content])
+        run_blocking(replace_file, file, [content])
         outcome.fetched.append(path)
 
-    def _file(self, path: str) -> Path:
-        relative = PurePosixPath(path.removeprefix("v1/"))
-        if relative.is_absolute() or ".." in relative.parts:
-            raise _common.ToolError(f"{path} leads out of {self._directory}")
-        return self._directory / relative
+    def _file(self, relative: str) -> Path:
+        """Return the path of a file. Raises ``ToolError`` if it leads out of the directory."""
+        path = PurePosixPath(relative)
+        if path.is_absolute() or ".." in path.parts or "\0" in relative:
+            raise _common.ToolError(f"{relative} leads out of {self._directory}")
+        return self._directory / path
 
 
-def main() -> int:
-    """Fetch crashes; return the exit code."""
+def parse_arguments() -> argparse.Namespace:
+    """Return the arguments of the command line."""
     parser = _common.make_parser(__doc__)
-    parser.add_argument("--raw", action="store_true", help="fetch raw crashes")
-    parser.add_argument("--dumps", action="store_true", help="fetch dump names and dumps")
+    switch = argparse.BooleanOptionalAction
+    parser.add_argument("--raw", action=switch, default=True, help="fetch raw crashes (default)")
+    parser.add_argument("--dumps", action=switch, default=False, help="fetch dump names and dumps")
+    parser.add_argument(
+        "--no-processed", action="store_true", help="taken for scripts that say so: there are no processed crashes here"
+    )
+    parser.add_argument("--overwrite", action=switch, default=False, help="fetch again what is there already")
+    parser.add_argument(
+        "--workers",
+        type=_common.positive_int,
+        default=_backends.CONCURRENCY,
+        help="crashes that are fetched at a time (default: %(default)s)",
+    )
     parser.add_argument("--json", action="store_true", help="print an object a crash: what was fetched, is missing")
     parser.add_argument("directory", metavar="DIR", type=Path, help="directory to copy to; made if it is not there")
     parser.add_argument("crash_ids", metavar="ID", nargs="*", type=_backends.parse_id, help="default: read from stdin")
     args = parser.parse_args()
     if not args.raw and not args.dumps:
         parser.error("nothing to fetch: say --raw, --dumps or both")
+    return args
 
-    fetcher = Fetcher(_backends.storage(), args.directory, raw=args.raw, dumps=args.dumps)
+
+def main() -> int:
+    """Fetch crashes; return the exit code."""
+    args = parse_arguments()
+    fetcher = Fetcher(_backends.storage(), args.directory, raw=args.raw, dumps=args.dumps, overwrite=args.overwrite)
     crash_ids = _backends.read_ids(args.crash_ids)
     progress = _common.Progress("fetched", len(crash_ids))
     incomplete = 0
-    for outcome in progress.watch(_backends.side_by_side(fetcher.fetch, crash_ids)):
+    for outcome in progress.watch(_backends.side_by_side(fetcher.fetch, crash_ids, args.workers)):
+        incomplete += not outcome.is_whole
         if outcome.missing:
-            incomplete += 1
-            _common.note(f"{outcome.crash_id}: missing in the storage: {', '.join(outcome.missing)}")
+            _common.note(f"{outcome.crash_id}: missing in the storage: {_common.printable(', '.join(outcome.missing))}")
+        for problem in outcome.problems:
+            _common.note(f"{outcome.crash_id}: {_common.printable(problem)}")
         if args.json:
             _common.print_json(vars(outcome))
-        elif not outcome.missing:
+        elif outcome.is_whole:
             print(outcome.crash_id)
     if incomplete:
         _common.note(f"{incomplete} of {len(crash_ids)} crashes are incomplete")

@@ -3,96 +3,197 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""List the crashes in the storage: their ids, one a line, in the order of the ids.
+"""List the crashes in the storage.
+
+On a terminal: a table, newest first. In a pipe: the ids alone, one a line, in the order of the ids.
 
 Storage is that of the environment variables CRASHMOVER_CRASHSTORAGE_..., as for the collector.
-Without them: what 'make run' keeps in .local.
+Without them: what 'make run' keeps in .local. Exit code 1 if a stored crash could not be read.
 
 Examples:
   bin/list_crashes.py                                       # those of today (UTC)
-  bin/list_crashes.py --date 20261101-20261122 --product Fenix --limit 100
+  bin/list_crashes.py --since 2h --product fenix            # of the last two hours
+  bin/list_crashes.py --date 2026-11-01..2026-11-22 --product Fenix --version 153.0 --num 100
   bin/list_crashes.py --date yesterday --json | jq -r .throttle_rule | sort | uniq -c
-  bin/list_crashes.py --date 20261122 | bin/fetch_crashes.py --raw --dumps DIR
+  bin/list_crashes.py --product=Firefox --num=10 | bin/fetch_crashes.py --raw --dumps --no-processed crashdata
 
 """
 
 import argparse
-import json
+import heapq
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bin import _backends, _common  # isort: split
-
-from antenna.ext.crashstorage_base import CrashStorageBase, raw_crash_path
+from bin import _backends, _common, _crashes  # isort: split
 
 # Annotations in the output of --json, where the crash has them.
 FIELDS = ("ProductName", "Version", "BuildID", "ReleaseChannel", "ProcessType", "submitted_timestamp")
 
+# The columns of the table: the heading, and the longest that a value gets there.
+COLUMNS = (("time (UTC)", 19), ("product", 20), ("version", 16), ("channel", 10), ("process", 12), ("crash id", 36))
 
-def describe(crash_id: str, raw_crash: dict[str, Any]) -> dict[str, Any]:
+# Units of --since, in seconds.
+_UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+def parse_since(text: str) -> datetime:
+    """Return the moment that ``text`` means: so long ago, such as ``2h``, or a day or time of UTC. For ``argparse``."""
+    now = datetime.now(UTC)
+    number, unit = text[:-1], text[-1:]
+    try:
+        if number.isdecimal() and unit in _UNITS:
+            return now - timedelta(seconds=int(number) * _UNITS[unit])
+        if text in {"today", "yesterday"}:
+            return datetime.combine(_backends.parse_day(text), datetime.min.time(), UTC)
+        moment = datetime.fromisoformat(text)
+    except (ValueError, OverflowError) as error:
+        raise argparse.ArgumentTypeError(
+            f"expected a time such as 90m, 2h, 7d, 2026-11-27 or 2026-11-27T10:00, not {text!r}"
+        ) from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def describe(crash: _crashes.StoredCrash) -> dict[str, Any]:
     """Return what --json prints of a crash."""
-    metadata = raw_crash.get("metadata") or {}
+    checksums = crash.metadata.get("dump_checksums")
     return {
-        "crash_id": crash_id,
-        **{name: raw_crash[name] for name in FIELDS if name in raw_crash},
-        "throttle_rule": metadata.get("throttle_rule"),
-        "dumps": sorted(metadata.get("dump_checksums") or {}),
+        "crash_id": crash.crash_id,
+        **{name: crash.raw_crash[name] for name in FIELDS if name in crash.raw_crash},
+        "throttle_rule": crash.metadata.get("throttle_rule"),
+        "dumps": sorted(checksums) if isinstance(checksums, dict) else [],
     }
 
 
-def read_crashes(storage: CrashStorageBase, crash_ids: Iterator[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield ids and raw crashes, several of which are read at a time."""
-
-    def read(crash_id: str) -> tuple[str, bytes | None]:
-        return crash_id, storage.load(raw_crash_path(crash_id))
-
-    for crash_id, content in _backends.side_by_side(read, crash_ids):
-        # None: deleted since it was listed.
-        if content is not None:
-            yield crash_id, json.loads(content)
+def row(crash: _crashes.StoredCrash) -> list[str]:
+    """Return the cells of a crash in the table."""
+    cells = [f"{crash.submitted:%Y-%m-%d %H:%M:%S}"]
+    cells += [crash.first(names) for names in (_crashes.PRODUCT, _crashes.VERSION, _crashes.CHANNEL, _crashes.PROCESS)]
+    return [*cells, crash.crash_id]
 
 
-def chosen(storage: CrashStorageBase, args: argparse.Namespace) -> Iterator[str | dict[str, Any]]:
-    """Yield ids, or with --json descriptions. Raw crashes are read only if they are needed."""
-    crash_ids = _backends.stored_ids(storage, args.date)
-    if not args.json and args.product is None:
-        yield from crash_ids
-        return
-    for crash_id, raw_crash in _common.Progress("read").watch(read_crashes(storage, crash_ids)):
-        if args.product is None or raw_crash.get("ProductName") == args.product:
-            yield describe(crash_id, raw_crash) if args.json else crash_id
+def print_table(rows: list[list[str]]) -> None:
+    """Print a table whose columns are as wide as they need, up to a bound."""
+    headings = [heading for heading, _ in COLUMNS]
+    cells = [[_shorten(cell, most) for cell, (_, most) in zip(cells, COLUMNS, strict=True)] for cells in rows]
+    widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
+    for line in (headings, *cells):
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _shorten(text: str, most: int) -> str:
+    line = _common.printable(text).replace("\n", " ")
+    return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
+class Search:
+    """What the arguments ask for."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._args = args
+        self.storage = _backends.storage()
+        self.reader = _crashes.Reader(self.storage)
+        self.dates: list[str] = args.date
+        if args.since is not None:
+            today = datetime.now(UTC).date()
+            self.dates = _backends.parse_dates(f"{min(args.since.date(), today):%Y%m%d}-{today:%Y%m%d}")
+
+    def ids(self) -> Iterator[str]:
+        """Yield the ids of the crashes, in order. Raw crashes are read only if the question needs them."""
+        if self._args.product or self._args.version or self._args.since:
+            return (crash.crash_id for crash in self.crashes())
+        return _backends.stored_ids(self.storage, self.dates)
+
+    def crashes(self) -> Iterator[_crashes.StoredCrash]:
+        """Yield the crashes, in the order of their ids."""
+        ids = _backends.stored_ids(self.storage, self.dates)
+        return filter(self._matches, _common.Progress("read").watch(self.reader.read(ids)))
+
+    def _matches(self, crash: _crashes.StoredCrash) -> bool:
+        args = self._args
+        return (
+            (args.product is None or crash.first(_crashes.PRODUCT).casefold() == args.product.casefold())
+            and (args.version is None or crash.first(_crashes.VERSION) == args.version)
+            and (args.since is None or crash.submitted >= args.since)
+        )
+
+    def __str__(self) -> str:
+        """What was searched, for a person."""
+        args = self._args
+        first, last = (f"{day[:4]}-{day[4:6]}-{day[6:]}" for day in (self.dates[0], self.dates[-1]))
+        asked = [f"{name} {value}" for name in ("product", "version") if (value := getattr(args, name)) is not None]
+        if args.since is not None:
+            asked.append(f"since {args.since:%Y-%m-%d %H:%M}")
+        days = first if first == last else f"{first} to {last}"
+        return ", ".join([self.storage.place, f"{days} (UTC)", *asked])
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return the arguments of the command line."""
+    parser = _common.make_parser(__doc__)
+    when = parser.add_mutually_exclusive_group()
+    when.add_argument(
+        "--date",
+        type=_backends.parse_dates,
+        default="today",
+        help="day of the crash ids, or days: 2026-11-27, 20261127, 2026-11-01..2026-11-27, today, yesterday "
+        "(default: today, in UTC)",
+    )
+    when.add_argument(
+        "--since", type=parse_since, help="crashes that came in since then: 90m, 2h, 7d, 2026-11-27, 2026-11-27T10:00"
+    )
+    parser.add_argument("--product", help="only crashes of this product, in any case; every raw crash is read for it")
+    parser.add_argument("--version", help="only crashes of this version; every raw crash is read for it")
+    parser.add_argument(
+        "--num",
+        "--limit",
+        dest="num",
+        type=_common.positive_int,
+        help="stop after that many crashes; in a table: the newest ones",
+    )
+    parser.add_argument("--json", action="store_true", help="print an object a line: id, main annotations, dumps")
+    parser.add_argument("--table", action="store_true", help="print the table into a pipe, too")
+    return parser.parse_args()
+
+
+def print_crashes(search: Search, args: argparse.Namespace) -> int:
+    """Print what was found; return how many crashes that were."""
+    if args.table or (sys.stdout.isatty() and not args.json):
+        crashes = search.crashes()
+        newest = (
+            sorted(crashes, key=_age, reverse=True) if args.num is None else heapq.nlargest(args.num, crashes, key=_age)
+        )
+        if newest:
+            print_table([row(crash) for crash in newest])
+        return len(newest)
+    count = 0
+    if args.json:
+        for crash in islice(search.crashes(), args.num):
+            _common.print_json(describe(crash))
+            count += 1
+    else:
+        for crash_id in islice(search.ids(), args.num):
+            print(crash_id)
+            count += 1
+    return count
+
+
+def _age(crash: _crashes.StoredCrash) -> datetime:
+    return crash.submitted
 
 
 def main() -> int:
     """Print the list; return the exit code."""
-    parser = _common.make_parser(__doc__)
-    parser.add_argument(
-        "--date",
-        type=_backends.parse_dates,
-        default="today",
-        help="day of the crash ids, or days: YYYYMMDD, YYYYMMDD-YYYYMMDD, today, yesterday (default: today, in UTC)",
-    )
-    parser.add_argument("--product", help="only crashes with this ProductName; every raw crash is read for it")
-    parser.add_argument("--limit", type=_common.positive_int, help="stop after that many crashes")
-    parser.add_argument("--json", action="store_true", help="print an object a line: id, main annotations, dumps")
-    args = parser.parse_args()
-
-    storage = _backends.storage()
-    found = False
-    for crash in islice(chosen(storage, args), args.limit):
-        found = True
-        if isinstance(crash, str):
-            print(crash)
-        else:
-            _common.print_json(crash)
-    if not found:
-        _common.note(f"no such crash in {type(storage).__name__}")
-    return 0
+    args = parse_arguments()
+    search = Search(args)
+    if not print_crashes(search, args):
+        _common.note(f"no such crash in {search}")
+    return 1 if search.reader.damaged else 0
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ Examples:
   bin/send_crashes.py -n 1000 --rate 50 --concurrency 20 http://localhost:8000/submit
   bin/send_crashes.py --as fenix --annotations tests/data/annotations/07-fenix-nightly-native.json
   bin/send_crashes.py --as crashpad --set ProductName=Game --set Version=1.2 --dump upload_file_minidump=crash.dmp
-  bin/send_crashes.py --annotations DIR/raw_crash/20261122/ID --dump upload_file_minidump=DIR/dump/ID
+  bin/send_crashes.py --annotations DIR/raw_crash/20261122/ID --dump upload_file_minidump=DIR/upload_file_minidump/ID
   bin/send_crashes.py --replay tests/data/captures/*.http           # byte for byte
   bin/send_crashes.py | xargs -n 1 bin/show_crash.py
 

@@ -116,6 +116,10 @@ class CrashStorageBase:
         """Return the content of an object, None if there is no such object. For tools. Raises ``BackendError``."""
         raise NotImplementedError
 
+    def delete(self, path: str) -> None:
+        """Delete an object; one that is not there is fine. For tools. Raises ``BackendError``."""
+        raise NotImplementedError
+
     def close(self) -> None:
         """Give back what is kept for the next crash, such as connections."""
 

@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from antenna.crash.crash_id import date_of
-from tests.bin.conftest import Collector, Result, run_shell
+from tests.bin.conftest import TOKEN, Collector, Result, run_shell
 from tests.support.captures import MINIDUMPS
+from tests.support.google_cloud import GcsBucket
+from tests.support.server import ACCEPT_EVERYTHING, AntennaServer
 
 MINIDUMP = MINIDUMPS / "rust-minidump-simple-crashpad.dmp"
 OTHER_DUMP = MINIDUMPS / "breakpad-minidump2.dmp"
@@ -90,10 +92,46 @@ def test_list_takes_ranges_products_and_a_limit(fs_crashes: Crashes) -> None:
     assert len(fs_crashes.run("list_crashes.py", "--date", f"20160901-{last_day}", "--limit", "3").lines) == 3
 
 
-def test_list_says_that_there_is_nothing(fs_crashes: Crashes) -> None:
-    result = fs_crashes.run("list_crashes.py", "--date", "20160919")
+@pytest.mark.parametrize("date", ["20160918", "2016-09-18", "2016-09-17..2016-09-18", "2016-09-18-20160919"])
+def test_list_takes_dates_as_people_write_them(date: str, fs_crashes: Crashes) -> None:
+    assert fs_crashes.run("list_crashes.py", "--date", date).lines == [OTHER_DAY_ID, DEFERRED_ID]
+
+
+@pytest.mark.parametrize("date", ["2016-9-18", "20160931", "2016091", "18.9.2016", "2016-09-18..", "20160919-20160918"])
+def test_list_refuses_what_is_no_date(date: str, fs_crashes: Crashes) -> None:
+    result = fs_crashes.run("list_crashes.py", "--date", date)
+    assert result.exit_code == 2
+    assert "argument --date: " in result.stderr
+
+
+def test_list_finds_products_in_any_case_and_versions(fs_crashes: Crashes) -> None:
+    today = ("list_crashes.py", "--date", fs_crashes.days)
+    assert fs_crashes.run(*today, "--product", PRODUCT.upper()).lines == [fs_crashes.fenix]
+    assert fs_crashes.run(*today, "--product", PRODUCT, "--version", "153.0a1").lines == [fs_crashes.fenix]
+    assert fs_crashes.run(*today, "--product", PRODUCT, "--version", "153").lines == []
+
+
+@pytest.mark.parametrize("since", ["1h", "90m", "2d", "1w", "yesterday", "2026-01-01", "2026-01-01T10:00"])
+def test_list_prints_what_came_in_since(since: str, fs_crashes: Crashes) -> None:
+    result = fs_crashes.run("list_crashes.py", "--since", since, "--product", PRODUCT)
+    assert result.lines == [fs_crashes.fenix], result.stderr
+
+
+def test_list_prints_a_table_newest_first(fs_crashes: Crashes) -> None:
+    table = fs_crashes.run("list_crashes.py", "--table", "--date", f"20160901-{fs_crashes.days[-8:]}").lines
+    assert table[0].split() == ["time", "(UTC)", "product", "version", "channel", "process", "crash", "id"]
+    times = [line[:19] for line in table[1:]]
+    assert times == sorted(times, reverse=True)
+    (fenix,) = [line for line in table if line.endswith(fs_crashes.fenix)]
+    assert fenix.split()[2:] == [PRODUCT, "153.0a1", "nightly", "content", fs_crashes.fenix]
+    assert len(fs_crashes.run("list_crashes.py", "--table", "--num", "1").lines) == 2
+
+
+def test_list_says_what_it_searched_when_there_is_nothing(fs_crashes: Crashes) -> None:
+    result = fs_crashes.run("list_crashes.py", "--date", "20160919", "--product", "Fenix")
     assert (result.exit_code, result.stdout) == (0, "")
-    assert result.stderr.startswith("no such crash in ")
+    root = fs_crashes.collector.environment["CRASHMOVER_CRASHSTORAGE_FS_ROOT"]
+    assert result.stderr.splitlines()[-1] == f"no such crash in {root}, 2016-09-19 (UTC), product Fenix"
 
 
 def test_list_prints_objects_for_scripts(fs_crashes: Crashes) -> None:
@@ -129,10 +167,10 @@ def test_list_is_piped_into_fetch(crashes: Crashes, tmp_path: Path) -> None:
         f"raw_crash/{date_of(crashes.fenix)}/{crashes.fenix}",
         f"dump_names/{crashes.firefox}",
         f"dump_names/{crashes.fenix}",
-        f"dump/{crashes.firefox}",
+        f"upload_file_minidump/{crashes.firefox}",
         f"upload_file_minidump_browser/{crashes.firefox}",
     }
-    assert (tmp_path / "dump" / crashes.firefox).read_bytes() == MINIDUMP.read_bytes()
+    assert (tmp_path / "upload_file_minidump" / crashes.firefox).read_bytes() == MINIDUMP.read_bytes()
     assert (tmp_path / "upload_file_minidump_browser" / crashes.firefox).read_bytes() == OTHER_DUMP.read_bytes()
     assert (tmp_path / "dump_names" / crashes.fenix).read_bytes() == b"[]"
     raw_crash = json.loads((tmp_path / "raw_crash" / date_of(crashes.fenix) / crashes.fenix).read_bytes())
@@ -140,10 +178,11 @@ def test_list_is_piped_into_fetch(crashes: Crashes, tmp_path: Path) -> None:
 
 
 def test_fetch_continues_and_names_what_is_missing(fs_crashes: Crashes, tmp_path: Path) -> None:
-    there = tmp_path / "dump" / fs_crashes.firefox
+    there = tmp_path / "upload_file_minidump" / fs_crashes.firefox
     there.parent.mkdir()
     there.write_bytes(b"fetched before")
-    result = fs_crashes.run("fetch_crashes.py", "--dumps", "--json", str(tmp_path), fs_crashes.firefox, UNKNOWN_ID)
+    fetch = ("fetch_crashes.py", "--no-raw", "--dumps", "--json")
+    result = fs_crashes.run(*fetch, str(tmp_path), fs_crashes.firefox, UNKNOWN_ID)
     assert result.exit_code == 1
     assert f"{UNKNOWN_ID}: missing in the storage: v1/dump_names/{UNKNOWN_ID}" in result.stderr
     assert there.read_bytes() == b"fetched before"
@@ -153,9 +192,35 @@ def test_fetch_continues_and_names_what_is_missing(fs_crashes: Crashes, tmp_path
             "fetched": [f"v1/dump_names/{fs_crashes.firefox}", f"v1/upload_file_minidump_browser/{fs_crashes.firefox}"],
             "present": [f"v1/dump/{fs_crashes.firefox}"],
             "missing": [],
+            "problems": [],
         },
-        {"crash_id": UNKNOWN_ID, "fetched": [], "present": [], "missing": [f"v1/dump_names/{UNKNOWN_ID}"]},
+        {
+            "crash_id": UNKNOWN_ID,
+            "fetched": [],
+            "present": [],
+            "missing": [f"v1/dump_names/{UNKNOWN_ID}"],
+            "problems": [],
+        },
     ]
+    again = fs_crashes.run(*fetch, "--overwrite", "--workers", "2", str(tmp_path), fs_crashes.firefox)
+    assert again.exit_code == 0, again.stderr
+    assert there.read_bytes() == MINIDUMP.read_bytes()
+
+
+def test_command_line_of_crash_stats_tools_works(fs_crashes: Crashes, tmp_path: Path) -> None:
+    result = run_shell(
+        f"bin/list_crashes.py --product={PRODUCT} --num=10 "
+        f"| bin/fetch_crashes.py --raw --dumps --no-processed {tmp_path}/crashdata",
+        fs_crashes.collector.environment,
+    )
+    assert result.lines == [fs_crashes.fenix], result.stderr
+
+
+@pytest.mark.parametrize("form", ["bp-{}", "https://crashes.example.com/report/index/{}", "http://localhost/{}/?a=b#c"])
+def test_fetch_takes_ids_as_people_paste_them(form: str, fs_crashes: Crashes, tmp_path: Path) -> None:
+    result = fs_crashes.run("fetch_crashes.py", str(tmp_path), form.format(OTHER_DAY_ID))
+    assert result.lines == [OTHER_DAY_ID], result.stderr
+    assert [file.name for file in tmp_path.rglob("*") if file.is_file()] == [OTHER_DAY_ID]
 
 
 def test_ids_are_pulled_and_published_again(crashes: Crashes) -> None:
@@ -246,7 +311,89 @@ def test_fetch_writes_nothing_outside_of_its_directory(
         stored.write_bytes(b"a dump")
     before = set(tmp_path.rglob("*"))
     directory = tmp_path / "fetched"
-    result = run_shell(f"bin/fetch_crashes.py --dumps {directory} {OTHER_DAY_ID}", fs_environment(tmp_path))
+    result = run_shell(f"bin/fetch_crashes.py --no-raw --dumps {directory} {OTHER_DAY_ID}", fs_environment(tmp_path))
     assert result.exit_code == 1
     assert message in result.stderr
     assert {path for path in tmp_path.rglob("*") if not path.is_relative_to(directory)} == before
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff", b"[" * 100_000], ids=repr)
+def test_programs_go_on_after_a_damaged_crash(content: bytes, damaged: dict[str, Path], tmp_path: Path) -> None:
+    damaged["raw_crash"].write_bytes(content)
+    whole = {"ProductName": PRODUCT, "submitted_timestamp": 5, "metadata": []}
+    damaged["raw_crash"].with_name(DEFERRED_ID).write_text(json.dumps(whole))
+    environment = fs_environment(tmp_path)
+    listed = run_shell(f"bin/list_crashes.py --date 20160918 --product {PRODUCT}", environment)
+    assert (listed.exit_code, listed.lines) == (1, [DEFERRED_ID])
+    assert listed.stderr.startswith(f"{OTHER_DAY_ID}: the raw crash is not ")
+    table = run_shell("bin/list_crashes.py --date 20160918 --table", environment)
+    assert (table.exit_code, len(table.lines)) == (1, 2)
+    damaged["dump_names"].write_bytes(content)
+    fetched = run_shell(f"bin/fetch_crashes.py --dumps {tmp_path}/to {OTHER_DAY_ID} {DEFERRED_ID}", environment)
+    assert (fetched.exit_code, fetched.stdout) == (1, "" if content != b"[]" else f"{OTHER_DAY_ID}\n")
+    assert f"{DEFERRED_ID}: missing in the storage: v1/dump_names/{DEFERRED_ID}" in fetched.stderr
+
+
+def test_what_clients_sent_does_not_control_the_terminal(damaged: dict[str, Path], tmp_path: Path) -> None:
+    damaged["raw_crash"].write_text(json.dumps({"ProductName": "\x1b[2J\u009b\u202e", "Version": "1\n2\x7f"}))
+    table = run_shell("bin/list_crashes.py --date 20160918 --table", fs_environment(tmp_path))
+    assert table.exit_code == 0, table.stderr
+    assert len(table.lines) == 2
+    assert all(line.isprintable() for line in table.lines)
+
+
+@pytest.fixture(params=["fs", "google"])
+def pruned(request: pytest.FixtureRequest, tmp_path: Path) -> Crashes:
+    """Crashes in a storage of their own: two of 2016, two of today."""
+    environment = ACCEPT_EVERYTHING | {"BREAKPAD_STAGE_SUBMITTER_BEARER_TOKEN": TOKEN}
+    if request.param == "fs":
+        environment |= fs_environment(tmp_path)
+    else:
+        bucket = GcsBucket(request.getfixturevalue("gcs_emulator"))
+        environment |= {
+            "CRASHMOVER_CRASHSTORAGE_CLASS": "antenna.ext.gcs.crashstorage.GcsCrashStorage",
+            "CRASHMOVER_CRASHSTORAGE_BUCKET_NAME": bucket.name,
+            "STORAGE_EMULATOR_HOST": bucket.emulator_url,
+        }
+    server = AntennaServer(environment, tmp_path)
+    try:
+        server.wait_until_serving()
+        return send_crashes(Collector(f"{server.url}/submit", environment))
+    finally:
+        server.kill()
+
+
+def test_prune_deletes_old_crashes_and_nothing_else(pruned: Crashes, tmp_path: Path) -> None:
+    def listed() -> list[str]:
+        return pruned.run("list_crashes.py", "--date", f"20160901-{pruned.days[-8:]}").lines
+
+    before = listed()
+    planned = pruned.run("prune_crashes.py", "--older-than", "90d", "--dry-run")
+    assert planned.exit_code == 0, planned.stderr
+    assert "would delete 2 crashes from before " in planned.stderr
+    assert listed() == before == [OTHER_DAY_ID, DEFERRED_ID, *pruned.all_ids]
+    done = pruned.run("prune_crashes.py", "--older-than", "90d")
+    assert done.exit_code == 0, done.stderr
+    assert "deleted 2 crashes from before " in done.stderr
+    assert "(4 objects)" in done.stderr
+    assert listed() == pruned.all_ids
+    assert pruned.run("show_crash.py", pruned.firefox).exit_code == 0
+    assert not (tmp_path / "v1" / "raw_crash" / "20160918").exists()
+
+
+@pytest.mark.parametrize("age", [None, "90", "0d", "d", "-1d", "90days", "1.5d"])
+def test_prune_refuses_to_run_without_an_age(age: str | None, damaged: dict[str, Path], tmp_path: Path) -> None:
+    argument = "" if age is None else f"--older-than={age}"
+    result = run_shell(f"bin/prune_crashes.py {argument}", fs_environment(tmp_path))
+    assert result.exit_code == 2
+    assert "--older-than" in result.stderr
+    assert all(path.exists() for path in damaged.values())
+
+
+def test_prune_finds_what_has_no_raw_crash_any_more(damaged: dict[str, Path], tmp_path: Path) -> None:
+    damaged["raw_crash"].unlink()
+    stranger = damaged["dump"].with_name("not-a-crash-id")
+    stranger.write_bytes(b"somebody's")
+    result = run_shell("bin/prune_crashes.py --older-than 1y", fs_environment(tmp_path))
+    assert "deleted 0 crashes from before" in result.stderr
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [stranger]

@@ -4,6 +4,7 @@
 
 """Crashes in a directory tree of the same shape as the bucket."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,6 +54,13 @@ class FSCrashStorage(CrashStorageBase):
         except OSError as error:
             raise BackendError(f"{self.root / path}: {error.strerror}") from error
 
+    def delete(self, path: str) -> None:
+        """Delete a file, and the folder of its day if that is empty now. Raises ``BackendError``."""
+        try:
+            run_blocking(_delete, self.root / path)
+        except OSError as error:
+            raise BackendError(f"{self.root / path}: {error.strerror}") from error
+
     def check_health(self) -> None:
         """Raise ``BackendError`` if the directory cannot be written."""
         self._directory.check()
@@ -67,3 +75,11 @@ def _list(root: Path, prefix: str) -> list[str]:
     files = (file for file in directory.rglob("*") if file.is_file() and not file.name.startswith("."))
     names = (file.relative_to(root).as_posix() for file in files)
     return sorted(name for name in names if name.startswith(prefix))
+
+
+def _delete(file: Path) -> None:
+    file.unlink(missing_ok=True)
+    # Only the raw crashes of a day have a folder that nobody writes to any more.
+    if file.parent.name.isdecimal():
+        with contextlib.suppress(OSError):  # other crashes are there
+            file.parent.rmdir()

@@ -108,6 +108,17 @@ class GcsCrashStorage(CrashStorageBase):
             raise BackendError(f"{path}: {error}") from error
         return content
 
+    def delete(self, path: str) -> None:
+        """Delete an object. Raises ``BackendError``, also if the bucket keeps objects for a time."""
+        from google.api_core.exceptions import NotFound  # noqa: PLC0415 - see ``client``
+
+        try:
+            self.client.bucket(self.bucket_name).blob(path).delete(**_read_options())
+        except NotFound:
+            return
+        except _client_errors() as error:
+            raise BackendError(f"{path}: {error}") from error
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()

@@ -1,0 +1,93 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Stored crashes as the programs see them: read several at a time, and what is damaged is named, not fatal."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from bin import _backends, _common  # isort: split
+
+from antenna.backend import BackendError
+from antenna.crash import crash_id as crash_ids
+from antenna.ext.crashstorage_base import CrashStorageBase, raw_crash_path
+
+# The annotations that say the same thing, in the order in which they count: Firefox and its kin, Electron, Crashpad.
+PRODUCT = ("ProductName", "_productName", "prod")
+VERSION = ("Version", "_version", "ver")
+CHANNEL = ("ReleaseChannel", "channel")
+PROCESS = ("ProcessType", "process_type", "ptype")
+
+
+@dataclass(frozen=True)
+class StoredCrash:
+    """A crash id with its raw crash."""
+
+    crash_id: str
+    raw_crash: dict[str, Any]
+
+    def first(self, names: Iterable[str]) -> str:
+        """Return the first of these annotations that has a value, as text; an empty text if none has."""
+        for name in names:
+            value = self.raw_crash.get(name)
+            if value not in (None, ""):
+                return value if isinstance(value, str) else json.dumps(value)
+        return ""
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the collector noted; empty where that is damaged."""
+        metadata = self.raw_crash.get("metadata")
+        return metadata if isinstance(metadata, dict) else {}
+
+    @property
+    def submitted(self) -> datetime:
+        """When the crash came in; midnight of the id's day where the raw crash does not say."""
+        try:
+            return datetime.fromisoformat(self.raw_crash["submitted_timestamp"]).astimezone(UTC)
+        except (KeyError, TypeError, ValueError):
+            return datetime.strptime(crash_ids.date_of(self.crash_id), "%Y%m%d").replace(tzinfo=UTC)
+
+
+class Reader:
+    """Reads raw crashes, and counts those that are damaged."""
+
+    def __init__(self, storage: CrashStorageBase) -> None:
+        self._storage = storage
+        #: Crashes that could not be read, each named on stderr.
+        self.damaged = 0
+
+    def read(self, ids: Iterable[str]) -> Iterator[StoredCrash]:
+        """Yield the crashes that are there and whole, several of which are read at a time."""
+        for crash_id, content in _backends.side_by_side(self._load, ids):
+            if isinstance(content, Exception):
+                self._name(crash_id, str(content))
+            elif content is not None:  # else it has been deleted since it was listed
+                crash = self._parse(crash_id, content)
+                if crash is not None:
+                    yield crash
+
+    def _load(self, crash_id: str) -> tuple[str, bytes | BackendError | None]:
+        try:
+            return crash_id, self._storage.load(raw_crash_path(crash_id))
+        except BackendError as error:
+            return crash_id, error
+
+    def _parse(self, crash_id: str, content: bytes) -> StoredCrash | None:
+        try:
+            raw_crash = json.loads(content)
+        except (ValueError, RecursionError) as error:
+            self._name(crash_id, f"the raw crash is not JSON: {error}")
+            return None
+        if not isinstance(raw_crash, dict):
+            self._name(crash_id, "the raw crash is not a JSON object")
+            return None
+        return StoredCrash(crash_id, raw_crash)
+
+    def _name(self, crash_id: str, problem: str) -> None:
+        self.damaged += 1
+        _common.note(_common.printable(f"{crash_id}: {problem}"))
