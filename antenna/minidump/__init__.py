@@ -1,0 +1,44 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Reads minidumps: what crashed, and where.
+
+``Minidump`` takes a file or bytes and offers what they hold: the machine (``system``), why the dump was written
+(``reason``), threads with their registers, modules with the ids of their symbols, memory, annotations. ``StackWalker``
+finds the calls on a thread's stack and says of each how much it can be trusted; symbols plug in an ``Unwinder``.
+
+Dumps come from strangers. ``source.Reader`` checks each offset, count and length against the file and bounds the bytes
+that are read; lists have limits; look-ups by address are binary searches in sorted, disjoint ranges. Nothing but
+``MinidumpError`` is raised. A damaged part costs itself only: it is empty, and ``Minidump.damage`` names it.
+
+This package imports nothing of the collector and needs no library. Structures are those of Microsoft's minidumpapiset.h
+and winnt.h, and of Breakpad's and Crashpad's headers. Tests: tests/minidump/, which build dumps of every kind.
+"""
+
+from antenna.minidump.cpu import Cpu, Registers
+from antenna.minidump.minidump import Minidump
+from antenna.minidump.modules import Module
+from antenna.minidump.process import Process
+from antenna.minidump.reasons import Kind, Reason
+from antenna.minidump.source import MinidumpError
+from antenna.minidump.stack import Frame, Inline, Stack, StackWalker, Trust, Unwinder
+from antenna.minidump.threads import Thread
+
+__all__ = [
+    "Cpu",
+    "Frame",
+    "Inline",
+    "Kind",
+    "Minidump",
+    "MinidumpError",
+    "Module",
+    "Process",
+    "Reason",
+    "Registers",
+    "Stack",
+    "StackWalker",
+    "Thread",
+    "Trust",
+    "Unwinder",
+]

@@ -1,0 +1,46 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""The exception stream: what happened to the process, in numbers."""
+
+from dataclasses import dataclass
+from struct import Struct
+
+from antenna.minidump.contexts import read_context
+from antenna.minidump.cpu import Registers
+from antenna.minidump.source import MinidumpError, Reader
+from antenna.minidump.streams import Location
+from antenna.minidump.system_info import SystemInfo
+
+# MINIDUMP_EXCEPTION_STREAM: thread; code, flags, record, address, parameters; context.
+_EXCEPTION = Struct("<IIIIQQII15QII")
+_MAX_PARAMETERS = 15
+
+
+@dataclass(frozen=True, slots=True)
+class ExceptionRecord:
+    """MINIDUMP_EXCEPTION. What its numbers mean depends on the system: see ``antenna.minidump.reasons``."""
+
+    thread_id: int
+    code: int
+    """Windows: exception code. Linux: signal number. macOS: Mach exception."""
+    flags: int
+    """Windows: whether it can be continued. Linux: ``si_code``. macOS: the first code of the Mach exception."""
+    address: int
+    parameters: tuple[int, ...]
+    registers: Registers | None
+    """Of the thread when it crashed. The thread list has them later, when the dump was being written."""
+
+
+def read_exception(reader: Reader, location: Location, system: SystemInfo | None) -> ExceptionRecord:
+    """Read the exception stream."""
+    fields = reader.unpack(_EXCEPTION, location.offset, "the exception")
+    thread_id, _, code, flags, _, address, count, _, *parameters, context_size, context_offset = fields
+    try:
+        context = Location(context_offset, context_size)
+        registers = read_context(reader, context, system, "the context of the exception")
+    except MinidumpError as error:
+        reader.note(str(error))
+        registers = None
+    return ExceptionRecord(thread_id, code, flags, address, tuple(parameters[: min(count, _MAX_PARAMETERS)]), registers)

@@ -1,0 +1,92 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Finds a caller by the frame pointer.
+
+Where code keeps one, it points to the caller's frame pointer in memory, and the return address is in the word above it.
+Much code uses the register for other things: what it points to must look like a frame, or this way does not know.
+"""
+
+from antenna.minidump.cpu import Registers, caller
+from antenna.minidump.process import Process
+
+# Bytes between an instruction and a return address that are taken to be in the same function.
+_NEAR = 4096
+# A frame is no larger than this; arrays on the stack are mostly smaller.
+_LARGEST_FRAME = 8 * 1024 * 1024
+
+
+def unwind(registers: Registers, process: Process, *, is_top: bool, in_chain: bool) -> Registers | None:
+    """Return the caller's registers, or None; an instruction pointer of 0 if there is no caller.
+
+    ``is_top``: of the innermost frame, where the link register counts. ``in_chain``: the frame was found in this way
+    itself, so that its frame pointer surely is one.
+    """
+    cpu, word = registers.cpu, registers.cpu.word
+    chained = _follow(registers, process, in_chain=in_chain)
+    if is_top and registers.lr:
+        leaf = _leaf(registers, process, chained)
+        if leaf is not None:
+            return leaf
+    if chained is None:
+        return None
+    ip, fp, record = chained
+    return caller(cpu, ip=ip, sp=record + 2 * word, fp=fp)
+
+
+def return_at_once(registers: Registers, process: Process) -> Registers | None:
+    """Return the caller's registers right after a call, before the function has done anything."""
+    cpu = registers.cpu
+    if cpu.lr is not None:
+        address, sp = registers.lr, registers.sp
+    else:
+        address, sp = process.memory.word(registers.sp, cpu.word), registers.sp + cpu.word
+    if address is None:
+        return None
+    address = process.plain_address(address, cpu)
+    if not process.may_be_code(address - cpu.return_adjustment):
+        return None
+    return caller(cpu, ip=address, sp=sp, fp=registers.fp)
+
+
+def _follow(registers: Registers, process: Process, *, in_chain: bool) -> tuple[int, int, int] | None:
+    """Return return address and frame pointer of the caller, and where they stand."""
+    cpu, fp, sp = registers.cpu, registers.fp, registers.sp
+    if fp is None or fp % cpu.word or not sp <= fp < sp + _LARGEST_FRAME:
+        return None
+    next_fp = process.memory.word(fp, cpu.word)
+    ip = process.memory.word(fp + cpu.word, cpu.word)
+    if next_fp is None or ip is None:
+        return None
+    ip = process.plain_address(ip, cpu)
+    if _is_frame_pointer(next_fp, fp, registers, process) and process.may_be_code(ip - cpu.return_adjustment):
+        return ip, next_fp, fp
+    # Programs begin with a frame pointer of 0. What stands above it is their arguments.
+    return (0, 0, fp) if in_chain and next_fp == 0 else None
+
+
+def _is_frame_pointer(next_fp: int, fp: int, registers: Registers, process: Process) -> bool:
+    """Whether this can be the caller's frame pointer: further up on the same stack, or 0 in the outermost frame."""
+    if next_fp == 0:
+        return True
+    return (
+        next_fp > fp
+        and next_fp % registers.cpu.word == 0
+        and next_fp - fp < _LARGEST_FRAME
+        and process.memory.find(next_fp) is not None
+    )
+
+
+def _leaf(registers: Registers, process: Process, chained: tuple[int, int, int] | None) -> Registers | None:
+    """Return the caller by the link register, for a function that has not saved it in a frame of its own (ARM).
+
+    A function with a frame has the register saved there. After its first call the register points into the function
+    itself: then it says nothing of the caller.
+    """
+    link = process.plain_address(registers.lr or 0, registers.cpu)
+    if chained is not None and chained[0] == link:
+        return None
+    if not process.is_code(link - registers.cpu.return_adjustment) or abs(link - registers.ip) < _NEAR:
+        return None
+    return caller(registers.cpu, ip=link, sp=registers.sp, fp=registers.fp)

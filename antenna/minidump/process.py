@@ -1,0 +1,45 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""What a stack walk looks at beside registers: memory, modules, and where code can be."""
+
+from dataclasses import dataclass
+
+from antenna.minidump.cpu import Cpu
+from antenna.minidump.memory import Memory
+from antenna.minidump.memory_map import MemoryMap
+from antenna.minidump.modules import Modules
+
+# Pointer authentication of arm64 signs addresses with the bits above those that a process can have. Apple's have 39 of
+# them at least.
+_LEAST_ADDRESS_BITS = 39
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """The process in the dump."""
+
+    memory: Memory
+    modules: Modules
+    memory_map: MemoryMap
+
+    def is_code(self, address: int) -> bool:
+        """Whether there may be code of a module at an address."""
+        return self.modules.find(address) is not None and self.memory_map.may_execute(address)
+
+    def may_be_code(self, address: int) -> bool:
+        """Whether there may be code at an address, also such as was compiled at run time and belongs to no module."""
+        if self.is_code(address):
+            return True
+        mapping = self.memory_map.find(address)
+        return mapping is not None and mapping.executable
+
+    def plain_address(self, address: int, cpu: Cpu) -> int:
+        """Return a return address without what is no part of it: a signature (arm64), the bit for Thumb code (ARM)."""
+        if cpu.name == "arm":
+            return address & ~1
+        if cpu.name == "arm64":
+            bits = max(_LEAST_ADDRESS_BITS, self.modules.highest_address.bit_length())
+            return address & ((1 << bits) - 1)
+        return address

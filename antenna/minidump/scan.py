@@ -1,0 +1,47 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Finds a caller by guessing: the first word on the stack that could be a return address.
+
+Such a word may be left from a call that returned long ago, so what is found here is a guess.
+"""
+
+from antenna.minidump.cpu import Registers, caller
+from antenna.minidump.process import Process
+
+# Words of the stack that are looked at, as in Breakpad. From a frame that is certain it pays to look further: code that
+# was compiled at run time, which this way does not see, may stand between.
+_WORDS = 40
+_WORDS_IF_CERTAIN = 160
+# How far above a frame its caller's frame pointer is expected.
+_LARGEST_GAP = 128 * 1024
+
+
+def unwind(registers: Registers, process: Process, *, is_certain: bool) -> Registers | None:
+    """Return the caller's registers, or None if no word looks like a return address.
+
+    ``is_certain``: the frame itself is no guess.
+    """
+    cpu, word = registers.cpu, registers.cpu.word
+    start = registers.sp + -registers.sp % word
+    count = _WORDS_IF_CERTAIN if is_certain else _WORDS
+    for index, value in enumerate(process.memory.words(start, word, count)):
+        ip = process.plain_address(value, cpu)
+        if process.is_code(ip - cpu.return_adjustment):
+            place = start + index * word
+            return caller(cpu, ip=ip, sp=place + word, fp=_frame_pointer(registers, process, place))
+    return None
+
+
+def _frame_pointer(registers: Registers, process: Process, place: int) -> int | None:
+    """Return the caller's frame pointer, for a return address that stands at ``place``, or None if it is not known."""
+    cpu, fp = registers.cpu, registers.fp
+    if fp is not None and fp > place:
+        # The callee has not changed it.
+        return fp
+    # Functions begin by saving it right below the return address.
+    saved = process.memory.word(place - cpu.word, cpu.word)
+    if saved is not None and place < saved < place + _LARGEST_GAP and saved % cpu.word == 0:
+        return saved
+    return None
