@@ -19,14 +19,18 @@ from antenna.health_resource import (
     LBHeartbeatResource,
     VersionResource,
 )
+from antenna.ops.accounts import count_request
 from antenna.ops.logs import set_up_logging
 from antenna.ops.metrics import set_up_metrics
 from antenna.ops.sentry import set_up_sentry
+from antenna.refusal import Outcome
 from antenna.server.early_answer import end_if_unread, send_in_one_piece
 from antenna.spool.spool import Spool
 from antenna.throttler import Throttler
 
 logger = logging.getLogger(__name__)
+
+SUBMIT = "/submit"
 
 
 class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
@@ -35,6 +39,7 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
     def __init__(self, app_config: AppConfig, config: ConfigManager) -> None:
         """Build the components and the routes. Raises ``ConfigurationError``, ``BackendConfigurationError``."""
         super().__init__()
+        self._own_paths: set[str] = set()
         breakpad = config.with_namespace("breakpad")
         moving = config.with_namespace("crashmover")
         self.crashmover = CrashMover(moving)
@@ -49,17 +54,32 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
             _log_options(backend.config)
         self.add_error_handler(Exception, _answer_error)
         self.add_error_handler(falcon.HTTPBadRequest, _answer_unknown_method)
-        self.add_route("/submit", submit)
-        self.add_route("/__lbheartbeat__", LBHeartbeatResource())
-        self.add_route("/__heartbeat__", HeartbeatResource(self.crashmover.health_checks()))
-        self.add_route("/__version__", VersionResource(app_config.basedir))
-        self.add_route("/__broken__", BrokenResource())
+        self.add_route(SUBMIT, submit)
+        for path, resource in (
+            ("/__lbheartbeat__", LBHeartbeatResource()),
+            ("/__heartbeat__", HeartbeatResource(self.crashmover.health_checks())),
+            ("/__version__", VersionResource(app_config.basedir)),
+            ("/__broken__", BrokenResource()),
+        ):
+            self.add_route(path, resource)
+            self._own_paths.add(path)
 
     def __call__(self, env: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer a request, as WSGI servers call it."""
         answer = super().__call__(env, start_response)
+        if (outcome := self._outcome_elsewhere(env)) is not None:
+            count_request(outcome)
         send_in_one_piece(env, answer)
         return end_if_unread(env, answer)
+
+    def _outcome_elsewhere(self, env: dict[str, Any]) -> Outcome | None:
+        """How a request ended that is no POST of a crash, which its resource counts. None for our own GET routes."""
+        path, method = env["PATH_INFO"], env["REQUEST_METHOD"]
+        if path == SUBMIT:
+            return None if method == "POST" else Outcome.METHOD
+        if path in self._own_paths:
+            return None if method in ("GET", "HEAD") else Outcome.METHOD
+        return Outcome.NOT_FOUND
 
     def verify(self) -> None:
         """Prove at the first start that crashes can be saved and published.
@@ -99,7 +119,7 @@ def _answer_error(_: falcon.Request, resp: falcon.Response, error: Exception, __
 def _answer_unknown_method(req: falcon.Request, resp: falcon.Response, _: Exception, __: dict[str, Any]) -> None:
     """Answer a method that Falcon does not know, which it calls a bad request, like others that are not allowed."""
     resp.status = falcon.HTTP_METHOD_NOT_ALLOWED
-    resp.set_header("Allow", "POST" if req.path == "/submit" else "GET")
+    resp.set_header("Allow", "POST" if req.path == SUBMIT else "GET")
     resp.content_type = "text/plain"
     resp.text = ""
 

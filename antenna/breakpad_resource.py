@@ -18,10 +18,11 @@ from antenna.config import ConfigManager, Option
 from antenna.crash import crash_id as crash_ids
 from antenna.crash.report import CrashReport
 from antenna.crashmover.mover import CrashMover
+from antenna.ops.accounts import count_lost, count_request
 from antenna.payload.body import RequestBody
 from antenna.payload.reader import PayloadReader
-from antenna.refusal import Reason, Refusal
-from antenna.throttler import DEFER, FAKEACCEPT, REJECT, Result, Throttler
+from antenna.refusal import LossCause, Lost, Outcome, Reason, Refusal
+from antenna.throttler import ACCEPT, DEFER, FAKEACCEPT, REJECT, Result, Throttler
 
 logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("breakpad_resource")
@@ -32,6 +33,9 @@ PRIVATE_ANNOTATIONS = ("Email", "TelemetryClientId", "TelemetryServerURL", "Tele
 
 # When a client may come back after a 503, in seconds.
 RETRY_AFTER = 60
+
+# How a request ends whose crash the throttler did not reject.
+_KEPT = {ACCEPT: Outcome.ACCEPTED, DEFER: Outcome.DEFERRED, FAKEACCEPT: Outcome.FAKE}
 
 
 class BreakpadSubmitterResource:
@@ -57,18 +61,29 @@ class BreakpadSubmitterResource:
         """Take a crash report; the answer is one line of text."""
         start = time.monotonic()
         resp.content_type = "text/plain"
-        body = RequestBody(req.env, self.payload_reader.limits)
+        outcome = Outcome.LOST
         with metrics.timer("on_post.time"):
             try:
-                with self._read(req.env, body) as report:
-                    answer = self._collect(report, req.env, start)
-            except Refusal as error:
-                self._refuse(error, resp)
-            except Exception:
+                outcome = self._answer(req.env, resp, start)
+            # gevent ends greenlets with BaseExceptions; a crash is lost by these, too.
+            except BaseException:
                 metrics.incr("unhandled_error")
+                count_lost(LossCause.ERROR)
                 raise
-            else:
-                resp.data = answer.encode("ascii")
+            finally:
+                count_request(outcome)
+
+    def _answer(self, environ: dict[str, Any], resp: falcon.Response, start: float) -> Outcome:
+        """Read the report, collect it and answer; return how that ended."""
+        body = RequestBody(environ, self.payload_reader.limits)
+        try:
+            with self._read(environ, body) as report:
+                outcome, answer = self._collect(report, environ, start)
+        except Refusal as refusal:
+            self._refuse(refusal, resp)
+            return refusal.reason.outcome
+        resp.data = answer.encode("ascii")
+        return outcome
 
     def _read(self, environ: dict[str, Any], body: RequestBody) -> CrashReport:
         try:
@@ -80,25 +95,28 @@ class BreakpadSubmitterResource:
         """Log that the directory for temporary files is full or broken; return what the client is told."""
         # The traceback does not matter, the disk does.
         logger.error("temporary files in %s: %s", self.payload_reader.temp_dir, error)
-        return Refusal(Reason.UNAVAILABLE)
+        return Lost(LossCause.TEMP)
 
-    def _collect(self, report: CrashReport, environ: dict[str, Any], start: float) -> str:
-        """Throttle a well-formed report that began to come in at ``start`` and move it on; return the answer."""
+    def _collect(self, report: CrashReport, environ: dict[str, Any], start: float) -> tuple[Outcome, str]:
+        """Throttle a well-formed report that began to come in at ``start`` and move it on.
+
+        Returns how it ended, and the answer.
+        """
+        known_id = self._known_id(report, environ)
         metrics.incr("incoming_crash")
         kind = "compressed" if report.payload_compressed else "uncompressed"
         metrics.histogram("crash_size", report.payload_size, tags=[f"payload:{kind}"])
         _remove_private_annotations(report)
-        known_id = self._known_id(report, environ)
         result = self._throttle(report)
         if result == REJECT:
-            return f"Discarded=rule_{report.throttle_rule}"
+            return Outcome.REJECTED, f"Discarded=rule_{report.throttle_rule}"
         report.deferred = result == DEFER
         report.crash_id = known_id or crash_ids.mint(result, report.submitted)
         logger.info("%s: matched by %s; returned %s", report.crash_id, report.throttle_rule, result.name)
         if result != FAKEACCEPT:
             self._move(report)
             metrics.timing("crash_handling.time", (time.monotonic() - start) * 1000)
-        return f"CrashID=bp-{report.crash_id}\n"
+        return _KEPT[result], f"CrashID=bp-{report.crash_id}\n"
 
     def _move(self, report: CrashReport) -> None:
         try:
@@ -136,7 +154,10 @@ class BreakpadSubmitterResource:
 
     def _refuse(self, error: Refusal, resp: falcon.Response) -> None:
         reason = error.reason
-        metrics.incr("malformed", tags=[f"reason:{reason.tag}"])
+        if isinstance(error, Lost):
+            count_lost(error.cause)
+        elif reason.outcome is not Outcome.UNAUTHORIZED:
+            metrics.incr("malformed", tags=[f"reason:{reason.tag}"])
         logger.info("refused: %s", ": ".join(filter(None, error.args)))
         resp.status = HTTPStatus(reason.status)
         if reason is Reason.UNAVAILABLE:

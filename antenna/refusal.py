@@ -2,10 +2,60 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Why a crash report is refused: the one list behind the answer, the metric tag and the docs."""
+"""How a request ends, why a crash report is refused and why one is lost: the lists behind answers, metrics and docs."""
 
 from enum import Enum
 from http import HTTPStatus
+
+
+class Outcome(Enum):
+    """How a request ended. Each request has one, but for those to our own GET routes.
+
+    The value is the ``outcome`` tag of the ``requests`` metric, the second text is for the docs.
+    """
+
+    ACCEPTED = ("accepted", "The crash is kept and its id will be published.")
+    DEFERRED = ("deferred", "The crash is kept; its id will not be published.")
+    REJECTED = ("rejected", "A throttle rule rejected the crash.")
+    FAKE = ("fake", "The client got a crash id, and nothing was kept.")
+    MALFORMED = ("malformed", "The report is broken: 400.")
+    UNAUTHORIZED = ("unauthorized", "The client may not send what it sent: 401.")
+    TOO_LARGE = ("too_large", "Something is over its size limit: 413.")
+    TIMEOUT = ("timeout", "The client took too long: 408.")
+    LOST = ("lost", "The crash could be kept nowhere, or the collector failed: 503 or 500. `crashes_lost` says why.")
+    NOT_FOUND = ("not_found", "There is nothing at this path: 404. A crash reporter with a wrong URL, or a scanner.")
+    METHOD = ("method", "The method is not for this path: 405. A redirect turns a POST into a GET.")
+    BAD_HTTP = ("bad_http", "The request line or the headers are not valid HTTP: 400.")
+    CLIENT_GONE = ("client_gone", "The client closed the connection before its request was whole.")
+
+    def __init__(self, tag: str, doc: str) -> None:
+        """``tag`` is the value of the metric's tag."""
+        self.tag = tag
+        self.doc = doc
+
+
+class LossCause(Enum):
+    """Why a crash was lost: the ``cause`` tag of the ``crashes_lost`` metric, and a text for the docs."""
+
+    SPOOL_FULL = ("spool_full", "The storage did not take it, and the spool has no room.")
+    SPOOL_ERROR = ("spool_error", "The storage did not take it, and the disk of the spool fails.")
+    NO_SPOOL = ("no_spool", "The storage did not take it, and there is no spool.")
+    TEMP = ("temp", "There was no room for its temporary files, or their disk fails.")
+    MEMORY = ("memory", "There was no memory for its annotations.")
+    ERROR = ("error", "An error of the collector. The log and Sentry have its traceback.")
+
+    def __init__(self, tag: str, doc: str) -> None:
+        """``tag`` is the value of the metric's tag."""
+        self.tag = tag
+        self.doc = doc
+
+
+_OUTCOMES = {
+    401: Outcome.UNAUTHORIZED,
+    408: Outcome.TIMEOUT,
+    413: Outcome.TOO_LARGE,
+    503: Outcome.LOST,
+}
 
 
 class Reason(Enum):
@@ -75,6 +125,15 @@ class Reason(Enum):
         return HTTPStatus(self.status).phrase
 
     @property
+    def outcome(self) -> Outcome:
+        """How a request ends that is refused for this reason."""
+        if self is Reason.INCOMPLETE_BODY:
+            return Outcome.CLIENT_GONE
+        if self is Reason.BAD_REQUEST:
+            return Outcome.BAD_HTTP
+        return _OUTCOMES.get(self.status, Outcome.MALFORMED)
+
+    @property
     def tag(self) -> str:
         """Tag value for metrics: the answer without its ``malformed_`` prefix."""
         return self.answer.removeprefix("malformed_")
@@ -88,3 +147,12 @@ class Refusal(Exception):
         super().__init__(reason.answer, detail)
         self.reason = reason
         self.detail = detail
+
+
+class Lost(Refusal):
+    """A crash report that can be kept nowhere, by no fault of the client's."""
+
+    def __init__(self, cause: LossCause, detail: str = "") -> None:
+        """``detail`` adds to the log line what the cause alone does not say."""
+        super().__init__(Reason.UNAVAILABLE, detail)
+        self.cause = cause

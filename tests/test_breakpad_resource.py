@@ -40,10 +40,8 @@ RULES = [
     Rule("everything", "*", lambda _throttler, _crash: True, ACCEPT),
 ]
 
-OUTCOMES = re.compile(
-    r"breakpad_resource\.malformed|throttle\.reject|throttle\.fakeaccept|breakpad_resource\.save_crash\.count"
-    r"|crashmover\.spooled|breakpad_resource\.unhandled_error"
-)
+# What says more of an outcome.
+DETAILS = {"breakpad_resource.malformed", "crashes_lost", "breakpad_resource.unauthorized_uuid", "crashmover.spooled"}
 
 
 class Collector:
@@ -87,23 +85,25 @@ def collector() -> Collector:
 
 
 def outcome(metricsmock: MetricsMock) -> str:
-    """Return the outcome that was counted, with its tags."""
-    (record,) = [record for record in metricsmock.get_records() if OUTCOMES.fullmatch(record.key)]
-    return " ".join([record.key, *record.tags])
+    """Return how the one request was counted: its outcome, and the tag or the name of what says more."""
+    records = metricsmock.get_records()
+    (outcome,) = [record.tags[0].removeprefix("outcome:") for record in records if record.key == "requests"]
+    details = [record for record in records if record.key in DETAILS]
+    return " ".join([outcome, *(record.tags[0] if record.tags else record.key for record in details)])
 
 
 @pytest.mark.parametrize(
     ("parts", "counted"),
     [
-        ([PRODUCT, dump(b"MDMP")], "breakpad_resource.save_crash.count"),
-        ([annotation("Fate", "defer")], "breakpad_resource.save_crash.count"),
-        ([annotation("Fate", "reject")], "throttle.reject"),
-        ([annotation("Fate", "fakeaccept")], "throttle.fakeaccept"),
-        ([annotation("uuid", KNOWN_ID)], "breakpad_resource.malformed reason:unauthorized_uuid"),
-        ([dump(b"MDMP")], "breakpad_resource.malformed reason:no_annotations"),
-        ([extra(b"{")], "breakpad_resource.malformed reason:invalid_json"),
-        ([extra([])], "breakpad_resource.malformed reason:invalid_json_value"),
-        ([PRODUCT, dump(b"", "raw_crash")], "breakpad_resource.malformed reason:invalid_dump_name"),
+        ([PRODUCT, dump(b"MDMP")], "accepted"),
+        ([annotation("Fate", "defer")], "deferred"),
+        ([annotation("Fate", "reject")], "rejected"),
+        ([annotation("Fate", "fakeaccept")], "fake"),
+        ([annotation("uuid", KNOWN_ID)], "unauthorized breakpad_resource.unauthorized_uuid"),
+        ([dump(b"MDMP")], "malformed reason:no_annotations"),
+        ([extra(b"{")], "malformed reason:invalid_json"),
+        ([extra([])], "malformed reason:invalid_json_value"),
+        ([PRODUCT, dump(b"", "raw_crash")], "malformed reason:invalid_dump_name"),
     ],
 )
 def test_outcome(collector: Collector, metricsmock: MetricsMock, parts: list[bytes], counted: str) -> None:
@@ -120,7 +120,7 @@ def test_outcome_when_the_storage_is_away(collector: Collector, metricsmock: Met
     assert answer.status_code == 503
     assert answer.text == "Discarded=unavailable"
     assert int(answer.headers["Retry-After"]) > 0
-    assert outcome(metricsmock) == "breakpad_resource.malformed reason:unavailable"
+    assert outcome(metricsmock) == "lost cause:no_spool"
     assert collector.publish.crash_ids == []
 
 
@@ -128,7 +128,7 @@ def test_outcome_when_only_publishing_is_away(collector: Collector, metricsmock:
     collector.publish.fails = is_away
 
     assert collector.submit(PRODUCT).text.startswith("CrashID=bp-")
-    assert outcome(metricsmock) == "breakpad_resource.save_crash.count"
+    assert outcome(metricsmock) == "accepted"
 
 
 def test_outcome_when_it_is_spooled(metricsmock: MetricsMock, tmp_path: Path) -> None:
@@ -136,7 +136,27 @@ def test_outcome_when_it_is_spooled(metricsmock: MetricsMock, tmp_path: Path) ->
     collector.storage.fails = is_away
 
     assert collector.submit(PRODUCT).text.startswith("CrashID=bp-")
-    assert outcome(metricsmock) == "crashmover.spooled kind:crash"
+    assert outcome(metricsmock) == "accepted kind:crash"
+
+
+@pytest.mark.parametrize(("number", "cause"), [(errno.ENOSPC, "spool_full"), (errno.EROFS, "spool_error")])
+def test_outcome_when_the_spool_fails(
+    metricsmock: MetricsMock, tmp_path: Path, disk: Disk, number: int, cause: str
+) -> None:
+    collector = Collector(CRASHMOVER_SPOOL_DIR=str(tmp_path))
+    collector.storage.fails = is_away
+    disk.fail_from(len(disk.calls), number)
+
+    assert collector.submit(PRODUCT).status_code == 503
+    assert outcome(metricsmock) == f"lost cause:{cause}"
+
+
+def test_outcome_when_the_spool_has_no_room(metricsmock: MetricsMock, tmp_path: Path) -> None:
+    collector = Collector(CRASHMOVER_SPOOL_DIR=str(tmp_path), CRASHMOVER_SPOOL_MAX_SIZE="1")
+    collector.storage.fails = is_away
+
+    assert collector.submit(PRODUCT, dump(b"MDMP")).status_code == 503
+    assert outcome(metricsmock) == "lost cause:spool_full"
 
 
 def test_outcome_when_there_is_no_room_for_temporary_files(
@@ -148,7 +168,7 @@ def test_outcome_when_there_is_no_room_for_temporary_files(
     answer = collector.submit(PRODUCT, dump(bytes(1_000_000)))
 
     assert (answer.status_code, answer.text) == (503, "Discarded=unavailable")
-    assert outcome(metricsmock) == "breakpad_resource.malformed reason:unavailable"
+    assert outcome(metricsmock) == "lost cause:temp"
     assert collector.storage.objects == {}
 
 
@@ -158,7 +178,7 @@ def test_outcome_when_a_temporary_file_cannot_be_read_again(
     collector.storage.fails = lambda _: OSError(errno.EIO, "Input/output error")
 
     assert collector.submit(PRODUCT).status_code == 503
-    assert outcome(metricsmock) == "breakpad_resource.malformed reason:unavailable"
+    assert outcome(metricsmock) == "lost cause:temp"
     assert any(message.startswith("temporary files in ") for message in caplog.messages)
 
 
@@ -171,7 +191,7 @@ def test_outcome_of_an_error_of_ours(
     collector.storage.fails = lambda _: error
 
     assert collector.submit(PRODUCT).status_code == 500
-    assert outcome(metricsmock) == "breakpad_resource.unhandled_error"
+    assert outcome(metricsmock) == "lost cause:error"
     assert not any("temporary files" in message for message in caplog.messages)
 
 

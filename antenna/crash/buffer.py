@@ -13,7 +13,7 @@ from antenna.files import Read, open_temporary_file, read_pieces, write_pieces
 from antenna.hub import pread, run_blocking
 from antenna.payload.memory import Memory, Share
 from antenna.payload.temporary_space import TemporaryShare
-from antenna.refusal import Reason, Refusal
+from antenna.refusal import LossCause, Lost
 
 # Pieces are put together up to this size: one of a few bytes, as a client may send them, takes ten times its size.
 _SMALL_PIECE = 4096
@@ -25,7 +25,7 @@ class Buffer:
     """An append-only store of bytes: in memory as long as the report's share of it lasts, then in a temporary file.
 
     Raises ``OSError`` where the temporary directory fails (full, unwritable), and ``Refusal`` where the
-    worker's temporary files together would get too large: ``UNAVAILABLE``, or what ``TemporaryShare`` raises.
+    worker's temporary files together would get too large: ``Lost``, or what ``TemporaryShare`` raises.
     """
 
     __slots__ = ("_directory", "_disk", "_memory", "_on_disk", "_pending", "_reserved", "descriptor", "size")
@@ -70,7 +70,7 @@ class Buffer:
         if self._disk is not None:
             size = sum(map(len, self._pending))
             if not self._disk.reserve(size):
-                raise Refusal(Reason.UNAVAILABLE, "no room for temporary files")
+                raise Lost(LossCause.TEMP, "no room for temporary files")
             self._on_disk += size
         if self.descriptor is None:
             self.descriptor = run_blocking(open_temporary_file, self._directory)

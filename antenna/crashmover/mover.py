@@ -23,7 +23,7 @@ from antenna.ext.crashpublish_base import CrashPublishBase
 from antenna.ext.crashstorage_base import CrashStorageBase, NoOpCrashStorage
 from antenna.files import DISK_ERRORS
 from antenna.hub import run_blocking
-from antenna.refusal import Reason, Refusal
+from antenna.refusal import LossCause, Lost, Refusal
 from antenna.spool.entry import Kind
 from antenna.spool.spool import Spool
 
@@ -190,13 +190,13 @@ class CrashMover:
     def move(self, report: CrashReport) -> None:
         """Save the crash and publish its id, or spool them; returns when the promise of the id can be given.
 
-        Raises ``Refusal`` (``UNAVAILABLE``) if the promise cannot be given: see ``Publishing`` for what
+        Raises ``Lost`` if the promise cannot be given: see ``Publishing`` for what
         becomes of a crash that is saved then.
         """
         saved = self._save(report)
         if not saved:
             if self._spooling is None:
-                raise Refusal(Reason.UNAVAILABLE)
+                raise Lost(LossCause.NO_SPOOL)
             try:
                 self._spooling.add_crash(report)
             except Refusal:

@@ -43,7 +43,7 @@ class Publishing:
     def publish(self, crash_id: str) -> None:
         """Publish the id of a saved crash; returns when it is certain that it is, or will be, published.
 
-        Raises ``Refusal`` (``UNAVAILABLE``) if the spool has to take it and cannot. Without a spool, an
+        Raises ``Lost`` if the spool has to take it and cannot. Without a spool, an
         id that cannot be published is logged and counted: it can be published again from what is saved.
         """
         if self._spooling is None:

@@ -4,6 +4,7 @@
 
 """Writes crashes of live traffic to the spool."""
 
+import errno
 import logging
 from collections.abc import Callable
 from typing import TypeVar
@@ -12,7 +13,7 @@ import markus
 
 from antenna.crash.report import CrashReport
 from antenna.hub import run_blocking
-from antenna.refusal import Reason, Refusal
+from antenna.refusal import LossCause, Lost
 from antenna.spool.entry import Entry, Kind
 from antenna.spool.spool import Spool, SpoolFull
 
@@ -30,7 +31,7 @@ _MESSAGES = {
 
 
 class Spooling:
-    """A spool that says when it does not work, once. Raises ``Refusal`` (``UNAVAILABLE``) then."""
+    """A spool that says when it does not work, once. Raises ``Lost`` then."""
 
     def __init__(self, spool: Spool) -> None:
         """It counts as working at first."""
@@ -49,7 +50,7 @@ class Spooling:
             self._write(Kind.CRASH, lambda: self.spool.add_crash(report))
         except SpoolFull as error:
             self._lacking = report.size
-            raise Refusal(Reason.UNAVAILABLE) from error
+            raise Lost(LossCause.SPOOL_FULL) from error
         self._lacking = 0
 
     def add_id(self, crash_id: str) -> None:
@@ -83,7 +84,8 @@ class Spooling:
             raise
         except OSError as error:
             self.failed(error, kind)
-            raise Refusal(Reason.UNAVAILABLE) from error
+            is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            raise Lost(LossCause.SPOOL_FULL if is_full else LossCause.SPOOL_ERROR) from error
         if not self.takes(kind):
             self._refused.remove(kind)
             logger.warning(_MESSAGES[kind][1])

@@ -4,7 +4,8 @@
 
 """Metrics to statsd, in the protocol of Datadog: that of statsd, with tags.
 
-A crash emits ten of them. Datadog's own client took a twentieth of the CPU of a crash, and of the memory of a worker.
+A crash emits about ten of them: 45 us of CPU with this backend. Datadog's own client, with its buffer, its background
+sender and no telemetry, takes 135 us, a fifth of what a rejected crash takes in all.
 """
 
 import atexit
@@ -30,6 +31,9 @@ MAX_PACKET_SIZE = 1432
 _INTERVAL = 0.2
 # Seconds until statsd is tried again after a failure.
 _PAUSE = 1.0
+# Seconds after which the name of the host is looked up again: the daemon may have moved, and packets to an address
+# that nobody has any more come to nothing without an error.
+_LOOK_UP_AGAIN = 30.0
 # Seconds between two warnings while statsd is away.
 _QUIET = 60.0
 # How long the end of the process may take to send the last packets, in seconds.
@@ -56,6 +60,7 @@ class StatsdMetrics(BackendBase):  # type: ignore[misc]  # markus comes without 
         self._flushed = threading.Event()
         self._quiet_until = 0.0
         self._not_before = 0.0
+        self._looked_up = 0.0
         threading.Thread(target=self._send_regularly, daemon=True).start()
         # Under gevent, a native thread resolves the host's name. Have one now: Python 3.12 starts none while it ends.
         run_blocking(time.monotonic)
@@ -94,16 +99,31 @@ class StatsdMetrics(BackendBase):  # type: ignore[misc]  # markus comes without 
             self._send_packet(packet)
 
     def _send_packet(self, packet: bytearray) -> None:
+        if self._socket is None and time.monotonic() < self._not_before:
+            return
         try:
-            if self._socket is None:
-                if time.monotonic() < self._not_before:
-                    return
-                self._socket = _connect(self._address)
-            self._socket.send(packet)
+            self._connected().send(packet)
         # UnicodeError: the name is none. It could not be sent anywhere.
         except (OSError, UnicodeError) as error:
             self._forget_socket()
             self._warn(error)
+
+    def _connected(self) -> socket.socket:
+        """Return a socket to where the name leads, as of a moment ago. Raises ``OSError``, ``UnicodeError``."""
+        before, now = self._socket, time.monotonic()
+        if before is not None and now - self._looked_up < _LOOK_UP_AGAIN:
+            return before
+        self._looked_up = now
+        try:
+            self._socket = _connect(self._address)
+        except (OSError, UnicodeError):
+            if before is None:
+                raise
+            # Only the name server may be away: the old address is the best there is.
+            return before
+        if before is not None:
+            before.close()
+        return self._socket
 
     def _forget_socket(self) -> None:
         """Resolve the name again after a while: the host may have moved."""

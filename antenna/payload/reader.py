@@ -26,7 +26,7 @@ from antenna.payload.memory import Memory, Share
 from antenna.payload.multipart import MultipartParser, parse_parameters
 from antenna.payload.parts import PartCollector
 from antenna.payload.temporary_space import TemporarySpace
-from antenna.refusal import Reason, Refusal
+from antenna.refusal import LossCause, Lost, Reason, Refusal
 
 logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("breakpad_resource")
@@ -124,7 +124,7 @@ class PayloadReader:
         size = min(annotations_size * _MEMORY_PER_ANNOTATION_BYTE, self._half)
         memory = self._memory_for_large if size * _LARGE_PART <= self._half else self._memory_for_largest
         if not memory.wait(size, MEMORY_TIMEOUT):
-            raise Refusal(Reason.UNAVAILABLE, "no memory for annotations")
+            raise Lost(LossCause.MEMORY, "no memory for annotations")
         resources.callback(memory.release, size)
         return memory
 

@@ -23,7 +23,8 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from antenna.hub import Turn, restore_close, unread_bytes
 from antenna.limits import HEAD_TIMEOUT, MAX_HEAD_SIZE, SEND_TIMEOUT
-from antenna.refusal import Reason
+from antenna.ops.accounts import count_request
+from antenna.refusal import Outcome, Reason
 from antenna.server.early_answer import end_connection
 
 logger = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ class Connection(gevent_socket):
     """A client's connection. Whatever ends it is a ``ConnectionResetError``, which gunicorn takes without a word."""
 
     wait: "RequestWait | None" = None
-    used = False
+    unreader: Any = None  # gunicorn's, of what has been received and not been parsed
     _holds_next = False
     _held = b""
     _read_event: Any  # gevent's
@@ -110,9 +111,10 @@ class RequestWait:
         """``idle_seconds`` may pass until the first byte comes."""
         self._worker = worker
         self._connection = connection
-        self._timer = gevent.Timeout(idle_seconds, _TimeIsUp)
+        # What came together with the request before, and is not all of this one, has come.
+        self._size = 0 if connection.unreader is None else connection.unreader.buf.getbuffer().nbytes
+        self._timer = gevent.Timeout(HEAD_TIMEOUT if self._size else idle_seconds, _TimeIsUp)
         self._greenlet: gevent.Greenlet[..., None] = _this_greenlet()
-        self._size = 0
 
     @property
     def is_idle(self) -> bool:
@@ -148,6 +150,9 @@ class RequestWait:
         self._connection.wait = None
         self._worker.waits.discard(self)
         if not isinstance(error, _TimeIsUp):
+            # gunicorn's NoMoreData, or a reset. A client that has sent nothing of a request ends none.
+            if isinstance(error, OSError) and not self.is_idle:
+                count_request(Outcome.CLIENT_GONE)
             return False
         if not self.is_idle:
             refuse(self._connection, Reason.TIMEOUT)
@@ -209,9 +214,21 @@ class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes withou
         if not self._turn.pass_on():
             gevent.sleep(0)
         connection: Connection = vars(_this_greenlet())["connection"]
-        idle_seconds = self.cfg.keepalive if connection.used else HEAD_TIMEOUT
-        connection.used = True
+        idle_seconds = HEAD_TIMEOUT if connection.unreader is None else self.cfg.keepalive
         return RequestWait(self, connection, idle_seconds)
+
+    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
+        """Serve a request whose head is there. The application counts it, unless it never gets to see it."""
+        sock.unreader = req.unreader
+        if req._expected_100_continue:  # noqa: SLF001 - gunicorn has no other name for it
+            # As gunicorn does itself, a little later: there, nobody would know of a client that is gone by now.
+            req._expected_100_continue = False  # noqa: SLF001
+            try:
+                sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            except OSError:
+                count_request(Outcome.CLIENT_GONE)
+                raise
+        super().handle_request(listener_name, req, sock, addr)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer a request that is not HTTP like any other refusal, without a word on who sent it."""
@@ -273,6 +290,7 @@ class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes withou
 
 def refuse(connection: Any, reason: Reason) -> None:
     """Answer outside of the application, and end the connection."""
+    count_request(reason.outcome)
     metrics.incr("malformed", tags=[f"reason:{reason.tag}"])
     body = f"Discarded={reason.answer}".encode("ascii")
     head = (

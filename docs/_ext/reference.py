@@ -5,7 +5,8 @@
 """Directives that write reference pages from the code, so that these cannot say anything else than it does.
 
 ``options``: the options of a component; ``metrics``: the metrics of a namespace; ``reasons``: the reasons with an HTTP
-status; ``rules``: a rule set; ``names``: a list or mapping of names; ``programs``: the programs in bin/.
+status; ``endings``: the outcomes of requests, or the causes of losses; ``rules``: a rule set; ``names``: a list or
+mapping of names; ``programs``: the programs in bin/.
 The role ``value`` writes a number.
 Link with ``:envvar:``, ``:metric:`` and ``:reason:``.
 """
@@ -91,6 +92,15 @@ class ReasonsDirective(WrittenDirective):
         for reason in Reason:
             if str(reason.status) in self.arguments:
                 yield from (f".. reason:: {reason.answer}", "", f"   {plain(reason.doc)}", "")
+
+
+class EndingsDirective(WrittenDirective):
+    """``.. endings:: antenna.refusal.Outcome``: the values of a tag, and what each means."""
+
+    def lines(self) -> Iterator[str]:
+        """One entry a value."""
+        for value in parse_attribute(self.arguments[0]):
+            yield from (f"``{value.tag}``", f"   {code(value.doc)}", "")
 
 
 class RulesDirective(WrittenDirective):
@@ -190,6 +200,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_directive("options", OptionsDirective)
     app.add_directive("metrics", MetricsDirective)
     app.add_directive("reasons", ReasonsDirective)
+    app.add_directive("endings", EndingsDirective)
     app.add_directive("rules", RulesDirective)
     app.add_directive("names", NamesDirective)
     app.add_directive("programs", ProgramsDirective)

@@ -18,7 +18,7 @@ from antenna.backend import BackendDenied, BackendError, CrashRefused
 from antenna.config import ConfigurationError, build_config
 from antenna.crash.report import CrashReport
 from antenna.crashmover.mover import CrashMover
-from antenna.refusal import Reason, Refusal
+from antenna.refusal import Lost, Reason, Refusal
 from antenna.spool.spool import SpoolFull
 from tests.support.backends import ENVIRONMENT, Publish, Storage, is_away
 from tests.support.crashes import make_report
@@ -380,7 +380,7 @@ class TestWithASpool:
         assert time.monotonic() - start < 0.5, "they do not wait for the one that finds out"
         gevent.joinall(moves)
 
-        assert {type(move.value) for move in moves} == {Refusal}
+        assert {type(move.value) for move in moves} == {Lost}
         assert len(caplog.messages) < 5
 
     def test_spool_may_take_ids_and_no_crashes(

@@ -294,6 +294,34 @@ def test_statsd_that_comes_back_gets_metrics_again(statsd: StatsdServer) -> None
     pytest.fail("nothing came")
 
 
+def test_statsd_that_moves_is_followed(statsd: StatsdServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The old address may swallow packets without a word."""
+    monkeypatch.setattr("antenna.ops.statsd._LOOK_UP_AGAIN", 0.3)
+    moved = StatsdServer()
+    ports = [statsd.port]
+
+    def resolve(*_args: Any, **_options: Any) -> Any:
+        if not ports:
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return [(socket.AF_INET, socket.SOCK_DGRAM, 0, "", ("127.0.0.1", ports[-1]))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    set_up(**statsd.environ | {"STATSD_HOST": "statsd.example.com"})
+
+    def emit() -> None:
+        markus.get_metrics("throttle").incr("accept")
+        time.sleep(0.5)
+
+    with moved.socket:
+        emit()
+        ports.clear()  # the name server is away
+        emit()
+        assert len(statsd.receive(2)) == 2
+        ports.append(moved.port)
+        emit()
+        assert moved.receive() == ["throttle.accept:1|c|#host:antenna-7"]
+
+
 def test_name_that_takes_long_to_resolve_delays_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     answered = threading.Event()
 

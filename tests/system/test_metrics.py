@@ -4,7 +4,9 @@
 
 """Every request is counted once by how it ended, and nothing is emitted that operators cannot look up."""
 
+import socket
 from collections import Counter
+from itertools import chain
 
 import pytest
 import yaml
@@ -18,25 +20,86 @@ from tests.system.conftest import STATSD_NAMESPACE
 PRODUCT = annotation("ProductName", "Firefox")
 TYPES = {"incr": "c", "gauge": "g", "timing": "ms", "histogram": "h"}
 
-# What ends in which outcome.
+# What ends in which outcome. Of a request that is cut off, its client sends no more than that and goes.
 REQUESTS: dict[str, list[bytes]] = {
-    "breakpad_resource.save_crash.count": [
+    "accepted": [
         report(PRODUCT, dump(b"MDMP")),
         chunked_report(PRODUCT),
         gzipped_report(extra({"ProductName": "Fenix"})),
-        report(annotation("Fate", "defer")),
         report(annotation("Fate", "raise")),
     ],
-    "throttle.reject": [report(annotation("Fate", "reject")), report(annotation("Number", "5"), dump(b"MDMP"))],
-    "throttle.fakeaccept": [report(annotation("Fate", "fakeaccept"))],
-    "breakpad_resource.malformed,reason:no_annotations": [report(dump(b"MDMP")), gzipped_report(extra({}))],
-    "breakpad_resource.malformed,reason:unauthorized_uuid": [report(annotation("uuid", "any"))],
-    "breakpad_resource.malformed,reason:invalid_json": [report(extra(b"{"))],
-    "breakpad_resource.malformed,reason:bad_gzip": [post(multipart(PRODUCT), {"Content-Encoding": "gzip"})],
-    "breakpad_resource.malformed,reason:too_large": [post(b"", {"Content-Length": "99999999"})],
-    "breakpad_resource.malformed,reason:no_content_length": [post(b"")],
-    "breakpad_resource.malformed,reason:bad_request": [b"hello?\r\n\r\n"],
+    "deferred": [report(annotation("Fate", "defer"))],
+    "rejected": [report(annotation("Fate", "reject")), report(annotation("Number", "5"), dump(b"MDMP"))],
+    "fake": [report(annotation("Fate", "fakeaccept"))],
+    "malformed": [
+        report(dump(b"MDMP")),
+        gzipped_report(extra({})),
+        report(extra(b"{")),
+        post(multipart(PRODUCT), {"Content-Encoding": "gzip"}),
+        post(b""),
+        post(b"zz\r\n", {"Content-Length": None, "Transfer-Encoding": "chunked"}),
+    ],
+    "unauthorized": [report(annotation("uuid", "any"))],
+    "too_large": [post(b"", {"Content-Length": "99999999"}), post(b"", {"X-Large": "x" * 40_000})],
+    "not_found": [
+        report(PRODUCT).replace(b"/submit", b"/submit/", 1),
+        report(PRODUCT).replace(b"/submit", b"/", 1),
+        b"GET /favicon.ico HTTP/1.1\r\nHost: x\r\n\r\n",
+    ],
+    "method": [
+        b"GET /submit?id=1 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"OPTIONS /submit HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"BREW /submit HTTP/1.1\r\nHost: x\r\n\r\n",
+        report(PRODUCT).replace(b"/submit", b"/__heartbeat__", 1),
+    ],
+    "bad_http": [
+        b"hello?\r\n\r\n",
+        b"POST /submit HTTP/9.9\r\nHost: x\r\n\r\n",
+        report(PRODUCT).replace(b"Host:", b"Host :", 1),
+        post(b"", {"Expect": "miracles"}),
+    ],
+    "client_gone": [
+        b"P",
+        b"POST /submit HTTP/1.1\r\nHost: x\r\n",
+        report(PRODUCT, dump(b"MDMP"))[:-20],
+        chunked_report(PRODUCT)[:-5],
+        report(PRODUCT).replace(b"Host:", b"Expect: 100-continue\r\nHost:", 1)[:-20],
+    ],
 }
+# What has no outcome.
+UNCOUNTED = [b"", *(f"{method} /__version__ HTTP/1.1\r\nHost: x\r\n\r\n".encode() for method in ("GET", "HEAD"))]
+
+# What else they are counted as.
+DETAILS = {
+    "breakpad_resource.save_crash.count": 5,
+    "throttle.reject": 2,
+    "throttle.fakeaccept": 1,
+    "breakpad_resource.malformed,reason:no_annotations": 2,
+    "breakpad_resource.malformed,reason:invalid_json": 1,
+    "breakpad_resource.malformed,reason:bad_gzip": 1,
+    "breakpad_resource.malformed,reason:too_large": 2,
+    "breakpad_resource.malformed,reason:no_content_length": 1,
+    "breakpad_resource.malformed,reason:bad_request": 4,
+    "breakpad_resource.malformed,reason:unauthorized_uuid": 0,
+    "breakpad_resource.incoming_crash": 8,
+    "breakpad_resource.gzipped_crash": 3,
+    "breakpad_resource.unauthorized_uuid": 1,
+    "throttle.accept": 4,
+    "throttle.defer": 1,
+    "breakpad_resource.throttle_rule,rule:is_rejected": 1,
+    "breakpad_resource.throttle_rule,rule:everything_else": 4,
+    "throttle.rule_error,rule:faulty": 4,
+    "crashes_lost": 0,
+}
+
+
+def send(collector: Collector, request: bytes) -> None:
+    """Send a request, and no more on its connection; wait until the collector has closed it, too."""
+    with collector.server.connect() as connection:
+        connection.send(request)
+        connection.socket.shutdown(socket.SHUT_WR)
+        while connection.socket.recv(65536):
+            pass
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +107,8 @@ def counted(collector: Collector, statsd: StatsdSink) -> Counter[str]:
     """What all of the requests together were counted as."""
     statsd.wait_until_quiet()
     before = statsd.totals()
-    for requests in REQUESTS.values():
-        for request in requests:
-            collector.submit(request)
+    for request in chain(UNCOUNTED, *REQUESTS.values()):
+        send(collector, request)
     statsd.wait_until_quiet()
     prefix = f"{STATSD_NAMESPACE}."
     return Counter({name.removeprefix(prefix): count for name, count in (statsd.totals() - before).items()})
@@ -54,29 +116,15 @@ def counted(collector: Collector, statsd: StatsdSink) -> Counter[str]:
 
 @pytest.mark.parametrize("outcome", REQUESTS)
 def test_outcome(counted: Counter[str], outcome: str) -> None:
-    assert counted[outcome] == len(REQUESTS[outcome])
+    assert counted[f"requests,outcome:{outcome}"] == len(REQUESTS[outcome])
 
 
-def test_every_request_ends_in_one_outcome(counted: Counter[str]) -> None:
-    outcomes = ("breakpad_resource.malformed", *(outcome for outcome in REQUESTS if "malformed" not in outcome))
-
-    assert sum(counted[outcome] for outcome in outcomes) == sum(map(len, REQUESTS.values()))
+def test_every_request_has_one_outcome(counted: Counter[str]) -> None:
+    assert counted["requests"] == sum(map(len, REQUESTS.values()))
 
 
-@pytest.mark.parametrize(
-    ("name", "count"),
-    [
-        ("breakpad_resource.incoming_crash", 9),
-        ("breakpad_resource.gzipped_crash", 3),
-        ("breakpad_resource.unauthorized_uuid", 1),
-        ("throttle.accept", 4),
-        ("throttle.defer", 1),
-        ("breakpad_resource.throttle_rule,rule:is_rejected", 1),
-        ("breakpad_resource.throttle_rule,rule:everything_else", 4),
-        ("throttle.rule_error,rule:faulty", 4),
-    ],
-)
-def test_on_the_way(counted: Counter[str], name: str, count: int) -> None:
+@pytest.mark.parametrize(("name", "count"), DETAILS.items())
+def test_details(counted: Counter[str], name: str, count: int) -> None:
     assert counted[name] == count
 
 
