@@ -106,13 +106,14 @@ class BreakpadSubmitterResource:
         metrics.incr("incoming_crash")
         kind = "compressed" if report.payload_compressed else "uncompressed"
         metrics.histogram("crash_size", report.payload_size, tags=[f"payload:{kind}"])
-        _remove_private_annotations(report)
         result = self._throttle(report)
         if result == REJECT:
+            _log_verdict(crash_ids.mint_for_log(report.submitted), report, result)
             return Outcome.REJECTED, f"Discarded=rule_{report.throttle_rule}"
         report.deferred = result == DEFER
         report.crash_id = known_id or crash_ids.mint(result, report.submitted)
-        logger.info("%s: matched by %s; returned %s", report.crash_id, report.throttle_rule, result.name)
+        _log_verdict(report.crash_id, report, result)
+        _remove_private_annotations(report)
         if result != FAKEACCEPT:
             self._move(report)
             metrics.timing("crash_handling.time", (time.monotonic() - start) * 1000)
@@ -146,7 +147,7 @@ class BreakpadSubmitterResource:
         return bool(self._token) and scheme.lower() == "bearer" and hmac.compare_digest(given, self._token)
 
     def _throttle(self, report: CrashReport) -> Result:
-        result, rule, _ = self.throttler.throttle(report.annotations)
+        result, rule, _ = self.throttler.throttle({**report.annotations, "metadata": report.request_metadata()})
         report.throttle_rule = rule
         throttle_metrics.incr(result.name.lower())
         metrics.incr("throttle_rule", tags=[f"rule:{rule}"])
@@ -163,6 +164,10 @@ class BreakpadSubmitterResource:
         if reason is Reason.UNAVAILABLE:
             resp.set_header("Retry-After", str(RETRY_AFTER))
         resp.data = f"Discarded={reason.answer}".encode("ascii")
+
+
+def _log_verdict(crash_id: str, report: CrashReport, result: Result) -> None:
+    logger.info("%s: matched by %s; returned %s", crash_id, report.throttle_rule, result.name)
 
 
 def _remove_private_annotations(report: CrashReport) -> None:

@@ -19,6 +19,7 @@ from markus.testing import MetricsMock
 
 from antenna.breakpad_resource import BreakpadSubmitterResource
 from antenna.config import build_config
+from antenna.crash import crash_id as crash_ids
 from antenna.crash.report import CrashReport
 from antenna.crashmover.mover import CrashMover
 from antenna.payload.body import RequestBody
@@ -37,6 +38,8 @@ RULES = [
     Rule("rejected", "Fate", lambda _, value: value == "reject", REJECT),
     Rule("deferred", "Fate", lambda _, value: value == "defer", DEFER),
     Rule("fake", "Fate", lambda _, value: value == "fakeaccept", FAKEACCEPT),
+    Rule("by_user_agent", "*", lambda _, crash: crash["metadata"]["user_agent"] == "Unwanted/1.0", REJECT),
+    Rule("by_client", "*", lambda _, crash: crash.get("TelemetryClientId") == "unwanted", REJECT),
     Rule("everything", "*", lambda _throttler, _crash: True, ACCEPT),
 ]
 
@@ -72,8 +75,8 @@ class Collector:
         assert isinstance(self.crashmover.crashpublish, Publish)
         return self.crashmover.crashpublish
 
-    def submit(self, *parts: bytes, token: str | None = None) -> Result:
-        headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+    def submit(self, *parts: bytes, token: str | None = None, user_agent: str = "tests") -> Result:
+        headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}", "User-Agent": user_agent}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         return self._client.simulate_post("/submit", body=multipart(*parts), headers=headers)
@@ -98,6 +101,7 @@ def outcome(metricsmock: MetricsMock) -> str:
         ([PRODUCT, dump(b"MDMP")], "accepted"),
         ([annotation("Fate", "defer")], "deferred"),
         ([annotation("Fate", "reject")], "rejected"),
+        ([annotation("TelemetryClientId", "unwanted")], "rejected"),
         ([annotation("Fate", "fakeaccept")], "fake"),
         ([annotation("uuid", KNOWN_ID)], "unauthorized breakpad_resource.unauthorized_uuid"),
         ([dump(b"MDMP")], "malformed reason:no_annotations"),
@@ -110,6 +114,20 @@ def test_outcome(collector: Collector, metricsmock: MetricsMock, parts: list[byt
     collector.submit(*parts)
 
     assert outcome(metricsmock) == counted
+
+
+def test_rejected_crash_has_a_line_in_the_log_with_an_id_that_is_none(
+    collector: Collector, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "antenna")
+
+    assert collector.submit(PRODUCT, user_agent="Unwanted/1.0").text == "Discarded=rule_by_user_agent"
+
+    (line,) = [message for message in caplog.messages if "matched by" in message]
+    crash_id, _, verdict = line.partition(": ")
+    assert verdict == "matched by by_user_agent; returned REJECT"
+    assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{5}2[0-9]{6}", crash_id)
+    assert not crash_ids.is_valid(crash_id)
 
 
 def test_outcome_when_the_storage_is_away(collector: Collector, metricsmock: MetricsMock) -> None:

@@ -15,6 +15,7 @@ from datetime import UTC, date, datetime
 
 # A fake-accepted crash (3) is answered like an accepted one; rejected crashes get no id.
 _DIGIT_OF_RESULT = {0: "0", 1: "1", 3: "0"}
+_DIGIT_OF_REJECTED = "2"
 
 _CRASH_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{5}[01]([0-9]{2})([0-9]{2})([0-9]{2})")
 
@@ -28,6 +29,15 @@ def mint(result: int, now: datetime) -> str:
     digit = _DIGIT_OF_RESULT.get(result)
     if digit is None:
         raise ValueError(f"throttle result {result!r} gets no crash id")
+    return _mint(digit, now)
+
+
+def mint_for_log(now: datetime) -> str:
+    """Return an id for the log line of a rejected crash. It has the result 2, and is valid nowhere else."""
+    return _mint(_DIGIT_OF_REJECTED, now)
+
+
+def _mint(digit: str, now: datetime) -> str:
     return f"{str(uuid.uuid4())[:-7]}{digit}{now.astimezone(UTC):%y%m%d}"
 
 

@@ -122,6 +122,16 @@ class CrashReport:
         """Bytes of the dumps."""
         return sum(dump.size for dump in self.dumps.values())
 
+    def request_metadata(self) -> dict[str, Any]:
+        """Return what is known of the crash when it is judged, under the names that it has in the raw crash."""
+        return {
+            "collector_notes": list(self.notes),
+            "payload": self.payload,
+            "payload_compressed": "1" if self.payload_compressed else "0",
+            "payload_size": self.payload_size,
+            "user_agent": self.user_agent,
+        }
+
     def raw_crash(self) -> dict[str, Any]:
         """Return the annotations and what the collector adds, which wins over annotations of the same name."""
         return {

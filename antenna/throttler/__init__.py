@@ -4,20 +4,30 @@
 
 """Throttling: which crashes are kept, deferred or rejected, and by which rule."""
 
+from antenna.throttler.crash_view import product_of, safe_get
 from antenna.throttler.engine import NO_MATCH, Throttler
 from antenna.throttler.mozilla import (
     ACCEPT_ALL,
+    ALL_PRODUCT_PACKAGENAMES,
     ALL_PRODUCTS,
     MOZILLA_PRODUCT_PACKAGENAMES,
     MOZILLA_PRODUCTS,
     MOZILLA_RULES,
+    always_match,
+    match_b2g,
+    match_infobar_true,
+    match_old_buildid,
+    match_unsupported_android_packagename,
+    match_unsupported_product,
+    match_unsupported_windows,
 )
-from antenna.throttler.rule import ACCEPT, CONTINUE, DEFER, FAKEACCEPT, REJECT, Result, Rule
+from antenna.throttler.rule import ACCEPT, CONTINUE, DEFER, FAKEACCEPT, REJECT, RESULT_TO_TEXT, Result, Rule
 
 __all__ = [
     "ACCEPT",
     "ACCEPT_ALL",
     "ALL_PRODUCTS",
+    "ALL_PRODUCT_PACKAGENAMES",
     "CONTINUE",
     "DEFER",
     "FAKEACCEPT",
@@ -26,7 +36,17 @@ __all__ = [
     "MOZILLA_RULES",
     "NO_MATCH",
     "REJECT",
+    "RESULT_TO_TEXT",
     "Result",
     "Rule",
     "Throttler",
+    "always_match",
+    "match_b2g",
+    "match_infobar_true",
+    "match_old_buildid",
+    "match_unsupported_android_packagename",
+    "match_unsupported_product",
+    "match_unsupported_windows",
+    "product_of",
+    "safe_get",
 ]

@@ -4,21 +4,20 @@
 
 """The throttler: asks the rules in order until one decides."""
 
-import json
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from types import MappingProxyType
 from typing import Any
 
 import markus
 import sentry_sdk
 
 from antenna.config import ConfigManager, Option
-from antenna.payload.annotations import are_texts
+from antenna.throttler.crash_view import CrashView
 from antenna.throttler.options import parse_product_packagenames, parse_products, parse_rules
-from antenna.throttler.rule import CONTINUE, REJECT, Result, Rule
+from antenna.throttler.rule import CONTINUE, REJECT, Random, Result, Rule
+from antenna.throttler.unlisted import UnlistedNames
 
 logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("throttle")
@@ -39,7 +38,8 @@ def utc_now() -> datetime:
 class Throttler:
     """Decides with a rule set what becomes of each crash.
 
-    Rules read ``products``, ``product_packagenames`` and ``now``. ``rng`` draws where a rule samples.
+    Rules read ``products``, ``product_packagenames`` and ``now``, and tell ``unlisted`` which products they reject for
+    being on no list. ``rng`` draws where a rule samples.
     """
 
     class Config:
@@ -65,27 +65,28 @@ class Throttler:
         self,
         config: ConfigManager,
         *,
-        rng: random.Random | None = None,
+        rng: Random = random,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.config = config.with_options(self)
-        self.rules: tuple[Rule, ...] = self.config("rules")
+        self.rule_set: Sequence[Rule] = self.config("rules")
         self.products: tuple[str, ...] = self.config("products")
         self.product_packagenames: Mapping[str, tuple[str, ...]] = self.config("product_packagenames")
-        self.rng = rng or random.Random()
+        self.rng = rng
         self.now = now
+        self.unlisted = UnlistedNames()
         self._rules_reported: set[str] = set()
 
     def throttle(self, raw_crash: Mapping[str, Any]) -> tuple[Result, str, float]:
         """Return what becomes of this crash, the name of the rule that decided, and the percentage it goes by.
 
-        The percentage is 100 for a rule that does not sample and 0 for ``NO_MATCH``.
+        ``raw_crash`` holds the annotations, and under ``metadata`` what else rules may look at. The percentage is 100
+        for a rule that does not sample and 0 for ``NO_MATCH``.
         """
-        # Rules get a view that they cannot change: the annotations are saved as the client sent them.
-        crash = MappingProxyType(as_text(raw_crash))
-        for rule in self.rules:
+        crash = CrashView(raw_crash)
+        for rule in self.rule_set:
             try:
-                matches = rule.matches(self, crash)
+                matches = rule.match(self, crash)
             except Exception as exc:  # noqa: BLE001 - a faulty rule must neither lose nor fail a crash
                 self._report(rule, exc)
                 continue
@@ -104,21 +105,3 @@ class Throttler:
         if rule.rule_name not in self._rules_reported:
             self._rules_reported.add(rule.rule_name)
             sentry_sdk.capture_exception(RuleError(message).with_traceback(exc.__traceback__))
-
-
-def as_text(annotations: Mapping[str, Any]) -> Mapping[str, str]:
-    """Return the annotations with their values as text, the same mapping if they all are.
-
-    Most clients send everything as strings, but about:crashes sends values as they are in JSON.
-    """
-    if are_texts(annotations.values()):
-        return annotations
-    return {name: value if isinstance(value, str) else to_json(value) for name, value in annotations.items()}
-
-
-def to_json(value: object) -> str:
-    """Return the value as compact JSON, or nothing if it has no JSON text (nested too deep, thousands of digits)."""
-    try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    except (TypeError, ValueError, RecursionError):
-        return ""

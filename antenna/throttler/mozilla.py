@@ -16,10 +16,11 @@ from datetime import date, timedelta
 from typing import Any
 
 from antenna.limits import MAX_TELEMETRY_ENVIRONMENT_COMMAS, MAX_TELEMETRY_ENVIRONMENT_SIZE
+from antenna.throttler.crash_view import product_of, safe_get
 from antenna.throttler.engine import Throttler
 from antenna.throttler.rule import ACCEPT, CONTINUE, FAKEACCEPT, REJECT, Rule
 
-Crash = Mapping[str, str]
+Crash = Mapping[str, Any]
 
 _BUILD_ID = re.compile(r"(20[0-9]{2})([0-9]{2})([0-9]{2})[0-9]{6}")
 _OLD = timedelta(days=730)
@@ -33,9 +34,14 @@ _BACKGROUND_PROCESS_TYPES = frozenset(["gpu", "plugin", "rdd", "socket", "utilit
 _LAST_UNSUPPORTED_WINDOWS_BUILD = 9600
 
 
-def has_old_buildid(throttler: Throttler, crash: Crash) -> bool:
-    """``BuildID`` is ``20`` and 12 digits, its date more than 730 days ago."""
-    match = _BUILD_ID.fullmatch(crash.get("BuildID", ""))
+def always_match(throttler: Throttler, crash: object) -> bool:
+    """Any crash."""
+    return True
+
+
+def match_old_buildid(throttler: Throttler, crash: Crash) -> bool:
+    """``BuildID`` is ``20`` and 12 digits, its date 730 days ago or more."""
+    match = _BUILD_ID.fullmatch(safe_get(crash, "BuildID"))
     if match is None:
         return False
     year, month, day = map(int, match.groups())
@@ -43,38 +49,50 @@ def has_old_buildid(throttler: Throttler, crash: Crash) -> bool:
         built = date(year, month, day)
     except ValueError:
         return False
-    return throttler.now().date() - built > _OLD
+    return throttler.now().date() - built >= _OLD
 
 
-def has_hangid_and_browser(throttler: Throttler, crash: Crash) -> bool:
+def match_hangid_and_browser(throttler: Throttler, crash: Crash) -> bool:
     """``HangID`` is present, and ``ProcessType`` is absent or ``browser``."""
-    return "HangID" in crash and crash.get("ProcessType", "browser") == "browser"
+    return "HangID" in crash and safe_get(crash, "ProcessType", "browser") == "browser"
 
 
-def infobar_is_true(throttler: Throttler, crash: Crash) -> bool:
+def match_infobar_true(throttler: Throttler, crash: Crash) -> bool:
     """Firefox 52 to 59 with a build id before 20171226, and ``SubmittedFromInfobar`` is ``true``."""
     return (
-        crash.get("ProductName") == "Firefox"
-        and crash.get("SubmittedFromInfobar") == "true"
-        and crash.get("Version", "").startswith(_INFOBAR_VERSIONS)
-        and "" < crash.get("BuildID", "") < _INFOBAR_FIXED_BUILD_ID
+        product_of(crash) == "Firefox"
+        and safe_get(crash, "SubmittedFromInfobar") == "true"
+        and safe_get(crash, "Version").startswith(_INFOBAR_VERSIONS)
+        and "" < safe_get(crash, "BuildID") < _INFOBAR_FIXED_BUILD_ID
     )
 
 
-def b2g(throttler: Throttler, crash: Crash) -> bool:
-    """``ProductName`` is B2G in any letter case, and B2G is no supported product."""
-    return crash.get("ProductName", "").lower() == "b2g" and "B2G" not in throttler.products
+def match_b2g(throttler: Throttler, crash: Crash) -> bool:
+    """The product is B2G in any letter case, and B2G is no supported product."""
+    matches = product_of(crash).lower() == "b2g" and "B2G" not in throttler.products
+    if matches:
+        throttler.unlisted.b2g()
+    return matches
 
 
-def unsupported_product(throttler: Throttler, crash: Crash) -> bool:
-    """There is a list of supported products, and ``ProductName`` is not on it."""
-    return bool(throttler.products) and crash.get("ProductName") not in throttler.products
+def match_unsupported_product(throttler: Throttler, crash: Crash) -> bool:
+    """There is a list of supported products, and the product is not on it."""
+    product = product_of(crash)
+    matches = bool(throttler.products) and product not in throttler.products
+    if matches:
+        throttler.unlisted.product(product)
+    return matches
 
 
-def unsupported_packagename(throttler: Throttler, crash: Crash) -> bool:
+def match_unsupported_android_packagename(throttler: Throttler, crash: Crash) -> bool:
     """There is a list of Android packages for the product, and ``Android_PackageName`` is not on it."""
-    packagenames = throttler.product_packagenames.get(crash.get("ProductName", ""), ())
-    return bool(packagenames) and crash.get("Android_PackageName") not in packagenames
+    product = product_of(crash)
+    packagenames = throttler.product_packagenames.get(product, ())
+    name = safe_get(crash, "Android_PackageName") if "Android_PackageName" in crash else None
+    matches = bool(packagenames) and name not in packagenames
+    if matches:
+        throttler.unlisted.packagename(product, name)
+    return matches
 
 
 def is_0(throttler: Throttler, value: str) -> bool:
@@ -99,15 +117,22 @@ def is_shutdownkill(throttler: Throttler, value: str) -> bool:
 
 def is_firefox_esr_unsupported_windows(throttler: Throttler, crash: Crash) -> bool:
     """Firefox on channel esr; ``TelemetryEnvironment`` has ``system.os`` Windows_NT with a build number up to 9600."""
-    if crash.get("ProductName") != "Firefox" or crash.get("ReleaseChannel") != "esr":
-        return False
-    operating_system = _operating_system(crash.get("TelemetryEnvironment", ""))
+    return (
+        product_of(crash) == "Firefox"
+        and safe_get(crash, "ReleaseChannel") == "esr"
+        and match_unsupported_windows(throttler, crash)
+    )
+
+
+def match_unsupported_windows(throttler: Throttler, crash: Crash) -> bool:
+    """``TelemetryEnvironment`` has ``system.os`` Windows_NT with a build number up to 9600, an integer other than 0."""
+    operating_system = _operating_system(safe_get(crash, "TelemetryEnvironment"))
     build_number = operating_system.get("windowsBuildNumber")
     return (
         operating_system.get("name") == "Windows_NT"
-        # JSON's true is an int in Python.
-        and isinstance(build_number, int | float)
-        and not isinstance(build_number, bool)
+        # JSON's true is an int in Python: like Mozilla's Antenna, this takes it for 1.
+        and isinstance(build_number, int)
+        and bool(build_number)
         and build_number <= _LAST_UNSUPPORTED_WINDOWS_BUILD
     )
 
@@ -139,22 +164,17 @@ def is_nightly(throttler: Throttler, value: str) -> bool:
 
 def is_firefox_desktop(throttler: Throttler, crash: Crash) -> bool:
     """Firefox on channel release."""
-    return crash.get("ProductName") == "Firefox" and crash.get("ReleaseChannel") == "release"
-
-
-def always(throttler: Throttler, crash: Crash) -> bool:
-    """Any crash."""
-    return True
+    return product_of(crash) == "Firefox" and safe_get(crash, "ReleaseChannel") == "release"
 
 
 # Lists, not tuples: rule modules make their own from these with +.
 MOZILLA_RULES: list[Rule] = [
-    Rule("has_old_buildid", "*", has_old_buildid, REJECT),
-    Rule("has_hangid_and_browser", "*", has_hangid_and_browser, REJECT),
-    Rule("infobar_is_true", "*", infobar_is_true, REJECT),
-    Rule("b2g", "*", b2g, FAKEACCEPT),
-    Rule("unsupported_product", "*", unsupported_product, REJECT),
-    Rule("unsupported_packagename", "*", unsupported_packagename, REJECT),
+    Rule("has_old_buildid", "*", match_old_buildid, REJECT),
+    Rule("has_hangid_and_browser", "*", match_hangid_and_browser, REJECT),
+    Rule("infobar_is_true", "*", match_infobar_true, REJECT),
+    Rule("b2g", "*", match_b2g, FAKEACCEPT),
+    Rule("unsupported_product", "*", match_unsupported_product, REJECT),
+    Rule("unsupported_packagename", "*", match_unsupported_android_packagename, REJECT),
     Rule("throttleable_0", "Throttleable", is_0, ACCEPT),
     Rule("has_comments", "Comments", is_present, ACCEPT),
     Rule("has_phc", "PHCKind", is_present, ACCEPT),
@@ -164,10 +184,10 @@ MOZILLA_RULES: list[Rule] = [
     Rule("is_alpha_beta_esr", "ReleaseChannel", is_alpha_beta_esr, ACCEPT),
     Rule("is_nightly", "ReleaseChannel", is_nightly, ACCEPT),
     Rule("is_firefox_desktop", "*", is_firefox_desktop, (10, ACCEPT, REJECT)),
-    Rule("accept_everything", "*", always, ACCEPT),
+    Rule("accept_everything", "*", always_match, ACCEPT),
 ]
 
-ACCEPT_ALL: list[Rule] = [Rule("accept_everything", "*", always, ACCEPT)]
+ACCEPT_ALL: list[Rule] = [Rule("accept_everything", "*", always_match, ACCEPT)]
 
 MOZILLA_PRODUCTS: list[str] = [
     "Fenix",
@@ -180,6 +200,8 @@ MOZILLA_PRODUCTS: list[str] = [
 ]
 
 ALL_PRODUCTS: list[str] = []
+
+ALL_PRODUCT_PACKAGENAMES: dict[str, list[str]] = {}
 
 MOZILLA_PRODUCT_PACKAGENAMES: dict[str, list[str]] = {
     "Fenix": ["org.mozilla.firefox", "org.mozilla.firefox_beta", "org.mozilla.fenix"],

@@ -4,12 +4,13 @@
 
 """One throttle rule and the results it can have."""
 
-import random
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, Protocol
+
+from antenna.crash.identity import to_text
 
 
 class Result(IntEnum):
@@ -27,6 +28,8 @@ class Result(IntEnum):
     """Not decided: go on to the next rule."""
 
 
+RESULT_TO_TEXT: dict[int, str] = {result: result.name for result in Result}
+
 ACCEPT = Result.ACCEPT
 DEFER = Result.DEFER
 REJECT = Result.REJECT
@@ -37,7 +40,16 @@ Sample = tuple[float, Result, Result]
 """A percentage, the result of the crashes chosen by it, and the result of the others."""
 
 Condition = Callable[[Any, Any], object]
-"""Called with the throttler and the annotation's text (or the whole crash, as text); true if the rule matches."""
+"""Called with the throttler and the annotation's text, or with the whole crash; true if the rule matches."""
+
+
+class Random(Protocol):
+    """What rules that sample draw from: the module ``random``, or one of its generators."""
+
+    def random(self) -> float:
+        """Return a number from 0 up to, but not including, 1."""
+        ...
+
 
 WHOLE_CRASH = "*"
 
@@ -73,13 +85,13 @@ class Rule:
                 "nor (percentage from 0 to 100, result if chosen, result otherwise)"
             )
 
-    def matches(self, throttler: object, crash: Mapping[str, str]) -> bool:
+    def match(self, throttler: object, crash: Mapping[str, Any]) -> bool:
         """Whether the rule applies to this crash. A rule on an annotation does not where that is absent."""
         if self.key == WHOLE_CRASH:
             return bool(self.condition(throttler, crash))
-        return self.key in crash and bool(self.condition(throttler, crash[self.key]))
+        return self.key in crash and bool(self.condition(throttler, to_text(crash[self.key])))
 
-    def decide(self, rng: random.Random) -> tuple[Result, float]:
+    def decide(self, rng: Random) -> tuple[Result, float]:
         """Return the result for a crash that matches, drawn where the rule samples, and the rule's percentage."""
         if isinstance(self.result, Result):
             return self.result, _ALWAYS

@@ -23,7 +23,6 @@ from sentry_sdk.transport import Transport
 
 from antenna.config import build_config
 from antenna.throttler import ACCEPT, ACCEPT_ALL, CONTINUE, DEFER, FAKEACCEPT, REJECT, Result, Rule, Throttler
-from antenna.throttler.engine import as_text
 from tests.throttler.conftest import BuildThrottler
 
 SECRET = "what the user was doing"
@@ -286,8 +285,28 @@ def test_what_ends_the_request_passes_through(build_throttler: BuildThrottler, e
         throttler.throttle({})
 
 
-def test_annotations_that_are_all_text_are_not_copied() -> None:
-    # Nine of ten crashes are rejected: what is done here is done for them too.
-    crash = {"ProductName": "Firefox", "Comments": ""}
+def test_rules_see_the_metadata_of_the_request(build_throttler: BuildThrottler) -> None:
+    seen: list[object] = []
+    rule = Rule("look", "*", lambda throttler, crash: seen.append(crash["metadata"]["user_agent"]), ACCEPT)
 
-    assert as_text(crash) is crash
+    build_throttler(rules=[rule]).throttle({"Annotation": 5, "metadata": {"user_agent": "Reporter/1.0"}})
+
+    assert seen == ["Reporter/1.0"]
+
+
+def test_rule_set_can_be_replaced(build_throttler: BuildThrottler) -> None:
+    throttler = build_throttler(rules=[])
+
+    throttler.rule_set = [ACCEPT_OTHERS]
+
+    assert throttler.throttle({}) == (ACCEPT, "others", 100)
+
+
+def test_draws_come_from_the_module_unless_others_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    throttler = Throttler(build_config({}))
+    throttler.rule_set = [Rule("a", "*", always, (50, ACCEPT, DEFER))]
+
+    monkeypatch.setattr(random, "random", lambda: 0.45)
+    assert throttler.throttle({}) == (ACCEPT, "a", 50)
+    monkeypatch.setattr(random, "random", lambda: 0.55)
+    assert throttler.throttle({}) == (DEFER, "a", 50)

@@ -61,7 +61,7 @@ def throttler_for(**options: str) -> Throttler:
 def test_defaults_are_mozilla_s() -> None:
     throttler = throttler_for()
 
-    assert list(throttler.rules) == MOZILLA_RULES
+    assert list(throttler.rule_set) == MOZILLA_RULES
     assert list(throttler.products) == MOZILLA_PRODUCTS
     assert {product: list(names) for product, names in throttler.product_packagenames.items()} == (
         MOZILLA_PRODUCT_PACKAGENAMES
@@ -75,7 +75,7 @@ def test_mozilla_s_names_can_be_given() -> None:
         PRODUCT_PACKAGENAMES="antenna.throttler.MOZILLA_PRODUCT_PACKAGENAMES",
     )
 
-    assert [rule.rule_name for rule in throttler.rules] == ["accept_everything"]
+    assert [rule.rule_name for rule in throttler.rule_set] == ["accept_everything"]
     assert throttler.products == ()
 
 

@@ -96,28 +96,28 @@ def test_bad_result(result: Any) -> None:
 def test_rule_on_an_annotation_sees_its_value() -> None:
     rule = Rule("x", "Channel", lambda throttler, value: value == "beta", ACCEPT)
 
-    assert rule.matches(None, {"Channel": "beta"})
-    assert not rule.matches(None, {"Channel": "release"})
+    assert rule.match(None, {"Channel": "beta"})
+    assert not rule.match(None, {"Channel": "release"})
 
 
 def test_rule_on_an_annotation_does_not_match_where_it_is_absent() -> None:
     rule = Rule("x", "Channel", always, ACCEPT)
 
-    assert rule.matches(None, {"Channel": ""})
-    assert not rule.matches(None, {"channel": "beta"})
+    assert rule.match(None, {"Channel": ""})
+    assert not rule.match(None, {"channel": "beta"})
 
 
 def test_rule_on_the_whole_crash_sees_all_of_it() -> None:
     rule = Rule("x", "*", lambda throttler, crash: crash == {"a": "1", "b": "2"}, ACCEPT)
 
-    assert rule.matches(None, {"a": "1", "b": "2"})
-    assert not rule.matches(None, {"a": "1", "*": "x"})
+    assert rule.match(None, {"a": "1", "b": "2"})
+    assert not rule.match(None, {"a": "1", "*": "x"})
 
 
 def test_condition_gets_the_throttler() -> None:
     throttler = object()
 
-    assert Rule("x", "*", lambda given, crash: given is throttler, ACCEPT).matches(throttler, {})
+    assert Rule("x", "*", lambda given, crash: given is throttler, ACCEPT).match(throttler, {})
 
 
 @pytest.mark.parametrize(
