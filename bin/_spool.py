@@ -17,6 +17,7 @@ import gevent
 
 from antenna.backend import BackendError, CrashRefused
 from antenna.crashmover.attempts import Attempts
+from antenna.crashmover.breaker import State
 from antenna.crashmover.delivery import SpoolDelivery
 from antenna.hub import run_blocking
 from antenna.spool.entry import Entry, EntryDamaged, EntryName, Kind, read_failures
@@ -107,7 +108,7 @@ class Deliverer:
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
         saving, publishing = (
-            Attempts(operation, timeout=TIMEOUT, max_attempts=ATTEMPTS, longest_pause=2.0, spool_works=lambda: True)
+            Attempts(operation, timeout=TIMEOUT, max_attempts=ATTEMPTS, longest_pause=2.0, spool_takes=lambda: True)
             for operation in ("save", "publish")
         )
         self._breakers = {Kind.CRASH: saving.breaker, Kind.ID: publishing.breaker}
@@ -117,7 +118,7 @@ class Deliverer:
 
     def deliver(self, item: Item) -> tuple[Item, str]:
         """Deliver an entry; return why that did not work, or nothing."""
-        if self._breakers[item.kind].is_open:
+        if self._breakers[item.kind].state is State.DOWN:
             return item, NOT_TRIED
         entry = run_blocking(self._spool.claim, item.kind, item.name.text)
         if entry is None:

@@ -7,11 +7,12 @@
 import logging
 import threading
 import time
+from functools import partial
 
 import markus
 
 from antenna.backend import BYTES_PER_SECOND, Deadline
-from antenna.crashmover.attempts import Attempts
+from antenna.crashmover.attempts import AttemptOutcome, Attempts
 from antenna.crashmover.delivery_loop import DeliveryLoop
 from antenna.ext.crashpublish_base import CrashPublishBase
 from antenna.ext.crashstorage_base import CrashStorageBase
@@ -96,12 +97,11 @@ class SpoolDelivery:
         logger.info("%s saved", entry.crash_id)
         if crash.deferred:
             return True
-        published = self._publishing.run(
-            entry.crash_id, lambda deadline: self._crashpublish.publish_crash(entry.crash_id, deadline)
-        )
-        if published:
-            logger.info("%s published", entry.crash_id)
-        return bool(published)
+        outcome = self._publishing.run(entry.crash_id, partial(self._crashpublish.publish_crash, entry.crash_id))
+        if outcome is not AttemptOutcome.DONE:
+            return False
+        logger.info("%s published", entry.crash_id)
+        return True
 
     def _deliver_id(self, entry: Entry, patience: int) -> bool:
         """Publish an id. Raises what ``publish_crash`` does."""

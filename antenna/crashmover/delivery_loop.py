@@ -17,7 +17,7 @@ import gevent.pool
 import markus
 
 from antenna.backend import BackendError, CrashRefused
-from antenna.crashmover.breaker import CircuitBreaker
+from antenna.crashmover.breaker import CircuitBreaker, State
 from antenna.hub import run_blocking
 from antenna.spool.entry import Entry, EntryDamaged, Kind
 from antenna.spool.spool import Spool
@@ -107,7 +107,7 @@ class DeliveryLoop:
             except Exception:
                 works = False
                 logger.exception("the spool cannot be delivered")
-            if self._breaker.is_open or not works:
+            if self._breaker.state is State.DOWN or not works:
                 pause = min(max(_FIRST_PAUSE, pause * 2), _LONGEST_PAUSE)
                 self._wait(pause * random.uniform(0.5, 1))
             else:
@@ -137,14 +137,14 @@ class DeliveryLoop:
             if entry is None:
                 continue
             failures = self._breaker.failures
-            was_doubtful = self._breaker.is_doubtful
+            was_doubtful = self._breaker.state is not State.UP
             handling = self._in_hand.spawn(self._handle, entry, name)
             if was_doubtful:
                 self._join(handling)
             else:
                 self._pace()
             # An entry that is damaged, or of which only the spool is left to change, has asked the backend nothing.
-            if (self._breaker.is_open and self._breaker.failures > failures) or self._stopped.is_set():
+            if (self._breaker.state is State.DOWN and self._breaker.failures > failures) or self._stopped.is_set():
                 break
         # Not for those that take long: others may come meanwhile.
         self._in_hand.join(_IDLE)
@@ -159,15 +159,15 @@ class DeliveryLoop:
 
     def _join(self, handling: "gevent.Greenlet[..., None]") -> None:
         """Wait for an entry, but not on when the backend is back: it may wait for an answer of before."""
-        while not handling.ready() and self._breaker.is_doubtful:
+        while not handling.ready() and self._breaker.state is not State.UP:
             handling.join(_POLL)
 
     def _wait(self, seconds: float) -> None:
         """Wait, but not on when the backend is back."""
-        was_down = self._breaker.is_open
+        was_down = self._breaker.state is State.DOWN
         end = time.monotonic() + seconds
         while time.monotonic() < end and not self._stopped.is_set():
-            if was_down and not self._breaker.is_open:
+            if was_down and self._breaker.state is not State.DOWN:
                 return
             self._stopped.wait(_POLL)
 
@@ -190,7 +190,7 @@ class DeliveryLoop:
     def _try(self, entry: Entry, name: str, history: _History) -> bool:
         """Deliver an entry; say whether that worked. Raises ``OSError``."""
         # While the backend is down, the question is whether it is back.
-        doublings = 0 if self._breaker.is_open else min(history.failures, _MOST_DOUBLINGS)
+        doublings = 0 if self._breaker.state is State.DOWN else min(history.failures, _MOST_DOUBLINGS)
         try:
             history.outcome = self._deliver(entry, 2**doublings)
         except EntryDamaged as error:

@@ -14,16 +14,16 @@ import markus
 from antenna.backend import BYTES_PER_SECOND, BackendConfigurationError, BackendError, Deadline
 from antenna.config import ConfigManager, ConfigurationError, Option, bounded, parse_duration, parse_int, subclass_of
 from antenna.crash.report import CrashReport
-from antenna.crashmover.attempts import PATIENCE, Attempts
-from antenna.crashmover.breaker import CircuitBreaker
+from antenna.crashmover.attempts import ANSWER_WITHIN, AttemptOutcome, Attempts
+from antenna.crashmover.breaker import CircuitBreaker, State
 from antenna.crashmover.delivery import SpoolDelivery
-from antenna.crashmover.publishing import Publishing
-from antenna.crashmover.spool_writer import Spooling
+from antenna.crashmover.destination import Destination, Sent
+from antenna.crashmover.publisher import Publisher
+from antenna.crashmover.spool_writer import SpoolWriter
 from antenna.ext.crashpublish_base import CrashPublishBase
 from antenna.ext.crashstorage_base import CrashStorageBase, NoOpCrashStorage
 from antenna.files import DISK_ERRORS
 from antenna.hub import run_blocking
-from antenna.refusal import LossCause, Lost, Refusal
 from antenna.spool.entry import Kind
 from antenna.spool.spool import Spool
 
@@ -95,10 +95,11 @@ class CrashMover:
         self.crashpublish: CrashPublishBase = self.config("crashpublish_class")(config.with_namespace("crashpublish"))
         spool = Spool(config)
         self.spool = spool if spool.config("spool_dir") else None
-        self._spooling = Spooling(spool) if self.spool else None
+        self._writer = SpoolWriter(spool) if self.spool else None
         self._saving = self._attempts("save", Kind.CRASH, _SAVE_TIMEOUT, _SAVE_TIMEOUT_WITH_SPOOL)
-        self._publish_attempts = self._attempts("publish", Kind.ID, _PUBLISH_TIMEOUT, _PUBLISH_TIMEOUT_WITH_SPOOL)
-        self._publishing = Publishing(self.crashpublish, self._publish_attempts, self._spooling)
+        self._publishing = self._attempts("publish", Kind.ID, _PUBLISH_TIMEOUT, _PUBLISH_TIMEOUT_WITH_SPOOL)
+        self._storage = Destination(self._writer)
+        self._publisher = Publisher(self.crashpublish, self._publishing, self._writer)
         self._delivery: SpoolDelivery | None = None
 
     def _attempts(self, operation: str, kind: Kind, timeout: float, timeout_with_spool: float) -> Attempts:
@@ -107,7 +108,7 @@ class CrashMover:
             timeout=self.config(f"{operation}_timeout") or (timeout_with_spool if self.spool else timeout),
             max_attempts=self.config("max_attempts"),
             longest_pause=self.config("retry_sleep_seconds"),
-            spool_works=partial(self._spooling.takes, kind) if self._spooling else None,
+            spool_takes=partial(self._writer.takes, kind) if self._writer else None,
         )
 
     def prepare(self) -> None:
@@ -115,9 +116,9 @@ class CrashMover:
 
         A disk that is full, or fails, must not keep the collector from saving crashes and delivering what is spooled.
         """
-        if self._spooling is None:
+        if self._writer is None:
             return
-        spool = self._spooling.spool
+        spool = self._writer.spool
         try:
             run_blocking(spool.prepare)
         except OSError as error:
@@ -125,7 +126,7 @@ class CrashMover:
                 raise ConfigurationError(
                     f"CRASHMOVER_SPOOL_DIR: cannot write to {spool.root}: {error.strerror}"
                 ) from error
-            self._spooling.failed(error)
+            self._writer.failed(error)
 
     def verify(self) -> None:
         """Prove at start that crashes can be saved and published.
@@ -138,7 +139,7 @@ class CrashMover:
             logger.warning("crashes are not kept: CRASHMOVER_CRASHSTORAGE_CLASS names no storage")
         checks = [
             (gevent.spawn(_error_of, backend.verify), attempts)
-            for backend, attempts in ((self.crashstorage, self._saving), (self.crashpublish, self._publish_attempts))
+            for backend, attempts in ((self.crashstorage, self._saving), (self.crashpublish, self._publishing))
         ]
         gevent.joinall([check for check, _ in checks], timeout=_VERIFY_TIMEOUT if self.spool else None)
         for check, attempts in checks:
@@ -163,7 +164,7 @@ class CrashMover:
             self.crashstorage,
             self.crashpublish,
             saving=self._saving,
-            publishing=self._publish_attempts,
+            publishing=self._publishing,
             rate=float(self.config("spool_delivery_rate")),
         )
         self._delivery.start()
@@ -173,7 +174,7 @@ class CrashMover:
         deadline = Deadline(seconds)
         if self._delivery is not None:
             self._delivery.stop()
-        self._publishing.join(deadline.left())
+        self._publisher.join(deadline.left())
         if self._delivery is not None:
             self._delivery.join(deadline.left())
 
@@ -181,48 +182,39 @@ class CrashMover:
         """Return the checks of ``/__heartbeat__`` by the name of what they check."""
         checks: dict[str, Callable[[], None]] = {
             "storage": partial(_check, self.crashstorage, self._saving.breaker),
-            "publish": partial(_check, self.crashpublish, self._publish_attempts.breaker),
+            "publish": partial(_check, self.crashpublish, self._publishing.breaker),
         }
-        if self._spooling is not None:
-            checks["spool"] = self._spooling.check
+        if self._writer is not None:
+            checks["spool"] = self._writer.check_health
         return checks
 
     def move(self, report: CrashReport) -> None:
         """Save the crash and publish its id, or spool them; returns when the promise of the id can be given.
 
-        Raises ``Lost`` if the promise cannot be given: see ``Publishing`` for what
-        becomes of a crash that is saved then.
+        Raises ``Lost`` if the promise cannot be given: see ``Publisher`` for what becomes of a
+        crash that is saved then.
         """
-        saved = self._save(report)
-        if not saved:
-            if self._spooling is None:
-                raise Lost(LossCause.NO_SPOOL)
-            try:
-                self._spooling.add_crash(report)
-            except Refusal:
-                # If it was not even tried, because the storage is down or hangs: there is nothing else left now.
-                if saved is not None or not self._save(report):
-                    raise
-            else:
-                return
+        sent = self._storage.send(partial(self._save, report), lambda writer: writer.add_crash(report))
+        if sent is Sent.SPOOLED:
+            return
         breakpad_metrics.incr("save_crash.count")
         logger.info("%s saved", report.crash_id)
         if not report.deferred:
-            self._publishing.publish(report.crash_id)
+            self._publisher.publish(report.crash_id)
 
-    def _save(self, report: CrashReport) -> bool | None:
+    def _save(self, report: CrashReport) -> AttemptOutcome:
         with breakpad_metrics.timer("crash_save.time"):
             return self._saving.run(
                 report.crash_id,
-                lambda end: self.crashstorage.save_crash(report, end),
-                PATIENCE + report.size / BYTES_PER_SECOND,
+                partial(self.crashstorage.save_crash, report),
+                answer_within=ANSWER_WITHIN + report.size / BYTES_PER_SECOND,
             )
 
 
 def _check(backend: CrashStorageBase | CrashPublishBase, breaker: CircuitBreaker) -> None:
     """Raise what is wrong with a backend. If crashes find it down, it has to take something, as crashes ask of it."""
     backend.check_health()
-    if breaker.is_doubtful:
+    if breaker.state is not State.UP:
         backend.verify()
 
 

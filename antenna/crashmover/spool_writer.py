@@ -30,7 +30,7 @@ _MESSAGES = {
 }
 
 
-class Spooling:
+class SpoolWriter:
     """A spool that says when it does not work, once. Raises ``Lost`` then."""
 
     def __init__(self, spool: Spool) -> None:
@@ -67,7 +67,7 @@ class Spooling:
             self._refused.add(kind)
             logger.error(_MESSAGES[kind][0], error)
 
-    def check(self) -> None:
+    def check_health(self) -> None:
         """Raise an exception if the spool takes no crashes, or no more of the size that it has just turned away."""
         try:
             run_blocking(self.spool.probe)

@@ -13,7 +13,8 @@ import pytest
 from markus.testing import MetricsMock
 
 from antenna.backend import BackendDenied, BackendError, CrashRefused, Deadline, TimeLimit
-from antenna.crashmover.attempts import Attempts
+from antenna.crashmover.attempts import AttemptOutcome, Attempts
+from antenna.crashmover.breaker import State
 
 CRASH_ID = "de1bb258-cbbf-4589-a673-34f800160918"
 
@@ -43,38 +44,40 @@ def make_attempts(
     max_attempts: int = 20,
     longest_pause: float = 0.01,
     has_spool: bool = True,
-    spool_works: bool = True,
+    spool_takes: bool = True,
 ) -> Attempts:
     return Attempts(
         "save",
         timeout=timeout,
         max_attempts=max_attempts,
         longest_pause=longest_pause,
-        spool_works=(lambda: spool_works) if has_spool else None,
+        spool_takes=(lambda: spool_takes) if has_spool else None,
     )
 
 
 @pytest.mark.parametrize(
-    ("failures", "max_attempts", "calls", "works"),
+    ("failures", "max_attempts", "calls", "outcome"),
     [
-        (0, 20, 1, True),
-        (0, 1, 1, True),
-        (1, 20, 2, True),
-        (3, 4, 4, True),
-        (4, 4, 4, False),
-        (1, 1, 1, False),
+        (0, 20, 1, AttemptOutcome.DONE),
+        (0, 1, 1, AttemptOutcome.DONE),
+        (1, 20, 2, AttemptOutcome.DONE),
+        (3, 4, 4, AttemptOutcome.DONE),
+        (4, 4, 4, AttemptOutcome.FAILED),
+        (1, 1, 1, AttemptOutcome.FAILED),
     ],
 )
 def test_tries_until_it_works_or_the_attempts_are_used_up(
-    metricsmock: MetricsMock, failures: int, max_attempts: int, calls: int, works: bool
+    metricsmock: MetricsMock, failures: int, max_attempts: int, calls: int, outcome: AttemptOutcome
 ) -> None:
     backend = Backend(failures)
 
-    assert make_attempts(max_attempts=max_attempts).run(CRASH_ID, backend) is works
+    assert make_attempts(max_attempts=max_attempts).run(CRASH_ID, backend) is outcome
 
     assert backend.calls == calls
     assert len(metricsmock.filter_records("incr", "crashmover.retry_count", tags=["operation:save"])) == calls - 1
-    assert len(metricsmock.filter_records("incr", "crashmover.crash_save_failed")) == (not works)
+    assert len(metricsmock.filter_records("incr", "crashmover.crash_save_failed")) == (
+        outcome is not AttemptOutcome.DONE
+    )
 
 
 def test_without_a_spool_a_backend_that_is_down_is_tried_as_long_as_the_time_allows() -> None:
@@ -82,7 +85,7 @@ def test_without_a_spool_a_backend_that_is_down_is_tried_as_long_as_the_time_all
     attempts.breaker.trip("refused")
     backend = Backend(failures=10)
 
-    assert attempts.run(CRASH_ID, backend)
+    assert attempts.run(CRASH_ID, backend) is AttemptOutcome.DONE
 
     assert backend.calls == 11
 
@@ -93,7 +96,7 @@ def test_with_a_spool_a_backend_that_is_down_is_left_alone(metricsmock: MetricsM
     backend = Backend()
     started = time.monotonic()
 
-    assert not attempts.run(CRASH_ID, backend)
+    assert attempts.run(CRASH_ID, backend) is AttemptOutcome.NOT_TRIED
 
     assert backend.calls == 0
     assert time.monotonic() - started < 0.1
@@ -108,7 +111,7 @@ def test_with_a_spool_a_crash_gives_up_when_others_find_the_backend_down() -> No
     crashes = [gevent.spawn(attempts.run, CRASH_ID, backend) for _ in range(5)]
     gevent.joinall(crashes)
 
-    assert not any(crash.get() for crash in crashes)
+    assert {crash.get() for crash in crashes} == {AttemptOutcome.FAILED}
     assert time.monotonic() - started < 1
     assert backend.calls <= 10
 
@@ -124,22 +127,22 @@ def test_with_a_spool_a_backend_that_hangs_is_sent_no_more_until_it_answers() ->
     gevent.sleep(0.1)
     backend = Backend()
 
-    assert not any(attempts.run(CRASH_ID, backend) for _ in range(10))
+    assert {attempts.run(CRASH_ID, backend) for _ in range(10)} == {AttemptOutcome.NOT_TRIED}
     assert backend.calls == 0
 
     answer.set()
-    assert first.get()
-    assert attempts.run(CRASH_ID, backend)
+    assert first.get() is AttemptOutcome.DONE
+    assert attempts.run(CRASH_ID, backend) is AttemptOutcome.DONE
 
 
 def test_with_a_spool_that_takes_nothing_a_backend_that_is_slow_gets_its_chance() -> None:
-    attempts = make_attempts(spool_works=False)
+    attempts = make_attempts(spool_takes=False)
 
     crashes = [gevent.spawn(attempts.run, CRASH_ID, lambda _: gevent.sleep(0.2), 0.05) for _ in range(2)]
     gevent.sleep(0.1)
 
-    assert attempts.run(CRASH_ID, Backend())
-    assert all(crash.get() for crash in crashes)
+    assert attempts.run(CRASH_ID, Backend()) is AttemptOutcome.DONE
+    assert {crash.get() for crash in crashes} == {AttemptOutcome.DONE}
 
 
 def test_a_greenlet_that_is_killed_leaves_no_doubt() -> None:
@@ -148,25 +151,26 @@ def test_a_greenlet_that_is_killed_leaves_no_doubt() -> None:
     gevent.sleep(0.05)
     attempt.kill()
 
-    assert attempts.run(CRASH_ID, Backend())
+    assert attempts.run(CRASH_ID, Backend()) is AttemptOutcome.DONE
 
 
 @pytest.mark.parametrize(("overdue", "others_go_on"), [(0.1, True), (1.0, False)])
-def test_who_asks_for_a_backend_that_hangs_lets_others_go_on_at_first_only(overdue: float, others_go_on: bool) -> None:
+def test_answers_that_may_have_arrived_are_waited_for_at_first_only(overdue: float, others_go_on: bool) -> None:
     attempts = make_attempts()
-    attempts.breaker.began(-overdue)
     others: list[bool] = []
-    gevent.spawn(others.append, True)
 
-    assert not attempts.run(CRASH_ID, Backend())
-    assert bool(others) == others_go_on
+    with attempts.breaker.attempt(-overdue):
+        gevent.spawn(others.append, True)
+
+        assert attempts.run(CRASH_ID, Backend()) is AttemptOutcome.NOT_TRIED
+        assert bool(others) == others_go_on
 
 
 @pytest.mark.parametrize("has_spool", [True, False])
 def test_hanging_backend_costs_the_time_in_all_not_for_each_attempt(has_spool: bool) -> None:
     started = time.monotonic()
 
-    assert not make_attempts(timeout=0.3, has_spool=has_spool).run(CRASH_ID, hang)
+    assert make_attempts(timeout=0.3, has_spool=has_spool).run(CRASH_ID, hang) is AttemptOutcome.FAILED
 
     assert 0.2 < time.monotonic() - started < 0.6
 
@@ -174,7 +178,8 @@ def test_hanging_backend_costs_the_time_in_all_not_for_each_attempt(has_spool: b
 def test_no_pause_goes_beyond_the_time() -> None:
     started = time.monotonic()
 
-    assert not make_attempts(timeout=0.3, longest_pause=10, has_spool=False).run(CRASH_ID, Backend(failures=100))
+    attempts = make_attempts(timeout=0.3, longest_pause=10, has_spool=False)
+    assert attempts.run(CRASH_ID, Backend(failures=100)) is AttemptOutcome.FAILED
 
     assert time.monotonic() - started < 0.4
 
@@ -196,19 +201,19 @@ def test_refused_crash_is_not_tried_again(metricsmock: MetricsMock) -> None:
     attempts = make_attempts()
 
     for _ in range(10):
-        assert not attempts.run(CRASH_ID, backend)
+        assert attempts.run(CRASH_ID, backend) is AttemptOutcome.FAILED
 
     assert backend.calls == 10
-    assert not attempts.breaker.is_open, "the backend is there, it is the crash that it refuses"
+    assert attempts.breaker.state is State.UP, "the backend is there, it is the crash that it refuses"
     assert len(metricsmock.filter_records("incr", "crashmover.crash_save_failed")) == 10
 
 
 def test_denial_counts_against_the_backend() -> None:
     attempts = make_attempts()
 
-    assert not attempts.run(CRASH_ID, Backend(failures=100, error=BackendDenied("status 403")))
+    assert attempts.run(CRASH_ID, Backend(failures=100, error=BackendDenied("status 403"))) is AttemptOutcome.FAILED
 
-    assert attempts.breaker.is_open
+    assert attempts.breaker.state is State.DOWN
 
 
 def test_error_that_is_no_backends_passes_without_a_spool() -> None:
@@ -221,7 +226,7 @@ def test_error_that_is_no_backends_passes_without_a_spool() -> None:
 def test_error_that_is_no_backends_counts_as_a_failure_with_a_spool(caplog: pytest.LogCaptureFixture) -> None:
     attempts = make_attempts()
 
-    assert not attempts.run(CRASH_ID, Backend(failures=1, error=ZeroDivisionError()))
+    assert attempts.run(CRASH_ID, Backend(failures=1, error=ZeroDivisionError())) is AttemptOutcome.FAILED
 
     (record,) = caplog.records
     assert record.exc_info

@@ -10,8 +10,8 @@ import time
 import pytest
 from markus.testing import MetricsMock
 
-from antenna.backend import NoAnswer
-from antenna.crashmover.breaker import CircuitBreaker
+from antenna.backend import CrashRefused, NoAnswer
+from antenna.crashmover.breaker import CircuitBreaker, State
 
 PROBE_AFTER = 0.1
 
@@ -21,6 +21,8 @@ def breaker(monkeypatch: pytest.MonkeyPatch) -> CircuitBreaker:
     monkeypatch.setattr("antenna.crashmover.breaker._PROBE_AFTER", PROBE_AFTER)
     return CircuitBreaker("storage")
 
+
+AWAY = NoAnswer("no answer within 5.0 s")
 
 # What becomes of attempts: + works, - fails. And is the backend down then?
 HISTORIES = {
@@ -48,16 +50,27 @@ def play(breaker: CircuitBreaker, history: str) -> None:
             breaker.failed("status 503")
 
 
+def admits(breaker: CircuitBreaker) -> bool:
+    """Whether a crash that could go to the spool tries the backend."""
+    return breaker.admits(spool_takes=True)
+
+
+def silence(breaker: CircuitBreaker) -> None:
+    """Let the answer to an attempt be overdue: to be called in a block of ``breaker.attempt(0.01)``."""
+    time.sleep(0.02)
+    assert breaker.state is State.SILENT
+
+
 @pytest.mark.parametrize(("history", "is_down"), HISTORIES.items())
 def test_backend_is_down_after_five_failures_in_a_row(breaker: CircuitBreaker, history: str, is_down: bool) -> None:
     play(breaker, history)
 
-    assert breaker.is_open is is_down
-    assert breaker.may_try() is not is_down
+    assert breaker.state is (State.DOWN if is_down else State.UP)
+    assert admits(breaker) is not is_down
 
 
 def test_backend_that_is_up_may_always_be_tried(breaker: CircuitBreaker) -> None:
-    assert all(breaker.may_try() for _ in range(100))
+    assert all(admits(breaker) for _ in range(100))
 
 
 def test_backend_that_is_down_is_probed_by_one_crash_now_and_then(breaker: CircuitBreaker) -> None:
@@ -66,10 +79,19 @@ def test_backend_that_is_down_is_probed_by_one_crash_now_and_then(breaker: Circu
     tries = []
     end = time.monotonic() + 4.5 * PROBE_AFTER
     while time.monotonic() < end:
-        tries.append(breaker.may_try())
+        tries.append(admits(breaker))
         time.sleep(0.001)
 
     assert sum(tries) in {3, 4}
+
+
+def test_no_crash_probes_while_another_does(breaker: CircuitBreaker) -> None:
+    breaker.trip("refused")
+
+    with breaker.attempt(1.0):
+        time.sleep(2 * PROBE_AFTER)
+        assert not admits(breaker)
+        assert not breaker.admits(spool_takes=False)
 
 
 def test_no_crash_probes_while_the_delivery_does(breaker: CircuitBreaker) -> None:
@@ -78,7 +100,7 @@ def test_no_crash_probes_while_the_delivery_does(breaker: CircuitBreaker) -> Non
 
     while time.monotonic() < end:
         breaker.failed("still refused")
-        assert not breaker.may_try()
+        assert not admits(breaker)
         time.sleep(PROBE_AFTER / 4)
 
 
@@ -86,63 +108,75 @@ def test_a_probe_that_works_ends_it_for_all(breaker: CircuitBreaker) -> None:
     breaker.trip("refused")
     breaker.succeeded()
 
-    assert all(breaker.may_try() for _ in range(100))
+    assert all(admits(breaker) for _ in range(100))
 
 
-def hanging(breaker: CircuitBreaker) -> CircuitBreaker:
-    breaker.began(0.01)
-    time.sleep(0.02)
-    return breaker
+@pytest.mark.parametrize("is_down", [True, False], ids=["down", "silent"])
+def test_crash_tries_in_every_state_when_the_spool_takes_nothing(breaker: CircuitBreaker, is_down: bool) -> None:
+    with breaker.attempt(0.01):
+        silence(breaker)
+        if is_down:
+            breaker.trip("refused")
+
+        assert not admits(breaker)
+        assert breaker.admits(spool_takes=False)
 
 
-def test_backend_that_hangs_is_left_alone(breaker: CircuitBreaker) -> None:
-    hanging(breaker)
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [
+        (None, State.UP),
+        (ConnectionError(), State.UP),
+        (CrashRefused("status 400"), State.UP),
+        (KeyboardInterrupt(), State.UP),
+        (AWAY, State.DOWN),
+    ],
+    ids=repr,
+)
+def test_silence_ends_with_any_answer_and_is_proved_by_a_time_out(
+    breaker: CircuitBreaker, error: BaseException | None, state: State
+) -> None:
+    def attempt() -> None:
+        with breaker.attempt(0.01):
+            silence(breaker)
+            if error is not None:
+                raise error
 
-    assert breaker.hangs
-    assert breaker.is_doubtful
-    assert not breaker.is_open
+    if error is None:
+        attempt()
+    else:
+        with pytest.raises(type(error)):
+            attempt()
 
-
-@pytest.mark.parametrize("outcome", ["succeeded", "failed", "answered"])
-def test_backend_that_gives_an_answer_does_not_hang(breaker: CircuitBreaker, outcome: str) -> None:
-    hanging(breaker)
-
-    getattr(breaker, outcome)(*(["status 503"] if outcome == "failed" else []))
-
-    assert not breaker.is_doubtful
-
-
-def test_backend_that_gives_nobody_an_answer_in_time_is_down(breaker: CircuitBreaker) -> None:
-    hanging(breaker).failed(NoAnswer("no answer within 5.0 s"))
-
-    assert breaker.is_open
+    assert breaker.state is state
 
 
 def test_backend_that_gives_one_of_many_no_answer_is_not_down(breaker: CircuitBreaker) -> None:
-    breaker.began(0.01)
-    breaker.succeeded()
-    time.sleep(0.02)
-    breaker.failed(NoAnswer("no answer within 5.0 s"))
+    def wait_in_vain() -> None:
+        with breaker.attempt(0.01):
+            breaker.succeeded()
+            time.sleep(0.02)
+            raise AWAY
 
-    assert not breaker.is_open
+    with pytest.raises(NoAnswer):
+        wait_in_vain()
+
+    assert breaker.state is State.UP
 
 
-def test_backend_that_is_slow_and_answers_somebody_does_not_hang(breaker: CircuitBreaker) -> None:
+def test_backend_that_is_slow_and_answers_somebody_is_not_silent(breaker: CircuitBreaker) -> None:
     end = time.monotonic() + 0.3
     while time.monotonic() < end:
-        breaker.began(0.1)
-        time.sleep(0.005)
-        breaker.succeeded()
-        breaker.began(0.1)
-        assert not breaker.hangs
+        with breaker.attempt(0.1):
+            time.sleep(0.005)
+            breaker.succeeded()
+        with breaker.attempt(0.1):
+            assert breaker.state is State.UP
 
 
-def test_backend_hangs_when_the_first_answer_is_overdue(breaker: CircuitBreaker) -> None:
-    breaker.began(10.0)
-    hanging(breaker)
-    breaker.began(10.0)
-
-    assert breaker.hangs
+def test_backend_is_silent_when_the_first_answer_is_overdue(breaker: CircuitBreaker) -> None:
+    with breaker.attempt(10.0), breaker.attempt(0.01), breaker.attempt(10.0):
+        silence(breaker)
 
 
 def test_one_line_in_the_log_for_a_change_not_for_a_crash(
@@ -157,9 +191,10 @@ def test_one_line_in_the_log_for_a_change_not_for_a_crash(
     ]
 
 
-def test_a_hang_is_logged_once_a_minute(breaker: CircuitBreaker, caplog: pytest.LogCaptureFixture) -> None:
-    for _ in range(10):
-        breaker.warn_of_hang()
+def test_silence_is_logged_once_a_minute(breaker: CircuitBreaker, caplog: pytest.LogCaptureFixture) -> None:
+    with breaker.attempt(0.01):
+        silence(breaker)
+        assert not any(admits(breaker) for _ in range(10))
 
     assert [record.message for record in caplog.records] == ["storage gives no answer: crashes wait in the spool"]
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from markus.testing import MetricsMock
 
+from antenna.crashmover.breaker import State
 from antenna.crashmover.delivery import SpoolDelivery
 from antenna.spool.entry import Kind
 from antenna.spool.spool import Spool
@@ -215,7 +216,7 @@ def test_live_traffic_hears_at_once_that_the_backend_is_back(
     delivery = SpoolDelivery(spool, storage, publisher, saving=saving, publishing=publishing, rate=1000.0)
     delivery.start()
 
-    wait_for(lambda: saving.breaker.may_try() and publishing.breaker.may_try())
+    wait_for(lambda: saving.breaker.state is publishing.breaker.state is State.UP)
 
     delivery.stop()
     delivery.join(10)

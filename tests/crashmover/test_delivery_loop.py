@@ -19,7 +19,7 @@ import pytest
 from markus.testing import MetricsMock
 
 from antenna.backend import BackendDenied, BackendError, CrashRefused
-from antenna.crashmover.breaker import CircuitBreaker
+from antenna.crashmover.breaker import CircuitBreaker, State
 from antenna.crashmover.delivery_loop import DeliveryLoop
 from antenna.spool.entry import Entry, EntryDamaged, Kind, read_failures
 from antenna.spool.spool import Spool
@@ -281,7 +281,7 @@ class TestBackendThatIsDown:
 
         loop.deliver_round()
 
-        assert not backend.breaker.is_open
+        assert backend.breaker.state is not State.DOWN
         assert_delivered(spool, backend, crash_ids)
 
     def test_is_tried_although_older_entries_are_damaged(self, spool: Spool, backend: Backend) -> None:
@@ -292,7 +292,7 @@ class TestBackendThatIsDown:
 
         make_loop(spool, backend).deliver_round()
 
-        assert not backend.breaker.is_open
+        assert backend.breaker.state is not State.DOWN
         assert sorted(set_aside(spool)) == sorted(damaged)
         assert_delivered(spool, backend, crash_ids)
 
@@ -318,7 +318,7 @@ class TestBackendThatIsDown:
 
         make_loop(spool, backend).deliver_round()
 
-        assert backend.breaker.is_open
+        assert backend.breaker.state is State.DOWN
         assert sum(backend.calls.values()) < 40
 
     def test_is_tried_by_different_entries(self, spool: Spool, backend: Backend) -> None:
@@ -391,7 +391,7 @@ class TestEntryThatFails:
         assert [
             record.message.partition("-")[2][:36] for record in caplog.records if record.levelno == logging.ERROR
         ] == [refused]
-        assert not backend.breaker.is_open
+        assert backend.breaker.state is not State.DOWN
 
     def test_is_tried_less_and_less_often(
         self, spool: Spool, backend: Backend, monkeypatch: pytest.MonkeyPatch
@@ -510,7 +510,7 @@ class TestEntryThatFails:
 
         assert_delivered(spool, backend, others)
         assert set_aside(spool) == [broken] * is_set_aside
-        assert not backend.breaker.is_open
+        assert backend.breaker.state is not State.DOWN
 
     def test_whose_failure_cannot_be_written_down_stays(
         self, spool: Spool, backend: Backend, monkeypatch: pytest.MonkeyPatch
@@ -580,7 +580,7 @@ class TestRun:
         crash_ids = add(spool, 20)
         backend.behaviour = DOWN
         with running(make_loop(spool, backend)):
-            wait_for(lambda: backend.breaker.is_open)
+            wait_for(lambda: backend.breaker.state is State.DOWN)
             time.sleep(0.5)
             backend.behaviour = None
             started = time.monotonic()

@@ -63,7 +63,7 @@ class Publisher(FSCrashPublish):
 
 
 def make_attempts(operation: str) -> Attempts:
-    return Attempts(operation, timeout=TIMEOUT, max_attempts=3, longest_pause=0.01, spool_works=lambda: True)
+    return Attempts(operation, timeout=TIMEOUT, max_attempts=3, longest_pause=0.01, spool_takes=lambda: True)
 
 
 @contextmanager

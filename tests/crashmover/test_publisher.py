@@ -12,12 +12,12 @@ import gevent
 import pytest
 from markus.testing import MetricsMock
 
-import antenna.crashmover.publishing
+import antenna.crashmover.publisher
 from antenna.backend import BackendError
 from antenna.config import build_config
 from antenna.crashmover.attempts import Attempts
-from antenna.crashmover.publishing import Publishing
-from antenna.crashmover.spool_writer import Spooling
+from antenna.crashmover.publisher import Publisher
+from antenna.crashmover.spool_writer import SpoolWriter
 from antenna.spool.entry import Kind
 from antenna.spool.spool import Spool
 from tests.support.backends import ENVIRONMENT, Publish
@@ -47,16 +47,16 @@ def test_late_id_is_counted_as_delivered_when_it_leaves_the_spool(
     counted: list[str] = []
     # Deliveries of other tests, which have not come to their end, count as well.
     counting = SimpleNamespace(incr=counted.append, timing=lambda *_: None)
-    monkeypatch.setattr(antenna.crashmover.publishing, "metrics", counting)
+    monkeypatch.setattr(antenna.crashmover.publisher, "metrics", counting)
     crashpublish = Publish(build_config(ENVIRONMENT).with_namespace("crashmover"))
     crashpublish.fails = after_a_second(outcome)
-    attempts = Attempts("publish", timeout=5, max_attempts=1, longest_pause=0.01, spool_works=lambda: True)
-    publishing = Publishing(crashpublish, attempts, Spooling(spool))
+    attempts = Attempts("publish", timeout=5, max_attempts=1, longest_pause=0.01, spool_takes=lambda: True)
+    publisher = Publisher(crashpublish, attempts, SpoolWriter(spool))
 
-    publishing.publish(make_id())
+    publisher.publish(make_id())
 
     metricsmock.assert_incr_once("crashmover.spooled", tags=["kind:id"])
     assert counted == []
-    publishing.join(5)
+    publisher.join(5)
     assert len(names(spool, Kind.ID)) == left
     assert counted == ["delivered"] * (1 - left)
