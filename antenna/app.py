@@ -24,7 +24,8 @@ from antenna.ops.logs import set_up_logging
 from antenna.ops.metrics import set_up_metrics
 from antenna.ops.sentry import set_up_sentry
 from antenna.refusal import Outcome
-from antenna.server.early_answer import end_if_unread, send_in_one_piece
+from antenna.server.early_answer import answer_early, send_in_one_piece
+from antenna.server.framed_body import body_of
 from antenna.spool.spool import Spool
 from antenna.throttler import Throttler
 
@@ -66,11 +67,12 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
 
     def __call__(self, env: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer a request, as WSGI servers call it."""
+        body = body_of(env)
         answer = super().__call__(env, start_response)
         if (outcome := self._outcome_elsewhere(env)) is not None:
             count_request(outcome)
-        send_in_one_piece(env, answer)
-        return end_if_unread(env, answer)
+        send_in_one_piece(body, env["REQUEST_METHOD"], answer)
+        return answer_early(body, answer)
 
     def _outcome_elsewhere(self, env: dict[str, Any]) -> Outcome | None:
         """How a request ended that is no POST of a crash, which its resource counts. None for our own GET routes."""

@@ -4,7 +4,6 @@
 
 """POST /submit: read the report, throttle it, mint its id, move it on, answer."""
 
-import errno
 import hmac
 import logging
 import time
@@ -16,12 +15,14 @@ import markus
 
 from antenna.config import ConfigManager, Option
 from antenna.crash import crash_id as crash_ids
+from antenna.crash.buffer import TemporaryFilesFailed
 from antenna.crash.report import CrashReport
 from antenna.crashmover.mover import CrashMover
 from antenna.ops.accounts import count_lost, count_request
 from antenna.payload.body import RequestBody
 from antenna.payload.reader import PayloadReader
 from antenna.refusal import LossCause, Lost, Outcome, Reason, Refusal
+from antenna.server.framed_body import body_of
 from antenna.throttler import ACCEPT, DEFER, FAKEACCEPT, REJECT, Result, Throttler
 
 logger = logging.getLogger(__name__)
@@ -75,27 +76,18 @@ class BreakpadSubmitterResource:
 
     def _answer(self, environ: dict[str, Any], resp: falcon.Response, start: float) -> Outcome:
         """Read the report, collect it and answer; return how that ended."""
-        body = RequestBody(environ, self.payload_reader.limits)
+        declared_size = int(environ.get("CONTENT_LENGTH") or 0)
+        body = RequestBody(body_of(environ), declared_size, self.payload_reader.limits)
         try:
-            with self._read(environ, body) as report:
+            with self.payload_reader.read(environ, body) as report:
                 outcome, answer = self._collect(report, environ, start)
         except Refusal as refusal:
-            self._refuse(refusal, resp)
-            return refusal.reason.outcome
+            return self._refuse(refusal, resp)
+        except TemporaryFilesFailed as error:
+            logger.error("%s", error)  # noqa: TRY400 - the traceback does not matter, the disk does
+            return self._refuse(Lost(LossCause.TEMP), resp)
         resp.data = answer.encode("ascii")
         return outcome
-
-    def _read(self, environ: dict[str, Any], body: RequestBody) -> CrashReport:
-        try:
-            return self.payload_reader.read(environ, body)
-        except OSError as error:
-            raise self._disk_failed(error) from error
-
-    def _disk_failed(self, error: OSError) -> Refusal:
-        """Log that the directory for temporary files is full or broken; return what the client is told."""
-        # The traceback does not matter, the disk does.
-        logger.error("temporary files in %s: %s", self.payload_reader.temp_dir, error)
-        return Lost(LossCause.TEMP)
 
     def _collect(self, report: CrashReport, environ: dict[str, Any], start: float) -> tuple[Outcome, str]:
         """Throttle a well-formed report that began to come in at ``start`` and move it on.
@@ -115,18 +107,9 @@ class BreakpadSubmitterResource:
         _log_verdict(report.crash_id, report, result)
         _remove_private_annotations(report)
         if result != FAKEACCEPT:
-            self._move(report)
+            self.crashmover.move(report)
             metrics.timing("crash_handling.time", (time.monotonic() - start) * 1000)
         return _KEPT[result], f"CrashID=bp-{report.crash_id}\n"
-
-    def _move(self, report: CrashReport) -> None:
-        try:
-            self.crashmover.move(report)
-        except OSError as error:
-            # What a disk says that cannot read a temporary file again. Any other is a storage's own.
-            if error.errno != errno.EIO:
-                raise
-            raise self._disk_failed(error) from error
 
     def _known_id(self, report: CrashReport, environ: dict[str, Any]) -> str | None:
         """Return the crash id that an authorised client gave; raises ``Refusal`` for any other uuid."""
@@ -153,7 +136,8 @@ class BreakpadSubmitterResource:
         metrics.incr("throttle_rule", tags=[f"rule:{rule}"])
         return result
 
-    def _refuse(self, error: Refusal, resp: falcon.Response) -> None:
+    def _refuse(self, error: Refusal, resp: falcon.Response) -> Outcome:
+        """Answer with a refusal; return how the request ended."""
         reason = error.reason
         if isinstance(error, Lost):
             count_lost(error.cause)
@@ -164,6 +148,7 @@ class BreakpadSubmitterResource:
         if reason is Reason.UNAVAILABLE:
             resp.set_header("Retry-After", str(RETRY_AFTER))
         resp.data = f"Discarded={reason.answer}".encode("ascii")
+        return reason.outcome
 
 
 def _log_verdict(crash_id: str, report: CrashReport, result: Result) -> None:

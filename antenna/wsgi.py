@@ -8,10 +8,10 @@ from antenna.app import build_app
 from antenna.backend import BackendConfigurationError
 from antenna.config import ConfigurationError
 from antenna.ops.logs import log_unhandled_errors
-from antenna.server.startup import end_start
+from antenna.server.startup import abort_start
 
 try:
     application = build_app()
     log_unhandled_errors()
 except (ConfigurationError, BackendConfigurationError) as error:
-    end_start(error)
+    abort_start(error)

@@ -20,6 +20,7 @@ from markus.testing import MetricsMock
 from antenna.breakpad_resource import BreakpadSubmitterResource
 from antenna.config import build_config
 from antenna.crash import crash_id as crash_ids
+from antenna.crash.buffer import TemporaryFilesFailed
 from antenna.crash.report import CrashReport
 from antenna.crashmover.mover import CrashMover
 from antenna.payload.body import RequestBody
@@ -193,7 +194,7 @@ def test_outcome_when_there_is_no_room_for_temporary_files(
 def test_outcome_when_a_temporary_file_cannot_be_read_again(
     collector: Collector, metricsmock: MetricsMock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    collector.storage.fails = lambda _: OSError(errno.EIO, "Input/output error")
+    collector.storage.fails = lambda _: TemporaryFilesFailed("temporary files in /tmp: Input/output error")
 
     assert collector.submit(PRODUCT).status_code == 503
     assert outcome(metricsmock) == "lost cause:temp"
@@ -201,7 +202,9 @@ def test_outcome_when_a_temporary_file_cannot_be_read_again(
 
 
 @pytest.mark.parametrize(
-    "error", [RuntimeError("a bug"), ConnectionResetError(errno.ECONNRESET, "reset"), OSError("no number")], ids=repr
+    "error",
+    [RuntimeError("a bug"), ConnectionResetError(errno.ECONNRESET, "reset"), OSError(errno.EIO, "a disk")],
+    ids=repr,
 )
 def test_outcome_of_an_error_of_ours(
     collector: Collector, metricsmock: MetricsMock, caplog: pytest.LogCaptureFixture, error: Exception

@@ -127,13 +127,6 @@ def test_a_file_is_no_directory(tmp_path: Path) -> None:
         make_directories(tmp_path / "file")
 
 
-@pytest.fixture(params=["O_TMPFILE", "without"])
-def _with_and_without_o_tmpfile(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also as on file systems that know no files without a name."""
-    if request.param == "without":
-        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
-
-
 @pytest.mark.usefixtures("_with_and_without_o_tmpfile")
 class TestTemporaryFile:
     """A temporary file is its owner's alone, and goes with its descriptor."""

@@ -96,7 +96,7 @@ class WebServerConfig:
         )
         gunicorn_worker_class = Option(
             default="gevent",
-            doc="Gunicorn worker class. With others than gevent a slow client holds up the rest.",
+            doc="Kept for settings of old: gevent serves whatever is set here, with a warning at the start.",
             parser=one_of("gevent", "gthread", "sync"),
         )
         gunicorn_worker_connections = Option(

@@ -2,52 +2,91 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Bytes of a report while it arrives: in memory while they are few, in an anonymous temporary file otherwise."""
+"""The bytes of a dump: in memory while they are few, in a temporary file otherwise, or in a file of the spool.
+
+A ``Buffer`` asks its ``Room`` before it grows. The room says whether there is memory. Where there is none, the buffer
+goes to the disk: the room makes other reports leave if it has to, and raises the refusal of this one if that does not
+help.
+``antenna.payload.report_room`` is the room of a report that arrives.
+"""
 
 import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 from antenna.files import Read, open_temporary_file, read_pieces, write_pieces
 from antenna.hub import pread, run_blocking
-from antenna.payload.memory import Memory, Share
-from antenna.payload.temporary_space import TemporaryShare
-from antenna.refusal import LossCause, Lost
 
 # Pieces are put together up to this size: one of a few bytes, as a client may send them, takes ten times its size.
 _SMALL_PIECE = 4096
 
-_NO_MEMORY = Share(Memory(0), 0)
+
+class TemporaryFilesFailed(Exception):
+    """The directory for temporary files is full or broken, or one of the files cannot be read again.
+
+    The text says which directory, and what the system says of it.
+    """
+
+
+class Room(Protocol):
+    """The memory and the disk that a buffer may take."""
+
+    @property
+    def directory(self) -> Path:
+        """Where temporary files go."""
+
+    def reserve_memory(self, size: int) -> bool:
+        """Reserve ``size`` bytes of memory if there is room for them; say whether there is."""
+
+    def release_memory(self, size: int) -> None:
+        """Release what was reserved."""
+
+    def reserve_disk(self, size: int) -> None:
+        """Reserve ``size`` bytes of disk. Raises ``Refusal`` if there is no room for them."""
+
+    def release_disk(self, size: int) -> None:
+        """Release what was reserved."""
+
+
+class Content(Protocol):
+    """Bytes that can be read again and again."""
+
+    @property
+    def size(self) -> int:
+        """Number of bytes."""
+
+    @property
+    def descriptor(self) -> int | None:
+        """That of the file the bytes lie in, if there is one."""
+
+    def pieces(self, read: Read = os.pread) -> Iterator[bytes]:
+        """Return the bytes, from the start, in pieces that fit in memory. May be called again.
+
+        ``os.pread`` is for native threads. ``antenna.hub.pread`` is for greenlets, which it does not stop.
+        """
+
+    def close(self) -> None:
+        """Give memory and files back."""
 
 
 class Buffer:
-    """An append-only store of bytes: in memory as long as the report's share of it lasts, then in a temporary file.
+    """An append-only store of bytes: in memory as long as its room has some, then in a temporary file.
 
-    Raises ``OSError`` where the temporary directory fails (full, unwritable), and ``Refusal`` where the
-    worker's temporary files together would get too large: ``Lost``, or what ``TemporaryShare`` raises.
+    Raises ``TemporaryFilesFailed``, and what ``Room.reserve_disk`` raises.
     """
 
-    __slots__ = ("_directory", "_disk", "_memory", "_on_disk", "_pending", "_reserved", "descriptor", "size")
+    __slots__ = ("_on_disk", "_pending", "_reserved", "_room", "descriptor", "size")
 
-    def __init__(self, memory: Share, directory: Path, disk: TemporaryShare | None = None) -> None:
-        """``directory`` is where the temporary file goes if one is needed; ``disk`` bounds it."""
-        self._memory = memory
-        self._disk = disk
+    def __init__(self, room: Room) -> None:
+        """``room`` is asked before the buffer grows."""
+        self._room = room
         self._on_disk = 0
-        self._directory = directory
         self._pending: list[bytes] = []
         self._reserved = 0
         self.size = 0
         self.descriptor: int | None = None
-
-    @classmethod
-    def of_file(cls, path: Path) -> "Buffer":
-        """Return a buffer whose content is an existing file. Raises ``OSError``."""
-        buffer = cls(_NO_MEMORY, path.parent)
-        buffer.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        buffer.size = os.fstat(buffer.descriptor).st_size
-        return buffer
 
     def append(self, piece: bytes) -> None:
         """Add ``piece``."""
@@ -56,7 +95,7 @@ class Buffer:
         else:
             self._pending.append(piece)
         self.size += len(piece)
-        if self._memory.reserve(len(piece)):
+        if self._room.reserve_memory(len(piece)):
             self._reserved += len(piece)
         else:
             self._write()
@@ -67,20 +106,24 @@ class Buffer:
             self._write()
 
     def _write(self) -> None:
-        if self._disk is not None:
-            size = sum(map(len, self._pending))
-            if not self._disk.reserve(size):
-                raise Lost(LossCause.TEMP, "no room for temporary files")
-            self._on_disk += size
-        if self.descriptor is None:
-            self.descriptor = run_blocking(open_temporary_file, self._directory)
-        run_blocking(write_pieces, self.descriptor, self._pending)
+        size = sum(map(len, self._pending))
+        self._room.reserve_disk(size)
+        self._on_disk += size
+        try:
+            if self.descriptor is None:
+                self.descriptor = run_blocking(open_temporary_file, self._room.directory)
+            run_blocking(write_pieces, self.descriptor, self._pending)
+        except OSError as error:
+            raise self._failure(error) from error
         self._forget()
+
+    def _failure(self, error: OSError) -> TemporaryFilesFailed:
+        return TemporaryFilesFailed(f"temporary files in {self._room.directory}: {error.strerror}")
 
     def _forget(self) -> None:
         self._pending = []
         if self._reserved:
-            self._memory.release(self._reserved)
+            self._room.release_memory(self._reserved)
             self._reserved = 0
 
     def pieces(self, read: Read = os.pread) -> Iterator[bytes]:
@@ -91,7 +134,13 @@ class Buffer:
         """
         if self.descriptor is None:
             return iter(self._pending)
-        return read_pieces(self.descriptor, self.size, read)
+        return self._read_again(read_pieces(self.descriptor, self.size, read))
+
+    def _read_again(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        try:
+            yield from pieces
+        except OSError as error:
+            raise self._failure(error) from error
 
     def getvalue(self) -> bytes:
         """Return the whole content: only for what is known to be small, or has to be in memory."""
@@ -103,11 +152,34 @@ class Buffer:
     def close(self) -> None:
         """Give the memory and the temporary file back."""
         self._forget()
-        if self._disk is not None:
-            self._disk.release(self._on_disk)
-            self._on_disk = 0
-        if self.descriptor is not None:
-            # Giving the blocks of a large file back takes time. That it was never written does not matter any more.
-            with contextlib.suppress(OSError):
-                run_blocking(os.close, self.descriptor)
-            self.descriptor = None
+        self._room.release_disk(self._on_disk)
+        self._on_disk = 0
+        _close(self)
+
+
+class StoredFile:
+    """The content of an existing file. Raises ``OSError``."""
+
+    __slots__ = ("descriptor", "size")
+
+    def __init__(self, path: Path) -> None:
+        """Open the file."""
+        self.descriptor: int | None = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.size = os.fstat(self.descriptor).st_size
+
+    def pieces(self, read: Read = os.pread) -> Iterator[bytes]:
+        """Return the content, as ``Content.pieces``."""
+        assert self.descriptor is not None  # noqa: S101 - for mypy: the file is open until close()
+        return read_pieces(self.descriptor, self.size, read)
+
+    def close(self) -> None:
+        """Close the file."""
+        _close(self)
+
+
+def _close(content: Buffer | StoredFile) -> None:
+    if content.descriptor is not None:
+        # Giving the blocks of a large file back takes time. That it was never written does not matter any more.
+        with contextlib.suppress(OSError):
+            run_blocking(os.close, content.descriptor)
+        content.descriptor = None

@@ -17,7 +17,7 @@ from typing import Any, Self
 import google_crc32c
 
 from antenna.crash import large_json
-from antenna.crash.buffer import Buffer
+from antenna.crash.buffer import Content
 from antenna.files import Read
 
 _empty_digest = cache(partial(hashlib.new, usedforsecurity=False))  # making one costs more than copying it
@@ -42,7 +42,7 @@ class Dump:
 
     __slots__ = ("_algorithm", "_checksum", "_content", "_crc32c", "name")
 
-    def __init__(self, name: str, content: Buffer, algorithm: str) -> None:
+    def __init__(self, name: str, content: Content, algorithm: str) -> None:
         """``algorithm`` is the name of a hash in ``hashlib``."""
         self.name = name
         self._content = content
@@ -56,12 +56,12 @@ class Dump:
         return self._content.size
 
     @property
-    def content(self) -> Buffer:
+    def content(self) -> Content:
         """Where the bytes are."""
         return self._content
 
     def pieces(self, read: Read = os.pread) -> Iterator[bytes]:
-        """Return the bytes from the start, as ``Buffer.pieces``; a whole pass leaves the checksums behind."""
+        """Return the bytes from the start, as ``Content.pieces``; a whole pass leaves the checksums behind."""
         pieces = self._content.pieces(read)
         return self._checked(pieces) if self._checksum is None else pieces
 

@@ -6,46 +6,63 @@
 
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Protocol
 
 from antenna.hub import Turn
 from antenna.limits import Limits
 from antenna.refusal import Reason, Refusal
-from antenna.server.framed_body import FramedBody
 
 _READ_SIZE = 64 * 1024
 
 
+class BodyStream(Protocol):
+    """Where the bytes of a body come from: ``antenna.server.framed_body``."""
+
+    @property
+    def can_be_interrupted(self) -> bool:
+        """Whether there is more to read, so that ``interrupt()`` has an effect."""
+
+    def begin(self, deadline: float, turn: Turn) -> None:
+        """Give up reading at ``deadline``, by ``time.monotonic()``; leave the wait for bytes out of ``turn``."""
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes, about ``size`` at most, or none at the end.
+
+        Raises ``TimeoutError`` at the deadline, ``OSError``, ``Refusal``.
+        """
+
+    def interrupt(self, refusal: Refusal) -> None:
+        """Have the read that waits in another greenlet raise ``refusal``, or else the next one."""
+
+
 class RequestBody:
-    """The bytes of a request body, with or without a length, as ``wsgi.input`` gives them.
+    """The bytes of a request body, with or without a length.
 
     Raises ``Refusal``: ``NO_CONTENT_LENGTH`` (empty), ``TOO_LARGE``, ``TIMEOUT``,
-    ``INCOMPLETE_BODY``, and what ``antenna.server.framed_body`` raises.
+    ``INCOMPLETE_BODY``, and what the stream raises.
     """
 
-    def __init__(self, environ: dict[str, Any], limits: Limits) -> None:
-        """The time for the body begins now."""
-        self._stream = environ["wsgi.input"]
+    def __init__(self, stream: BodyStream, declared_size: int, limits: Limits) -> None:
+        """The time for the body begins now. ``declared_size`` is 0 if the client sends chunks."""
+        self._stream = stream
         self._max_size = limits.payload_size
         self._deadline = time.monotonic() + limits.body_timeout
         #: The turn of this connection while the body is read: others go on now and then.
         self.turn = Turn()
-        if isinstance(self._stream, FramedBody):
-            self._stream.deadline = self._deadline
-            self._stream.turn = self.turn
-        #: Bytes that the client has announced; 0 if it sends chunks.
-        self.declared_size = int(environ.get("CONTENT_LENGTH") or 0)
+        stream.begin(self._deadline, self.turn)
+        #: Bytes that the client has announced.
+        self.declared_size = declared_size
         #: Bytes read so far, chunk framing taken off.
         self.size = 0
 
     @property
-    def can_be_ended(self) -> bool:
-        """Whether ``end()`` would do anything."""
-        return isinstance(self._stream, FramedBody) and self._stream.can_be_ended
+    def can_be_interrupted(self) -> bool:
+        """Whether the body is still being read, so that ``interrupt()`` has an effect."""
+        return self._stream.can_be_interrupted
 
-    def end(self, refusal: Refusal) -> None:
+    def interrupt(self, refusal: Refusal) -> None:
         """Have ``pieces()``, in another greenlet, raise ``refusal`` instead of yielding the next."""
-        self._stream.end(refusal)
+        self._stream.interrupt(refusal)
 
     def pieces(self) -> Iterator[bytes]:
         """Yield the body in pieces of at most some 64 KiB; others have their turn in between."""
@@ -65,9 +82,8 @@ class RequestBody:
         if time.monotonic() >= self._deadline:
             raise Refusal(Reason.TIMEOUT)
         try:
-            piece: bytes = self._stream.read(_READ_SIZE)
+            return self._stream.read(_READ_SIZE)
         except TimeoutError as error:
             raise Refusal(Reason.TIMEOUT) from error
         except OSError as error:
             raise Refusal(Reason.INCOMPLETE_BODY) from error
-        return piece

@@ -7,11 +7,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Self
 
 from antenna.crash import dump_names
-from antenna.crash.buffer import Buffer
+from antenna.crash.buffer import Buffer, Room
 from antenna.crash.report import CrashReport, Dump
 from antenna.hub import Turn
 from antenna.limits import MAX_JSON_VALUES, Limits
@@ -24,9 +23,7 @@ from antenna.payload.annotations import (
     note_repeated,
     shorten,
 )
-from antenna.payload.memory import Share
 from antenna.payload.multipart import parse_headers, parse_parameters
-from antenna.payload.temporary_space import TemporaryShare
 from antenna.refusal import Reason, Refusal
 
 NOTE_BOTH = "includes annotations in both json-encoded extra and formdata parts"
@@ -90,13 +87,11 @@ class PartCollector:
     Raises ``Refusal``; ``close()`` gives memory and temporary files back.
     """
 
-    def __init__(self, limits: Limits, memory: Share, temp_dir: Path, disk: TemporaryShare | None = None) -> None:
-        """``temp_dir`` is for what is over the report's share of the memory; ``disk`` bounds it."""
+    def __init__(self, limits: Limits, room: Room) -> None:
+        """``room`` is what all parts together may take."""
         self._limits = limits
-        self._temp_dir = temp_dir
-        self._memory = memory
-        self._disk = disk
-        self._annotation_bytes = Buffer(self._memory, temp_dir, disk)
+        self._room = room
+        self._annotation_bytes = Buffer(room)
         self._annotations: list[_AnnotationPart] = []
         self._dumps: list[_DumpPart] = []
         self._nameless = 0
@@ -164,7 +159,7 @@ class PartCollector:
     def _begin_dump(self, name: str, media_type: str) -> None:
         if len(self._dumps) >= self._limits.dumps:
             raise Refusal(Reason.TOO_LARGE, "dumps")
-        content = Buffer(self._memory, self._temp_dir, self._disk)
+        content = Buffer(self._room)
         self._dumps.append(_DumpPart(dump_names.sanitize(name), name, media_type, content))
         self._take = content.append
 

@@ -25,6 +25,7 @@ from antenna.payload.libdeflate import Libdeflate
 from antenna.payload.memory import Memory, Share
 from antenna.payload.multipart import MultipartParser, parse_parameters
 from antenna.payload.parts import PartCollector
+from antenna.payload.report_room import ReportRoom
 from antenna.payload.temporary_space import TemporarySpace
 from antenna.refusal import LossCause, Lost, Reason, Refusal
 
@@ -89,12 +90,12 @@ class PayloadReader:
     def read(self, environ: dict[str, Any], body: RequestBody) -> CrashReport:
         """Read the report of one request.
 
-        Raises ``Refusal``, and ``OSError`` where the temporary directory fails. Nothing is left then.
+        Raises ``Refusal``, and ``TemporaryFilesFailed``. Nothing is left then.
         """
         boundary = _boundary(environ.get("CONTENT_TYPE", ""))
         compressed = _is_gzip(environ.get("HTTP_CONTENT_ENCODING", ""))
         memory = Share(self._memory, self.limits.memory_per_report)
-        parts = PartCollector(self.limits, memory, self.temp_dir, self._temporary_space.share(body))
+        parts = PartCollector(self.limits, ReportRoom(memory, self._temporary_space.share(body), self.temp_dir))
         with contextlib.ExitStack() as resources:
             resources.callback(parts.close)
             parser = MultipartParser(boundary, parts, max_header_size=self.limits.part_header_size)

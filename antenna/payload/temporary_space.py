@@ -5,8 +5,8 @@
 """How much room the temporary files in a worker may take, and which report has to leave when there is no more."""
 
 import time
+from typing import Protocol
 
-from antenna.payload.body import RequestBody
 from antenna.payload.memory import Memory
 from antenna.refusal import Reason, Refusal
 
@@ -18,6 +18,21 @@ _LOOK_AGAIN = 0.1
 # Who has to leave takes so many times as much for each byte as who asks. Real reports are not so unlike: gzip takes a
 # minidump to a third or a tenth.
 _FAR_WORSE = 16
+
+
+class Sender(Protocol):
+    """The client that a report comes from, as ``antenna.payload.body.RequestBody`` knows it."""
+
+    @property
+    def size(self) -> int:
+        """Bytes that it has sent so far."""
+
+    @property
+    def can_be_interrupted(self) -> bool:
+        """Whether the report is still being read, so that ``interrupt()`` has an effect."""
+
+    def interrupt(self, refusal: Refusal) -> None:
+        """Have the greenlet that reads the report raise ``refusal`` when it reads on."""
 
 
 class TemporarySpace:
@@ -37,15 +52,15 @@ class TemporarySpace:
         self._wanted = 0
         self._next_look = 0.0
 
-    def share(self, body: RequestBody) -> "TemporaryShare":
-        """Return the share of the report in ``body``."""
-        return TemporaryShare(self, body)
+    def share(self, sender: Sender) -> "TemporaryShare":
+        """Return the share of the report that ``sender`` sends."""
+        return TemporaryShare(self, sender)
 
     def reserve(self, size: int, share: "TemporaryShare") -> bool:
         """Reserve ``size`` bytes for ``share``; say whether there is room for them, or others have made some."""
         if not self._memory.reserve(size) and not self._take_from_others(size, share):
             return False
-        if share.can_be_ended:
+        if share.can_be_interrupted:
             self._holders.add(share)
         return True
 
@@ -88,9 +103,9 @@ class TemporarySpace:
                 if missing <= 0:
                     break
                 self._holders.remove(share)
-                if share.can_be_ended:  # not one that has been read to its end by now, and is about to be saved
+                if share.can_be_interrupted:  # not one that has been read to its end by now, and is about to be saved
                     self._leaving.add(share)
-                    share.end()
+                    share.interrupt()
                     missing -= share.size
         return bool(self._leaving)
 
@@ -101,24 +116,24 @@ class TemporaryShare:
     Raises ``Refusal`` (``TOO_LARGE``) once the report has to leave.
     """
 
-    __slots__ = ("_body", "_refusal", "_space", "size")
+    __slots__ = ("_refusal", "_sender", "_space", "size")
 
-    def __init__(self, space: TemporarySpace, body: RequestBody) -> None:
-        """``body`` is what the report is read from."""
+    def __init__(self, space: TemporarySpace, sender: Sender) -> None:
+        """``sender`` is where the report comes from."""
         self._space = space
-        self._body = body
+        self._sender = sender
         self._refusal: Refusal | None = None
-        #: Bytes taken.
+        #: Bytes reserved.
         self.size = 0
 
     @property
-    def can_be_ended(self) -> bool:
-        """Whether the report is still being read, and ``end()`` would change that."""
-        return self._refusal is None and self._body.can_be_ended
+    def can_be_interrupted(self) -> bool:
+        """Whether the report is still being read, and has not been interrupted yet."""
+        return self._refusal is None and self._sender.can_be_interrupted
 
     def rate(self, more: int = 0) -> float:
         """Bytes that the report takes, or would take with ``more``, for each that its client has sent."""
-        return (self.size + more) / max(self._body.size, 1)
+        return (self.size + more) / max(self._sender.size, 1)
 
     def reserve(self, size: int) -> bool:
         """Reserve ``size`` bytes; say whether there is room for them, or others have made some within a second."""
@@ -133,14 +148,14 @@ class TemporaryShare:
         self.size -= size
         self._space.release(size, self)
 
-    def end(self) -> None:
+    def interrupt(self) -> None:
         """Have the report refused as soon as its own greenlet reads on, or takes more.
 
         An error thrown into that greenlet might come while a native thread writes to one of its files; closed then,
         the file's descriptor might be another report's by the time of the write.
         """
         self._refusal = Refusal(Reason.TOO_LARGE, "share of temporary files")
-        self._body.end(self._refusal)
+        self._sender.interrupt(self._refusal)
 
     def check(self) -> None:
         """Raise the refusal if there is one."""

@@ -23,10 +23,10 @@ from antenna.server.listener import refuse_new_connections
 from antenna.server.request_line import AntennaRequest
 
 
-def _end_start(error: Exception) -> NoReturn:
-    from antenna.server.startup import end_start  # noqa: PLC0415 - earlier, gevent has not patched what it imports
+def _abort_start(error: Exception) -> NoReturn:
+    from antenna.server.startup import abort_start  # noqa: PLC0415 - earlier, gevent has not patched what it imports
 
-    end_start(error)
+    abort_start(error)
 
 
 try:
@@ -34,7 +34,7 @@ try:
     # Gunicorn's logger needs these, and would end with a traceback.
     AppConfig(build_config())
 except ConfigurationError as _error:
-    _end_start(_error)
+    _abort_start(_error)
 
 # Seconds that a worker, when it ends, gives the delivery of the spool.
 _DELIVERY_GRACE = 3.0
@@ -42,7 +42,7 @@ _DELIVERY_GRACE = 3.0
 bind = f"0.0.0.0:{_config.port}"
 backlog = 2048
 workers = _config.workers
-worker_class = {"gevent": "antenna.server.worker.AntennaWorker"}.get(_config.worker_class, _config.worker_class)
+worker_class = "antenna.server.worker.AntennaWorker"
 worker_connections = _config.worker_connections
 max_requests = _config.max_requests
 max_requests_jitter = _config.max_requests_jitter
@@ -72,6 +72,8 @@ def on_starting(server: Any) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     server.stop = partial(_stop, server, server.stop)
     RequestParser.mesg_class = AntennaRequest
+    if _config.worker_class != "gevent":
+        server.log.warning("GUNICORN_WORKER_CLASS=%s: gevent serves all the same", _config.worker_class)
     # What SIGUSR2 starts beside this one. By the path of its file, gunicorn would find its own module http first.
     server.START_CTX["args"] = [sys.executable, "-m", "gunicorn", *sys.argv[1:]]
 
@@ -101,7 +103,7 @@ def post_worker_init(worker: Any) -> None:
         try:
             worker.wsgi.verify()
         except (ConfigurationError, BackendConfigurationError, BackendError) as error:
-            _end_start(error)
+            _abort_start(error)
     worker.wsgi.start()
 
 

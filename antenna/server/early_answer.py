@@ -7,8 +7,8 @@
 import contextlib
 import socket
 import time
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
 
 from antenna.hub import Turn
 from antenna.limits import DRAIN_IDLE_SECONDS, DRAIN_SECONDS, MAX_DRAIN_SIZE
@@ -16,23 +16,36 @@ from antenna.limits import DRAIN_IDLE_SECONDS, DRAIN_SECONDS, MAX_DRAIN_SIZE
 _READ_SIZE = 64 * 1024
 
 
-def send_in_one_piece(environ: dict[str, Any], answer: Iterable[bytes]) -> None:
+class Body(Protocol):
+    """The body of the request that is answered, and the connection it comes from: ``antenna.server.framed_body``."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the body has been read to its end."""
+
+    @property
+    def close_connection(self) -> Callable[[], None]:
+        """Makes the answer say that the connection ends with it."""
+
+    def hold_head(self) -> None:
+        """Have the head of the answer sent together with its content."""
+
+    def half_close_and_drain(self) -> None:
+        """End the connection so that the client can read the answer, although it is still sending."""
+
+
+def send_in_one_piece(body: Body, method: str, answer: Iterable[bytes]) -> None:
     """Have head and content sent together: two packets cost twice the CPU, the client's too."""
-    has_content = isinstance(answer, list) and any(answer) and environ["REQUEST_METHOD"] != "HEAD"
-    hold_head = getattr(environ.get("gunicorn.socket"), "hold_head", None)  # only antenna.server.worker's can
-    if has_content and hold_head is not None:
-        hold_head()
+    if isinstance(answer, list) and any(answer) and method != "HEAD":
+        body.hold_head()
 
 
-def end_if_unread(environ: dict[str, Any], answer: Iterable[bytes]) -> Iterable[bytes]:
+def answer_early(body: Body, answer: Iterable[bytes]) -> Iterable[bytes]:
     """Return the answer of a WSGI application; one to a body that has not been read to its end ends the connection."""
-    body = environ["wsgi.input"]
-    if getattr(
-        body, "ended", True
-    ):  # only antenna.server.framed_body, which gunicorn's configuration puts there, tells
+    if body.ended:
         return answer
     body.close_connection()
-    return _EarlyAnswer(answer, environ["gunicorn.socket"])
+    return _EarlyAnswer(answer, body)
 
 
 class _EarlyAnswer:
@@ -41,9 +54,9 @@ class _EarlyAnswer:
     When it has been sent, the WSGI server calls ``close()``.
     """
 
-    def __init__(self, answer: Iterable[bytes], connection: socket.socket) -> None:
+    def __init__(self, answer: Iterable[bytes], body: Body) -> None:
         self._answer = answer
-        self._connection = connection
+        self._body = body
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._answer)
@@ -51,10 +64,10 @@ class _EarlyAnswer:
     def close(self) -> None:
         if hasattr(self._answer, "close"):
             self._answer.close()
-        end_connection(self._connection)
+        self._body.half_close_and_drain()
 
 
-def end_connection(connection: socket.socket) -> None:
+def half_close_and_drain(connection: socket.socket) -> None:
     """Half-close ``connection``, and read on until the client closes it too or a bound is reached.
 
     A connection that is closed on unread bytes is reset, and the client may lose the answer (RFC 9112 section 9.6).

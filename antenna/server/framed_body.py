@@ -5,16 +5,30 @@
 """The body of an HTTP/1.1 request with its framing taken off (RFC 9112 section 6): ``wsgi.input`` under gunicorn."""
 
 import time
-from typing import Any
+from typing import Any, Protocol
 
 from antenna.chunks import BadChunks, Chunks, TooMuchFraming
 from antenna.hub import Turn
 from antenna.limits import MAX_CHUNK_FRAMING, MAX_CHUNK_HEAD
 from antenna.refusal import Reason, Refusal
+from antenna.server.early_answer import half_close_and_drain
+
+
+class Stream(Protocol):
+    """What WSGI promises of ``wsgi.input`` (PEP 3333)."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to ``size`` bytes, or none at the end."""
+
+
+def body_of(environ: dict[str, Any]) -> "FramedBody | UnframedBody":
+    """Return the body of a request: that of our worker, or of another server, such as Falcon's test client."""
+    body = environ["wsgi.input"]
+    return body if isinstance(body, FramedBody) else UnframedBody(body)
 
 
 class FramedBody:
-    """Stands in for gunicorn's own reader.
+    """Stands in for gunicorn's own reader. The connection it reads from is one of ``antenna.server.connection``.
 
     A read waits for the next bytes, not until ``size`` of them are there, so that a deadline can be kept; many small
     chunks cost a fifth of the CPU, and are bounded; and it knows whether all of the body has been read.
@@ -29,10 +43,8 @@ class FramedBody:
             if length is None
             else Length(length)
         )
-        #: When reading gives up, by ``time.monotonic()``.
-        self.deadline: float | None = None
-        #: What the wait for bytes is left out of.
-        self.turn: Turn | None = None
+        self._deadline: float | None = None
+        self._turn: Turn | None = None
         #: Makes the answer say that the connection ends with it. Gunicorn closes it then.
         self.close_connection = request.force_close
         self._refusal: Refusal | None = None
@@ -43,21 +55,33 @@ class FramedBody:
         return self._framing.ended
 
     @property
-    def can_be_ended(self) -> bool:
-        """Whether ``end()`` would do anything: there is more to read, from a connection whose waits can be ended."""
-        # Only those of antenna.server.worker can.
-        return not self._framing.ended and hasattr(self._unreader.sock, "end_wait")
+    def can_be_interrupted(self) -> bool:
+        """Whether there is more to read, so that ``interrupt()`` has an effect."""
+        return not self._framing.ended
 
-    def end(self, refusal: Refusal) -> None:
+    def begin(self, deadline: float, turn: Turn) -> None:
+        """Give up reading at ``deadline``, by ``time.monotonic()``; leave the wait for bytes out of ``turn``."""
+        self._deadline = deadline
+        self._turn = turn
+
+    def interrupt(self, refusal: Refusal) -> None:
         """Have the read that waits in another greenlet raise ``refusal``, or else the next one."""
         self._refusal = refusal
-        self._unreader.sock.end_wait()
+        self._unreader.sock.interrupt_wait()
+
+    def hold_head(self) -> None:
+        """Have the head of the answer sent together with its content."""
+        self._unreader.sock.hold_head()
+
+    def half_close_and_drain(self) -> None:
+        """End the connection so that the client can read the answer, although it is still sending."""
+        half_close_and_drain(self._unreader.sock)
 
     def read(self, size: int) -> bytes:
         """Return the next bytes, about ``size`` at most, or none at the end.
 
         Raises ``Refusal``: ``INCOMPLETE_BODY``, ``BAD_FRAMING``, ``TOO_LARGE`` for more chunk framing than a client
-        has a reason for, and what ``end()`` was given;
+        has a reason for, and what ``interrupt()`` was given;
         ``TimeoutError``, ``OSError``.
         """
         while not self._framing.ended:
@@ -89,16 +113,42 @@ class FramedBody:
 
     def _receive(self, size: int) -> bytes:
         begun = time.monotonic()
-        if self.deadline is not None:
-            left = self.deadline - begun
+        if self._deadline is not None:
+            left = self._deadline - begun
             if left <= 0:
                 raise TimeoutError
             # A quarter of the CPU of a timer of our own: a receive that finds bytes starts none.
             self._unreader.sock.settimeout(left)
         data: bytes = self._unreader.read(None, read_ahead=size)
-        if self.turn is not None:
-            self.turn.waited(time.monotonic() - begun)
+        if self._turn is not None:
+            self._turn.waited(time.monotonic() - begun)
         return data
+
+
+class UnframedBody:
+    """A body that another server has taken the framing off. That server keeps deadlines, and ends connections."""
+
+    ended = True
+    can_be_interrupted = False
+
+    def __init__(self, stream: Stream) -> None:
+        """``stream`` is its ``wsgi.input``."""
+        self.read = stream.read
+
+    def begin(self, deadline: float, turn: Turn) -> None:
+        """Do nothing: a read of this stream cannot be given up."""
+
+    def interrupt(self, refusal: Refusal) -> None:
+        """Do nothing: see ``begin``."""
+
+    def hold_head(self) -> None:
+        """Do nothing: the other server sends the answer."""
+
+    def close_connection(self) -> None:
+        """Do nothing: the other server ends the connection."""
+
+    def half_close_and_drain(self) -> None:
+        """Do nothing: see ``close_connection``."""
 
 
 class Length:

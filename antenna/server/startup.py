@@ -17,7 +17,7 @@ from antenna.ops.sentry import report_startup_error
 logger = logging.getLogger(__name__)
 
 
-def end_start(error: Exception) -> NoReturn:
+def abort_start(error: Exception) -> NoReturn:
     """Say in the log and to Sentry why the collector cannot start, and end the whole server: it is not to go on trying.
 
     Needs nothing to be set up.

@@ -25,7 +25,7 @@ from antenna.hub import Turn, restore_close, unread_bytes
 from antenna.limits import HEAD_TIMEOUT, MAX_HEAD_SIZE, SEND_TIMEOUT
 from antenna.ops.accounts import count_request
 from antenna.refusal import Outcome, Reason
-from antenna.server.early_answer import end_connection
+from antenna.server.early_answer import half_close_and_drain
 
 logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("breakpad_resource")
@@ -71,13 +71,13 @@ class Connection(gevent_socket):
             self.wait.received(len(data))
         return data
 
-    def end_wait(self) -> None:
+    def interrupt_wait(self) -> None:
         """Have a ``recv`` that waits in another greenlet fail; nothing happens if none does.
 
         ``shutdown`` would do as well, but then the system resets the connection when the client sends on, and the
         client may lose the answer.
         """
-        cancel_wait(self._read_event, OSError(errno.EBADF, "the wait was ended"))
+        cancel_wait(self._read_event, OSError(errno.EBADF, "the wait was interrupted"))
 
     def hold_head(self) -> None:
         """Send what gunicorn sends next, the head of an answer, together with what comes then, its content."""
@@ -299,4 +299,4 @@ def refuse(connection: Any, reason: Reason) -> None:
     )
     with contextlib.suppress(OSError):
         connection.sendall(head.encode("ascii") + body)
-        end_connection(connection)
+        half_close_and_drain(connection)

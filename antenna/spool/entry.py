@@ -15,7 +15,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Self
 
-from antenna.crash.buffer import Buffer
+from antenna.crash.buffer import Content, StoredFile
 from antenna.crash.report import CrashReport, Dump
 from antenna.files import fsync_directory, write_file
 
@@ -80,7 +80,7 @@ class SpooledCrash:
         self.dumps: dict[str, Dump] = {}
         try:
             for name in sorted(names):
-                self.dumps[name] = Dump(name, Buffer.of_file(paths[name]), "md5")
+                self.dumps[name] = Dump(name, StoredFile(paths[name]), "md5")
         except OSError:
             for dump in self.dumps.values():
                 # Not dump.content.close(), which is for greenlets: this runs in a native thread.
@@ -164,7 +164,7 @@ def write_crash(report: CrashReport, directory: Path) -> int:
     return size + len(raw_crash)
 
 
-def _link(content: Buffer, path: Path) -> bool:
+def _link(content: Content, path: Path) -> bool:
     """Give the temporary file of a dump a name, instead of copying it; say whether that worked."""
     if content.descriptor is None:
         return False

@@ -23,7 +23,7 @@ DESCRIPTION = """\
 Measures a collector, or compares several in one run, in turns.
 
 A SETUP is a git revision or "." (the working tree, the default), options of the collector, or another collector:
-  "HEAD~3"    ". GUNICORN_WORKER_CLASS=sync"    'command="python -m other --port $PORT" directory=/path'
+  "HEAD~3"    ". GUNICORN_WORKERS=4"    'command="python -m other --port $PORT" directory=/path'
 Quote each as one argument. Setups are run with the packages of the Python that runs this."""
 
 

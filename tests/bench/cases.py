@@ -4,7 +4,7 @@
 
 """The cases: what is sent, by how many clients, to how fast a backend."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,6 @@ class Case:
     #: Seconds from the end of a request to the answer.
     storage_latency: float = 0.0
     publish_latency: float = 0.0
-    #: Options of the collector, on top of those of the setup.
-    environment: dict[str, str] = field(default_factory=dict)
 
 
 _CASES = [
@@ -28,13 +26,6 @@ _CASES = [
     Case("rejected", "rejected, 400 kB, gzip", "rejected"),
     Case("large", "kept, 12 MB dump, gzip", "large", clients=8),
     Case("latency", "kept, storage 50 ms", "kept", storage_latency=0.05),
-    Case(
-        "latency-sync",
-        "the same, sync workers",
-        "kept",
-        storage_latency=0.05,
-        environment={"GUNICORN_WORKER_CLASS": "sync"},
-    ),
     Case(
         "latency-high",
         "kept, storage 200 ms, publishing 100 ms, 256 clients",

@@ -16,7 +16,6 @@ from socket import AF_INET, SOCK_DGRAM, socket
 import requests
 
 from tests.bench.backends import Backends
-from tests.bench.cases import Case
 from tests.bench.setups import Setup
 from tests.support.programs import Program, free_port
 from tests.support.server import INHERITED
@@ -35,7 +34,7 @@ class Collector:
 
 
 @contextmanager
-def running_collector(setup: Setup, case: Case, backends: Backends, code: Path, directory: Path) -> Iterator[Collector]:
+def running_collector(setup: Setup, backends: Backends, code: Path, directory: Path) -> Iterator[Collector]:
     """Start the collector as operators do, with log, spool and statsd, and yield it when it serves."""
     with socket(AF_INET, SOCK_DGRAM) as statsd:
         # Nobody reads: what does not fit into the socket's buffer is dropped, at no cost to the collector.
@@ -52,7 +51,6 @@ def running_collector(setup: Setup, case: Case, backends: Backends, code: Path, 
             **backends.environment,
             "CRASHMOVER_SPOOL_DIR": str(directory / "spool"),
             **setup.environment,
-            **case.environment,
         }
         command = ["sh", "-c", f"exec {setup.command}"] if setup.command else [str(code / "bin" / "run_web.sh")]
         start = time.monotonic()

@@ -112,7 +112,7 @@ def measure(plan: Plan, setup: Setup, code: Path, case: Case) -> Run:
     with tempfile.TemporaryDirectory(prefix="antenna-bench-") as name, ExitStack() as started:
         directory = Path(name)
         backends = started.enter_context(running_backends(case, plan.emulators, directory))
-        server = started.enter_context(running_collector(setup, case, backends, code, directory))
+        server = started.enter_context(running_collector(setup, backends, code, directory))
         pid = server.program.pid
         warm_up = run_in_process(Order(server.port, case.traffic, case.clients, plan.warm_up_seconds))
         unit_before = _unit(case)

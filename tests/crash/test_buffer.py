@@ -5,21 +5,19 @@
 """Content is in memory while it is small, and in a file without a name otherwise."""
 
 import errno
-import io
 import os
 import random
 from pathlib import Path
 
 import pytest
 
-from antenna.config import build_config
-from antenna.crash.buffer import Buffer
+from antenna.crash.buffer import Buffer, StoredFile, TemporaryFilesFailed
 from antenna.files import PIECE_SIZE
-from antenna.limits import Limits
-from antenna.payload.body import RequestBody
 from antenna.payload.memory import Memory, Share
+from antenna.payload.report_room import ReportRoom
 from antenna.payload.temporary_space import TemporaryShare, TemporarySpace
 from antenna.refusal import Reason, Refusal
+from tests.support.crashes import Sender
 
 
 @pytest.fixture
@@ -27,19 +25,17 @@ def memory() -> Memory:
     return Memory(10_000)
 
 
+def room_of(share: Share, directory: Path, disk: TemporaryShare | None = None) -> ReportRoom:
+    """Return the room of a report, with a GiB of disk if nothing else is said."""
+    return ReportRoom(share, disk or TemporarySpace(2**30).share(Sender()), directory)
+
+
 @pytest.fixture
 def buffer(memory: Memory, tmp_path: Path) -> Buffer:
-    return Buffer(Share(memory, 1000), tmp_path)
+    return Buffer(room_of(Share(memory, 1000), tmp_path))
 
 
-@pytest.fixture(params=["O_TMPFILE", "without"])
-def _with_and_without_o_tmpfile(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also as on file systems that know no files without a name."""
-    if request.param == "without":
-        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
-
-
-def room(memory: Memory) -> int:
+def memory_left(memory: Memory) -> int:
     """Return how many bytes of memory are left."""
     for size in range(10_000, -1, -1):
         if memory.reserve(size):
@@ -70,7 +66,7 @@ class TestContent:
         assert buffer.descriptor is None
 
     def test_small_pieces_are_put_together(self, tmp_path: Path) -> None:
-        buffer = Buffer(Share(Memory(100_000), 100_000), tmp_path)
+        buffer = Buffer(room_of(Share(Memory(100_000), 100_000), tmp_path))
         for number in range(50_000):
             buffer.append(b"%c%c" % (number % 256, number // 256))
 
@@ -111,23 +107,29 @@ class TestContent:
         assert [len(piece) for piece in buffer.pieces()] == [PIECE_SIZE, PIECE_SIZE, 1]
         buffer.close()
 
-    def test_existing_file(self, tmp_path: Path) -> None:
-        path = tmp_path / "file"
-        path.write_bytes(b"content")
-        buffer = Buffer.of_file(path)
 
-        assert content(buffer) == b"content"
-        buffer.close()
+@pytest.mark.parametrize("size", [0, 7, 2 * PIECE_SIZE + 1])
+def test_stored_file(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(range(256)) * (size // 256) + bytes(size % 256))
+    stored = StoredFile(path)
+
+    assert stored.size == size
+    for _ in range(2):
+        pieces = list(stored.pieces())
+        assert b"".join(pieces) == path.read_bytes()
+        assert all(len(piece) <= PIECE_SIZE for piece in pieces)
+    stored.close()
+    stored.close()
 
 
 class TestDisk:
     @pytest.fixture
     def disk(self) -> TemporaryShare:
-        environ = {"wsgi.input": io.BytesIO()}
-        return TemporarySpace(1000).share(RequestBody(environ, Limits(build_config({}).with_namespace("breakpad"))))
+        return TemporarySpace(1000).share(Sender())
 
     def test_over_the_bound_of_the_worker(self, tmp_path: Path, disk: TemporaryShare) -> None:
-        buffer = Buffer(Share(Memory(0), 0), tmp_path, disk)
+        buffer = Buffer(room_of(Share(Memory(0), 0), tmp_path, disk))
         buffer.append(bytes(900))
 
         with pytest.raises(Refusal) as refusal:
@@ -137,14 +139,14 @@ class TestDisk:
 
     def test_is_released(self, tmp_path: Path, disk: TemporaryShare) -> None:
         for _ in range(3):
-            buffer = Buffer(Share(Memory(0), 0), tmp_path, disk)
+            buffer = Buffer(room_of(Share(Memory(0), 0), tmp_path, disk))
             buffer.append(bytes(900))
             buffer.close()
 
         assert disk.reserve(1000)
 
     def test_is_released_once(self, tmp_path: Path, disk: TemporaryShare) -> None:
-        buffer = Buffer(Share(Memory(0), 0), tmp_path, disk)
+        buffer = Buffer(room_of(Share(Memory(0), 0), tmp_path, disk))
         buffer.append(bytes(900))
         buffer.close()
         buffer.close()
@@ -156,22 +158,22 @@ class TestDisk:
 class TestMemory:
     def test_is_released(self, memory: Memory, buffer: Buffer) -> None:
         buffer.append(bytes(400))
-        assert room(memory) == 9600
+        assert memory_left(memory) == 9600
         buffer.append(bytes(400))
-        assert room(memory) == 9200
+        assert memory_left(memory) == 9200
         buffer.close()
-        assert room(memory) == 10_000
+        assert memory_left(memory) == 10_000
 
     def test_is_released_when_the_content_goes_to_a_file(self, memory: Memory, buffer: Buffer) -> None:
         buffer.append(bytes(900))
         buffer.append(bytes(900))
-        assert room(memory) == 10_000
+        assert memory_left(memory) == 10_000
         buffer.close()
-        assert room(memory) == 10_000
+        assert memory_left(memory) == 10_000
 
     def test_buffers_of_a_report_share_it(self, memory: Memory, tmp_path: Path) -> None:
         share = Share(memory, 1000)
-        first, second = Buffer(share, tmp_path), Buffer(share, tmp_path)
+        first, second = Buffer(room_of(share, tmp_path)), Buffer(room_of(share, tmp_path))
         first.append(bytes(600))
         second.append(bytes(600))
 
@@ -179,10 +181,10 @@ class TestMemory:
         assert second.descriptor is not None
         for buffer in (first, second):
             buffer.close()
-        assert room(memory) == 10_000
+        assert memory_left(memory) == 10_000
 
     def test_reports_share_it(self, memory: Memory, tmp_path: Path) -> None:
-        buffers = [Buffer(Share(memory, 1000), tmp_path) for _ in range(20)]
+        buffers = [Buffer(room_of(Share(memory, 1000), tmp_path)) for _ in range(20)]
         for buffer in buffers:
             buffer.append(bytes(1000))
 
@@ -190,20 +192,20 @@ class TestMemory:
         for buffer in buffers:
             assert content(buffer) == bytes(1000)
             buffer.close()
-        assert room(memory) == 10_000
+        assert memory_left(memory) == 10_000
 
     def test_what_waits_for_the_file_counts(self, memory: Memory, buffer: Buffer) -> None:
         buffer.append(bytes(1001))
         buffer.append(bytes(600))
-        assert room(memory) == 9400
+        assert memory_left(memory) == 9400
         buffer.flush()
-        assert room(memory) == 10_000
+        assert memory_left(memory) == 10_000
         buffer.close()
 
 
 @pytest.mark.usefixtures("_with_and_without_o_tmpfile")
-class TestTemporaryFiles:
-    def test_are_closed_with_the_buffer(self, buffer: Buffer) -> None:
+class TestTemporaryFile:
+    def test_is_closed_with_the_buffer(self, buffer: Buffer) -> None:
         buffer.append(bytes(2000))
         descriptor = buffer.descriptor
         assert descriptor is not None
@@ -214,16 +216,25 @@ class TestTemporaryFiles:
             os.fstat(descriptor)
 
     def test_directory_that_is_not_there(self, tmp_path: Path) -> None:
-        buffer = Buffer(Share(Memory(0), 0), tmp_path / "missing")
+        buffer = Buffer(room_of(Share(Memory(0), 0), tmp_path / "missing"))
 
-        with pytest.raises(FileNotFoundError):
+        with pytest.raises(TemporaryFilesFailed, match=f"temporary files in {tmp_path}/missing: No such file"):
             buffer.append(b"x")
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
     def test_disk_that_is_full(self, buffer: Buffer) -> None:
         buffer.descriptor = os.open("/dev/full", os.O_RDWR)
 
-        with pytest.raises(OSError) as raised:  # noqa: PT011 - the number tells
+        with pytest.raises(TemporaryFilesFailed, match=os.strerror(errno.ENOSPC)):
             buffer.append(bytes(2000))
-        assert raised.value.errno == errno.ENOSPC
+        buffer.close()
+
+    def test_that_cannot_be_read_again(self, buffer: Buffer) -> None:
+        def fail(*_: object) -> bytes:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        buffer.append(bytes(2000))
+
+        with pytest.raises(TemporaryFilesFailed, match=os.strerror(errno.EIO)):
+            list(buffer.pieces(fail))
         buffer.close()

@@ -15,7 +15,7 @@ import pytest
 
 from antenna.backend import BackendConfigurationError, BackendError, Deadline, NoAnswer
 from antenna.config import build_config
-from antenna.crash.buffer import Buffer
+from antenna.crash.buffer import StoredFile
 from antenna.crash.report import Dump
 from antenna.ext.crashstorage_base import BINARY, StoredObject
 from antenna.ext.fs.crashpublish import FSCrashPublish
@@ -160,13 +160,13 @@ class TestHang:
         content = os.urandom(2_000_000)
         (tmp_path / "dump").write_bytes(content)
         (tmp_path / "other").write_bytes(bytes(2_000_000))
-        dump = Dump("upload_file_minidump", Buffer.of_file(tmp_path / "dump"), "md5")
+        dump = Dump("upload_file_minidump", StoredFile(tmp_path / "dump"), "md5")
         descriptor = dump.content.descriptor
         with pytest.raises(NoAnswer):
             fs_storage.save_object(StoredObject("v1/dump/a", BINARY, dump), Deadline(0.1))
 
         dump.content.close()
-        other = Buffer.of_file(tmp_path / "other")
+        other = StoredFile(tmp_path / "other")
         assert other.descriptor == descriptor, "the test does not test what it should"
         let_go.set()
 

@@ -31,13 +31,13 @@ from antenna.crash.dump_names import RESERVED, object_key
 from antenna.crash.report import CrashReport
 from antenna.limits import Limits
 from antenna.payload.annotations import count_values, decode_json, decode_texts
-from antenna.payload.body import RequestBody
+from antenna.payload.body import BodyStream, RequestBody
 from antenna.payload.gunzip import Gunzip
 from antenna.payload.libdeflate import Libdeflate
 from antenna.payload.memory import Memory, Share
 from antenna.payload.reader import PayloadReader
 from antenna.refusal import Reason, Refusal
-from antenna.server.framed_body import FramedBody
+from antenna.server.framed_body import FramedBody, UnframedBody
 from antenna.throttler import Result, Throttler
 from tests.support.wire import Wire
 
@@ -110,9 +110,11 @@ class Outcome:
     dumps: tuple[tuple[str, str], ...] = ()
 
 
-def read_report(payload_reader: PayloadReader, environ: dict[str, Any]) -> Outcome:
+def read_report(payload_reader: PayloadReader, body: BodyStream, environ: dict[str, Any]) -> Outcome:
     try:
-        report = payload_reader.read(environ, RequestBody(environ, payload_reader.limits))
+        report = payload_reader.read(
+            environ, RequestBody(body, int(environ.get("CONTENT_LENGTH") or 0), payload_reader.limits)
+        )
     except Refusal as error:
         if error.reason in {Reason.UNAVAILABLE, Reason.TIMEOUT}:
             raise AssertionError("nothing is slow or full here") from error
@@ -168,7 +170,7 @@ def fuzz_requests(data: bytes) -> None:
         for request in parser:
             request.body = FramedBody(request)
             environ = _environ(request)
-            read_report(payload_reader, environ)
+            read_report(payload_reader, request.body, environ)
             if not request.body.ended:
                 return
     except (ParseException, NoMoreData):
@@ -176,7 +178,7 @@ def fuzz_requests(data: bytes) -> None:
 
 
 def _environ(request: Any) -> dict[str, Any]:
-    environ: dict[str, Any] = {"wsgi.input": request.body}
+    environ: dict[str, Any] = {}
     for name, value in request.headers:
         key = name.replace("-", "_")
         environ[key if key in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{key}"] = value
@@ -196,8 +198,8 @@ def fuzz_bodies(data: bytes) -> None:
 
     def outcome(content: bytes, size: int, coding: str) -> Outcome:
         stream = Stream(content, size)
-        environ = {"wsgi.input": stream, "CONTENT_TYPE": FORM_DATA, "HTTP_CONTENT_ENCODING": coding}
-        return read_report(payload_reader, environ)
+        environ = {"CONTENT_TYPE": FORM_DATA, "HTTP_CONTENT_ENCODING": coding}
+        return read_report(payload_reader, UnframedBody(stream), environ)
 
     whole = outcome(body, 65536, "")
     assert outcome(body, size, "") == whole

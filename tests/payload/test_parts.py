@@ -15,9 +15,9 @@ import pytest
 from antenna.config import build_config
 from antenna.crash.report import CrashReport
 from antenna.limits import Limits
-from antenna.payload.memory import Memory, Share
 from antenna.payload.parts import NOTE_BOTH, PartCollector
 from antenna.refusal import Reason, Refusal
+from tests.support.crashes import make_room
 from tests.support.reports import annotation, dump, extra
 
 PRODUCT = annotation("ProductName", "Firefox")
@@ -37,8 +37,7 @@ class Read:
     def __call__(self, *parts: bytes, **options: str) -> CrashReport:
         config = build_config({f"BREAKPAD_{name}": value for name, value in options.items()})
         limits = Limits(config.with_namespace("breakpad"))
-        memory = Share(Memory(limits.memory_per_worker), limits.memory_per_report)
-        collector = PartCollector(limits, memory, self._directory)
+        collector = PartCollector(limits, make_room(limits.memory_per_report, self._directory))
         self._collectors.append(collector)
         for each in parts:
             head, _, content = each.partition(b"\r\n\r\n")

@@ -27,6 +27,7 @@ from antenna.crash.report import CrashReport
 from antenna.payload.body import RequestBody
 from antenna.payload.reader import PayloadReader
 from antenna.refusal import Reason, Refusal
+from antenna.server.framed_body import UnframedBody
 from tests.support.reports import BOUNDARY, MINIDUMP, annotation, dump, extra, multipart
 
 PRODUCT = annotation("ProductName", "Firefox")
@@ -42,8 +43,8 @@ def payload_reader(directory: Path, **options: str) -> PayloadReader:
 
 
 def read(reader: PayloadReader, body: bytes, content_type: str = FORM_DATA, **headers: str) -> CrashReport:
-    environ: dict[str, Any] = {"wsgi.input": io.BytesIO(body), "CONTENT_TYPE": content_type, **headers}
-    return reader.read(environ, RequestBody(environ, reader.limits))
+    environ: dict[str, Any] = {"CONTENT_TYPE": content_type, **headers}
+    return reader.read(environ, RequestBody(UnframedBody(io.BytesIO(body)), 0, reader.limits))
 
 
 @pytest.fixture

@@ -10,25 +10,20 @@ import gevent
 import pytest
 
 import antenna.payload.temporary_space
-from antenna.payload.body import RequestBody
 from antenna.payload.temporary_space import TemporaryShare, TemporarySpace
 from antenna.refusal import Reason, Refusal
 
 
-class Body(RequestBody):
-    """A body of which some bytes have come."""
+class Sender:
+    """A client that has sent some bytes, and is still sending."""
 
     refusal: Refusal | None = None
-    arriving = True
+    can_be_interrupted = True
 
     def __init__(self, size: int) -> None:
         self.size = size
 
-    @property
-    def can_be_ended(self) -> bool:
-        return self.arriving
-
-    def end(self, refusal: Refusal) -> None:
+    def interrupt(self, refusal: Refusal) -> None:
         self.refusal = refusal
 
 
@@ -36,8 +31,8 @@ class Report:
     """A report that takes some room, and gives it back a little after it has been refused."""
 
     def __init__(self, space: TemporarySpace, sent: int, takes: int) -> None:
-        self.body = Body(sent)
-        self.share = space.share(self.body)
+        self.sender = Sender(sent)
+        self.share = space.share(self.sender)
         assert self.share.reserve(takes)
         self.reading = gevent.spawn(self._read)
 
@@ -46,7 +41,7 @@ class Report:
         return self.share.size == 0
 
     def _read(self) -> None:
-        while self.body.refusal is None:
+        while self.sender.refusal is None:
             gevent.sleep(0.005)
         gevent.sleep(0.01)
         self.share.release(self.share.size)
@@ -58,7 +53,7 @@ def space() -> TemporarySpace:
 
 
 def share(space: TemporarySpace, sent: int) -> TemporaryShare:
-    return space.share(Body(sent))
+    return space.share(Sender(sent))
 
 
 class TestWhoLeaves:
@@ -66,15 +61,15 @@ class TestWhoLeaves:
         report = Report(space, sent=1, takes=900)
 
         assert share(space, 100).reserve(100)
-        assert report.body.refusal is None
+        assert report.sender.refusal is None
 
     def test_the_worst(self, space: TemporarySpace) -> None:
         best, worst, middle = (Report(space, sent=sent, takes=300) for sent in (100, 1, 10))
 
         assert share(space, 100).reserve(200)
         assert worst.has_left
-        assert worst.body.refusal is not None
-        assert worst.body.refusal.reason is Reason.TOO_LARGE
+        assert worst.sender.refusal is not None
+        assert worst.sender.refusal.reason is Reason.TOO_LARGE
         assert not best.has_left
         assert not middle.has_left
 
@@ -105,30 +100,30 @@ class TestWhoLeaves:
         assert not share(space, 2).reserve(200)
         assert not share(space, 1).reserve(200)
         assert time.monotonic() - begun < 0.5
-        assert report.body.refusal is None
+        assert report.sender.refusal is None
 
     def test_not_one_that_is_only_packed_better(self, space: TemporarySpace) -> None:
         report = Report(space, sent=100, takes=1000)
 
         assert not share(space, 200).reserve(200)
-        assert report.body.refusal is None
+        assert report.sender.refusal is None
 
     def test_not_the_one_that_asks(self, space: TemporarySpace) -> None:
         report = Report(space, sent=1, takes=900)
 
         assert not report.share.reserve(200)
-        assert report.body.refusal is None
+        assert report.sender.refusal is None
 
     def test_not_one_that_is_being_saved(self, space: TemporarySpace) -> None:
         report = Report(space, sent=1, takes=1000)
-        report.body.arriving = False
+        report.sender.can_be_interrupted = False
 
         assert not share(space, 100).reserve(200)
-        assert report.body.refusal is None
+        assert report.sender.refusal is None
 
     def test_what_a_client_has_sent_since_counts(self, space: TemporarySpace) -> None:
         first, second = Report(space, sent=1, takes=500), Report(space, sent=10, takes=500)
-        first.body.size = 100
+        first.sender.size = 100
 
         assert share(space, 100).reserve(200)
         assert not first.has_left
@@ -190,7 +185,7 @@ class TestReportThatHasToLeave:
 
         waiting = gevent.spawn(wait_for_room)
         gevent.sleep(0.01)
-        assert stuck.body.refusal is not None
+        assert stuck.sender.refusal is not None
         asking = gevent.spawn(share(space, 100).reserve, 400)
 
         with pytest.raises(Refusal) as raised:

@@ -55,13 +55,11 @@ def read_one(reader: PayloadReader, parser: RequestParser) -> CrashReport:
     request = next(parser)
     request.body = FramedBody(request)
     headers = dict(request.headers)
-    environ: dict[str, Any] = {"wsgi.input": request.body, "CONTENT_TYPE": headers["CONTENT-TYPE"]}
-    if "CONTENT-LENGTH" in headers:
-        environ["CONTENT_LENGTH"] = headers["CONTENT-LENGTH"]
+    environ: dict[str, Any] = {"CONTENT_TYPE": headers["CONTENT-TYPE"]}
     if "CONTENT-ENCODING" in headers:
         environ["HTTP_CONTENT_ENCODING"] = headers["CONTENT-ENCODING"]
     environ["HTTP_USER_AGENT"] = headers["USER-AGENT"]
-    return reader.read(environ, RequestBody(environ, reader.limits))
+    return reader.read(environ, RequestBody(request.body, int(headers.get("CONTENT-LENGTH", 0)), reader.limits))
 
 
 @given(

@@ -46,7 +46,7 @@ def load() -> dict[str, Any]:
         ("GUNICORN_WORKERS", "4", "workers", 4),
         ("GUNICORN_WORKER_CLASS", None, "worker_class", "antenna.server.worker.AntennaWorker"),
         ("GUNICORN_WORKER_CLASS", "gevent", "worker_class", "antenna.server.worker.AntennaWorker"),
-        ("GUNICORN_WORKER_CLASS", "sync", "worker_class", "sync"),
+        ("GUNICORN_WORKER_CLASS", "sync", "worker_class", "antenna.server.worker.AntennaWorker"),
         ("GUNICORN_WORKER_CONNECTIONS", "7", "worker_connections", 7),
         ("GUNICORN_MAX_REQUESTS", None, "max_requests", 0),
         ("GUNICORN_MAX_REQUESTS", "100", "max_requests", 100),

@@ -14,7 +14,7 @@ import pytest
 from gevent import socket
 
 import antenna.server.early_answer
-from antenna.server.early_answer import end_connection, end_if_unread, send_in_one_piece
+from antenna.server.early_answer import answer_early, half_close_and_drain, send_in_one_piece
 from antenna.server.worker import Connection as WorkerConnection
 
 
@@ -23,10 +23,17 @@ class Body:
     """The body of a request, and whether the server was told to close the connection after it."""
 
     ended: bool
+    connection: WorkerConnection
     closes: list[bool] = field(default_factory=list)
 
     def close_connection(self) -> None:
         self.closes.append(True)
+
+    def hold_head(self) -> None:
+        self.connection.hold_head()
+
+    def half_close_and_drain(self) -> None:
+        half_close_and_drain(self.connection)
 
 
 class Answer:
@@ -42,15 +49,16 @@ class Answer:
 
 
 @pytest.fixture
-def connection() -> Iterator[tuple[socket.socket, socket.socket]]:
+def connection() -> Iterator[tuple[WorkerConnection, socket.socket]]:
     """The server's end and the client's."""
-    server, client = socket.socketpair()
+    accepted, client = socket.socketpair()
+    server = WorkerConnection(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
     yield server, client
     server.close()
     client.close()
 
 
-Connection = tuple[socket.socket, socket.socket]
+Connection = tuple[WorkerConnection, socket.socket]
 
 
 def send(client: socket.socket, size: int, *, pause: float = 0.0, number: int = 1) -> None:
@@ -78,7 +86,7 @@ class TestSendInOnePiece:
         # A socket that keeps packets apart.
         server, client = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with client, WorkerConnection(server.family, server.type, fileno=server.detach()) as connection:
-            send_in_one_piece({"REQUEST_METHOD": method, "gunicorn.socket": connection}, answer)
+            send_in_one_piece(Body(ended=True, connection=connection), method, answer)
             # As gunicorn does.
             connection.sendall(b"head ")
             for piece in answer:
@@ -88,27 +96,18 @@ class TestSendInOnePiece:
 
             assert list(iter(lambda: client.recv(100), b"")) == packets
 
-    def test_other_server(self) -> None:
-        send_in_one_piece({"REQUEST_METHOD": "GET"}, [b"answer"])
 
-
-class TestEndIfUnread:
-    def test_body_has_been_read(self) -> None:
+class TestAnswerEarly:
+    def test_body_has_been_read(self, connection: Connection) -> None:
         answer = [b"answer"]
 
-        assert end_if_unread({"wsgi.input": Body(ended=True)}, answer) is answer
-
-    def test_other_server(self) -> None:
-        answer = [b"answer"]
-
-        assert end_if_unread({"wsgi.input": object()}, answer) is answer
+        assert answer_early(Body(ended=True, connection=connection[0]), answer) is answer
 
     def test_body_has_not_been_read(self, connection: Connection) -> None:
         server, client = connection
-        body, answer = Body(ended=False), Answer()
-        environ: dict[str, Any] = {"wsgi.input": body, "gunicorn.socket": server}
+        body, answer = Body(ended=False, connection=server), Answer()
         sending = gevent.spawn(send, client, 3_000_000)
-        response: Any = end_if_unread(environ, answer)
+        response: Any = answer_early(body, answer)
 
         assert body.closes == [True], "in time for the header that says so"
         assert list(response) == [b"answer"]
@@ -117,10 +116,10 @@ class TestEndIfUnread:
         sending.get(timeout=1)
 
 
-class TestEndConnection:
+class TestHalfCloseAndDrain:
     def test_client_sees_the_end_and_can_send_on(self, connection: Connection) -> None:
         server, client = connection
-        ending = gevent.spawn(end_connection, server)
+        ending = gevent.spawn(half_close_and_drain, server)
 
         assert client.recv(1) == b""
         send(client, 10_000_000)
@@ -129,7 +128,7 @@ class TestEndConnection:
     def test_client_that_is_gone(self, connection: Connection) -> None:
         server, client = connection
         client.close()
-        end_connection(server)
+        half_close_and_drain(server)
 
     @pytest.mark.parametrize(
         ("bound", "value"), [("DRAIN_SECONDS", 0.2), ("DRAIN_IDLE_SECONDS", 0.05), ("MAX_DRAIN_SIZE", 5000)]
@@ -142,7 +141,7 @@ class TestEndConnection:
         pause = 0.1 if bound == "DRAIN_IDLE_SECONDS" else 0.01
         sending = gevent.spawn(send, client, 1000, pause=pause, number=1000)
         begun = time.monotonic()
-        end_connection(server)
+        half_close_and_drain(server)
         sending.kill()
 
         assert time.monotonic() - begun < 2

@@ -15,6 +15,7 @@ from gunicorn.config import Config
 from gunicorn.http.parser import RequestParser
 
 import antenna.server.framed_body
+from antenna.hub import Turn
 from antenna.refusal import Reason, Refusal
 from antenna.server.framed_body import FramedBody
 from antenna.server.worker import Connection
@@ -39,7 +40,7 @@ def requests(data: bytes, size: int) -> Iterator[Any]:
 
 def test_time_that_is_over() -> None:
     request = next(requests(post(LENGTH.format(4), b"body"), 10))
-    request.body.deadline = time.monotonic()
+    request.body.begin(time.monotonic(), Turn())
 
     with pytest.raises(TimeoutError):
         request.body.read(100)
@@ -122,7 +123,7 @@ def test_connection_that_ends_too_early(body: bytes) -> None:
     assert_refused(body, Reason.INCOMPLETE_BODY, header=LENGTH.format(100))
 
 
-class TestEnd:
+class TestInterrupt:
     REFUSAL = Refusal(Reason.TOO_LARGE, "share of temporary files")
 
     @pytest.fixture
@@ -142,7 +143,7 @@ class TestEnd:
     def test_of_a_read_that_waits(self) -> None:
         reading = gevent.spawn(self.body.read, 100)
         gevent.sleep(0.01)
-        self.body.end(self.REFUSAL)
+        self.body.interrupt(self.REFUSAL)
 
         with pytest.raises(Refusal) as raised:
             reading.get(timeout=1)
@@ -152,14 +153,14 @@ class TestEnd:
         reading = gevent.spawn(self.body.read, 100)
         gevent.sleep(0.01)
         client.sendall(b"!")
-        self.body.end(self.REFUSAL)
+        self.body.interrupt(self.REFUSAL)
 
         with pytest.raises(Refusal) as raised:
             reading.get(timeout=1)
         assert raised.value is self.REFUSAL
 
     def test_of_the_next_read(self, client: gevent.socket.socket) -> None:
-        self.body.end(self.REFUSAL)
+        self.body.interrupt(self.REFUSAL)
         client.sendall(b"!")
 
         with pytest.raises(Refusal) as raised:
@@ -167,14 +168,11 @@ class TestEnd:
         assert raised.value is self.REFUSAL
 
     def test_not_of_what_has_been_read(self, client: gevent.socket.socket) -> None:
-        assert self.body.can_be_ended
+        assert self.body.can_be_interrupted
         client.sendall(b"!")
         assert self.body.read(100) == b"!"
 
-        assert not self.body.can_be_ended
-
-    def test_not_on_other_sockets(self) -> None:
-        assert not next(requests(post(LENGTH.format(5), b"four"), 100)).body.can_be_ended
+        assert not self.body.can_be_interrupted
 
 
 def test_framing_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,11 +119,11 @@ class TestConnectionThatIsLost:
         assert 0.2 <= time.monotonic() - begun < 2
 
 
-class TestWaitThatIsEnded:
+class TestWaitThatIsInterrupted:
     def test_fails_and_the_connection_goes_on(self, pair: Pair) -> None:
         receiving = gevent.spawn(pair.connection.recv, 100)
         gevent.sleep(0.01)
-        pair.connection.end_wait()
+        pair.connection.interrupt_wait()
         with pytest.raises(ConnectionResetError):
             receiving.get(timeout=1)
 
@@ -131,7 +131,7 @@ class TestWaitThatIsEnded:
         assert pair.connection.recv(100) == b"more"
 
     def test_when_nobody_waits(self, pair: Pair) -> None:
-        pair.connection.end_wait()
+        pair.connection.interrupt_wait()
         pair.client.sendall(b"request")
         gevent.sleep(0.01)
 

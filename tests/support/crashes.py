@@ -12,12 +12,31 @@ from antenna.crash.buffer import Buffer
 from antenna.crash.crash_id import mint
 from antenna.crash.report import CrashReport, Dump
 from antenna.payload.memory import Memory, Share
+from antenna.payload.report_room import ReportRoom
+from antenna.payload.temporary_space import TemporarySpace
+from antenna.refusal import Refusal
 from tests.support.reports import MINIDUMP
 
 ACCEPT, DEFER = 0, 1
 
 #: A crash id of long ago, for tests that are named by it: a new one would give them another name in each run.
 OLD_ID = "de1bb258-cbbf-4589-a673-34f800160918"
+
+
+class Sender:
+    """The client of a report that has arrived."""
+
+    size = 1
+    can_be_interrupted = False
+
+    def interrupt(self, refusal: Refusal) -> None:
+        """Fail: there is nothing to interrupt."""
+        raise AssertionError(refusal)
+
+
+def make_room(memory: int, directory: Path) -> ReportRoom:
+    """Return the room of a report that may have so many bytes of memory, and a GiB of disk."""
+    return ReportRoom(Share(Memory(memory), memory), TemporarySpace(2**30).share(Sender()), directory)
 
 
 def make_id(result: int = ACCEPT) -> str:
@@ -27,8 +46,7 @@ def make_id(result: int = ACCEPT) -> str:
 
 def make_buffer(content: bytes, directory: Path | None = None) -> Buffer:
     """Return a buffer with this content: in memory, or in a temporary file in ``directory``."""
-    size = len(content) if directory is None else 0
-    buffer = Buffer(Share(Memory(size), size), directory or Path())
+    buffer = Buffer(make_room(len(content) if directory is None else 0, directory or Path()))
     if content or directory:
         buffer.append(content)
     buffer.flush()

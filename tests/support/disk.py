@@ -90,3 +90,10 @@ def disk(tmp_path: Path) -> Iterator[Disk]:  # noqa: ARG001 - what makes it is n
     """The disk of the test, watched."""
     with Disk() as watched:
         yield watched
+
+
+@pytest.fixture(params=["O_TMPFILE", "without"])
+def _with_and_without_o_tmpfile(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also as on file systems that know no files without a name."""
+    if request.param == "without":
+        monkeypatch.delattr(os, "O_TMPFILE", raising=False)

@@ -71,6 +71,15 @@ def test_running_configuration_is_logged_without_secrets(collector: Collector) -
     } <= logged
 
 
+@pytest.mark.parametrize("worker_class", ["sync", "gthread"])
+def test_other_worker_class_is_served_by_gevent(start_server: StartServer, tmp_path: Path, worker_class: str) -> None:
+    options = {"GUNICORN_WORKER_CLASS": worker_class, "GUNICORN_WORKERS": "2"}
+    server = start_server(file_system_environment(tmp_path) | options)
+
+    assert server.send_raw(b"GET /__lbheartbeat__ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").status == 200
+    assert server.logs().count(f"GUNICORN_WORKER_CLASS={worker_class}: gevent serves all the same") == 1
+
+
 def test_bucket_that_is_not_there(start_server: StartServer, environment: dict[str, str]) -> None:
     environment["CRASHMOVER_CRASHSTORAGE_BUCKET_NAME"] = "no-such-bucket"
 

@@ -14,6 +14,7 @@ from gevent.lock import Semaphore
 from gevent.threadpool import ThreadPool
 
 from antenna.backend import BackendConfigurationError, BackendError, Deadline, NoAnswer, TimeLimit
+from antenna.crash.buffer import TemporaryFilesFailed
 from antenna.files import Read, make_directories, probe, replace_file
 
 # Files that are written at a time by one worker.
@@ -68,6 +69,8 @@ class Directory:
             error = threads.run(prepare, deadline, descriptor)
         except OSError as failed:  # no descriptor is left
             error = failed
+        if isinstance(error, TemporaryFilesFailed):
+            raise error
         if error is not None:
             raise BackendError(f"{self.root}: {error.strerror}") from error
 
@@ -79,7 +82,9 @@ class _Threads:
         self._pool = ThreadPool(_THREADS)
         self._free = Semaphore(_THREADS)
 
-    def run(self, prepare: _Prepare, deadline: Deadline, descriptor: int | None) -> OSError | None:
+    def run(
+        self, prepare: _Prepare, deadline: Deadline, descriptor: int | None
+    ) -> OSError | TemporaryFilesFailed | None:
         """Run what ``prepare`` returns, and return what that raises. Raises ``NoAnswer``, and ``OSError``."""
         if not self._free.acquire(timeout=deadline.left()):
             raise NoAnswer("all threads hang")
@@ -92,14 +97,14 @@ class _Threads:
             raise
         running.rawlink(lambda _: self._free.release())
         with TimeLimit(deadline.left()):
-            error: OSError | None = running.get()
+            error: OSError | TemporaryFilesFailed | None = running.get()
         return error
 
 
-def _outcome(action: Callable[[], None], own: int | None) -> OSError | None:
+def _outcome(action: Callable[[], None], own: int | None) -> OSError | TemporaryFilesFailed | None:
     try:
         action()
-    except OSError as error:
+    except (OSError, TemporaryFilesFailed) as error:
         return error
     finally:
         if own is not None:
