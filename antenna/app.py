@@ -48,13 +48,17 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
         submit = BreakpadSubmitterResource(breakpad, throttler, self.crashmover)
         mover = self.crashmover
         reader = submit.payload_reader
-        for component in (app_config, WebServerConfig(config), submit, reader, reader.limits, throttler, mover):
+        web_server = WebServerConfig(config)
+        self._admin_port = str(web_server.admin_port or "")
+        for component in (app_config, web_server, submit, reader, reader.limits, throttler, mover):
             _log_options(component.config)
         _log_options(moving.with_options(Spool))  # which the mover has only if they say so
         for backend in (mover.crashstorage, mover.crashpublish):
             _log_options(backend.config)
-        self.add_error_handler(Exception, _answer_error)
-        self.add_error_handler(falcon.HTTPBadRequest, _answer_unknown_method)
+        self._admin: falcon.App[falcon.Request, falcon.Response] = falcon.App()
+        for app in (self, self._admin):
+            app.add_error_handler(Exception, _answer_error)
+            app.add_error_handler(falcon.HTTPBadRequest, _answer_unknown_method)
         self.add_route(SUBMIT, submit)
         for path, resource in (
             ("/__lbheartbeat__", LBHeartbeatResource()),
@@ -63,21 +67,23 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
             ("/__broken__", BrokenResource()),
         ):
             self.add_route(path, resource)
+            self._admin.add_route(path, resource)
             self._own_paths.add(path)
 
     def __call__(self, env: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer a request, as WSGI servers call it."""
         body = body_of(env)
-        answer = super().__call__(env, start_response)
-        if (outcome := self._outcome_elsewhere(env)) is not None:
+        is_admin = env["SERVER_PORT"] == self._admin_port
+        answer = self._admin(env, start_response) if is_admin else super().__call__(env, start_response)
+        if (outcome := self._outcome_elsewhere(env, is_admin=is_admin)) is not None:
             count_request(outcome)
         send_in_one_piece(body, env["REQUEST_METHOD"], answer)
         return answer_early(body, answer)
 
-    def _outcome_elsewhere(self, env: dict[str, Any]) -> Outcome | None:
+    def _outcome_elsewhere(self, env: dict[str, Any], *, is_admin: bool) -> Outcome | None:
         """How a request ended that is no POST of a crash, which its resource counts. None for our own GET routes."""
         path, method = env["PATH_INFO"], env["REQUEST_METHOD"]
-        if path == SUBMIT:
+        if path == SUBMIT and not is_admin:
             return None if method == "POST" else Outcome.METHOD
         if path in self._own_paths:
             return None if method in ("GET", "HEAD") else Outcome.METHOD

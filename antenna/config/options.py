@@ -8,7 +8,7 @@ import math
 import socket
 from pathlib import Path
 
-from antenna.config.manager import ConfigManager, Option
+from antenna.config.manager import ConfigManager, ConfigurationError, Option
 from antenna.config.parsers import (
     bounded,
     expects,
@@ -31,6 +31,13 @@ def parse_basedir(text: str) -> Path:
 def parse_hostname(text: str) -> str:
     """Read a name; none stands for the host name of the machine."""
     return text or socket.gethostname()
+
+
+@expects("an integer, from 1 to 65535, other than PORT")
+def parse_optional_port(text: str) -> int | None:
+    """Read a port; an empty text is none."""
+    port: int | None = bounded(parse_int, "1", "65535")(text) if text else None
+    return port
 
 
 class AppConfig:
@@ -89,6 +96,12 @@ class WebServerConfig:
         """Options, without a namespace. Other settings of gunicorn are not for operators."""
 
         port = Option(default="8000", doc="TCP port to listen on.", parser=bounded(parse_int, "1", "65535"))
+        admin_port = Option(
+            default="",
+            doc="TCP port for health checks alone. It is answered while every connection of PORT is taken; crashes are "
+            "not taken there. Not set: the health endpoints are on PORT only, where they always are.",
+            parser=parse_optional_port,
+        )
         gunicorn_workers = Option(
             default="1",
             doc="Worker processes. Each keeps one CPU core busy: start as many as the container has cores.",
@@ -124,8 +137,14 @@ class WebServerConfig:
         cmd_prefix = Option(default="", doc="Command that bin/run_web.sh starts the server under, such as a profiler.")
 
     def __init__(self, config: ConfigManager) -> None:
+        """Raises ``ConfigurationError``."""
         self.config = config.with_options(self)
         self.port: int = self.config("port")
+        self.admin_port: int | None = self.config("admin_port")
+        if self.admin_port == self.port:
+            raise ConfigurationError(
+                f"ADMIN_PORT has a bad value {str(self.admin_port)!r}: expected another port than PORT."
+            )
         self.workers: int = self.config("gunicorn_workers")
         self.worker_class: str = self.config("gunicorn_worker_class")
         self.worker_connections: int = self.config("gunicorn_worker_connections")

@@ -39,7 +39,7 @@ except ConfigurationError as _error:
 # Seconds that a worker, when it ends, gives the delivery of the spool.
 _DELIVERY_GRACE = 3.0
 
-bind = f"0.0.0.0:{_config.port}"
+bind = [f"0.0.0.0:{port}" for port in (_config.port, _config.admin_port) if port]
 backlog = 2048
 workers = _config.workers
 worker_class = "antenna.server.worker.AntennaWorker"

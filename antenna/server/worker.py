@@ -7,6 +7,7 @@
 import contextlib
 import errno
 import logging
+import resource
 import time
 from functools import partial
 from types import TracebackType
@@ -21,6 +22,7 @@ from gevent.socket import socket as gevent_socket
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.workers.ggevent import GeventWorker
 
+from antenna.config import WebServerConfig, build_config
 from antenna.hub import Turn, restore_close, unread_bytes
 from antenna.limits import HEAD_TIMEOUT, MAX_HEAD_SIZE, SEND_TIMEOUT
 from antenna.ops.accounts import count_request
@@ -36,6 +38,10 @@ _ACCEPT_PAUSE = 0.5
 _POLL = 0.1
 # After SIGTERM, handshakes may take so long, in seconds, to become connections.
 _HANDSHAKE = 0.3
+# Connections to ADMIN_PORT that one worker serves at a time. They are not among those of the public port.
+_ADMIN_CONNECTIONS = 50
+# File descriptors that a worker needs besides those of connections.
+_OTHER_DESCRIPTORS = 200
 # After SIGTERM, a client may have sent a request on an idle connection that has not arrived yet.
 _IDLE_GRACE = 1.0
 
@@ -54,6 +60,7 @@ class Connection(gevent_socket):
     """A client's connection. Whatever ends it is a ``ConnectionResetError``, which gunicorn takes without a word."""
 
     wait: "RequestWait | None" = None
+    is_admin = False
     unreader: Any = None  # gunicorn's, of what has been received and not been parsed
     _holds_next = False
     _held = b""
@@ -196,6 +203,7 @@ class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes withou
         self.waits: set[RequestWait] = set()
         # Of all connections together: requests may be so short that none of them ends a turn of its own.
         self._turn = Turn()
+        self._admin_port = WebServerConfig(build_config()).admin_port
 
     def patch(self) -> None:
         """Make blocking calls cooperative."""
@@ -205,6 +213,7 @@ class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes withou
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """Serve a connection."""
         connection = Connection(client.family, client.type, client.proto, fileno=client.detach())
+        connection.is_admin = listener.getsockname()[1] == self._admin_port
         vars(_this_greenlet())["connection"] = connection
         super().handle(listener, connection, addr)
 
@@ -220,6 +229,8 @@ class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes withou
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
         """Serve a request whose head is there. The application counts it, unless it never gets to see it."""
         sock.unreader = req.unreader
+        if sock.is_admin:
+            self.nr -= 1  # health checks are no reason to replace a worker
         if req._expected_100_continue:  # noqa: SLF001 - gunicorn has no other name for it
             # As gunicorn does itself, a little later: there, nobody would know of a client that is gone by now.
             req._expected_100_continue = False  # noqa: SLF001
@@ -241,8 +252,11 @@ class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes withou
 
     def run(self) -> None:
         """Serve until told to stop; then finish what is in flight."""
-        pools = [Pool(self.worker_connections) for _ in self.sockets]
-        servers = [self._start_server(*pair) for pair in zip(self.sockets, pools, strict=True)]
+        public, admin = Pool(self._most_connections()), Pool(_ADMIN_CONNECTIONS)
+        servers = [
+            self._start_server(listener, admin if listener.getsockname()[1] == self._admin_port else public)
+            for listener in self.sockets
+        ]
         while self.alive:
             self.notify()
             gevent.sleep(_POLL)
@@ -251,7 +265,13 @@ class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes withou
         for server in servers:
             self._accept_waiting(server)
             server.close()
-        self._finish(pools)
+        self._finish([public, admin])
+
+    def _most_connections(self) -> int:
+        """As many as the option says, unless the system gives fewer descriptors: a health check needs one, too."""
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most: int = self.worker_connections
+        return most if soft == resource.RLIM_INFINITY else max(1, min(most, soft - _OTHER_DESCRIPTORS))
 
     def _start_server(self, listener: Any, pool: Pool) -> "Server":
         listener.setblocking(1)

@@ -40,8 +40,9 @@ def load() -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("option", "value", "setting", "expected"),
     [
-        ("PORT", None, "bind", "0.0.0.0:8000"),
-        ("PORT", "8123", "bind", "0.0.0.0:8123"),
+        ("PORT", None, "bind", ["0.0.0.0:8000"]),
+        ("PORT", "8123", "bind", ["0.0.0.0:8123"]),
+        ("ADMIN_PORT", "8124", "bind", ["0.0.0.0:8000", "0.0.0.0:8124"]),
         ("GUNICORN_WORKERS", None, "workers", 1),
         ("GUNICORN_WORKERS", "4", "workers", 4),
         ("GUNICORN_WORKER_CLASS", None, "worker_class", "antenna.server.worker.AntennaWorker"),

@@ -1,0 +1,126 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""ADMIN_PORT: health checks are answered there whatever clients do to the public port."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import psutil
+import pytest
+import requests
+
+from tests.support.collector import Collector
+from tests.support.programs import free_port
+from tests.support.reports import annotation, dump, report
+from tests.support.statsd import StatsdSink
+from tests.system.conftest import StartCollector
+
+REPORT = report(annotation("ProductName", "Firefox"), dump(b"MDMP"))
+HEALTH = ["/__lbheartbeat__", "/__heartbeat__", "/__version__"]
+
+
+class Admin:
+    """The admin port of a collector."""
+
+    def __init__(self, start: StartCollector, **options: str) -> None:
+        self.port = free_port()
+        self.collector: Collector = start(ADMIN_PORT=str(self.port), **options)
+
+    def get(self, path: str = "/__lbheartbeat__", *, port: int | None = None) -> int:
+        """Return the status of the answer; 0 if there is none within a second."""
+        try:
+            return requests.get(f"http://127.0.0.1:{port or self.port}{path}", timeout=1).status_code
+        except requests.RequestException:
+            return 0
+
+    @property
+    def workers(self) -> set[int]:
+        return {worker.pid for worker in psutil.Process(self.collector.server.pid).children()}
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("path", HEALTH)
+def test_answers_what_the_public_port_answers(start_local_collector: StartCollector, path: str) -> None:
+    admin = Admin(start_local_collector)
+
+    assert admin.get(path) == admin.get(path, port=admin.collector.server.port) == 200
+
+
+def test_takes_no_crashes(start_local_collector: StartCollector) -> None:
+    with StatsdSink() as statsd:
+        admin = Admin(start_local_collector, STATSD_HOST="127.0.0.1", STATSD_PORT=str(statsd.port))
+
+        assert requests.post(f"http://127.0.0.1:{admin.port}/submit", data=b"", timeout=5).status_code == 404
+        admin.collector.assert_kept(admin.collector.submit(REPORT))
+        statsd.wait_until_quiet()
+
+        assert statsd.totals()["requests,outcome:not_found"] == 1
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_answers_while_every_connection_is_taken(start_local_collector: StartCollector, workers: int) -> None:
+    admin = Admin(start_local_collector, GUNICORN_WORKERS=str(workers), GUNICORN_WORKER_CONNECTIONS="5")
+    public = admin.collector.server.port
+    with ExitStack() as connections:
+        for _ in range(5 * workers):
+            connection = connections.enter_context(admin.collector.server.connect())
+            connection.send(REPORT[:-10])
+        # A burst may reach one worker while another has connections left.
+        while admin.get(port=public):
+            connections.enter_context(admin.collector.server.connect()).send(REPORT[:-10])
+
+        for _ in range(10):
+            for path in HEALTH:
+                assert admin.get(path) == 200
+        assert admin.get(port=public) == 0
+
+    wait_until(lambda: admin.get(port=public) == 200)
+
+
+def test_survives_workers_that_are_killed(start_local_collector: StartCollector) -> None:
+    admin = Admin(start_local_collector, GUNICORN_WORKERS="2")
+    before = admin.workers
+    for worker in before:
+        os.kill(worker, signal.SIGKILL)
+
+    wait_until(lambda: len(admin.workers - before) == 2)
+    wait_until(lambda: admin.get() == 200)
+    admin.collector.assert_kept(admin.collector.submit(REPORT))
+
+
+def test_survives_a_reload(start_local_collector: StartCollector) -> None:
+    admin = Admin(start_local_collector)
+    before = admin.workers
+    os.kill(admin.collector.server.pid, signal.SIGHUP)
+
+    wait_until(lambda: bool(admin.workers) and not admin.workers & before)
+    assert admin.get() == 200
+
+
+def test_is_handed_to_the_server_that_replaces_this_one(start_local_collector: StartCollector) -> None:
+    admin = Admin(start_local_collector)
+    master = admin.collector.server.pid
+    before = admin.workers
+    os.kill(master, signal.SIGUSR2)
+    wait_until(lambda: any(psutil.Process(pid).children() for pid in admin.workers - before))
+    admin.collector.server.stop()
+
+    assert admin.get() == 200
+
+
+def test_has_to_be_another_port(start_local_collector: StartCollector) -> None:
+    port = str(free_port())
+
+    with pytest.raises(AssertionError, match=rf"ADMIN_PORT has a bad value '{port}': expected another port than PORT"):
+        start_local_collector(PORT=port, ADMIN_PORT=port)
