@@ -1,0 +1,110 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""The layout of the code: which part may import which, and which library is known where.
+
+``docs/development.rst`` has the drawing. A part is a package of ``antenna/``, or a module beside them.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+#: From the top to the bottom. A part imports parts of lower layers; those of one layer do not import each other.
+LAYERS = (
+    {"wsgi"},
+    {"app"},
+    {"breakpad_resource", "health_resource", "viewer"},
+    {"payload", "throttler", "crashmover", "server"},
+    {"ext", "spool", "symbols"},
+    {"crash", "ops", "minidump"},
+    {"backend", "chunks", "files", "limits", "refusal"},
+    {"hub", "fast"},
+    {"config"},
+)
+
+#: Parts that import no other part at all: they can be read, and used, without the rest.
+ALONE = {"config", "fast", "minidump"}
+
+#: Parts that the collector works without, and who may import them.
+USED_BY = {"viewer": set[str](), "symbols": {"viewer"}, "minidump": {"viewer", "symbols"}}
+
+#: The parts that know a library, by the name that is imported.
+LIBRARIES = {
+    "gunicorn": {"server"},
+    "everett": {"config"},
+    "google": {"ext", "viewer"},
+    "prometheus_client": {"ops"},
+    "symbolic": {"symbols"},
+    "siggen": {"symbols"},
+    "jinja2": {"viewer"},
+}
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(ROOT / "antenna").parts[0].removesuffix(".py")
+
+
+def imports() -> Iterator[tuple[str, str, str]]:
+    """Each import in ``antenna/``: where it stands, the part that it stands in, the module that it names."""
+    for path in sorted((ROOT / "antenna").rglob("*.py")):
+        part = part_of(path)
+        if part == "__init__":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            place = f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
+            if isinstance(node, ast.Import):
+                yield from ((place, part, name.name) for name in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module == "antenna":
+                yield from ((place, part, f"antenna.{name.name}") for name in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{place}: imports are absolute"
+                yield place, part, node.module or ""
+
+
+def arrows() -> Iterator[tuple[str, str, str]]:
+    """Each import of another part: where it stands, the part that imports, the part that is imported."""
+    for place, part, module in imports():
+        package, _, rest = module.partition(".")
+        imported = rest.partition(".")[0]
+        if package == "antenna" and imported not in ("", part):
+            yield place, part, imported
+
+
+FLOORS = {part: floor for floor, parts in enumerate(LAYERS) for part in parts}
+
+
+def test_every_part_has_its_layer() -> None:
+    parts = {part_of(path) for path in (ROOT / "antenna").rglob("*.py")} - {"__init__"}
+
+    assert parts <= set(FLOORS)
+
+
+def test_imports_lead_down() -> None:
+    assert [
+        f"{place}: {part} imports {other}" for place, part, other in arrows() if FLOORS[other] <= FLOORS[part]
+    ] == []
+
+
+@pytest.mark.parametrize("part", sorted(ALONE))
+def test_some_parts_stand_alone(part: str) -> None:
+    assert [place for place, importing, _ in arrows() if importing == part] == []
+
+
+@pytest.mark.parametrize("part", sorted(USED_BY))
+def test_the_collector_works_without(part: str) -> None:
+    users = {importing for _, importing, imported in arrows() if imported == part}
+
+    assert users <= USED_BY[part]
+
+
+@pytest.mark.parametrize("library", sorted(LIBRARIES))
+def test_a_library_is_known_where_it_belongs(library: str) -> None:
+    users = {part for _, part, module in imports() if module.partition(".")[0] == library}
+
+    assert users <= LIBRARIES[library]
