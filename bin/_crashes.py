@@ -14,7 +14,8 @@ from bin import _backends, _common  # isort: split
 
 from antenna.backend import BackendError
 from antenna.crash import crash_id as crash_ids
-from antenna.ext.crashstorage_base import CrashStorageBase, raw_crash_path
+from antenna.crash.object_names import raw_crash_path
+from antenna.ext.crashstorage_base import CrashStorageBase
 
 # The annotations that say the same thing, in the order in which they count: Firefox and its kin, Electron, Crashpad.
 PRODUCT = ("ProductName", "_productName", "prod")

@@ -25,7 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bin import _backends, _common  # isort: split
 
-from antenna.ext.crashstorage_base import CrashStorageBase, dump_names_path, dump_path, raw_crash_path
+from antenna.crash.object_names import dump_names_path, dump_path, raw_crash_path
+from antenna.ext.crashstorage_base import CrashStorageBase
 
 # BREAKPAD_DUMP_CHECKSUM_ALGORITHM of the collector that took the crash may have been any.
 ALGORITHMS = ("md5", "sha256", "sha1", "sha512")

@@ -3,3 +3,19 @@
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
 """What a crash is: its report, its dumps and their bytes, its id, and the names it is stored under."""
+
+from antenna.crash.buffer import Buffer
+from antenna.crash.crash_id import mint
+from antenna.crash.object_names import dump_names_path, dump_path, raw_crash_path, raw_crash_prefix
+from antenna.crash.report import CrashReport, Dump
+
+__all__ = [
+    "Buffer",
+    "CrashReport",
+    "Dump",
+    "dump_names_path",
+    "dump_path",
+    "mint",
+    "raw_crash_path",
+    "raw_crash_prefix",
+]

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What a crash storage does, the objects of a crash, and a storage that keeps nothing."""
+"""What a crash storage does, and a storage that keeps nothing."""
 
 import os
 from collections import deque
@@ -14,34 +14,13 @@ import gevent
 
 from antenna.backend import Deadline
 from antenna.config import ConfigManager, Option, bounded, parse_int
-from antenna.crash import crash_id as crash_ids
-from antenna.crash.dump_names import object_key
+from antenna.crash.object_names import dump_names_path, dump_path, raw_crash_path
 from antenna.crash.report import Dump
 from antenna.files import Read
 from antenna.hub import Turn
 
 JSON = "application/json"
 BINARY = "application/octet-stream"
-
-
-def raw_crash_prefix(date: str) -> str:
-    """Return what the names of the objects with the raw crashes of a day begin with; ``date`` is YYYYMMDD."""
-    return f"v1/raw_crash/{date}/"
-
-
-def raw_crash_path(crash_id: str) -> str:
-    """Return the name of the object with the raw crash."""
-    return raw_crash_prefix(crash_ids.date_of(crash_id)) + crash_id
-
-
-def dump_names_path(crash_id: str) -> str:
-    """Return the name of the object with the list of dump names."""
-    return f"v1/dump_names/{crash_id}"
-
-
-def dump_path(crash_id: str, dump_name: str) -> str:
-    """Return the name of the object with a dump."""
-    return f"v1/{object_key(dump_name)}/{crash_id}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,3 +8,8 @@
 part into annotations or a dump. ``memory`` and ``temporary_space`` bound what all reports of a worker take together.
 Whatever is wrong with a report is raised as a ``Refusal``, whose reason becomes the answer.
 """
+
+from antenna.payload.body import RequestBody
+from antenna.payload.reader import PayloadReader
+
+__all__ = ["PayloadReader", "RequestBody"]
