@@ -3,105 +3,109 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Show a crash as it is stored: raw crash, dump names, and for each dump its size and whether its checksum is right.
+"""Show what crashed and where: a stored crash with its annotations and dumps, or any minidump file.
+
+The first line sums it up. The stack follows; each of its frames says how it was found, and a scanned one is a guess.
+Checksums of stored dumps are verified.
 
 Storage is that of the environment variables CRASHMOVER_CRASHSTORAGE_..., as for the collector.
-Without them: what 'make run' keeps in .local. Exit code 1 if anything of the crash is missing or damaged.
+Without them: what 'make run' keeps in .local. Files need neither.
+Exit code 1 if anything of the crash is missing or damaged, or a minidump cannot be read.
 
 Examples:
   bin/show_crash.py de1bb258-cbbf-4589-a673-34f800261122
+  bin/show_crash.py crashdata/upload_file_minidump/de1bb258-cbbf-4589-a673-34f800261122 --threads --modules
   bin/send_crashes.py | xargs -n 1 bin/show_crash.py
-  bin/show_crash.py bp-de1bb258-cbbf-4589-a673-34f800261122 --json | jq .raw_crash.ProductName
+  bin/show_crash.py bp-de1bb258-cbbf-4589-a673-34f800261122 --json | jq .crash_reason
 
 """
 
-import hashlib
-import json
+import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bin import _backends, _common  # isort: split
+from bin import _common, _minidumps  # isort: split
 
-from antenna.crash.object_names import dump_names_path, dump_path, raw_crash_path
-from antenna.ext.crashstorage_base import CrashStorageBase
+from antenna.minidump import DumpFacts, Minidump, MinidumpError
 
-# BREAKPAD_DUMP_CHECKSUM_ALGORITHM of the collector that took the crash may have been any.
-ALGORITHMS = ("md5", "sha256", "sha1", "sha512")
-
-
-def verify(content: bytes | None, checksum: str | None, *, is_named: bool) -> str:
-    """Return the algorithm by which the checksum is right, or in capitals what is wrong."""
-    if content is None:
-        return "MISSING"
-    if checksum is None:
-        return "NO CHECKSUM"
-    if not is_named:
-        return "NOT AMONG THE DUMP NAMES"
-    for algorithm in ALGORITHMS:
-        if hashlib.new(algorithm, content, usedforsecurity=False).hexdigest() == checksum:
-            return algorithm
-    return "WRONG CHECKSUM"
+if TYPE_CHECKING:
+    from bin._stored_crash import StoredCrash
 
 
-def load_crash(storage: CrashStorageBase, crash_id: str) -> dict[str, Any]:
-    """Return what is stored of a crash. Raises ``ToolError`` if there is no raw crash."""
-    content = storage.load(raw_crash_path(crash_id))
-    if content is None:
-        raise _common.ToolError(f"no crash {crash_id}: there is no {raw_crash_path(crash_id)}")
-    raw_crash = json.loads(content)
-    encoded_names = storage.load(dump_names_path(crash_id))
-    names = None if encoded_names is None else json.loads(encoded_names)
-    checksums = (raw_crash.get("metadata") or {}).get("dump_checksums") or {}
-    dumps = []
-    for name in sorted({*(names or ()), *checksums}):
-        dump = storage.load(dump_path(crash_id, name))
-        dumps.append(
-            {
-                "name": name,
-                "path": dump_path(crash_id, name),
-                "size": None if dump is None else len(dump),
-                "checksum": checksums.get(name),
-                "verified": verify(dump, checksums.get(name), is_named=name in (names or ())),
-            }
-        )
-    return {"crash_id": crash_id, "raw_crash": raw_crash, "dump_names": names, "dumps": dumps}
+def parse_target(text: str) -> Path | str:
+    """Return a file, or a crash id. For ``argparse``."""
+    if Path(text).exists():
+        return Path(text)
+    # Only stored crashes need the packages of requirements.txt.
+    from bin import _backends  # noqa: PLC0415
+
+    try:
+        return _backends.parse_id(text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"neither a crash id nor a file: {text!r}") from None
 
 
-def is_whole(crash: dict[str, Any]) -> bool:
-    """Whether nothing is missing or damaged."""
-    return crash["dump_names"] is not None and all(dump["verified"] in ALGORITHMS for dump in crash["dumps"])
+def show_file(path: Path, shown: _minidumps.Shown, *, as_json: bool) -> int:
+    """Show a minidump; return the exit code."""
+    try:
+        with Minidump.open(path) as dump:
+            facts = DumpFacts(dump)
+            if as_json:
+                _common.print_json({"file": str(path), **facts.as_json()})
+            else:
+                print(_minidumps.line(facts.summary()))
+                print_lines(_minidumps.describe(facts, shown))
+    except MinidumpError as error:
+        if as_json:
+            _common.print_json({"file": str(path), "error": str(error)})
+        raise _common.ToolError(_common.printable(f"{path}: {error}")) from error
+    return 0
 
 
-def print_crash(crash: dict[str, Any]) -> None:
-    """Print a crash for people."""
-    crash_id = crash["crash_id"]
-    print(f"{raw_crash_path(crash_id)}:")
-    print(_common.printable(json.dumps(crash["raw_crash"], indent=2, sort_keys=True, ensure_ascii=False)))
-    names = crash["dump_names"]
-    print(f"\n{dump_names_path(crash_id)}: {'MISSING' if names is None else json.dumps(names)}")
-    for dump in crash["dumps"]:
-        size = "" if dump["size"] is None else f"{dump['size']:,} bytes, "
-        result = dump["verified"]
-        print(f"{dump['path']}: {dump['name']}, {size}{f'{result} verified' if result in ALGORITHMS else result}")
+def show_stored(crash: "StoredCrash", shown: _minidumps.Shown, *, as_json: bool) -> int:
+    """Show a stored crash; return the exit code."""
+    if as_json:
+        _common.print_json(crash.as_json())
+    else:
+        print(_minidumps.line(crash.summary))
+        print_lines(crash.describe(shown))
+    for problem in crash.problems:
+        _common.note(_common.printable(f"{crash.crash_id}: {problem}"))
+    return 1 if crash.problems else 0
+
+
+def print_lines(lines: Any) -> None:
+    """Print lines one by one."""
+    for line in lines:
+        print(line)
 
 
 def main() -> int:
-    """Print a crash; return the exit code."""
+    """Show a crash; return the exit code."""
     parser = _common.make_parser(__doc__)
-    parser.add_argument("crash_id", metavar="ID", type=_backends.parse_id, help="crash id, with or without bp-")
-    parser.add_argument("--json", action="store_true", help="print one object, on a line")
+    parser.add_argument(
+        "target", metavar="ID|FILE", type=parse_target, help="crash id, with or without bp-, or a minidump"
+    )
+    parser.add_argument("--threads", action="store_true", help="show the stacks of all threads")
+    parser.add_argument(
+        "--modules", action="store_true", help="show modules: addresses, versions, ids of their symbols"
+    )
+    parser.add_argument("--registers", action="store_true", help="show the registers of the thread that crashed")
+    parser.add_argument("--json", action="store_true", help="print one object, on a line, with all of it")
     args = parser.parse_args()
 
-    crash = load_crash(_backends.storage(), args.crash_id)
-    if args.json:
-        _common.print_json(crash)
-    else:
-        print_crash(crash)
-    return 0 if is_whole(crash) else 1
+    # The screen may have fewer characters than the dump.
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # it is the one that Python opened
+    shown = _minidumps.Shown(threads=args.threads, modules=args.modules, registers=args.registers)
+    if isinstance(args.target, Path):
+        return show_file(args.target, shown, as_json=args.json)
+    from bin import _stored_crash  # noqa: PLC0415 - needs the packages of requirements.txt
+
+    return show_stored(_stored_crash.load(args.target), shown, as_json=args.json)
 
 
 if __name__ == "__main__":
-    _common.run(main, *_backends.ERRORS)
+    _common.run(main)

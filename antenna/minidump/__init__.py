@@ -7,6 +7,7 @@
 ``Minidump`` takes a file or bytes and offers what they hold: the machine (``system``), why the dump was written
 (``reason``), threads with their registers, modules with the ids of their symbols, memory, annotations. ``StackWalker``
 finds the calls on a thread's stack and says of each how much it can be trusted; symbols plug in an ``Unwinder``.
+``DumpFacts`` tells all of it in a sentence and as JSON.
 
 Dumps come from strangers. ``source.Reader`` checks each offset, count and length against the file and bounds the bytes
 that are read; lists have limits; look-ups by address are binary searches in sorted, disjoint ranges. Nothing but
@@ -17,6 +18,7 @@ and winnt.h, and of Breakpad's and Crashpad's headers. Tests: tests/minidump/, w
 """
 
 from antenna.minidump.cpu import Cpu, Registers
+from antenna.minidump.facts import DumpFacts
 from antenna.minidump.minidump import Minidump
 from antenna.minidump.modules import Module
 from antenna.minidump.process import Process
@@ -27,6 +29,7 @@ from antenna.minidump.threads import Thread
 
 __all__ = [
     "Cpu",
+    "DumpFacts",
     "Frame",
     "Inline",
     "Kind",

@@ -26,6 +26,15 @@ class LinuxFiles:
     limits: str = ""
     """/proc/PID/limits, which Mozilla's reporter adds"""
 
+    @property
+    def process_id(self) -> int | None:
+        """The process id that /proc/PID/status tells."""
+        for line in self.process_status.splitlines():
+            name, _, value = line.partition(":")
+            if name == "Tgid" and value.strip().isdecimal():
+                return int(value[:20])
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class ProtectedData:

@@ -43,7 +43,7 @@ NOWHERE = {
 # Command, its exit code, the end of what it says.
 ERRORS = [
     ("list_crashes.py --date 22.11.2026", 2, "expected YYYYMMDD"),
-    ("show_crash.py de1bb258", 2, "not a crash id: 'de1bb258'"),
+    ("show_crash.py de1bb258", 2, "neither a crash id nor a file: 'de1bb258'"),
     (f"show_crash.py {CRASH_ID}", 1, f"no crash {CRASH_ID}"),
     ("pull_ids.py", 1, "/nonexistent/queue is not a directory"),
     ("pubsub.py --project p publish nonsense", 2, "not a crash id: 'nonsense'"),

@@ -49,8 +49,9 @@ CODES = {
 }  # fmt: skip
 """Names of the values of ``si_code`` from 1 on."""
 
+_SI_KERNEL = 0x80
 GENERAL_CODES = {
-    0x80: "SI_KERNEL",
+    _SI_KERNEL: "SI_KERNEL",
     -1: "SI_QUEUE",
     -2: "SI_TIMER",
     -3: "SI_MESGQ",
@@ -79,7 +80,9 @@ def describe(record: ExceptionRecord) -> Reason:
         code = names[si_code - 1]
     else:
         code = GENERAL_CODES.get(si_code, f"{record.flags:#010x}")
-    return Reason(f"{signal} / {code}", record.address, note=_note(signal, si_code, record.address))
+    has_address = signal in _WITH_ADDRESS and si_code > 0 and si_code != _SI_KERNEL
+    note = _note(signal, si_code, record.address)
+    return Reason(f"{signal} / {code}", record.address, has_address=has_address, note=note)
 
 
 def _signal_name(number: int) -> str:
@@ -99,7 +102,7 @@ def _note(signal: str, si_code: int, address: int) -> str:
         return f"si_code is 0: a process sent the signal, or the reporter did not record more{tail}"
     if si_code < 0:
         return "the signal was sent by a process, perhaps by itself; the address holds ids of process and user"
-    if signal == "SIGSEGV" and si_code == 0x80:  # noqa: PLR2004 - SI_KERNEL
+    if si_code == _SI_KERNEL:
         return "the kernel does not know the address; often it was none that the processor can have"
     if signal not in _WITH_ADDRESS:
         return "this signal has no address"

@@ -137,11 +137,13 @@ def describe(record: ExceptionRecord, cpu: str) -> Reason:
     if record.code == _NS_EXCEPTION:
         return Reason("uncaught NSException", record.address)
     if signal := _signal_of_crash(record):
-        return Reason(f"EXC_CRASH / {signal}", record.address, note="the address is that of the instruction")
+        return Reason(f"EXC_CRASH / {signal}", record.address, has_address=False)
     name = EXCEPTIONS.get(record.code)
     if name is None:
         return Reason(raw(record.code, record.flags), record.address)
-    return Reason(f"{name} / {_code_name(record, cpu)}", record.address)
+    # Of these Crashpad knows the instruction only, which is no address that the exception is about.
+    has_address = record.code not in {_CRASH, _RESOURCE, _GUARD}
+    return Reason(f"{name} / {_code_name(record, cpu)}", record.address, has_address=has_address)
 
 
 def _signal_of_crash(record: ExceptionRecord) -> str | None:

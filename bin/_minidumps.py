@@ -1,0 +1,178 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Minidumps for people: stacks, threads, modules and registers as text. What a dump holds cannot control the screen."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from bin import _common  # isort: split
+
+from antenna.minidump import DumpFacts, Frame, Stack, Thread, Trust
+from antenna.minidump.facts import place, thread_title
+
+# Frames of a stack that are printed. Endless recursion has a thousand, which --json shows.
+_MAX_FRAMES = 60
+# Guesses at the end of a stack that are printed: each one makes the next less likely.
+_MAX_GUESSES = 8
+# Characters of a value that are printed.
+_MAX_VALUE = 400
+_REGISTERS_A_LINE = 4
+# A frame from the registers needs no word about how it was found.
+_HOW = {Trust.CONTEXT: "", Trust.CFI: "cfi", Trust.FRAME_POINTER: "frame pointer", Trust.SCAN: "scan: a guess"}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is to be shown beside the stack."""
+
+    threads: bool = False
+    modules: bool = False
+    registers: bool = False
+
+
+def line(text: str) -> str:
+    """Return text as one line that a screen can show."""
+    return _common.printable(text).replace("\n", "\\n")
+
+
+def short(text: str) -> str:
+    """Return a value as one line, cut if it is long."""
+    if len(text) > _MAX_VALUE:
+        text = f"{text[:_MAX_VALUE]}... ({len(text):,} characters; --json has them all)"
+    return line(text)
+
+
+def describe(facts: DumpFacts, shown: Shown) -> Iterator[str]:
+    """Yield the lines about a dump, without its summary."""
+    yield from _paragraph(_facts(facts))
+    if facts.thread is not None and facts.stack is not None:
+        yield from _paragraph(_stack(f"Stack of {_title(facts, facts.thread)}:", facts.stack))
+        if shown.registers:
+            yield from _paragraph(_registers(facts.stack))
+    if shown.threads:
+        for thread in facts.dump.threads:
+            if thread is not facts.thread:
+                yield from _paragraph(_stack(f"Stack of {_title(facts, thread)}:", facts.walk(thread)))
+    if shown.modules:
+        yield from _paragraph(_modules(facts))
+    yield from _paragraph(_said(facts))
+
+
+def _paragraph(lines: Iterable[str]) -> Iterator[str]:
+    """Yield lines, and an empty one before them, if there are any."""
+    for number, each in enumerate(lines):
+        if not number:
+            yield ""
+        yield each
+
+
+def _facts(facts: DumpFacts) -> Iterator[str]:
+    dump, reason, system = facts.dump, facts.dump.reason, facts.dump.system
+    if reason is None:
+        yield "Reason:   none: the dump has no exception"
+    else:
+        yield f"Reason:   {reason.text}, address {reason.address:#x}"
+        if reason.note:
+            yield f"          ({reason.note})"
+    if system is not None:
+        count = f", {_count(system.cpu_count, 'CPU')}" if system.cpu_count else ""
+        info = f" ({system.cpu_info})" if system.cpu_info else ""
+        yield line(f"System:   {system.os} {system.os_version}, {system.cpu}{info}{count}")
+    process = [f"pid {dump.misc.process_id}"] if dump.misc.process_id is not None else []
+    process += [f"up {dump.uptime}"] if dump.uptime is not None else []
+    process += [f"dump written {dump.time:%Y-%m-%d %H:%M:%S} UTC"] if dump.time is not None else []
+    process.append(f"{_count(len(dump.threads), 'thread')}, {_count(len(dump.modules), 'module')}")
+    yield f"Process:  {', '.join(process)}"
+    for problem in dump.damage:
+        yield line(f"Damaged:  {problem}")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _title(facts: DumpFacts, thread: Thread) -> str:
+    title = thread_title(thread)
+    if facts.is_main(thread):
+        title += ", the main thread"
+    return title
+
+
+def _stack(title: str, stack: Stack) -> Iterator[str]:
+    yield line(title)
+    frames = _worth_printing(stack.frames)
+    width = max((len(_where(frame)) for frame in frames), default=0)
+    for frame in frames:
+        for inline in frame.inlines:
+            yield line(f"      {inline.function}{_source(inline.file, inline.line)}  inlined")
+        yield line(f"  {frame.index:>3} {_where(frame):<{min(width, 80)}}  {_HOW[frame.trust]}".rstrip())
+    if left := len(stack.frames) - len(frames):
+        yield f"      ... and {left:,} more {'guesses' if frames[-1].is_guess else 'frames'}, which --json shows"
+    if stack.cut:
+        yield f"      ({stack.cut})"
+
+
+def _worth_printing(frames: tuple[Frame, ...]) -> tuple[Frame, ...]:
+    certain = max((frame.index + 1 for frame in frames if not frame.is_guess), default=0)
+    return frames[: min(_MAX_FRAMES, certain + _MAX_GUESSES)]
+
+
+def _where(frame: Frame) -> str:
+    where = place(frame)
+    if frame.function and frame.module:
+        where = f"{where} [{frame.module.name}+{frame.module_offset:#x}]"
+    return where + _source(frame.file, frame.line)
+
+
+def _source(file: str | None, number: int | None) -> str:
+    if not file:
+        return ""
+    return f" at {file}:{number}" if number else f" at {file}"
+
+
+def _registers(stack: Stack) -> Iterator[str]:
+    if not stack.frames:
+        return
+    registers = stack.frames[0].registers
+    digits = 2 * registers.cpu.word
+    cells = [f"{name:>6} {value:0{digits}x}" for name, value in registers.values.items()]
+    yield "Registers:"
+    for start in range(0, len(cells), _REGISTERS_A_LINE):
+        yield " ".join(cells[start : start + _REGISTERS_A_LINE])
+
+
+def _modules(facts: DumpFacts) -> Iterator[str]:
+    yield "Modules:"
+    for module in facts.dump.modules:
+        version = f" {module.version}" if module.version else ""
+        yield line(f"  {module.base:#x}-{module.end:#x} {module.name}{version}  {module.debug_id or 'no debug id'}")
+        yield line(f"      {module.code_file}  {module.code_id}".rstrip())
+    if facts.dump.unloaded_modules:
+        yield "Unloaded modules:"
+    for unloaded in facts.dump.unloaded_modules:
+        yield line(f"  {unloaded.base:#x}-{unloaded.base + unloaded.size:#x} {unloaded.name}  {unloaded.code_id}")
+
+
+def _said(facts: DumpFacts) -> Iterator[str]:
+    """Yield what the program and its libraries said: assertions, comments, messages, annotations."""
+    dump = facts.dump
+    if dump.assertion:
+        yield f"Assertion: {short(dump.assertion)}"
+    for comment in dump.comments:
+        yield f"Comment: {short(comment)}"
+    for message in dump.mac_crash_info:
+        yield f"{line(message.module)} says: {short(' / '.join(message.messages))}"
+    for module in dump.crashpad.modules if dump.crashpad else ():
+        for text in module.lines:
+            yield f"{_module_name(facts, module.module_index)} says: {short(text)}"
+    if facts.annotations:
+        yield "Annotations in the dump:"
+    for name, value in sorted(facts.annotations.items()):
+        yield f"  {line(name)}: {short(value)}"
+
+
+def _module_name(facts: DumpFacts, index: int) -> str:
+    modules = facts.dump.modules
+    return line(modules[index].name) if index < len(modules) else f"module {index}"

@@ -1,0 +1,226 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""A stored crash: its raw crash and its dumps, verified, and what the minidumps among them say."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from bin import _backends, _common, _java, _minidumps  # isort: split
+
+from antenna.crash.identity import identify
+from antenna.crash.object_names import dump_names_path, dump_path, raw_crash_path
+from antenna.ext.crashstorage_base import CrashStorageBase
+from antenna.minidump import DumpFacts, Minidump, MinidumpError
+
+MAIN_DUMP = "upload_file_minidump"
+# BREAKPAD_DUMP_CHECKSUM_ALGORITHM of the collector that took the crash may have been any.
+ALGORITHMS = ("md5", "sha256", "sha1", "sha512")
+
+
+def verify(content: bytes | None, checksum: str | None, *, is_named: bool) -> str:
+    """Return the algorithm by which the checksum is right, or in capitals what is wrong."""
+    if content is None:
+        return "MISSING"
+    if checksum is None:
+        return "NO CHECKSUM"
+    if not is_named:
+        return "NOT AMONG THE DUMP NAMES"
+    for algorithm in ALGORITHMS:
+        if hashlib.new(algorithm, content, usedforsecurity=False).hexdigest() == checksum:
+            return algorithm
+    return "WRONG CHECKSUM"
+
+
+@dataclass(frozen=True)
+class StoredDump:
+    """A dump: where it is, whether its checksum is right, and what it says if it is a minidump."""
+
+    name: str
+    path: str
+    size: int | None
+    checksum: str | None
+    verified: str
+    facts: DumpFacts | None = field(default=None, repr=False)
+    error: str = ""
+    """Why it cannot be read, if it should be a minidump."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is there, undamaged."""
+        return self.verified in ALGORITHMS
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what is known of the object."""
+        found = {name: getattr(self, name) for name in ("name", "path", "size", "checksum", "verified")}
+        return found | ({"error": self.error} if self.error else {})
+
+    def describe(self) -> str:
+        """Return a line about the object."""
+        size = "" if self.size is None else f"{self.size:,} bytes, "
+        return _minidumps.line(f"{self.path}: {self.name}, {size}{self.verified}{' verified' if self.is_whole else ''}")
+
+
+@dataclass(frozen=True)
+class StoredCrash:
+    """All that is stored of a crash."""
+
+    crash_id: str
+    raw_crash: dict[str, Any]
+    dump_names: Any
+    """As they are stored; None if they are not."""
+    dumps: tuple[StoredDump, ...]
+
+    @cached_property
+    def main(self) -> StoredDump | None:
+        """The dump of the process that crashed, if it is a minidump that can be read."""
+        return next((dump for dump in self.dumps if dump.name == MAIN_DUMP and dump.facts), None)
+
+    @property
+    def problems(self) -> list[str]:
+        """What is missing or damaged."""
+        found = [] if self.dump_names is not None else [f"{dump_names_path(self.crash_id)}: MISSING"]
+        for dump in self.dumps:
+            if not dump.is_whole:
+                found.append(f"{dump.name}: {dump.verified}")
+            if dump.error:
+                found.append(f"{dump.name} cannot be read: {dump.error}")
+        return found
+
+    @property
+    def program(self) -> str:
+        """Product and version; empty if the crash does not say."""
+        return f"{identify(self.raw_crash, 'product')} {identify(self.raw_crash, 'version')}".strip()
+
+    @property
+    def summary(self) -> str:
+        """A line that says what crashed, why, where, and on what."""
+        if self.main is not None and self.main.facts is not None:
+            return self.main.facts.summary(self.program)
+        program = self.program or "unknown product"
+        if java := _java.java_exception(self.raw_crash):
+            return f"{program} · {java.title}"
+        broken = next((dump.error for dump in self.dumps if dump.name == MAIN_DUMP), "")
+        return f"{program} · {f'dump cannot be read: {broken}' if broken else 'no minidump'}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what the main dump says, and beside it the raw crash and the dumps, with what others of them say."""
+        found: dict[str, Any] = {"crash_id": self.crash_id, "summary": self.summary}
+        if self.main is not None and self.main.facts is not None:
+            found |= self.main.facts.as_json(self.program)
+        java = _java.java_exception(self.raw_crash)
+        found["java_exception"] = java and {"title": java.title, "stack": list(java.lines)}
+        dumps = []
+        for dump in self.dumps:
+            entry = dump.as_json()
+            if dump.facts is not None and dump is not self.main:
+                entry |= dump.facts.as_json()
+            dumps.append(entry)
+        return found | {"raw_crash": self.raw_crash, "dump_names": self.dump_names, "dumps": dumps}
+
+    def describe(self, shown: _minidumps.Shown) -> Iterator[str]:
+        """Yield the lines below the summary."""
+        if self.main is not None and self.main.facts is not None:
+            yield from _minidumps.describe(self.main.facts, shown)
+        yield from self._describe_java()
+        yield from self._describe_raw_crash()
+        for dump in self.dumps:
+            if dump.facts is not None and dump is not self.main:
+                yield ""
+                yield _minidumps.line(f"{dump.name}: {dump.facts.summary(self.program)}")
+                yield from (f"  {text}".rstrip() for text in _minidumps.describe(dump.facts, shown))
+        yield ""
+        names = "MISSING" if self.dump_names is None else json.dumps(self.dump_names)
+        yield f"{dump_names_path(self.crash_id)}: {names}"
+        yield from (dump.describe() for dump in self.dumps)
+
+    def _describe_java(self) -> Iterator[str]:
+        java = _java.java_exception(self.raw_crash)
+        if java is not None:
+            yield ""
+            yield _minidumps.line(java.title)
+            yield from (_minidumps.line(f"  {text}") for text in java.lines)
+
+    def _describe_raw_crash(self) -> Iterator[str]:
+        metadata = self.raw_crash.get("metadata")
+        metadata = dict(metadata) if isinstance(metadata, dict) else {}
+        notes = metadata.pop("collector_notes", None)
+        metadata.pop("dump_checksums", None)
+        yield ""
+        yield f"Annotations ({raw_crash_path(self.crash_id)}):"
+        for name, value in sorted(self.raw_crash.items()):
+            if name != "metadata":
+                yield f"  {_minidumps.line(name)}: {_minidumps.short(_text(value))}"
+        if metadata:
+            yield ""
+            yield "How it came:"
+        for name, value in sorted(metadata.items()):
+            yield f"  {_minidumps.line(name)}: {_minidumps.short(_text(value))}"
+        if notes:
+            yield ""
+            yield "Notes of the collector:"
+            yield from (
+                f"  {_minidumps.short(_text(note))}" for note in (notes if isinstance(notes, list) else [notes])
+            )
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+def load(crash_id: str) -> StoredCrash:
+    """Load a crash from the configured storage. Raises ``ToolError`` if there is no raw crash, or it is damaged."""
+    try:
+        return _load(_backends.storage(), crash_id)
+    except _backends.ERRORS as error:
+        raise _common.ToolError(str(error)) from error
+
+
+def _load(storage: CrashStorageBase, crash_id: str) -> StoredCrash:
+    path = raw_crash_path(crash_id)
+    content = storage.load(path)
+    if content is None:
+        raise _common.ToolError(f"no crash {crash_id}: there is no {path}")
+    raw_crash = _parse(content, path)
+    if not isinstance(raw_crash, dict):
+        raise _common.ToolError(f"{path} is not a JSON object")
+    encoded_names = storage.load(dump_names_path(crash_id))
+    names = None if encoded_names is None else _parse(encoded_names, dump_names_path(crash_id))
+    if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        raise _common.ToolError(f"{dump_names_path(crash_id)} is not a list of names")
+    metadata = raw_crash.get("metadata")
+    checksums = metadata.get("dump_checksums") if isinstance(metadata, dict) else None
+    checksums = checksums if isinstance(checksums, dict) else {}
+    dumps = [
+        _load_dump(storage, crash_id, name, checksums.get(name), is_named=name in (names or ()))
+        for name in sorted({*(names or ()), *checksums})
+    ]
+    return StoredCrash(crash_id, raw_crash, names, tuple(dumps))
+
+
+def _parse(content: bytes, path: str) -> Any:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise _common.ToolError(f"{path} is not JSON: {error}") from error
+
+
+def _load_dump(
+    storage: CrashStorageBase, crash_id: str, name: str, checksum: str | None, *, is_named: bool
+) -> StoredDump:
+    path = dump_path(crash_id, name)
+    content = storage.load(path)
+    facts, error = None, ""
+    # Memory reports and the like are dumps, too, and no minidumps.
+    if content is not None and (name.startswith(MAIN_DUMP) or content.startswith(b"MDMP")):
+        try:
+            facts = DumpFacts(Minidump(content))
+        except MinidumpError as problem:
+            error = str(problem)
+    size = None if content is None else len(content)
+    return StoredDump(name, path, size, checksum, verify(content, checksum, is_named=is_named), facts, error)
