@@ -2,11 +2,19 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Files that are complete and on the disk or not there at all, and temporary files that no kill leaves behind."""
+"""Files that are complete and on the disk or not there at all, and temporary files that no kill leaves behind.
+
+Not every file system has every call. Network shares (SMB), FUSE and the sandboxes of containers refuse to set a mode,
+to fsync a directory, or to make a file without a name. A function here does without a call that is refused, since a
+crash saved with less durability is worth more than none; ``probe`` says at start what is missing. Any other error is
+raised.
+"""
 
 import contextlib
 import errno
 import os
+import secrets
+import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -16,22 +24,64 @@ from pathlib import Path
 PIECE_SIZE = 256 * 1024
 
 _TEMPORARY = "antenna-report-"
+_ASIDE = ".tmp-"
 _ZEROS = bytes(PIECE_SIZE)
 
 #: What a disk says that worked, and will work again.
 DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
 
+#: What a file system says of a call that it does not have, or does not allow on what it was asked for.
+REFUSED = frozenset({errno.ENOSYS, errno.EINVAL, errno.EBADF, errno.EPERM, errno.EACCES, errno.EOPNOTSUPP})
+# Nothing but these for the fsync of a file, without which a promise is worth little: FUSE and special file systems.
+_NO_FSYNC = frozenset({errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP})
+# What shares say to a rename onto a file that is there.
+_NO_REPLACE = REFUSED | {errno.EEXIST, errno.EBUSY, errno.ETXTBSY}
+
 #: Reads from a file, given its descriptor, a size and an offset.
 Read = Callable[[int, int, int], bytes]
 
+_TYPES = {
+    stat.S_IFREG: "a file",
+    stat.S_IFDIR: "a directory",
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFBLK: "a device",
+    stat.S_IFCHR: "a device",
+}
 
-def fsync_directory(directory: Path) -> None:
-    """Make names in ``directory`` durable: an fsync of a file is not one of its directory."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+class WrongType(OSError):
+    """A name belongs to something of another type than it should, such as a FIFO."""
+
+
+def fsync_directory(directory: Path) -> bool:
+    """Make names in ``directory`` durable: an fsync of a file is not one of its directory.
+
+    Return False on a file system that cannot do so. Raises ``OSError``.
+    """
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in REFUSED:
+            raise
+        return False
+    return True
+
+
+def fsync_file(descriptor: int) -> bool:
+    """Make the content of a file durable; return False on a file system that cannot do so. Raises ``OSError``."""
     try:
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FSYNC:
+            raise
+        return False
+    return True
 
 
 def make_directories(directory: Path) -> None:
@@ -42,20 +92,36 @@ def make_directories(directory: Path) -> None:
         fsync_directory(directory.parent)
 
 
-def probe(directory: Path) -> None:
-    """Prove that files can be made in ``directory``. Raises ``OSError``."""
-    descriptor, name = tempfile.mkstemp(prefix=".tmp-", dir=directory)
-    os.close(descriptor)
-    Path(name).unlink()
+def probe(directory: Path) -> list[str]:
+    """Prove that files can be saved in ``directory`` by saving one twice; return what is lacking there, for people.
+
+    Raises ``OSError``.
+    """
+    path = directory / f"{_ASIDE}{secrets.token_hex(8)}"
+    try:
+        _replace(path, [b"probe"])
+        _replace(path, [b"probe"])
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            lacking = [] if fsync_file(descriptor) else ["no fsync of files: content may be lost when the power fails"]
+            if not _set_mode(descriptor):
+                lacking.append("no chmod: files keep the mode that the volume gives them")
+        finally:
+            os.close(descriptor)
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink()
+    if not fsync_directory(directory):
+        lacking.append("no fsync of directories: a file that was just saved may be lost when the power fails")
+    return lacking
 
 
 def write_file(path: Path, pieces: Iterable[bytes]) -> None:
     """Write a file in a directory that is not visible yet, and fsync it. Raises ``OSError``."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:
-        for piece in pieces:
-            write_all(descriptor, piece)
-        os.fsync(descriptor)
+        write_pieces(descriptor, pieces)
+        fsync_file(descriptor)
     finally:
         os.close(descriptor)
 
@@ -63,21 +129,48 @@ def write_file(path: Path, pieces: Iterable[bytes]) -> None:
 def replace_file(path: Path, pieces: Iterable[bytes]) -> None:
     """Write a file aside, fsync it and rename it to ``path``; directories are made. Raises ``OSError``."""
     make_directories(path.parent)
-    descriptor, temporary = tempfile.mkstemp(prefix=".tmp-", dir=path.parent)
+    _replace(path, pieces)
+
+
+def _replace(path: Path, pieces: Iterable[bytes]) -> None:
+    aside = path.with_name(f"{_ASIDE}{secrets.token_hex(8)}")
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:
         try:
-            os.fchmod(descriptor, 0o644)
-            for piece in pieces:
-                write_all(descriptor, piece)
-            os.fsync(descriptor)
+            _set_mode(descriptor)
+            write_pieces(descriptor, pieces)
+            fsync_file(descriptor)
         finally:
             os.close(descriptor)
-        Path(temporary).rename(path)
+        _rename_over(aside, path)
     except BaseException:
         with contextlib.suppress(OSError):
-            Path(temporary).unlink()
+            aside.unlink()
         raise
     fsync_directory(path.parent)
+
+
+def _set_mode(descriptor: int) -> bool:
+    """Let everybody read a file, whatever the umask; return False on a file system that does not allow it."""
+    try:
+        os.fchmod(descriptor, 0o644)
+    except OSError as error:
+        if error.errno not in REFUSED:
+            raise
+        return False
+    return True
+
+
+def _rename_over(aside: Path, path: Path) -> None:
+    """Rename a file to ``path``, which may be there already. Raises ``OSError``."""
+    try:
+        aside.rename(path)
+    except OSError as error:
+        if error.errno not in _NO_REPLACE or not path.is_file():
+            raise
+        # Some shares cannot replace a file. For a moment there is none: what is written is the whole of it once more.
+        path.unlink()
+        aside.rename(path)
 
 
 def open_temporary_file(directory: Path) -> int:
@@ -92,7 +185,7 @@ def open_temporary_file(directory: Path) -> int:
             return os.open(directory, flags | os.O_RDWR | os.O_CLOEXEC, 0o600)
         except OSError as error:
             # EISDIR: a kernel that does not know O_TMPFILE takes it for O_DIRECTORY.
-            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR):
+            if error.errno not in REFUSED | {errno.EISDIR}:
                 raise
     descriptor, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=directory)
     Path(name).unlink(missing_ok=True)  # another worker that starts may have been here
@@ -100,14 +193,59 @@ def open_temporary_file(directory: Path) -> int:
 
 
 def prepare_directory(directory: Path) -> None:
-    """Prove that temporary files can be made in ``directory``, and remove what a kill left there. Raises ``OSError``.
+    """Prove that temporary files can be written in ``directory``, and remove what a kill left there.
 
-    Without ``O_TMPFILE`` a file has a name for a moment.
+    Without ``O_TMPFILE`` a file has a name for a moment. Raises ``OSError``.
     """
-    os.close(open_temporary_file(directory))
+    descriptor = open_temporary_file(directory)
+    try:
+        write_pieces(descriptor, [b"probe", _ZEROS])
+    finally:
+        os.close(descriptor)
     for path in directory.glob(f"{_TEMPORARY}*"):
         with contextlib.suppress(OSError):  # removed by another worker, or somebody else's
             path.unlink()
+
+
+def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
+    """Open a file, and return its descriptor. Raises ``WrongType`` for anything but a file, and ``OSError``.
+
+    To open a FIFO may take for ever, to open a device may do anything, and a link leads elsewhere.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        require_type(path.lstat(), stat.S_IFREG, path)
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
+    try:
+        require_type(os.fstat(descriptor), stat.S_IFREG, path)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def require_type(status: os.stat_result, wanted: int, path: Path) -> None:
+    """Raise ``WrongType`` unless ``status`` is that of the type ``wanted``, such as ``stat.S_IFDIR``."""
+    found = stat.S_IFMT(status.st_mode)
+    if found != wanted:
+        what = _TYPES.get(found, "something unknown")
+        raise WrongType(errno.EINVAL, f"is {what}, and should be {_TYPES[wanted]}", str(path))
+
+
+def size_on_disk(descriptor: int) -> int:
+    """Return the bytes that a file takes on its disk: holes take none. Raises ``OSError``."""
+    status = os.fstat(descriptor)
+    if status.st_blocks or not status.st_size:
+        return status.st_blocks * 512
+    # Either the file is one hole, or the file system does not count blocks, or it keeps a few bytes with the name.
+    offset = os.lseek(descriptor, 0, os.SEEK_CUR)
+    try:
+        os.lseek(descriptor, 0, os.SEEK_DATA)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # lseek(2): there is no data
+            return 0
+    finally:
+        os.lseek(descriptor, offset, os.SEEK_SET)
+    return status.st_size
 
 
 def write_all(descriptor: int, data: bytes) -> None:
@@ -119,12 +257,22 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 def write_pieces(descriptor: int, pieces: Iterable[bytes]) -> None:
     """Write ``pieces``; zeros, of which zip bombs are made, become holes, which take neither time nor disk."""
+    hole = 0
     for piece in pieces:
         if piece == _ZEROS:
-            os.lseek(descriptor, len(piece), os.SEEK_CUR)
+            hole = os.lseek(descriptor, len(piece), os.SEEK_CUR)
         else:
             write_all(descriptor, piece)
-    os.truncate(descriptor, os.lseek(descriptor, 0, os.SEEK_CUR))  # with the hole at the end, if there is one
+            hole = 0
+    if not hole:
+        return
+    try:
+        os.truncate(descriptor, hole)
+    except OSError as error:
+        if error.errno not in REFUSED:
+            raise
+        os.lseek(descriptor, hole - len(_ZEROS), os.SEEK_SET)
+        write_all(descriptor, _ZEROS)
 
 
 def read_pieces(descriptor: int, size: int, read: Read) -> Iterator[bytes]:

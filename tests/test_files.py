@@ -4,22 +4,35 @@
 
 """A file is complete and on the disk, or not there at all."""
 
+import errno
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from antenna.files import (
+    PIECE_SIZE,
+    WrongType,
     fsync_directory,
     make_directories,
+    open_regular,
     open_temporary_file,
     prepare_directory,
+    probe,
+    read_pieces,
     replace_file,
+    size_on_disk,
     write_file,
+    write_pieces,
 )
 from tests.support.disk import Disk
+from tests.support.odd_things import ODD_THINGS, make_odd_thing
+from tests.support.refusals import refusing
+
+ZEROS = bytes(PIECE_SIZE)
 
 
 def assert_content(path: Path, content: bytes) -> None:
@@ -125,6 +138,129 @@ def test_a_file_is_no_directory(tmp_path: Path) -> None:
         fsync_directory(tmp_path / "file")
     with pytest.raises(FileExistsError):
         make_directories(tmp_path / "file")
+
+
+REFUSED_CODES = [errno.ENOSYS, errno.EINVAL, errno.EBADF, errno.EPERM, errno.EOPNOTSUPP]
+
+
+@pytest.mark.parametrize("code", REFUSED_CODES, ids=errno.errorcode.get)
+@pytest.mark.parametrize("call", ["chmod", "directory-fsync", "rename-over", "nameless-file", "grow"])
+class TestRefusal:
+    """A call that a file system does not have is done without."""
+
+    def test_files_are_saved_all_the_same(self, tmp_path: Path, call: str, code: int) -> None:
+        (tmp_path / "other").mkdir()
+        with refusing(tmp_path, {call: code}):
+            replace_file(tmp_path / "a" / "file", [b"first"])
+            replace_file(tmp_path / "a" / "file", [b"second", ZEROS])
+            write_file(tmp_path / "other" / "written", [b"content", ZEROS])
+
+        assert_content(tmp_path / "a" / "file", b"second" + ZEROS)
+        assert_content(tmp_path / "other" / "written", b"content" + ZEROS)
+
+    def test_temporary_files_are_written_all_the_same(self, tmp_path: Path, call: str, code: int) -> None:
+        with refusing(tmp_path, {call: code}):
+            prepare_directory(tmp_path)
+            descriptor = open_temporary_file(tmp_path)
+            write_pieces(descriptor, [b"content", ZEROS, ZEROS])
+
+        content = b"content" + ZEROS + ZEROS
+        assert b"".join(read_pieces(descriptor, len(content), os.pread)) == content
+        assert list(tmp_path.iterdir()) == []
+        os.close(descriptor)
+
+    def test_start_proves_it_and_says_what_is_lacking(self, tmp_path: Path, call: str, code: int) -> None:
+        with refusing(tmp_path, {call: code}):
+            lacking = probe(tmp_path)
+
+        said = {"chmod": ["no chmod"], "directory-fsync": ["no fsync of directories"]}
+        assert [line.partition(":")[0] for line in lacking] == said.get(call, [])
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP], ids=errno.errorcode.get)
+def test_file_system_without_any_fsync_is_used_and_said(tmp_path: Path, code: int) -> None:
+    with refusing(tmp_path, {"file-fsync": code, "directory-fsync": code}):
+        replace_file(tmp_path / "file", [b"content"])
+        lacking = probe(tmp_path)
+
+    assert_content(tmp_path / "file", b"content")
+    assert [line.partition(":")[0] for line in lacking] == ["no fsync of files", "no fsync of directories"]
+
+
+@pytest.mark.parametrize("call", ["chmod", "directory-fsync", "file-fsync"])
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, errno.EROFS], ids=errno.errorcode.get)
+def test_disk_that_fails_is_no_file_system_that_refuses(tmp_path: Path, call: str, code: int) -> None:
+    with refusing(tmp_path, {call: code}), pytest.raises(OSError, match=os.strerror(code)):
+        probe(tmp_path)
+
+
+def test_file_system_that_lacks_nothing_says_nothing(tmp_path: Path) -> None:
+    assert probe(tmp_path) == []
+
+
+@pytest.mark.parametrize("umask", [0o077, 0o777], ids=oct)
+def test_others_may_read_it_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        replace_file(tmp_path / "file", [b"content"])
+    finally:
+        os.umask(before)
+
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644
+
+
+class TestRegularFile:
+    """What only has the name of a file is not opened: to open a FIFO may take for ever."""
+
+    @pytest.mark.parametrize("kind", ODD_THINGS)
+    def test_anything_else_is_refused(self, tmp_path: Path, kind: str) -> None:
+        make_odd_thing(tmp_path / "name", kind)
+
+        with pytest.raises(WrongType, match=r"is a \w.*, and should be a file: .*name"):
+            open_regular(tmp_path / "name")
+
+    def test_file_is_opened(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_bytes(b"content")
+
+        descriptor = open_regular(tmp_path / "file")
+
+        assert os.read(descriptor, 100) == b"content"
+        os.close(descriptor)
+
+    def test_what_is_not_there(self, tmp_path: Path) -> None:
+        with pytest.raises(FileNotFoundError):
+            open_regular(tmp_path / "file")
+
+
+class TestSizeOnDisk:
+    """A file takes what its blocks take: holes take nothing."""
+
+    @pytest.mark.parametrize(
+        ("pieces", "blocks"),
+        [([], 0), ([b"x"], 1), ([bytes(4096)], 1), ([ZEROS] * 100, 0), ([ZEROS, b"x", ZEROS], 1), ([b"x" * 8193], 3)],
+        ids=["empty", "a byte", "few zeros", "holes", "a byte among holes", "three blocks"],
+    )
+    def test_is_that_of_its_blocks(self, tmp_path: Path, pieces: list[bytes], blocks: int) -> None:
+        write_file(tmp_path / "file", pieces)
+        descriptor = open_regular(tmp_path / "file")
+
+        assert size_on_disk(descriptor) == blocks * os.statvfs(tmp_path).f_bsize
+        assert os.lseek(descriptor, 0, os.SEEK_CUR) == 0
+        os.close(descriptor)
+
+    def test_is_that_of_the_file_where_blocks_are_not_counted(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "file").write_bytes(b"x" * 10_000)
+        descriptor = open_regular(tmp_path / "file")
+        monkeypatch.setattr(os, "fstat", lambda _: SimpleNamespace(st_blocks=0, st_size=10_000))
+
+        size = size_on_disk(descriptor)
+        monkeypatch.undo()
+
+        assert size == 10_000
+        os.close(descriptor)
 
 
 @pytest.mark.usefixtures("_with_and_without_o_tmpfile")

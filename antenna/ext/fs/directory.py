@@ -4,10 +4,12 @@
 
 """Directories that crashes and ids are written to, on file systems that may hang, as those of a network do."""
 
+import logging
 import os
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
+from typing import TypeVar, cast
 
 import gevent
 from gevent.lock import Semaphore
@@ -17,6 +19,10 @@ from antenna.backend import BackendConfigurationError, BackendError, Deadline, N
 from antenna.crash.buffer import TemporaryFilesFailed
 from antenna.files import Read, make_directories, probe, replace_file
 
+logger = logging.getLogger(__name__)
+
+R = TypeVar("R")
+
 # Files that are written at a time by one worker.
 _THREADS = 10
 # How long a start, or a check of the health, waits for a directory.
@@ -25,7 +31,7 @@ _PROBE_TIMEOUT = 5.0
 #: Content of a file, given how to read what lies in another one.
 Pieces = Callable[[Read], Iterable[bytes]]
 # Makes, in the greenlet, what a thread is to do: with a descriptor for the thread alone.
-_Prepare = Callable[[int | None], Callable[[], None]]
+_Prepare = Callable[[int | None], Callable[[], R]]
 
 
 class Directory:
@@ -38,6 +44,7 @@ class Directory:
         """``root`` need not be there yet."""
         self.root = root
         self._threads: dict[object, _Threads] = {}
+        self._logged = False
 
     def write(self, name: str, pieces: Pieces, deadline: Deadline, descriptor: int | None = None) -> None:
         """Write a file, fsynced. ``descriptor`` is that of the file its content lies in, if there is one."""
@@ -48,30 +55,33 @@ class Directory:
         self._run(prepare, deadline, descriptor)
 
     def check(self) -> None:
-        """Prove that files can be written."""
+        """Prove that files can be saved."""
         self._run(lambda _: partial(probe, self.root), Deadline(_PROBE_TIMEOUT))
 
     def verify(self) -> None:
-        """Make the directory, and prove the same. Raises ``BackendConfigurationError`` if that cannot be."""
+        """Make the directory, prove the same, and log what durability its file system lacks.
+
+        Raises ``BackendConfigurationError`` if files cannot be saved.
+        """
         try:
-            self._run(lambda _: partial(_make, self.root), Deadline(_PROBE_TIMEOUT))
+            lacking = self._run(lambda _: partial(_make, self.root), Deadline(_PROBE_TIMEOUT))
         except NoAnswer:
             raise
         except BackendError as error:
             raise BackendConfigurationError(f"cannot write to {error}") from error
+        if lacking and not self._logged:
+            # Once: an outage has it verified again and again.
+            self._logged = True
+            logger.warning("the file system of %s has %s", self.root, "; ".join(lacking))
 
-    def _run(self, prepare: _Prepare, deadline: Deadline, descriptor: int | None = None) -> None:
+    def _run(self, prepare: _Prepare[R], deadline: Deadline, descriptor: int | None = None) -> R:
         hub = gevent.get_hub()
         threads = self._threads.get(hub)
         if threads is None:
             threads = self._threads[hub] = _Threads()
         try:
-            error = threads.run(prepare, deadline, descriptor)
-        except OSError as failed:  # no descriptor is left
-            error = failed
-        if isinstance(error, TemporaryFilesFailed):
-            raise error
-        if error is not None:
+            return threads.run(prepare, deadline, descriptor)
+        except OSError as error:
             raise BackendError(f"{self.root}: {error.strerror}") from error
 
 
@@ -82,10 +92,8 @@ class _Threads:
         self._pool = ThreadPool(_THREADS)
         self._free = Semaphore(_THREADS)
 
-    def run(
-        self, prepare: _Prepare, deadline: Deadline, descriptor: int | None
-    ) -> OSError | TemporaryFilesFailed | None:
-        """Run what ``prepare`` returns, and return what that raises. Raises ``NoAnswer``, and ``OSError``."""
+    def run(self, prepare: _Prepare[R], deadline: Deadline, descriptor: int | None) -> R:
+        """Run what ``prepare`` returns; what that returns or raises comes back. Raises ``NoAnswer``."""
         if not self._free.acquire(timeout=deadline.left()):
             raise NoAnswer("all threads hang")
         try:
@@ -97,24 +105,26 @@ class _Threads:
             raise
         running.rawlink(lambda _: self._free.release())
         with TimeLimit(deadline.left()):
-            error: OSError | TemporaryFilesFailed | None = running.get()
-        return error
+            result, error = cast("tuple[R, Exception | None]", running.get())
+        if error is not None:
+            raise error
+        return result
 
 
-def _outcome(action: Callable[[], None], own: int | None) -> OSError | TemporaryFilesFailed | None:
+def _outcome(action: Callable[[], R], own: int | None) -> tuple[R | None, Exception | None]:
+    """Return what ``action`` returns or raises: gevent prints an error that gets out of the pool."""
     try:
-        action()
+        return action(), None
     except (OSError, TemporaryFilesFailed) as error:
-        return error
+        return None, error
     finally:
         if own is not None:
             os.close(own)
-    return None
 
 
-def _make(root: Path) -> None:
+def _make(root: Path) -> list[str]:
     make_directories(root)
-    probe(root)
+    return probe(root)
 
 
 def _reader(own: int | None) -> Read:

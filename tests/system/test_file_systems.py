@@ -1,0 +1,47 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Volumes that lack calls are used: network shares, FUSE, the file systems of sandboxes. The log says what is lost."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.support.refusals import SITE
+from tests.support.reports import annotation, dump
+from tests.support.server import PROJECT_ROOT
+from tests.system.conftest import StartCollector
+
+
+def volume_that_refuses(root: Path, *refused: str) -> dict[str, str]:
+    """Return the options of a collector, below whose ``root`` these calls are refused."""
+    return {
+        "REFUSED": " ".join(refused),
+        "REFUSED_BELOW": str(root),
+        "PYTHONPATH": os.pathsep.join([str(PROJECT_ROOT), str(SITE)]),
+    }
+
+
+@pytest.mark.parametrize(
+    ("refused", "logged"),
+    [
+        (["chmod=EPERM", "rename-over=EEXIST"], "no chmod: files keep the mode that the volume gives them"),
+        (["directory-fsync=EBADF", "nameless-file=EINVAL"], "no fsync of directories: a file that was just saved may"),
+    ],
+    ids=["share", "sandbox"],
+)
+def test_crashes_are_saved_and_published_on_a_volume_that_refuses_calls(
+    start_local_collector: StartCollector, tmp_path: Path, refused: list[str], logged: str
+) -> None:
+    collector = start_local_collector(
+        **volume_that_refuses(tmp_path, *refused), BREAKPAD_MEMORY_PER_REPORT="0", BREAKPAD_TEMP_DIR=str(tmp_path)
+    )
+
+    answer = collector.submit_parts(annotation("ProductName", "Firefox"), dump(b"MDMP" * 1000))
+
+    crash = collector.assert_saved(answer)
+    collector.assert_published(crash.crash_id)
+    for directory in (tmp_path / "crashes", tmp_path / "queue"):
+        assert collector.server.logs().count(f"the file system of {directory} has {logged}") == 1
