@@ -7,17 +7,25 @@
 Either way a record cannot be forged: what a client sent stays inside the line or the JSON string it belongs to.
 """
 
+import json
 import logging
 import sys
 import threading
-from typing import Any
+import traceback
+from typing import Any, ClassVar
 
 import gevent
-from dockerflow.logging import MozlogFormatter
+from dockerflow.logging import MozlogFormatter, SafeJSONEncoder
 
 from antenna.config import AppConfig
+from antenna.ops.errors import chain_of, describe
+from antenna.ops.floods import FloodFilter
+from antenna.ops.request_id import request_id
 
 logger = logging.getLogger(__name__)
+
+# What Mozilla's services call the process in their log records.
+_PROCESS_NAME = "antenna"
 
 
 def set_up_logging(app_config: AppConfig) -> None:
@@ -26,9 +34,8 @@ def set_up_logging(app_config: AppConfig) -> None:
     if app_config.local_dev_env:
         handler.setFormatter(ReadableFormatter())
     else:
-        formatter = MozlogFormatter(logger_name="antenna")
-        formatter.hostname = app_config.hostname
-        handler.setFormatter(formatter)
+        handler.setFormatter(MozlogWithFields(app_config.hostname))
+    handler.addFilter(FloodFilter())
 
     root = logging.getLogger()
     # Others' handlers on the root logger, such as pytest's, stay.
@@ -75,6 +82,53 @@ def log_unhandled_errors() -> None:
 class _StdoutHandler(logging.StreamHandler):  # type: ignore[type-arg]  # the stream's type has no part in it
     """Tells our handler from those of others."""
 
+    def close(self) -> None:
+        """End, with the number of the lines that were left out last."""
+        for flood_filter in self.filters:
+            if isinstance(flood_filter, FloodFilter):
+                flood_filter.sum_up()
+        super().close()
+
+
+class MozlogWithFields(MozlogFormatter):  # type: ignore[misc]  # dockerflow comes without types
+    """A record in mozlog format, with what the code adds to it by ``extra``, the host and the id of the request."""
+
+    EXCLUDED_LOGRECORD_ATTRS: ClassVar[set[str]] = MozlogFormatter.EXCLUDED_LOGRECORD_ATTRS | {"flood", "tell_sentry"}
+
+    def __init__(self, hostname: str) -> None:
+        """``hostname`` names this instance."""
+        super().__init__(logger_name="antenna")
+        self.hostname = hostname
+
+    def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
+        """Return what is encoded as JSON."""
+        exc_info, record.exc_info = record.exc_info, None
+        try:
+            out: dict[str, Any] = super().convert_record(record)
+        finally:
+            record.exc_info = exc_info
+        fields = out["Fields"]
+        fields["host_id"] = self.hostname
+        fields["processname"] = _PROCESS_NAME
+        if (current := request_id()) is not None:
+            fields["request_id"] = current
+        if exc_info and exc_info[1] is not None:
+            fields["error"] = describe(exc_info[1])
+            fields["traceback"] = format_error(exc_info[1])
+        return out
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        return json.dumps(self.convert_record(record), cls=SafeJSONEncoder)
+
+
+def format_error(error: BaseException) -> str:
+    """Return the traceback of an error and of those that led to it, each with what may be said of it."""
+    return "\n".join(
+        "".join([*traceback.format_tb(link.__traceback__), f"{type(link).__name__}: {describe(link)}"])
+        for link in chain_of(error)
+    )
+
 
 class ReadableFormatter(logging.Formatter):
     """One line a record, followed by the lines of its traceback, indented so that none looks like a record."""
@@ -83,9 +137,8 @@ class ReadableFormatter(logging.Formatter):
         """Time, level, logger and message."""
         time = self.formatTime(record, "%H:%M:%S")
         lines = [f"{time} {record.levelname:<8} {record.name}: {escape(record.getMessage())}"]
-        if record.exc_info:
-            traceback = self.formatException(record.exc_info)
-            lines += [f"    {escape(line)}" for line in traceback.splitlines()]
+        if record.exc_info and record.exc_info[1] is not None:
+            lines += [f"    {escape(line)}" for line in format_error(record.exc_info[1]).splitlines()]
         return "\n".join(lines)
 
 

@@ -4,15 +4,17 @@
 
 """Error reports to Sentry: what went wrong and where in the code, nothing of what a client sent.
 
-Reported is every error that is logged with its traceback (``logger.exception``), by the collector or by gunicorn.
+Reported is every error that is logged with its traceback (``logger.exception``), by the collector or by gunicorn, and
+what is logged with ``extra={"tell_sentry": True}``: changes of state that somebody has to know of.
 No integration of Sentry's looks at requests; fillmore's scrubber removes what gets into a report anyhow.
 """
 
 import logging
+import os
 import re
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import markus
 import sentry_sdk
@@ -21,6 +23,8 @@ from sentry_sdk.integrations.atexit import AtexitIntegration
 from sentry_sdk.integrations.dedupe import DedupeIntegration
 
 from antenna.config import AppConfig, ConfigManager, ConfigurationError
+from antenna.ops.errors import is_ours
+from antenna.ops.floods import FloodFilter
 from antenna.ops.version import read_version, release_name
 
 metrics = markus.get_metrics("")
@@ -32,6 +36,12 @@ FINAL_FLUSH_TIMEOUT = 2.0
 MAX_MESSAGE_LENGTH = 500
 
 MASK = "[Scrubbed]"
+
+_SENTRY_LEVELS: dict[int, Literal["info", "warning", "error"]] = {
+    logging.INFO: "info",
+    logging.WARNING: "warning",
+    logging.ERROR: "error",
+}
 
 
 def set_up_sentry(app_config: AppConfig) -> None:
@@ -71,22 +81,29 @@ def _set_up(dsn: str, basedir: Path, hostname: str) -> None:
         auto_session_tracking=False,
         shutdown_timeout=FINAL_FLUSH_TIMEOUT,
     )
-    root.addHandler(SentryHandler(logging.ERROR))
+    handler = SentryHandler(logging.INFO)
+    handler.addFilter(FloodFilter(sums_up=False))
+    root.addHandler(handler)
 
 
 class SentryHandler(logging.Handler):
-    """Reports the errors that are logged with a traceback."""
+    """Reports errors that are logged with a traceback, and changes of state."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Report the error, unless it is one of reporting."""
-        if record.exc_info and not record.name.startswith(("fillmore", "sentry_sdk")):
-            sentry_sdk.capture_exception(record.exc_info)
+        """Report the error, unless it is one of reporting, or the change of state."""
+        if record.exc_info and record.levelno >= logging.ERROR:
+            if not record.name.startswith(("fillmore", "sentry_sdk")):
+                sentry_sdk.capture_exception(record.exc_info)
+        elif getattr(record, "tell_sentry", False):
+            sentry_sdk.capture_message(record.getMessage(), level=_SENTRY_LEVELS.get(record.levelno, "error"))
 
 
 def remove(value: object) -> None:
     """Scrub a value that has no part in a report."""
     del value
 
+
+_ERRNO = re.compile(r"\[Errno (\d{1,5})\]")
 
 # What may follow is a token, a cookie, a query string, credentials in a URL or an IP address (v4, v6).
 _PRIVATE = re.compile(
@@ -116,9 +133,22 @@ SCRUB_RULES = [
 ]
 
 
+def _drop_messages_of_others(event: Any) -> None:
+    """Keep the message of an error only where it is ours: those of others quote what they were given."""
+    for exception in event.get("exception", {}).get("values", []):
+        frames = (exception.get("stacktrace") or {}).get("frames") or [{"module": None}]
+        if not is_ours(exception.get("module"), frames[-1].get("module")):
+            number = _ERRNO.match(str(exception.get("value")))
+            exception["value"] = f"[Errno {number[1]}] {os.strerror(int(number[1]))}" if number else ""
+
+
 def scrub_event(event: Any, hint: Any) -> Any:
     """What is sent instead of ``event``. If that cannot be scrubbed: the type of the error, and where it was raised."""
-    failures: list[str] = []
+    failures: list[object] = []
+    try:
+        _drop_messages_of_others(event)
+    except (AttributeError, LookupError, TypeError) as error:
+        failures.append(error)
     scrubbed = Scrubber(rules=SCRUB_RULES, error_handler=failures.append)(event, hint)
     if not failures:
         return scrubbed

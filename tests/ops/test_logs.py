@@ -6,15 +6,19 @@
 
 import json
 import logging
+import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
+from antenna.backend import BackendError
 from antenna.config import AppConfig, build_config
 from antenna.ops.logs import escape, set_up_logging
+from antenna.ops.request_id import begin_request, request_id
 
 logger = logging.getLogger("antenna.test")
 
@@ -70,7 +74,11 @@ def test_production_logs_mozlog(set_up: SetUp) -> None:
     assert record["Type"] == "antenna.test"
     assert record["Hostname"] == "antenna-7"
     assert record["Severity"] == 6
-    assert record["Fields"] == {"msg": "de1bb258-cbbf-4589-a673-34f800160918 saved"}
+    assert record["Fields"] == {
+        "msg": "de1bb258-cbbf-4589-a673-34f800160918 saved",
+        "host_id": "antenna-7",
+        "processname": "antenna",
+    }
 
 
 def test_local_environment_logs_readable_lines(set_up: SetUp) -> None:
@@ -185,6 +193,7 @@ def test_record_that_cannot_be_formatted_shows_nothing_of_its_values(
 def test_errors_that_end_threads_and_greenlets_are_records() -> None:
     program = """
 import threading, gevent
+from antenna.backend import BackendError
 from antenna.config import AppConfig, build_config
 from antenna.ops.logs import log_unhandled_errors, set_up_logging
 
@@ -203,3 +212,86 @@ thread.join()
     assert "ZeroDivisionError" in in_greenlet["traceback"]
     assert in_thread["msg"] == "unhandled error in a thread"
     assert "KeyError" in in_thread["traceback"]
+
+
+def test_fields_of_a_record(set_up: SetUp) -> None:
+    logged = set_up()
+
+    begin_request("id-of-the-gateway")
+    logger.info("saved", extra={"event": "saved", "bytes": 7, "flood": "saved", "tell_sentry": False})
+
+    fields = only(logged())["Fields"]
+    assert fields == {
+        "msg": "saved",
+        "event": "saved",
+        "bytes": 7,
+        "host_id": "antenna-7",
+        "processname": "antenna",
+        "request_id": "id-of-the-gateway",
+    }
+
+
+@pytest.mark.parametrize("given", [None, "", "x" * 65, "a b", "a\n", "\N{LATIN SMALL LETTER E WITH ACUTE}", "<script>"])
+def test_request_without_a_good_id_gets_one(given: str | None) -> None:
+    begin_request(given)
+
+    assert re.fullmatch(r"[0-9a-f]{16}", request_id() or "")
+
+
+@pytest.mark.parametrize("local", ["true", "false"])
+@pytest.mark.parametrize("error", [ValueError("hunter2"), BackendError("hunter2"), OSError(5, "hunter2", "/hunter2")])
+def test_error_of_code_that_is_not_ours_is_its_type_and_place(set_up: SetUp, local: str, error: Exception) -> None:
+    logged = set_up(LOCAL_DEV_ENV=local)
+
+    try:
+        fail_with(error)
+    except RuntimeError:
+        logger.exception("it broke")
+
+    lines = "\n".join(logged())
+    assert "hunter2" not in lines
+    assert type(error).__name__ in lines
+    assert "test_logs.py" in lines
+
+
+def fail_with(error: Exception) -> None:
+    """Fail as a storage of others does that has ``error`` from its library."""
+
+    def fail_below() -> NoReturn:
+        raise error
+
+    message = str(error)
+    try:
+        fail_below()
+    except Exception as caught:
+        raise RuntimeError(message) from caught
+
+
+def test_error_is_logged_once_a_minute_for_its_type_and_place(set_up: SetUp) -> None:
+    logged = set_up()
+
+    for message in ("first", "second"):
+        for error in (KeyError, ValueError):
+            try:
+                raise error(message)
+            except (KeyError, ValueError):
+                logger.exception("it broke")
+
+    assert [json.loads(line)["Fields"]["error"].partition(" at ")[0] for line in logged()] == ["KeyError", "ValueError"]
+
+
+def test_flood_of_a_kind_is_summed_up(set_up: SetUp, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("antenna.ops.floods._SUM_UP_AFTER", 0.2)
+    logged = set_up()
+
+    for number in range(50):
+        logger.info("refused: %d", number, extra={"flood": "refused"})
+        logger.info("saved: %d", number)
+    time.sleep(0.5)
+
+    messages = [json.loads(line)["Fields"]["msg"] for line in logged()]
+    assert [message for message in messages if message.startswith("refused")] == [
+        *(f"refused: {number}" for number in range(10)),
+        "refused: 40 more lines like this were left out",
+    ]
+    assert len([message for message in messages if message.startswith("saved")]) == 50

@@ -4,6 +4,7 @@
 
 """Sentry hears of unexpected errors, and nothing of what clients sent with their requests."""
 
+import errno
 import json
 import logging
 import os
@@ -24,6 +25,7 @@ import sentry_sdk
 from markus.testing import MetricsMock
 
 from antenna.app import AntennaApp
+from antenna.backend import BackendError
 from antenna.config import AppConfig, ConfigurationError, build_config
 from antenna.ops.sentry import MAX_MESSAGE_LENGTH, report_startup_error, scrub_event, scrub_message, set_up_sentry
 
@@ -174,7 +176,40 @@ def test_error_that_is_logged_with_its_traceback_is_reported_once(kent: Kent) ->
         logger.exception("it broke, says another")
         sentry_sdk.capture_exception(error)
 
-    assert kent.event()["exception"]["values"][0]["value"] == "'ProductName'"
+    (exception,) = kent.event()["exception"]["values"]
+    assert exception["type"] == "KeyError"
+    assert exception["value"] == "", "the message of an error that is not ours may quote anything"
+
+
+@pytest.mark.parametrize(
+    ("error", "value"),
+    [
+        (BackendError("hunter2"), ""),  # raised by a storage that is not ours
+        (PermissionError(errno.EACCES, "hunter2", "/hunter2"), "[Errno 13] Permission denied"),
+    ],
+)
+def test_error_of_code_that_is_not_ours_is_its_type_and_place(kent: Kent, error: Exception, value: str) -> None:
+    set_up(kent)
+
+    try:
+        raise error
+    except (BackendError, OSError):
+        logger.exception("it broke")
+
+    event = kent.event()
+    assert event["exception"]["values"][-1]["value"] == value
+    assert "hunter2" not in json.dumps(strip_source(event))
+
+
+def test_change_of_state_is_reported_once(kent: Kent) -> None:
+    set_up(kent)
+
+    logger.error("%s is down: %s", "storage", "status 403", extra={"tell_sentry": True})
+    logger.error("save failed: status 403")
+
+    event = kent.event()
+    assert event["level"] == "error"
+    assert event["message"] == "storage is down: status 403"
 
 
 def test_errors_that_are_expected_are_not_reported(kent: Kent) -> None:
