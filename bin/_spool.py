@@ -18,8 +18,7 @@ import gevent
 from antenna.backend import BackendError, CrashRefused
 from antenna.crashmover.attempts import Attempts
 from antenna.crashmover.breaker import State
-from antenna.crashmover.delivery import SpoolDelivery
-from antenna.hub import run_blocking
+from antenna.crashmover.delivery import Delivered, Delivery
 from antenna.spool.entry import Entry, EntryDamaged, EntryName, Kind, read_failures
 from antenna.spool.spool import Spool
 
@@ -103,24 +102,23 @@ def chosen(items: Iterator[Item], crash_ids: list[str]) -> list[Item]:
 
 
 class Deliverer:
-    """Delivers entries, until the backends show themselves to be down."""
+    """Delivers entries by hand, until the backends show themselves to be down."""
 
     def __init__(self, spool: Spool) -> None:
-        self._spool = spool
         saving, publishing = (
             Attempts(operation, timeout=TIMEOUT, max_attempts=ATTEMPTS, longest_pause=2.0, spool_takes=lambda: True)
             for operation in ("save", "publish")
         )
         self._breakers = {Kind.CRASH: saving.breaker, Kind.ID: publishing.breaker}
-        self._delivery = SpoolDelivery(
-            spool, _backends.storage(), _backends.publisher(), saving=saving, publishing=publishing, rate=1.0
+        self._delivery = Delivery(
+            spool, _backends.storage(), _backends.publisher(), saving=saving, publishing=publishing
         )
 
     def deliver(self, item: Item) -> tuple[Item, str]:
         """Deliver an entry; return why that did not work, or nothing."""
         if self._breakers[item.kind].state is State.DOWN:
             return item, NOT_TRIED
-        entry = run_blocking(self._spool.claim, item.kind, item.name.text)
+        entry = self._delivery.claim(item.kind, item.name.text)
         if entry is None:
             return item, IN_OTHER_HANDS
         try:
@@ -128,19 +126,17 @@ class Deliverer:
         except (EntryDamaged, CrashRefused, OSError) as error:
             return item, str(error)
         finally:
-            entry.release()
+            self._delivery.release(entry)
 
     def _try(self, entry: Entry) -> str:
         reason = ""
         for attempt in range(ATTEMPTS):
             try:
-                if self._delivery.deliver(entry, 2**attempt):
-                    run_blocking(self._spool.remove, entry)
-                    return ""
-                run_blocking(self._spool.saved, entry)
-                return "saved, not published"
+                delivered = self._delivery.deliver(entry, time_factor=2**attempt)
             except BackendError as error:
                 reason = str(error)
                 self._breakers[entry.kind].failed(error)
                 gevent.sleep(attempt)
+            else:
+                return "" if delivered is Delivered.ALL else "saved, not published"
         return reason

@@ -2,34 +2,43 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Delivers the spool in the background."""
+"""Delivers an entry of the spool, from its claim to its release."""
 
 import logging
-import threading
-import time
+from enum import Enum
 from functools import partial
 
 import markus
 
 from antenna.backend import BYTES_PER_SECOND, Deadline
 from antenna.crashmover.attempts import AttemptOutcome, Attempts
-from antenna.crashmover.delivery_loop import DeliveryLoop
 from antenna.ext.crashpublish_base import CrashPublishBase
 from antenna.ext.crashstorage_base import CrashStorageBase
 from antenna.hub import run_blocking
-from antenna.spool.entry import Entry, Kind
-from antenna.spool.spool import Spool
+from antenna.spool import Entry, Kind, Spool
 
 logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("crashmover")
 breakpad_metrics = markus.get_metrics("breakpad_resource")
 
-# How often the state of the spool is emitted as metrics, in seconds.
-_REPORT_INTERVAL = 10.0
+# Entries of which it is remembered that only their place in the spool is left to change. Beyond that number all are
+# forgotten, and delivered a second time, which is harmless.
+_MOST_REMEMBERED = 10_000
 
 
-class SpoolDelivery:
-    """Saves and publishes the crashes of the spool, and publishes its ids, in threads of their own."""
+class Delivered(Enum):
+    """How much of an entry is delivered."""
+
+    ALL = "all"
+    #: The crash is saved, and its id is left to publish: it is an entry of its own now.
+    ALL_BUT_THE_ID = "all but the id"
+
+
+class Delivery:
+    """Saves and publishes the crashes of a spool, and publishes its ids. The delivery loops use it, and the tools.
+
+    ``claim`` an entry, ``deliver`` it, again if that fails, and ``release`` it in any case.
+    """
 
     def __init__(
         self,
@@ -39,56 +48,65 @@ class SpoolDelivery:
         *,
         saving: Attempts,
         publishing: Attempts,
-        rate: float,
     ) -> None:
-        """``saving`` and ``publishing`` are those of live traffic; at most ``rate`` entries of a kind a second."""
+        """``saving`` and ``publishing`` are those of live traffic, which hears by their breakers what is found out."""
         self._spool = spool
         self._crashstorage = crashstorage
         self._crashpublish = crashpublish
         self._saving = saving
         self._publishing = publishing
-        self._loops = [
-            DeliveryLoop(spool, Kind.CRASH, self.deliver, crashstorage.verify, saving.breaker, rate),
-            DeliveryLoop(spool, Kind.ID, self.deliver, crashpublish.verify, publishing.breaker, rate),
-        ]
-        self._stopped = threading.Event()
-        self._threads = [
-            threading.Thread(target=target, daemon=True)
-            for target in (*(loop.run for loop in self._loops), self._report)
-        ]
+        # What the backends have, by the name of the entry, where the disk failed when the entry was to leave the spool.
+        self._still_there: dict[str, Delivered] = {}
 
-    def start(self) -> None:
-        """Start to deliver."""
-        for thread in self._threads:
-            thread.start()
+    def claim(self, kind: Kind, name: str) -> Entry | None:
+        """Claim an entry; None if somebody else has it, or it is gone. Raises ``OSError``."""
+        return run_blocking(self._spool.claim, kind, name)
 
-    def stop(self) -> None:
-        """Begin no more entries."""
-        self._stopped.set()
-        for loop in self._loops:
-            loop.stop()
+    def deliver(self, entry: Entry, time_factor: int = 1) -> Delivered:
+        """Do what is left to do with an entry, within ``time_factor`` times the usual time, and take it off the spool.
 
-    def join(self, seconds: float) -> None:
-        """Wait up to ``seconds`` for the entries in hand."""
-        end = time.monotonic() + seconds
-        for thread in self._threads:
-            thread.join(max(0.0, end - time.monotonic()))
-
-    def deliver(self, entry: Entry, patience: int) -> bool:
-        """Do what is left to do with an entry, within ``patience`` times the usual time; the spool is not changed.
-
-        Returns False if an id is left to publish. Raises ``BackendError``, ``CrashRefused``, ``EntryDamaged``,
-        ``OSError``.
+        Raises ``BackendError``, ``CrashRefused``, ``EntryDamaged``, and ``OSError`` of the spool's disk. After the last
+        the backend is not asked again if it has done its work: only the spool is left to change.
         """
-        if entry.kind is Kind.CRASH:
-            return self._deliver_crash(entry, patience)
-        return self._deliver_id(entry, patience)
+        name = entry.path.name
+        delivered = self._still_there.get(name)
+        if delivered is None:
+            delivered = self._perform(entry, time_factor)
+        try:
+            run_blocking(self._spool.remove if delivered is Delivered.ALL else self._spool.saved, entry)
+        except OSError:
+            if len(self._still_there) >= _MOST_REMEMBERED:
+                self._still_there.clear()
+            self._still_there[name] = delivered
+            raise
+        self._still_there.pop(name, None)
+        if delivered is Delivered.ALL:
+            metrics.incr("delivered")
+        return delivered
 
-    def _deliver_crash(self, entry: Entry, patience: int) -> bool:
-        """Save a crash and publish its id; return whether both are done. Raises what ``save_crash`` and ``load`` do."""
+    def set_aside(self, entry: Entry, error: Exception) -> None:
+        """Keep an entry that can never be delivered where nobody tries again. Raises ``OSError``."""
+        run_blocking(self._spool.set_aside, entry)
+        metrics.incr("set_aside")
+        logger.error("spool entry %s can never be delivered and is set aside: %s", entry.path.name, error)
+
+    def release(self, entry: Entry) -> None:
+        """Let others claim an entry."""
+        run_blocking(entry.release)
+
+    def _perform(self, entry: Entry, time_factor: int) -> Delivered:
+        if entry.kind is Kind.CRASH:
+            return self._save(entry, time_factor)
+        self._crashpublish.publish_crash(entry.crash_id, Deadline(self._publishing.timeout * time_factor))
+        self._publishing.breaker.succeeded()
+        logger.info("%s published", entry.crash_id)
+        return Delivered.ALL
+
+    def _save(self, entry: Entry, time_factor: int) -> Delivered:
+        """Save a crash and publish its id. Raises what ``save_crash`` and ``load`` do."""
         crash = run_blocking(entry.load)
         try:
-            seconds = self._saving.timeout * patience + crash.size / BYTES_PER_SECOND
+            seconds = self._saving.timeout * time_factor + crash.size / BYTES_PER_SECOND
             self._crashstorage.save_crash(crash, Deadline(seconds))
         finally:
             crash.close()
@@ -96,32 +114,9 @@ class SpoolDelivery:
         breakpad_metrics.incr("save_crash.count")
         logger.info("%s saved", entry.crash_id)
         if crash.deferred:
-            return True
+            return Delivered.ALL
         outcome = self._publishing.run(entry.crash_id, partial(self._crashpublish.publish_crash, entry.crash_id))
         if outcome is not AttemptOutcome.DONE:
-            return False
+            return Delivered.ALL_BUT_THE_ID
         logger.info("%s published", entry.crash_id)
-        return True
-
-    def _deliver_id(self, entry: Entry, patience: int) -> bool:
-        """Publish an id. Raises what ``publish_crash`` does."""
-        self._crashpublish.publish_crash(entry.crash_id, Deadline(self._publishing.timeout * patience))
-        self._publishing.breaker.succeeded()
-        logger.info("%s published", entry.crash_id)
-        return True
-
-    def _report(self) -> None:
-        """Emit the state of the spool as metrics, again and again."""
-        while not self._stopped.is_set():
-            try:
-                statistics = run_blocking(self._spool.tend)
-            except OSError as error:
-                logger.warning("the spool cannot be looked after: %s", error)
-            else:
-                age = time.time() - statistics.oldest if statistics.oldest else 0
-                breakpad_metrics.gauge("save_queue_size", statistics.entries)
-                metrics.gauge("spool_oldest_age", max(0, round(age)))
-                metrics.gauge("spool_size", statistics.size)
-            self._saving.breaker.report()
-            self._publishing.breaker.report()
-            self._stopped.wait(_REPORT_INTERVAL)
+        return Delivered.ALL

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Works through one part of the spool: one entry by one worker, more gently than live traffic."""
+"""Works through one part of the spool, the crashes or the ids: in rounds, and more gently than live traffic."""
 
 import contextlib
 import logging
@@ -10,85 +10,56 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import gevent
 import gevent.pool
-import markus
 
-from antenna.backend import BackendError, CrashRefused
+from antenna.backend import BackendConfigurationError, BackendDenied, BackendError, CrashRefused
 from antenna.crashmover.breaker import CircuitBreaker, State
+from antenna.crashmover.delivery import Delivery
+from antenna.crashmover.verdicts import Pace, Verdict, Verdicts
 from antenna.hub import run_blocking
-from antenna.spool.entry import Entry, EntryDamaged, Kind
-from antenna.spool.spool import Spool
+from antenna.spool import Entry, EntryDamaged, Kind, Spool
 
 logger = logging.getLogger(__name__)
-metrics = markus.get_metrics("crashmover")
 
-# Entries that one worker delivers at a time, and how many it looks for at once.
+# Entries that one worker delivers at a time.
 _CONCURRENCY = 16
-_BATCH = 500
-# Pause, in seconds, when there is nothing to do, and the shortest and longest one when the backend is down.
-_IDLE = 1.0
-_FIRST_PAUSE = 0.5
-_LONGEST_PAUSE = 5.0
-# How long the next entry waits for a moment in which the worker has nothing else to do.
+# Seconds for which the next entry waits for a moment in which the worker has nothing else to do.
 _LONGEST_YIELD = 0.01
-# How often somebody who waits looks whether the wait is over.
+# Seconds between two looks whether a wait is over.
 _POLL = 0.1
-# Seconds until an entry that has failed is tried again: twice as long each time. If it is not to blame, it has its turn
-# soon after the backend is back.
-_FIRST_ENTRY_PAUSE = 1.0
-_LONGEST_ENTRY_PAUSE = 256.0
-# How often an entry may fail for its own sake until it is set aside: when the backend refuses it and works for others;
-# or when it fails otherwise while others get through, as may be bad luck. The last takes hours.
-_MAX_REFUSALS = 5
-_MAX_FAILURES = 100
-# Failures that make the time for an attempt longer: it is doubled for each.
-_MOST_DOUBLINGS = 5
-
-# Takes a claimed entry and how many times longer than usual it may take. Returns whether nothing is left to do, and not
-# only an id to publish.
-Deliver = Callable[[Entry, int], bool]
-
-
-@dataclass(slots=True)
-class _History:
-    """What this process knows of an entry that did not get through at once."""
-
-    failures: int = 0
-    not_before: float = 0.0
-    #: How often the backend had worked when the entry failed last.
-    successes: int | None = None
-    #: What ``deliver`` returned, if it is only the spool that is left to change: that may fail, too.
-    outcome: bool | None = None
 
 
 class DeliveryLoop:
-    """Delivers the entries of one kind until it is stopped, the oldest first."""
+    """Delivers the entries of one kind until it is stopped, the oldest first.
+
+    A round goes through the entries that are due. While the backend is DOWN, a round ends with the first entry that
+    fails, and the pauses between rounds grow. ``Verdicts`` decides when an entry that failed is due again.
+    """
 
     def __init__(
         self,
         spool: Spool,
         kind: Kind,
-        deliver: Deliver,
-        prove: Callable[[], None],
+        delivery: Delivery,
         breaker: CircuitBreaker,
-        rate: float,
+        check_health: Callable[[], None],
+        *,
+        pace: Pace,
     ) -> None:
-        """``deliver`` raises ``BackendError``, ``CrashRefused``, ``EntryDamaged``, ``OSError`` of the spool.
+        """``breaker`` and ``check_health`` are those of the backend that entries of this ``kind`` need first.
 
-        ``prove`` raises an exception unless the backend works for something harmless. ``rate``: at most so many
-        entries a second.
+        ``check_health`` raises an exception unless the backend works.
         """
         self._spool = spool
         self._kind = kind
-        self._deliver = deliver
-        self._prove = prove
+        self._delivery = delivery
         self._breaker = breaker
-        self._interval = 1.0 / rate
+        self._check_health = check_health
+        self._verdicts = Verdicts(breaker, check_health, pace)
+        self._pace = pace
         self._stopped = threading.Event()
-        self._histories: dict[str, _History] = {}
         self._in_hand = gevent.pool.Pool(_CONCURRENCY)
         self._next = 0.0
         self._delivered = 0
@@ -108,12 +79,12 @@ class DeliveryLoop:
                 works = False
                 logger.exception("the spool cannot be delivered")
             if self._breaker.state is State.DOWN or not works:
-                pause = min(max(_FIRST_PAUSE, pause * 2), _LONGEST_PAUSE)
+                pause = min(max(self._pace.first_round, pause * 2), self._pace.longest_round)
                 self._wait(pause * random.uniform(0.5, 1))
             else:
                 pause = 0.0
                 if not delivered:
-                    self._wait(_IDLE)
+                    self._wait(self._pace.idle)
         self._in_hand.join()
 
     def stop(self) -> None:
@@ -121,44 +92,58 @@ class DeliveryLoop:
         self._stopped.set()
 
     def deliver_round(self) -> int:
-        """Deliver what is due until the backend shows itself to be down; return how many. Raises ``OSError``.
+        """Deliver what is due until the backend turns out to be DOWN; return how many. Raises ``OSError``.
 
-        When it is down already, one entry finds out whether it is back; when it hangs, one after the other.
+        If it is DOWN already, one entry finds out whether it is back. If it is SILENT, one is tried after the other.
         """
         before = self._delivered
-        # However many have failed and wait for their turn, others are among them.
-        names = run_blocking(self._spool.oldest, self._kind, _BATCH + len(self._histories))
-        self._forget_others(names)
-        now = time.monotonic()
+        # However many have failed and wait for their turn, others are among these.
+        names = run_blocking(self._spool.oldest, self._kind, self._pace.batch + len(self._verdicts))
+        self._verdicts.forget_all_but(names)
+        if not names and self._breaker.state is State.DOWN:
+            self._ask_backend()
         for name in names:
-            if name in self._histories and self._histories[name].not_before > now:
+            if not self._verdicts.is_due(name):
                 continue
-            entry = run_blocking(self._spool.claim, self._kind, name)
+            entry = self._delivery.claim(self._kind, name)
             if entry is None:
                 continue
             failures = self._breaker.failures
-            was_doubtful = self._breaker.state is not State.UP
-            handling = self._in_hand.spawn(self._handle, entry, name)
-            if was_doubtful:
-                self._join(handling)
+            was_up = self._breaker.state is State.UP
+            handling = self._in_hand.spawn(self._handle, entry)
+            if was_up:
+                self._wait_for_turn()
             else:
-                self._pace()
-            # An entry that is damaged, or of which only the spool is left to change, has asked the backend nothing.
-            if (self._breaker.state is State.DOWN and self._breaker.failures > failures) or self._stopped.is_set():
+                self._join(handling)
+            # An entry that is damaged, or has only to leave the spool, has asked the backend nothing.
+            has_failed = self._breaker.failures > failures
+            if (self._breaker.state is State.DOWN and has_failed) or self._stopped.is_set():
                 break
-        # Not for those that take long: others may come meanwhile.
-        self._in_hand.join(_IDLE)
+        # No longer, for those that take long: new entries may come meanwhile.
+        self._in_hand.join(self._pace.idle)
         return self._delivered - before
 
-    def _pace(self) -> None:
+    def _ask_backend(self) -> None:
+        """Find out whether a backend that was away is back, although the spool has no entry to find out with.
+
+        Else a collector that gets no traffic while its heartbeat fails would never be healthy again. Where something
+        was denied, only a crash can tell: a health check may need other permissions.
+        """
+        if isinstance(self._breaker.last_error, BackendDenied | BackendConfigurationError):
+            return
+        with contextlib.suppress(Exception):
+            self._check_health()
+            self._breaker.succeeded()
+
+    def _wait_for_turn(self) -> None:
         """Keep to the rate, and let live traffic go first."""
-        self._next = max(self._next + self._interval, time.monotonic())
+        self._next = max(self._next + 1.0 / self._pace.rate, time.monotonic())
         gevent.sleep(max(0.0, self._next - time.monotonic()))
         with contextlib.suppress(TimeoutError), gevent.Timeout(_LONGEST_YIELD, TimeoutError):
             gevent.idle()
 
     def _join(self, handling: "gevent.Greenlet[..., None]") -> None:
-        """Wait for an entry, but not on when the backend is back: it may wait for an answer of before."""
+        """Wait for an entry, but not on when the backend is UP again: the entry may wait for an answer of before."""
         while not handling.ready() and self._breaker.state is not State.UP:
             handling.join(_POLL)
 
@@ -171,79 +156,24 @@ class DeliveryLoop:
                 return
             self._stopped.wait(_POLL)
 
-    def _handle(self, entry: Entry, name: str) -> None:
-        history = self._histories.setdefault(name, _History())
+    def _handle(self, entry: Entry) -> None:
+        """Deliver an entry, or do what the verdict says, and release it."""
+        name = entry.path.name
         try:
+            self._delivery.deliver(entry, self._verdicts.time_factor(name))
+        except Exception as error:  # noqa: BLE001 - the verdict is about any error
+            self._fail(entry, error)
+        else:
+            self._delivered += 1
+            self._verdicts.forget(name)
+        finally:
+            self._delivery.release(entry)
+
+    def _fail(self, entry: Entry, error: Exception) -> None:
+        if not isinstance(error, BackendError | CrashRefused | EntryDamaged | OSError):
+            logger.error("spool entry %s", entry.path.name, exc_info=error)
+        if self._verdicts.judge(entry, error) is Verdict.SET_ASIDE:
             try:
-                if history.outcome is not None or self._try(entry, name, history):
-                    run_blocking(self._spool.remove if history.outcome else self._spool.saved, entry)
-                    self._delivered += 1
-                    self._histories.pop(name, None)
-                    if history.outcome:
-                        metrics.incr("delivered")
-            finally:
-                run_blocking(entry.release)
-        except OSError as error:
-            logger.warning("spool entry %s: %s", name, error)
-            self._postpone(history, _LONGEST_ENTRY_PAUSE)
-
-    def _try(self, entry: Entry, name: str, history: _History) -> bool:
-        """Deliver an entry; say whether that worked. Raises ``OSError``."""
-        # While the backend is down, the question is whether it is back.
-        doublings = 0 if self._breaker.state is State.DOWN else min(history.failures, _MOST_DOUBLINGS)
-        try:
-            history.outcome = self._deliver(entry, 2**doublings)
-        except EntryDamaged as error:
-            self._blame(entry, name, error, 1)
-        except OSError as error:
-            self._blame(entry, name, error, _MAX_FAILURES)
-            self._postpone(history, _LONGEST_ENTRY_PAUSE)
-        except BackendError as error:
-            self._failed(entry, name, history, error, _MAX_FAILURES)
-        except CrashRefused as error:
-            self._failed(entry, name, history, error, _MAX_REFUSALS)
-        except Exception as error:
-            logger.exception("spool entry %s", name)
-            self._failed(entry, name, history, error, _MAX_REFUSALS)
-        return history.outcome is not None
-
-    def _failed(self, entry: Entry, name: str, history: _History, error: Exception, most: int) -> None:
-        """Take note that an attempt has failed: for the sake of the entry, or because the backend does not work."""
-        is_to_blame = self._is_to_blame(history)
-        if not is_to_blame and most == _MAX_REFUSALS:
-            is_to_blame = self._backend_works()
-        if is_to_blame:
-            self._blame(entry, name, error, most)
-        if not is_to_blame or most == _MAX_FAILURES:
-            self._breaker.failed(error)
-        self._postpone(history, _LONGEST_ENTRY_PAUSE if is_to_blame else _LONGEST_PAUSE)
-
-    def _is_to_blame(self, history: _History) -> bool:
-        """Whether the backend has worked for others since the entry failed last."""
-        return history.successes is not None and self._breaker.successes > history.successes
-
-    def _backend_works(self) -> bool:
-        try:
-            self._prove()
-        except Exception:  # noqa: BLE001 - whatever it is, it does not work
-            return False
-        return True
-
-    def _postpone(self, history: _History, longest: float) -> None:
-        # The exponent is bounded, too: there may be thousands of failures.
-        pause = _FIRST_ENTRY_PAUSE * 2 ** min(history.failures, 10)
-        history.failures += 1
-        history.not_before = time.monotonic() + min(pause, longest)
-        history.successes = self._breaker.successes
-
-    def _forget_others(self, names: list[str]) -> None:
-        """Forget entries that are gone: others have delivered them."""
-        kept = self._histories.keys() & set(names)
-        self._histories = {name: self._histories[name] for name in kept}
-
-    def _blame(self, entry: Entry, name: str, error: Exception, most: int) -> None:
-        """Write down that an entry failed for its own sake; set it aside if that was once too often."""
-        if run_blocking(entry.note_failure, str(error)[:1000]) >= most:
-            run_blocking(self._spool.set_aside, entry)
-            metrics.incr("set_aside")
-            logger.error("spool entry %s can never be delivered and is set aside: %s", name, error)
+                self._delivery.set_aside(entry, error)
+            except OSError as disk_error:
+                logger.warning("spool entry %s: %s", entry.path.name, disk_error)

@@ -15,8 +15,8 @@ from antenna.backend import BYTES_PER_SECOND, BackendConfigurationError, Backend
 from antenna.config import ConfigManager, ConfigurationError, Option, bounded, parse_duration, parse_int, subclass_of
 from antenna.crash.report import CrashReport
 from antenna.crashmover.attempts import ANSWER_WITHIN, AttemptOutcome, Attempts
+from antenna.crashmover.background import BackgroundDelivery
 from antenna.crashmover.breaker import CircuitBreaker, State
-from antenna.crashmover.delivery import SpoolDelivery
 from antenna.crashmover.destination import Destination, Sent
 from antenna.crashmover.publisher import Publisher
 from antenna.crashmover.spool_writer import SpoolWriter
@@ -24,8 +24,7 @@ from antenna.ext.crashpublish_base import CrashPublishBase
 from antenna.ext.crashstorage_base import CrashStorageBase, NoOpCrashStorage
 from antenna.files import DISK_ERRORS
 from antenna.hub import run_blocking
-from antenna.spool.entry import Kind
-from antenna.spool.spool import Spool
+from antenna.spool import Kind, Spool
 
 logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("crashmover")
@@ -82,11 +81,6 @@ class CrashMover:
             doc="Time that publishing an id may take in all. Then it goes to the spool. 0: 2s with a spool, 10s "
             "without.",
         )
-        spool_delivery_rate = Option(
-            default="500",
-            parser=bounded(parse_int, "1"),
-            doc="Entries of the spool that one worker delivers in a second at most, of each kind.",
-        )
 
     def __init__(self, config: ConfigManager) -> None:
         """``config`` has the namespace ``CRASHMOVER``."""
@@ -100,7 +94,7 @@ class CrashMover:
         self._publishing = self._attempts("publish", Kind.ID, _PUBLISH_TIMEOUT, _PUBLISH_TIMEOUT_WITH_SPOOL)
         self._storage = Destination(self._writer)
         self._publisher = Publisher(self.crashpublish, self._publishing, self._writer)
-        self._delivery: SpoolDelivery | None = None
+        self._delivery: BackgroundDelivery | None = None
 
     def _attempts(self, operation: str, kind: Kind, timeout: float, timeout_with_spool: float) -> Attempts:
         return Attempts(
@@ -159,13 +153,12 @@ class CrashMover:
             logger.warning("there is no spool: what cannot be saved is lost. CRASHMOVER_SPOOL_DIR is not set")
             return
         logger.info("what cannot be saved or published waits in %s", self.spool.root)
-        self._delivery = SpoolDelivery(
+        self._delivery = BackgroundDelivery(
             self.spool,
             self.crashstorage,
             self.crashpublish,
             saving=self._saving,
             publishing=self._publishing,
-            rate=float(self.config("spool_delivery_rate")),
         )
         self._delivery.start()
 

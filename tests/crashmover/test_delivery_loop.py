@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,26 +19,30 @@ import gevent
 import pytest
 from markus.testing import MetricsMock
 
-from antenna.backend import BackendDenied, BackendError, CrashRefused
-from antenna.crashmover.breaker import CircuitBreaker, State
+from antenna.backend import BackendConfigurationError, BackendDenied, BackendError, CrashRefused, Deadline
+from antenna.config import build_config
+from antenna.crashmover.attempts import Attempts
+from antenna.crashmover.breaker import State
+from antenna.crashmover.delivery import Delivery
 from antenna.crashmover.delivery_loop import DeliveryLoop
+from antenna.crashmover.verdicts import Pace
+from antenna.ext.crashpublish_base import CrashPublishBase
+from antenna.ext.crashstorage_base import NoOpCrashStorage
 from antenna.spool.entry import Entry, EntryDamaged, Kind, read_failures
 from antenna.spool.spool import Spool
 from tests.support.crashes import make_id, make_report
 from tests.support.disk import Disk
 from tests.support.spools import assert_tidy, make_spool, names
 
-# What the loop's pauses are here, in seconds.
+# What most pauses are here, in seconds.
 PAUSE = 0.01
+PACE = Pace(rate=10_000.0, first_round=PAUSE, longest_round=4 * PAUSE, first_retry=PAUSE)
+ALL_SHORT = replace(PACE, longest_retry=PAUSE)
 
-Behaviour = Callable[[], bool | None]
+# Seconds that publishing may take at first.
+TIMEOUT = 10.0
 
-
-@pytest.fixture(autouse=True)
-def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("antenna.crashmover.delivery_loop._FIRST_ENTRY_PAUSE", PAUSE)
-    monkeypatch.setattr("antenna.crashmover.delivery_loop._LONGEST_PAUSE", 4 * PAUSE)
-    monkeypatch.setattr("antenna.crashmover.delivery_loop._FIRST_PAUSE", PAUSE)
+Behaviour = Callable[[], object]
 
 
 @pytest.fixture
@@ -56,37 +61,39 @@ DOWN = raising(BackendError("status 503"))
 REFUSES = raising(CrashRefused("status 400"))
 
 
-class Backend:
-    """Takes entries, or does to them what a test says."""
+class Backend(CrashPublishBase):
+    """Takes ids, or does to them what a test says."""
 
     def __init__(self) -> None:
-        self.breaker = CircuitBreaker("storage")
+        self.attempts = Attempts(
+            "publish", timeout=TIMEOUT, max_attempts=1, longest_pause=PAUSE, spool_takes=lambda: True
+        )
+        self.breaker = self.attempts.breaker
         self.behaviour: Behaviour | None = None
         """What it does to all."""
         self.behaviours: dict[str, Behaviour] = {}
         """What it does to the crashes of these ids."""
         self.taken: list[str] = []
         self.calls: Counter[str] = Counter()
-        self.patience: dict[str, list[int]] = {}
+        self.time_factors: dict[str, list[int]] = {}
         self.in_hand = self.most_in_hand = 0
-        self.proofs = 0
+        self.health_checks = 0
 
-    def deliver(self, entry: Entry, patience: int) -> bool:
-        self.calls[entry.crash_id] += 1
-        self.patience.setdefault(entry.crash_id, []).append(patience)
+    def publish_crash(self, crash_id: str, deadline: Deadline) -> None:
+        self.calls[crash_id] += 1
+        self.time_factors.setdefault(crash_id, []).append(round(deadline.left() / TIMEOUT))
         self.in_hand += 1
         self.most_in_hand = max(self.most_in_hand, self.in_hand)
         try:
-            behave = self.behaviour or self.behaviours.get(entry.crash_id)
-            is_done = behave() if behave else None
+            behave = self.behaviour or self.behaviours.get(crash_id)
+            if behave:
+                behave()
         finally:
             self.in_hand -= 1
-        self.breaker.succeeded()
-        self.taken.append(entry.crash_id)
-        return is_done is not False
+        self.taken.append(crash_id)
 
-    def prove(self) -> None:
-        self.proofs += 1
+    def check_health(self) -> None:
+        self.health_checks += 1
         if self.behaviour is not None:
             self.behaviour()
 
@@ -96,8 +103,18 @@ def backend() -> Backend:
     return Backend()
 
 
-def make_loop(spool: Spool, backend: Backend, kind: Kind = Kind.ID, rate: float = 10_000.0) -> DeliveryLoop:
-    return DeliveryLoop(spool, kind, backend.deliver, backend.prove, backend.breaker, rate)
+def make_loop(
+    spool: Spool,
+    backend: Backend,
+    kind: Kind = Kind.ID,
+    pace: Pace = PACE,
+) -> DeliveryLoop:
+    """Return a loop; crashes are saved in a storage that works."""
+    saving = Attempts("save", timeout=TIMEOUT, max_attempts=1, longest_pause=PAUSE, spool_takes=lambda: True)
+    storage = NoOpCrashStorage(build_config({}))
+    delivery = Delivery(spool, storage, backend, saving=saving, publishing=backend.attempts)
+    breaker = backend.breaker if kind is Kind.ID else saving.breaker
+    return DeliveryLoop(spool, kind, delivery, breaker, backend.check_health, pace=pace)
 
 
 def add(spool: Spool, count: int = 1) -> list[str]:
@@ -170,7 +187,7 @@ class TestBackendThatWorks:
         add(spool, 20)
         started = time.monotonic()
 
-        make_loop(spool, backend, rate=rate).deliver_round()
+        make_loop(spool, backend, pace=replace(PACE, rate=rate)).deliver_round()
 
         assert time.monotonic() - started >= 19 / rate
 
@@ -178,7 +195,9 @@ class TestBackendThatWorks:
         crash_ids = add(spool, 60)
         started = time.monotonic()
 
-        gevent.joinall([gevent.spawn(make_loop(spool, backend, rate=40.0).deliver_round) for _ in range(2)])
+        gevent.joinall(
+            [gevent.spawn(make_loop(spool, backend, pace=replace(PACE, rate=40.0)).deliver_round) for _ in range(2)]
+        )
 
         assert time.monotonic() - started < 1.3
         assert_delivered(spool, backend, crash_ids)
@@ -201,7 +220,7 @@ class TestBackendThatWorks:
     ) -> None:
         with make_report() as report:
             spool.add_crash(report)
-        backend.behaviour = lambda: False
+        backend.behaviour = DOWN
 
         make_loop(spool, backend, Kind.CRASH).deliver_round()
 
@@ -267,11 +286,10 @@ class TestBackendThatIsDown:
         assert_delivered(spool, backend, crash_ids)
 
     def test_is_tried_although_older_entries_only_wait_for_the_spool(
-        self, spool: Spool, backend: Backend, disk: Disk, monkeypatch: pytest.MonkeyPatch
+        self, spool: Spool, backend: Backend, disk: Disk
     ) -> None:
-        monkeypatch.setattr("antenna.crashmover.delivery_loop._LONGEST_ENTRY_PAUSE", 4 * PAUSE)
         crash_ids = add(spool, 20)
-        loop = make_loop(spool, backend)
+        loop = make_loop(spool, backend, pace=replace(PACE, longest_retry=4 * PAUSE))
         disk.fail_from(len(disk.calls), errno.EROFS)
         deliver_for(loop, 2, until=lambda: len(backend.taken) == 20)
         disk.work()
@@ -336,8 +354,8 @@ class TestBackendThatIsDown:
 
         deliver_for(make_loop(spool, backend), 0.5)
 
-        assert len(backend.patience[crash_id]) > 3
-        assert set(backend.patience[crash_id]) == {1}
+        assert len(backend.time_factors[crash_id]) > 3
+        assert set(backend.time_factors[crash_id]) == {1}
 
     def test_and_hangs_holds_up_nothing_when_others_find_it_back(self, spool: Spool, backend: Backend) -> None:
         hanging, waiting = add(spool, 2)
@@ -351,8 +369,29 @@ class TestBackendThatIsDown:
         assert backend.taken == [waiting]
         assert time.monotonic() - started < 2
 
-    def test_in_part_sets_nothing_aside(self, spool: Spool, backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("antenna.crashmover.delivery_loop._LONGEST_ENTRY_PAUSE", PAUSE)
+    @pytest.mark.parametrize(
+        ("error", "is_back"),
+        [
+            (BackendError("away"), True),
+            (BackendDenied("status 403"), False),
+            (BackendConfigurationError("no bucket"), False),
+        ],
+        ids=["away", "denied", "not there"],
+    )
+    def test_is_asked_for_its_health_when_the_spool_is_empty(
+        self, spool: Spool, backend: Backend, error: Exception, is_back: bool
+    ) -> None:
+        loop = make_loop(spool, backend)
+        backend.breaker.trip(error)
+        backend.behaviour = DOWN
+        loop.deliver_round()
+        assert backend.breaker.state is State.DOWN
+
+        backend.behaviour = None
+        loop.deliver_round()
+        assert backend.breaker.state is (State.UP if is_back else State.DOWN)
+
+    def test_in_part_sets_nothing_aside(self, spool: Spool, backend: Backend) -> None:
         crash_ids = add(spool, 50)
         attempts = iter(range(10_000))
 
@@ -362,7 +401,7 @@ class TestBackendThatIsDown:
 
         backend.behaviour = fail_mostly
 
-        deliver_for(make_loop(spool, backend), 20, until=lambda: len(backend.taken) == 50)
+        deliver_for(make_loop(spool, backend, pace=ALL_SHORT), 20, until=lambda: len(backend.taken) == 50)
 
         assert_delivered(spool, backend, crash_ids)
         assert set_aside(spool) == []
@@ -393,11 +432,8 @@ class TestEntryThatFails:
         ] == [refused]
         assert backend.breaker.state is not State.DOWN
 
-    def test_is_tried_less_and_less_often(
-        self, spool: Spool, backend: Backend, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_is_tried_less_and_less_often(self, spool: Spool, backend: Backend) -> None:
         (refused,) = add(spool)
-        monkeypatch.setattr("antenna.crashmover.delivery_loop._FIRST_ENTRY_PAUSE", 0.05)
         times: list[float] = []
 
         def refuse() -> None:
@@ -406,7 +442,11 @@ class TestEntryThatFails:
 
         backend.behaviours[refused] = refuse
 
-        deliver_for(make_loop(spool, backend), 5, until=lambda: set_aside(spool) == [refused])
+        deliver_for(
+            make_loop(spool, backend, pace=replace(PACE, first_retry=0.05)),
+            5,
+            until=lambda: set_aside(spool) == [refused],
+        )
 
         pauses = [after - before for before, after in pairwise(times)]
         assert all(pause >= least for pause, least in zip(pauses, [0.05, 0.1, 0.2, 0.4], strict=True))
@@ -417,25 +457,24 @@ class TestEntryThatFails:
 
         deliver_for(make_loop(spool, backend), 0.5)
 
-        assert backend.proofs > 3
+        assert backend.health_checks > 3
         assert_kept(spool, crash_ids)
 
-    def test_is_set_aside_at_last_when_it_never_gets_an_answer_and_others_do(
-        self, spool: Spool, backend: Backend, monkeypatch: pytest.MonkeyPatch
+    def test_is_tried_for_ever_if_it_never_gets_an_answer_though_others_do(
+        self, spool: Spool, backend: Backend
     ) -> None:
-        monkeypatch.setattr("antenna.crashmover.delivery_loop._MAX_FAILURES", 10)
-        monkeypatch.setattr("antenna.crashmover.delivery_loop._LONGEST_ENTRY_PAUSE", PAUSE)
         (slow,) = add(spool)
         backend.behaviours[slow] = DOWN
-        loop = make_loop(spool, backend)
+        loop = make_loop(spool, backend, pace=ALL_SHORT)
         others = []
 
-        for _ in range(40):
+        for _ in range(120):
             others += add(spool)
             deliver_for(loop, 2 * PAUSE)
 
-        assert set_aside(spool) == [slow]
+        assert backend.calls[slow] > 20
         assert_delivered(spool, backend, others)
+        assert_kept(spool, [slow])
 
     def test_is_not_to_blame_without_an_answer_while_there_are_no_others(self, spool: Spool, backend: Backend) -> None:
         crash_ids = add(spool)
@@ -445,27 +484,21 @@ class TestEntryThatFails:
 
         assert_kept(spool, crash_ids)
 
-    def test_gets_more_time_at_each_attempt_up_to_a_limit(
-        self, spool: Spool, backend: Backend, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("antenna.crashmover.delivery_loop._LONGEST_ENTRY_PAUSE", PAUSE)
+    def test_gets_more_time_at_each_attempt_up_to_a_limit(self, spool: Spool, backend: Backend) -> None:
         (slow,) = add(spool)
         backend.behaviours[slow] = DOWN
-        loop = make_loop(spool, backend)
+        loop = make_loop(spool, backend, pace=ALL_SHORT)
 
         for _ in range(12):
             add(spool)
             deliver_for(loop, 3 * PAUSE)
 
-        assert backend.patience[slow][:8] == [1, 2, 4, 8, 16, 32, 32, 32]
+        assert backend.time_factors[slow][:8] == [1, 2, 4, 8, 16, 32, 32, 32]
 
-    def test_and_takes_its_time_does_not_hold_up_those_that_come_later(
-        self, spool: Spool, backend: Backend, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("antenna.crashmover.delivery_loop._IDLE", 0.05)
+    def test_and_takes_its_time_does_not_hold_up_those_that_come_later(self, spool: Spool, backend: Backend) -> None:
         (slow,) = add(spool)
         backend.behaviours[slow] = lambda: gevent.sleep(10)
-        loop = make_loop(spool, backend)
+        loop = make_loop(spool, backend, pace=replace(PACE, idle=0.05))
         loop.deliver_round()
         later = add(spool, 5)
         started = time.monotonic()
@@ -477,14 +510,12 @@ class TestEntryThatFails:
         assert backend.calls[slow] == 1
 
     def test_does_not_hold_up_others_when_there_are_more_than_it_looks_at_at_once(
-        self, spool: Spool, backend: Backend, monkeypatch: pytest.MonkeyPatch
+        self, spool: Spool, backend: Backend
     ) -> None:
-        monkeypatch.setattr("antenna.crashmover.delivery_loop._BATCH", 5)
-        monkeypatch.setattr("antenna.crashmover.delivery_loop._FIRST_ENTRY_PAUSE", 100.0)
         refused = add(spool, 20)
         others = add(spool, 20)
         backend.behaviours = dict.fromkeys(refused, REFUSES)
-        loop = make_loop(spool, backend)
+        loop = make_loop(spool, backend, pace=replace(PACE, batch=5, first_retry=100.0))
 
         for _ in range(10):
             loop.deliver_round()
@@ -527,13 +558,10 @@ class TestEntryThatFails:
 
         assert_kept(spool, [refused])
 
-    def test_is_forgotten_when_another_worker_has_delivered_it(
-        self, spool: Spool, backend: Backend, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("antenna.crashmover.delivery_loop._FIRST_ENTRY_PAUSE", 100.0)
+    def test_is_forgotten_when_another_worker_has_delivered_it(self, spool: Spool, backend: Backend) -> None:
         add(spool, 20)
         backend.behaviour = DOWN
-        loop = make_loop(spool, backend)
+        loop = make_loop(spool, backend, pace=replace(PACE, first_retry=100.0))
         deliver_for(loop, 10 * PAUSE)
         others = Backend()
         make_loop(spool, others).deliver_round()
@@ -541,7 +569,7 @@ class TestEntryThatFails:
         loop.deliver_round()
 
         assert len(others.taken) == 20
-        assert loop._histories == {}  # noqa: SLF001 - nothing else shows that memory is given back
+        assert len(loop._verdicts) == 0  # noqa: SLF001 - nothing else shows that memory is given back
 
 
 @contextmanager
@@ -595,7 +623,7 @@ class TestRun:
     ) -> None:
         add(spool, 50)
         backend.behaviour = lambda: gevent.sleep(0.3)
-        loop = make_loop(spool, backend, rate=100.0)
+        loop = make_loop(spool, backend, pace=replace(PACE, rate=100.0))
         with running(loop) as thread:
             wait_for(lambda: backend.in_hand > 3)
             loop.stop()

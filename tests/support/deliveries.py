@@ -15,7 +15,8 @@ from antenna.config import build_config
 from antenna.crash.crash_id import date_of
 from antenna.crash.report import CrashReport
 from antenna.crashmover.attempts import Attempts
-from antenna.crashmover.delivery import SpoolDelivery
+from antenna.crashmover.background import BackgroundDelivery
+from antenna.crashmover.verdicts import Pace
 from antenna.ext.crashstorage_base import StorableCrash, StoredObject
 from antenna.ext.fs.crashpublish import FSCrashPublish
 from antenna.ext.fs.crashstorage import FSCrashStorage
@@ -24,6 +25,7 @@ from tests.support.reports import MINIDUMP
 from tests.support.spools import names
 
 TIMEOUT = 2.0
+SHORT_PACE = Pace(idle=0.1, first_retry=0.05)
 
 
 class Storage(FSCrashStorage):
@@ -67,14 +69,15 @@ def make_attempts(operation: str) -> Attempts:
 
 
 @contextmanager
-def delivering(spool: Spool, storage: Storage, publisher: Publisher) -> Iterator[SpoolDelivery]:
-    delivery = SpoolDelivery(
+def delivering(spool: Spool, storage: Storage, publisher: Publisher) -> Iterator[BackgroundDelivery]:
+    delivery = BackgroundDelivery(
         spool,
         storage,
         publisher,
         saving=make_attempts("save"),
         publishing=make_attempts("publish"),
-        rate=1000.0,
+        pace=SHORT_PACE,
+        report_interval=0.05,
     )
     delivery.start()
     try:

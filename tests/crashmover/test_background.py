@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from markus.testing import MetricsMock
 
+from antenna.crashmover.background import BackgroundDelivery
 from antenna.crashmover.breaker import State
-from antenna.crashmover.delivery import SpoolDelivery
 from antenna.spool.entry import Kind
 from antenna.spool.spool import Spool
 from tests.support.crashes import make_id, make_report
@@ -32,13 +32,6 @@ from tests.support.deliveries import (
 from tests.support.programs import run_python
 from tests.support.reports import MINIDUMP
 from tests.support.spools import REPORTS, assert_tidy, make_spool, names
-
-
-@pytest.fixture(autouse=True)
-def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("antenna.crashmover.delivery._REPORT_INTERVAL", 0.05)
-    monkeypatch.setattr("antenna.crashmover.delivery_loop._FIRST_ENTRY_PAUSE", 0.05)
-    monkeypatch.setattr("antenna.crashmover.delivery_loop._IDLE", 0.1)
 
 
 @pytest.fixture
@@ -213,7 +206,7 @@ def test_live_traffic_hears_at_once_that_the_backend_is_back(
     with make_report() as report:
         spool.add_crash(report)
     spool.add_id(make_id())
-    delivery = SpoolDelivery(spool, storage, publisher, saving=saving, publishing=publishing, rate=1000.0)
+    delivery = BackgroundDelivery(spool, storage, publisher, saving=saving, publishing=publishing)
     delivery.start()
 
     wait_for(lambda: saving.breaker.state is publishing.breaker.state is State.UP)
