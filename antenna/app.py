@@ -5,14 +5,15 @@
 """Puts the application together: configuration, logging, Sentry, metrics, components, routes. Nothing else."""
 
 import logging
+import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import falcon
 
 from antenna.breakpad_resource import BreakpadSubmitterResource
-from antenna.config import AppConfig, ConfigManager, WebServerConfig, build_config, collect_options
-from antenna.crashmover.mover import CrashMover
+from antenna.config import AppConfig, ConfigManager, WebServerConfig, build_config, collect_options, removed_options
+from antenna.crashmover import CrashMover
 from antenna.health_resource import (
     BrokenResource,
     HeartbeatResource,
@@ -26,7 +27,6 @@ from antenna.ops.sentry import set_up_sentry
 from antenna.refusal import Outcome
 from antenna.server.early_answer import answer_early, send_in_one_piece
 from antenna.server.framed_body import body_of
-from antenna.spool.spool import Spool
 from antenna.throttler import Throttler
 
 logger = logging.getLogger(__name__)
@@ -42,19 +42,16 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
         super().__init__()
         self._own_paths: set[str] = set()
         breakpad = config.with_namespace("breakpad")
-        moving = config.with_namespace("crashmover")
-        self.crashmover = CrashMover(moving)
+        self.crashmover = CrashMover(config.with_namespace("crashmover"))
         throttler = Throttler(breakpad.with_namespace("throttler"))
         submit = BreakpadSubmitterResource(breakpad, throttler, self.crashmover)
         mover = self.crashmover
         reader = submit.payload_reader
         web_server = WebServerConfig(config)
         self._admin_port = str(web_server.admin_port or "")
-        for component in (app_config, web_server, submit, reader, reader.limits, throttler, mover):
-            _log_options(component.config)
-        _log_options(moving.with_options(Spool))  # which the mover has only if they say so
-        for backend in (mover.crashstorage, mover.crashpublish):
-            _log_options(backend.config)
+        parts = [part.config for part in (app_config, web_server, submit, reader, reader.limits, throttler)]
+        for component in (*parts, *mover.components()):
+            _log_options(component)
         self._admin: falcon.App[falcon.Request, falcon.Response] = falcon.App()
         for app in (self, self._admin):
             app.add_error_handler(Exception, _answer_error)
@@ -113,6 +110,8 @@ def build_app(environ: dict[str, str] | None = None) -> AntennaApp:
     set_up_logging(app_config)
     set_up_sentry(app_config)
     set_up_metrics(app_config)
+    for name, instead in removed_options(os.environ if environ is None else environ):
+        logger.warning("%s is set, and there is no such option any more: %s", name, instead)
     return AntennaApp(app_config, config)
 
 

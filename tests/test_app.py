@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from falcon.testing import Result, TestClient
 
-from antenna.app import AntennaApp
-from antenna.config import AppConfig, ConfigurationError, build_config
+from antenna.app import AntennaApp, build_app
+from antenna.config import REMOVED_OPTIONS, AppConfig, ConfigurationError, build_config
 from tests.support.backends import ENVIRONMENT, Storage
 from tests.support.reports import BOUNDARY, annotation, multipart
 
@@ -146,7 +146,17 @@ def test_running_configuration_is_logged_without_secrets(
         "configuration: CRASHMOVER_CRASHSTORAGE_CLASS=tests.support.backends.Storage",
         f"configuration: CRASHMOVER_SPOOL_DIR={spool_dir}",
         "configuration: CRASHMOVER_SPOOL_MAX_SIZE=10GiB",
+        f"configuration: CRASHMOVER_SAVE_TIMEOUT={'5s' if spool else '30s'}",
+        f"configuration: CRASHMOVER_PUBLISH_TIMEOUT={'2s' if spool else '10s'}",
     } <= set(caplog.messages)
+
+
+def test_option_that_was_removed_is_named_in_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    build_app(ENVIRONMENT | dict.fromkeys(REMOVED_OPTIONS, "1"))
+
+    assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
+        f"{name} is set, and there is no such option any more: {instead}" for name, instead in REMOVED_OPTIONS.items()
+    ]
 
 
 @pytest.mark.parametrize("with_spool", [False, True])

@@ -22,7 +22,7 @@ from antenna.config import build_config
 from antenna.crash import crash_id as crash_ids
 from antenna.crash.buffer import TemporaryFilesFailed
 from antenna.crash.report import CrashReport
-from antenna.crashmover.mover import CrashMover
+from antenna.crashmover import CrashMover
 from antenna.payload.body import RequestBody
 from antenna.payload.reader import PayloadReader
 from antenna.refusal import Reason

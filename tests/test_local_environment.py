@@ -10,8 +10,9 @@ import re
 import pytest
 import yaml
 
-from antenna.config import parse_attribute
+from antenna.config import describe_options, parse_attribute
 from antenna.config.parsers import parse_duration
+from antenna.crashmover.timeouts import TimeoutsWithoutSpool
 from antenna.ops.metrics import load_registry
 from tests.support.options import OPTION_NAMES, OPTIONS
 from tests.support.server import PROJECT_ROOT
@@ -31,13 +32,8 @@ OTHER_VARIABLES = {"STORAGE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "PUBSUB_SUBS
 IMAGE_VARIABLES = {"PATH", "VIRTUAL_ENV", "PYTHONUNBUFFERED"}
 
 # Seconds between the end of a body and its answer, without a spool.
-LONGEST_WAIT: float = sum(
-    parse_attribute(name)
-    for name in (
-        "antenna.limits.MEMORY_TIMEOUT",
-        "antenna.crashmover.mover._SAVE_TIMEOUT",
-        "antenna.crashmover.mover._PUBLISH_TIMEOUT",
-    )
+LONGEST_WAIT: float = parse_attribute("antenna.limits.MEMORY_TIMEOUT") + sum(
+    parse_duration(option.default or "") for option in describe_options(TimeoutsWithoutSpool, "CRASHMOVER")
 )
 
 

@@ -42,8 +42,10 @@ from antenna.config.parsers import (
     parse_size,
     subclass_of,
 )
+from antenna.config.removed import REMOVED_OPTIONS, removed_options
 
 __all__ = [
+    "REMOVED_OPTIONS",
     "AppConfig",
     "ConfigManager",
     "ConfigurationError",
@@ -65,5 +67,6 @@ __all__ = [
     "parse_duration",
     "parse_int",
     "parse_size",
+    "removed_options",
     "subclass_of",
 ]

@@ -5,7 +5,7 @@
 """Moves crashes on: saves each one, then publishes its id for the processor."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import gevent
@@ -20,6 +20,7 @@ from antenna.crashmover.breaker import CircuitBreaker, State
 from antenna.crashmover.destination import Destination, Sent
 from antenna.crashmover.publisher import Publisher
 from antenna.crashmover.spool_writer import SpoolWriter
+from antenna.crashmover.timeouts import Timeouts, TimeoutsWithoutSpool
 from antenna.ext.crashpublish_base import CrashPublishBase
 from antenna.ext.crashstorage_base import CrashStorageBase, NoOpCrashStorage
 from antenna.files import DISK_ERRORS
@@ -29,12 +30,6 @@ from antenna.spool import Kind, Spool
 logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("crashmover")
 breakpad_metrics = markus.get_metrics("breakpad_resource")
-
-# With a spool to fall back on, a client need not wait long. Without one, waiting is all that can be done.
-_SAVE_TIMEOUT_WITH_SPOOL = 5.0
-_SAVE_TIMEOUT = 30.0
-_PUBLISH_TIMEOUT_WITH_SPOOL = 2.0
-_PUBLISH_TIMEOUT = 10.0
 
 # How long a start waits for backends that do not answer, if there is a spool.
 _VERIFY_TIMEOUT = 5.0
@@ -69,18 +64,6 @@ class CrashMover:
             parser=parse_duration,
             doc="Longest pause between two attempts; the first ones are shorter.",
         )
-        save_timeout = Option(
-            default="0",
-            parser=parse_duration,
-            doc="Time that saving a crash may take in all. Then it goes to the spool, or the client gets a 503. "
-            "0: 5s with a spool, 30s without.",
-        )
-        publish_timeout = Option(
-            default="0",
-            parser=parse_duration,
-            doc="Time that publishing an id may take in all. Then it goes to the spool. 0: 2s with a spool, 10s "
-            "without.",
-        )
 
     def __init__(self, config: ConfigManager) -> None:
         """``config`` has the namespace ``CRASHMOVER``."""
@@ -89,21 +72,28 @@ class CrashMover:
         self.crashpublish: CrashPublishBase = self.config("crashpublish_class")(config.with_namespace("crashpublish"))
         spool = Spool(config)
         self.spool = spool if spool.config("spool_dir") else None
+        timeouts = Timeouts(config) if self.spool else TimeoutsWithoutSpool(config)
         self._writer = SpoolWriter(spool) if self.spool else None
-        self._saving = self._attempts("save", Kind.CRASH, _SAVE_TIMEOUT, _SAVE_TIMEOUT_WITH_SPOOL)
-        self._publishing = self._attempts("publish", Kind.ID, _PUBLISH_TIMEOUT, _PUBLISH_TIMEOUT_WITH_SPOOL)
+        self._saving = self._attempts("save", Kind.CRASH, timeouts.save)
+        self._publishing = self._attempts("publish", Kind.ID, timeouts.publish)
         self._storage = Destination(self._writer)
         self._publisher = Publisher(self.crashpublish, self._publishing, self._writer)
-        self._delivery: BackgroundDelivery | None = None
+        self._background: BackgroundDelivery | None = None
+        self._parts = (self, timeouts, spool, self.crashstorage, self.crashpublish)
 
-    def _attempts(self, operation: str, kind: Kind, timeout: float, timeout_with_spool: float) -> Attempts:
+    def _attempts(self, operation: str, kind: Kind, timeout: float) -> Attempts:
         return Attempts(
             operation,
-            timeout=self.config(f"{operation}_timeout") or (timeout_with_spool if self.spool else timeout),
+            timeout=timeout,
             max_attempts=self.config("max_attempts"),
             longest_pause=self.config("retry_sleep_seconds"),
             spool_takes=partial(self._writer.takes, kind) if self._writer else None,
         )
+
+    def components(self) -> Iterator[ConfigManager]:
+        """Yield the configuration of each part that has options, its own first."""
+        for part in self._parts:
+            yield part.config
 
     def prepare(self) -> None:
         """Make the spool ready. Raises ``ConfigurationError`` if it can never be written.
@@ -153,23 +143,23 @@ class CrashMover:
             logger.warning("there is no spool: what cannot be saved is lost. CRASHMOVER_SPOOL_DIR is not set")
             return
         logger.info("what cannot be saved or published waits in %s", self.spool.root)
-        self._delivery = BackgroundDelivery(
+        self._background = BackgroundDelivery(
             self.spool,
             self.crashstorage,
             self.crashpublish,
             saving=self._saving,
             publishing=self._publishing,
         )
-        self._delivery.start()
+        self._background.start()
 
     def stop(self, seconds: float) -> None:
         """Stop delivering; wait up to ``seconds`` for the entries in hand."""
         deadline = Deadline(seconds)
-        if self._delivery is not None:
-            self._delivery.stop()
+        if self._background is not None:
+            self._background.stop()
         self._publisher.join(deadline.left())
-        if self._delivery is not None:
-            self._delivery.join(deadline.left())
+        if self._background is not None:
+            self._background.join(deadline.left())
 
     def health_checks(self) -> dict[str, Callable[[], None]]:
         """Return the checks of ``/__heartbeat__`` by the name of what they check."""
@@ -205,10 +195,10 @@ class CrashMover:
 
 
 def _check(backend: CrashStorageBase | CrashPublishBase, breaker: CircuitBreaker) -> None:
-    """Raise what is wrong with a backend. If crashes find it down, it has to take something, as crashes ask of it."""
+    """Raise what is wrong with a backend: what its own check says, or else what crashes have found out."""
     backend.check_health()
-    if breaker.state is not State.UP:
-        backend.verify()
+    if breaker.state is State.DOWN:
+        raise BackendError(f"crashes find it down: {breaker.last_error}")
 
 
 def _error_of(action: Callable[[], None]) -> Exception | None:

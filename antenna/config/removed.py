@@ -1,0 +1,19 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Options that there are no longer. One that is still set is named in a warning at start."""
+
+from collections.abc import Iterator, Mapping
+
+#: Each removed option with what holds instead, as the end of a sentence.
+REMOVED_OPTIONS: dict[str, str] = {
+    "CRASHMOVER_SPOOL_DELIVERY_RATE": "a worker delivers at most 500 crashes and 500 ids of the spool a second",
+}
+
+
+def removed_options(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the removed options that are set, each with what holds instead."""
+    for name, instead in REMOVED_OPTIONS.items():
+        if environ.get(name):
+            yield name, instead
