@@ -79,7 +79,9 @@ def _facts(facts: DumpFacts) -> Iterator[str]:
     if system is not None:
         count = f", {_count(system.cpu_count, 'CPU')}" if system.cpu_count else ""
         info = f" ({system.cpu_info})" if system.cpu_info else ""
-        yield line(f"System:   {system.os} {system.os_version}, {system.cpu}{info}{count}")
+        # Breakpad on Linux has no version but in the name of the kernel, which begins with that of the system.
+        version = system.os_version.removeprefix("0.0.0 ").removeprefix(f"{system.os} ")
+        yield line(f"System:   {system.os} {version}, {system.cpu}{info}{count}")
     process = [f"pid {dump.misc.process_id}"] if dump.misc.process_id is not None else []
     process += [f"up {dump.uptime}"] if dump.uptime is not None else []
     process += [f"dump written {dump.time:%Y-%m-%d %H:%M:%S} UTC"] if dump.time is not None else []

@@ -3,14 +3,14 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-# Sends a crash of Firefox with a real minidump, as Firefox does (gzip added), and shows the answer.
+# Sends a made-up crash of Firefox with its minidump, as Firefox does (gzip added), and shows the answer.
 # Usage: bin/send_crash_report.sh [URL]        URL: http://127.0.0.1:8000/submit if not given
 
 set -eu
 
 url=${1:-http://127.0.0.1:8000/submit}
 root=$(cd "$(dirname "$0")/.." && pwd)
-minidump=$root/tests/data/minidumps/own-firefox153-content-linux.dmp
+minidump=$root/bin/sample_crash.dmp
 boundary="-----------------------------$(date +%s)$$"
 
 files=$(mktemp -d)
@@ -26,7 +26,6 @@ annotations() {
   "Version": "153.0a1",
   "BuildID": "$(date -u +%Y%m%d)093012",
   "ReleaseChannel": "nightly",
-  "ProcessType": "content",
   "CrashTime": "$(date +%s)",
   "StartupTime": "$(($(date +%s) - 1800))",
   "InstallTime": "$(($(date +%s) - 86400))",
@@ -108,4 +107,5 @@ The crash is kept. Its objects, in the bucket or (with 'make run') in .local/cra
   v1/dump_names/$crash_id  (names of the dumps)
   v1/dump/$crash_id  (the minidump)
 Its id waits for a processor on the topic, or (with 'make run') as a file in .local/queue.
+What crashed, and where: bin/show_crash.py $crash_id
 END

@@ -4,5 +4,5 @@
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
 curl --form ProductName=Example --form Version=1.0 \
-    --form upload_file_minidump=@tests/data/minidumps/breakpad-linux_null_dereference.dmp \
+    --form upload_file_minidump=@tests/data/minidumps/built-linux.dmp \
     "${URL:-http://127.0.0.1:8000/submit}"

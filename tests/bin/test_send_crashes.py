@@ -41,7 +41,7 @@ def arguments_for(capture: str, directory: Path) -> str:
     """Return the arguments that send what the capture holds; the dumps are others, of a size that matters to curl."""
     annotations = directory / "annotations.json"
     annotations.write_text(json.dumps(annotations_of(capture)), encoding="utf-8")
-    dump = MINIDUMPS / "breakpad-stack_exhaustion.dmp"
+    dump = MINIDUMPS / "own-firefox153-parent-linux.dmp"
     dumps = " ".join(f"--dump {name}={dump}" for name in load_capture(capture).dumps)
     return f"--annotations {annotations} {dumps}"
 
@@ -103,7 +103,7 @@ def test_the_collector_gets_every_annotation_and_dump(
     real = load_capture(capture)
     assert_holds(raw_crash, real.annotations)
     assert sorted(raw_crash["metadata"]["dump_checksums"]) == sorted(real.dumps)
-    assert stored(fs_collector, f"dump/{crash_id}").stat().st_size == 1_049_914
+    assert stored(fs_collector, f"dump/{crash_id}").stat().st_size == 1_020_064
     metadata = raw_crash["metadata"]
     assert metadata["payload"] == real.annotations_in
     assert metadata["payload_compressed"] == str(int(real.is_gzipped))

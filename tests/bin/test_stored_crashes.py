@@ -18,8 +18,8 @@ from tests.support.captures import MINIDUMPS
 from tests.support.google_cloud import GcsBucket
 from tests.support.server import ACCEPT_EVERYTHING, AntennaServer
 
-MINIDUMP = MINIDUMPS / "rust-minidump-simple-crashpad.dmp"
-OTHER_DUMP = MINIDUMPS / "breakpad-minidump2.dmp"
+MINIDUMP = MINIDUMPS / "own-chromium156-renderer-linux.dmp"
+OTHER_DUMP = MINIDUMPS / "built-linux.dmp"
 # Of no other test.
 PRODUCT = "StoredProduct"
 OTHER_DAY_ID = "de1bb258-cbbf-4589-a673-34f800160918"
@@ -146,10 +146,11 @@ def test_show_prints_everything_and_verifies_checksums(crashes: Crashes) -> None
     result = crashes.run("show_crash.py", f"bp-{crashes.firefox}")
     assert result.exit_code == 0
     assert "  ProductName: Firefox" in result.lines
+    browser = "upload_file_minidump_browser"
     assert result.lines[-3:] == [
         f'v1/dump_names/{crashes.firefox}: ["upload_file_minidump", "upload_file_minidump_browser"]',
-        f"v1/dump/{crashes.firefox}: upload_file_minidump, 18,512 bytes, md5 verified",
-        f"v1/upload_file_minidump_browser/{crashes.firefox}: upload_file_minidump_browser, 11,317 bytes, md5 verified",
+        f"v1/dump/{crashes.firefox}: upload_file_minidump, {MINIDUMP.stat().st_size:,} bytes, md5 verified",
+        f"v1/{browser}/{crashes.firefox}: {browser}, {OTHER_DUMP.stat().st_size:,} bytes, md5 verified",
     ]
 
 

@@ -20,7 +20,7 @@ from tests.support.google_cloud import GcsBucket, PubSubTopic
 from tests.support.reports import annotation, dump, report
 from tests.support.server import google_cloud_environment
 
-MINIDUMP = "tests/data/minidumps/breakpad-linux_null_dereference.dmp"
+MINIDUMP = "tests/data/minidumps/built-linux.dmp"
 STAND_IN = b"MDMP, and all other bytes of the minidump"
 
 
@@ -80,7 +80,7 @@ def test_curl(collector: Collector) -> None:
     raw_crash, content = saved_by(collector, run_example("curl.sh", URL=f"{collector.server.url}/submit"))
 
     assert (raw_crash["ProductName"], raw_crash["Version"]) == ("Example", "1.0")
-    assert content == minidump("breakpad-linux_null_dereference")
+    assert content == minidump("built-linux")
 
 
 def test_python(collector: Collector) -> None:
@@ -88,7 +88,7 @@ def test_python(collector: Collector) -> None:
 
     raw_crash, content = saved_by(collector, output)
     assert (raw_crash["ProductName"], raw_crash["Notes"]) == ("Example", "a=b")
-    assert content == minidump("breakpad-linux_null_dereference")
+    assert content == minidump("built-linux")
 
 
 def test_python_tells_why_a_report_is_refused(collector: Collector) -> None:

@@ -4,6 +4,7 @@
 
 """Dumps of crashes that never happened, for each platform and CPU: the same program, with the same stack."""
 
+import random
 from dataclasses import dataclass
 from struct import pack
 
@@ -20,6 +21,8 @@ from tests.support.minidumps.contexts import context
 GUID = "11223344-5566-7788-99aa-bbccddeeff00"
 BUILD_ID = bytes(range(20))
 MAIN, WORKER = 4242, 4250
+FILLER_STREAM = 0x54455354
+"""A stream that no reader knows."""
 
 
 @dataclass(frozen=True)
@@ -153,3 +156,20 @@ def crash_builder(platform: Platform = LINUX) -> DumpBuilder:
 def crash(platform: Platform = LINUX) -> bytes:
     """Return the dump of a crash."""
     return crash_builder(platform).build()
+
+
+def padded_crash(platform: Platform, size: int, *, noise: int | None = None, seed: int = 1) -> bytes:
+    """Return the dump of a crash with ``size`` bytes, as real ones have more of them: the rest is a stream of filler.
+
+    ``noise`` of its bytes, or half of them, cannot be compressed.
+    """
+    builder = crash_builder(platform)
+    if platform.os in {"macOS", "iOS"}:
+        said = builder.module_annotations(lines=["abort() called", "dyld2 mode"])
+        builder.crashpad({"hello": "world"}, [(1, said)])
+    room = size - len(builder.build()) - 8
+    random_bytes = room // 2 if noise is None else noise
+    filler = random.Random(seed).randbytes(random_bytes) + bytes(room - random_bytes)
+    builder.stream(FILLER_STREAM, filler)
+    content = builder.build()
+    return content + bytes(size - len(content))
