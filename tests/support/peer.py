@@ -5,6 +5,7 @@
 """A server whose every byte is a test's own, also where no server library would send it."""
 
 import contextlib
+import ctypes
 import socket
 import ssl
 import struct
@@ -14,6 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Self
+
+# Of linux/filter.h and asm-generic/socket.h.
+_BPF_RETURN = 0x06
+_SO_ATTACH_FILTER = 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,20 @@ def send_and_reset(data: bytes) -> Answer:
     return respond
 
 
+def fall_silent_after(data: bytes) -> Answer:
+    """Send bytes. From then on the kernel drops what comes in, as on a machine that has lost its power."""
+
+    def respond(connection: socket.socket) -> bool:
+        connection.sendall(data)
+        # A filter program for packets (socket(7)) of one instruction: return 0, so nothing of any packet is kept.
+        drop_all = ctypes.create_string_buffer(struct.pack("HBBI", _BPF_RETURN, 0, 0, 0))
+        program = struct.pack("HP", 1, ctypes.addressof(drop_all))
+        connection.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+        return True
+
+    return respond
+
+
 def drip(data: bytes, interval: float = 0.05) -> Answer:
     """Send a byte now and then."""
 
@@ -115,11 +134,18 @@ def drip(data: bytes, interval: float = 0.05) -> Answer:
 class Peer:
     """Gives one answer after the other, and the last one again and again. A context manager."""
 
-    def __init__(self, *answers: Answer, tls: ssl.SSLContext | None = None, body_limit: int | None = None) -> None:
-        """Listen on a free port. Of bodies, at most ``body_limit`` bytes are read."""
+    def __init__(
+        self,
+        *answers: Answer,
+        choose: Callable[[Request], Answer] | None = None,
+        tls: ssl.SSLContext | None = None,
+        body_limit: int | None = None,
+    ) -> None:
+        """Listen on a free port. With ``choose``, that picks the answers. Of bodies, ``body_limit`` bytes are read."""
         self.requests: list[Request] = []
         self.connections: list[socket.socket] = []
         self._answers = list(answers)
+        self._choose = choose
         self._tls = tls
         self._body_limit = body_limit
         self._lock = threading.Lock()
@@ -174,4 +200,6 @@ class Peer:
     def _next_answer(self, request: Request) -> Answer:
         with self._lock:
             self.requests.append(request)
+            if self._choose is not None:
+                return self._choose(request)
             return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]

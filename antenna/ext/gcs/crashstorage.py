@@ -19,7 +19,8 @@ from antenna.backend import BackendConfigurationError, BackendDenied, BackendErr
 from antenna.config import ConfigManager, Option
 from antenna.crash.report import Dump
 from antenna.ext.crashstorage_base import BINARY, CrashStorageBase, StoredObject
-from antenna.ext.google.http import GoogleHttp, credentials_for
+from antenna.ext.google.credentials import credentials_for
+from antenna.ext.google.http import GoogleHttp
 from antenna.files import PIECE_SIZE
 from antenna.hub import Turn, pread
 
@@ -56,7 +57,7 @@ class GcsCrashStorage(CrashStorageBase):
         self._endpoint = _with_scheme(emulator).rstrip("/") if emulator else _ENDPOINT
         self._credentials = credentials_for(emulator, _SCOPES)
         self._verified = False
-        self._http = GoogleHttp(self._endpoint, self._credentials, repeatable=True)
+        self._http = GoogleHttp(self._endpoint, self._credentials)
         bucket = quote(self.bucket_name, safe="")
         self._upload_path = f"/upload/storage/v1/b/{bucket}/o?uploadType=media&fields=crc32c&name="
         self._list_path = f"/storage/v1/b/{bucket}/o?maxResults=1&fields=items(name)"
@@ -64,7 +65,7 @@ class GcsCrashStorage(CrashStorageBase):
     @property
     def place(self) -> str:
         """The bucket."""
-        return f"bucket {self.bucket_name} at {self._endpoint}"
+        return f"bucket {self.bucket_name} at {self._http.place}"
 
     @cached_property
     def client(self) -> Any:

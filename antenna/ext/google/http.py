@@ -2,58 +2,46 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Requests to Google's JSON APIs: with Google's authentication, at a fraction of the CPU of Google's clients.
+"""Requests to Google's JSON APIs, with Google's authentication over urllib3.
 
-The convenience calls of the clients cost about 1 ms of CPU each, urllib3 a third of that. Retries are not made here:
-who calls has a deadline and a spool.
+The convenience calls of Google's clients cost about 1 ms of CPU each, these a third of that. Retries are not made here:
+callers have a deadline and a spool. But a request whose connection has ended while it was idle is sent again at once.
 """
 
 import http.client
 import json
-import socket
-import ssl
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, Protocol
 
-import gevent
-import google.auth
 import google.auth.exceptions
+import urllib3
+import urllib3.exceptions
 from google.auth.credentials import Credentials
 
-from antenna.backend import (
-    BackendConfigurationError,
-    BackendDenied,
-    BackendError,
-    CrashRefused,
-    Deadline,
-    NoAnswer,
-    TimeLimit,
-)
-from antenna.ext.google.http_answer import Answer, read_answer
-from antenna.hub import Turn, unread_bytes
+from antenna.backend import BackendDenied, BackendError, CrashRefused, Deadline, NoAnswer, TimeLimit
+from antenna.ext.google.connection import KeptConnectionGoneError
+from antenna.ext.google.credentials import SharedToken
+from antenna.ext.google.pools import Connections
+from antenna.ext.google.proxies import proxy_for
+from antenna.hub import Turn
 
 # Answers that are about the request itself: the same one will get the same again. Others may come of anything on the
 # way, such as a proxy; of these an operator has to mend the second kind: no permission, no such bucket or topic.
 _REFUSED = frozenset({400, 411, 413, 414, 415, 422, 431})
 _NOT_OURS = frozenset({401, 403, 404})
 
-# A connection that has been idle for longer, in seconds, may have been closed at the other end.
-_MAX_IDLE = 60.0
-# Idle connections that are kept; more are made when needed, and closed after use.
-_MAX_KEPT = 128
-# A connection that was idle for longer than the first, in seconds, may be dead without a sign, as when a router has
-# forgotten it. A request that can be repeated gives it half of the time there is, and no less than the second.
-_FRESH = 1.0
-_DEAD_AFTER = 2.5
+_NO_RETRIES = urllib3.Retry(total=False, redirect=False)
+# Of an answer, what goes into the message of an error.
+_MAX_REASON = 300
 
-# What a connection raises that was closed at the other end while it was idle; the last two over TLS.
-_CLOSED_MEANWHILE = (ConnectionError, http.client.BadStatusLine, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
-# Pieces that are together no larger are sent together.
-_SMALL = 64 * 1024
+class _Http(Protocol):
+    """A pool of urllib3, a manager of pools, or either with a token."""
+
+    def urlopen(self, method: str, url: str, **options: Any) -> urllib3.BaseHTTPResponse:
+        """Send a request and return the answer with its body. Raises ``urllib3.exceptions.HTTPError``."""
+
 
 #: The body of a request. A function makes it anew if the request has to be sent a second time.
 Body = Callable[[], Iterable[bytes]]
@@ -62,19 +50,21 @@ Body = Callable[[], Iterable[bytes]]
 class GoogleHttp:
     """Sends requests to one host with a credential's token, over connections that are kept."""
 
-    def __init__(self, endpoint: str, credentials: Credentials | None, *, repeatable: bool = False) -> None:
+    def __init__(self, endpoint: str, credentials: Credentials | None) -> None:
         """``endpoint`` is ``https://host`` or ``http://host:port``; ``credentials`` are refreshed as they expire.
 
-        Emulators want none. With ``repeatable``, requests that have been sent and not answered may be sent again.
+        Emulators want none. Raises ``BackendConfigurationError`` for a proxy in the environment that cannot be used.
         """
-        url = urlsplit(endpoint)
-        self._netloc = url.netloc
-        self._tls = ssl.create_default_context() if url.scheme == "https" else None
         self._endpoint = endpoint
-        self._credentials = credentials
-        self._repeatable = repeatable
-        self._refresh = None if credentials is None else _refresh_request()
-        self._idle: list[tuple[http.client.HTTPConnection, float]] = []
+        self._connections = Connections()
+        self._token = None if credentials is None else _shared_token(credentials, self._connections)
+        self._open()
+
+    @property
+    def place(self) -> str:
+        """Where requests go, for the log."""
+        proxy = proxy_for(self._endpoint)
+        return self._endpoint if proxy is None else f"{self._endpoint} through the proxy {proxy.url}"
 
     def get(self, path: str, deadline: Deadline) -> dict[str, Any]:
         """GET and return the JSON object of the answer. Raises as ``post`` does."""
@@ -85,143 +75,102 @@ class GoogleHttp:
 
         Raises ``BackendError`` if it did not work, also when it is too late; ``CrashRefused`` if it never will.
         """
-        return self._answer("POST", path, body, headers, deadline)
+        return self._answer("POST", path, _Pieces(body), headers, deadline)
 
     def close(self) -> None:
         """Close the connections that are kept."""
-        while self._idle:
-            self._idle.pop()[0].close()
+        self._connections.clear()
+        self._open()
+
+    def _open(self) -> None:
+        manager = self._connections.manager(self._endpoint)
+        # A proxy that passes plain requests on is told the whole URL. Elsewhere the path is enough, for the pool of the
+        # host: looking it up for each request would take half as long as the rest of what urllib3 does.
+        self._is_forwarded = manager.proxy is not None and self._endpoint.startswith("http:")
+        pool: _Http = manager if self._is_forwarded else manager.connection_from_url(self._endpoint)
+        self._http: _Http = pool if self._token is None else _authorized(self._token, pool)
 
     def _answer(
-        self, method: str, path: str, body: Body | None, headers: dict[str, str], deadline: Deadline
+        self, method: str, path: str, body: Iterable[bytes] | None, headers: dict[str, str], deadline: Deadline
     ) -> dict[str, Any]:
+        url = self._endpoint + path if self._is_forwarded else path
         try:
             with TimeLimit(deadline.left()):
-                if self._credentials is not None:
-                    self._credentials.before_request(self._refresh, method, self._endpoint + path, headers)
-                answer = self._send(method, path, body, headers, deadline)
-        except TimeoutError as error:  # of the socket, in the same moment as that of the block
-            raise NoAnswer(f"{type(error).__name__}: {error}") from error
-        except (http.client.HTTPException, google.auth.exceptions.GoogleAuthError, OSError) as error:
-            raise BackendError(f"{type(error).__name__}: {error}") from error
-        if answer.status == HTTPStatus.UNAUTHORIZED and self._credentials is not None:
-            # Revoked, or the clocks differ: the next attempt gets a new token, however long this one would have lasted.
-            self._credentials.token = None
+                answer = self._send(method, url, body, headers)
+        except (
+            urllib3.exceptions.HTTPError,
+            http.client.HTTPException,
+            google.auth.exceptions.GoogleAuthError,
+            OSError,
+            ValueError,  # of headers that are none
+        ) as error:
+            raise _as_backend_error(error) from error
         if answer.status != HTTPStatus.OK:
             raise _error(answer.status, answer.data)
         return _decode(answer.data)
 
-    def _send(self, method: str, path: str, body: Body | None, headers: dict[str, str], deadline: Deadline) -> Answer:
-        connection, idle = self._idle_connection()
-        if connection is not None:
-            left = deadline.left()
-            may_be_dead = self._repeatable and idle > _FRESH
-            try:
-                # Its time-out is still that of an earlier request.
-                connection.sock.settimeout(min(left, max(left / 2, _DEAD_AFTER)) if may_be_dead else left)
-                return self._exchange(connection, method, path, body, headers)
-            except _CLOSED_MEANWHILE:
-                pass  # all our requests can be sent twice, but no time is to be lost
-            except TimeoutError:
-                self.close()  # what has killed one connection may have killed all that were idle
-                if not self._repeatable or not deadline.left():
-                    raise
-            except gevent.Timeout:
-                self.close()
-                raise
-        connection = self._new_connection(deadline)
-        return self._exchange(connection, method, path, body, headers)
-
-    def _exchange(
-        self,
-        connection: http.client.HTTPConnection,
-        method: str,
-        path: str,
-        body: Body | None,
-        headers: dict[str, str],
-    ) -> Answer:
+    def _send(
+        self, method: str, url: str, body: Iterable[bytes] | None, headers: dict[str, str]
+    ) -> urllib3.BaseHTTPResponse:
+        """Send a request, and a second time if it was one of the connections that were idle that is gone."""
+        options: dict[str, Any] = {"body": body, "redirect": False, "decode_content": False, "retries": _NO_RETRIES}
+        # What is added on the way, such as the token, is not for the second time.
         try:
-            if connection.sock is None:
-                connection.connect()
-            fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-            head = f"{method} {path} HTTP/1.1\r\nHost: {self._netloc}\r\n{fields}\r\n".encode("latin-1")
-            _send_pieces(connection.sock, head, body() if body else ())
-            answer = read_answer(connection.sock)
-        except BaseException:
-            connection.close()
-            raise
-        if answer.is_last or len(self._idle) >= _MAX_KEPT:
-            connection.close()
-        else:
-            self._idle.append((connection, time.monotonic()))
-        return answer
-
-    def _idle_connection(self) -> tuple[http.client.HTTPConnection | None, float]:
-        """Return the connection that was used last, the likeliest to be still open, and for how long it was idle."""
-        while self._idle:
-            connection, since = self._idle.pop()
-            idle = time.monotonic() - since
-            if idle > _MAX_IDLE:
-                self._idle.append((connection, since))
-                self.close()  # the others have been idle for even longer
-            elif unread_bytes(connection.sock):
-                connection.close()  # what nobody has asked for would be taken for the answer to what is asked next
-            else:
-                return connection, idle
-        return None, 0.0
-
-    def _new_connection(self, deadline: Deadline) -> http.client.HTTPConnection:
-        if self._tls is None:
-            return http.client.HTTPConnection(self._netloc, timeout=deadline.left())
-        return http.client.HTTPSConnection(self._netloc, timeout=deadline.left(), context=self._tls)
+            return self._http.urlopen(method, url, headers={**headers}, **options)
+        except urllib3.exceptions.HTTPError as error:
+            if not isinstance(_cause_of(error), KeptConnectionGoneError):
+                raise
+        # What has ended one connection may have ended all that were idle.
+        self.close()
+        return self._http.urlopen(method, url, headers={**headers}, **options)
 
 
-def _send_pieces(connection: socket.socket, head: bytes, pieces: Iterable[bytes]) -> None:
-    """Send a request, in as few packets as may be: http.client would send the head alone."""
-    pending = head
-    turn = Turn()
-    for piece in pieces:
-        turn.pass_on()
-        if len(pending) + len(piece) <= _SMALL:
-            pending += piece
-        else:
-            _send_all(connection, pending)
-            pending = piece
-    _send_all(connection, pending)
+class _Pieces:
+    """A body that can be iterated again. Others have their turn between two pieces of it."""
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+
+    def __iter__(self) -> Iterator[bytes]:
+        turn = Turn()
+        for piece in self._body():
+            turn.pass_on()
+            yield piece
 
 
-def _send_all(connection: socket.socket, data: bytes) -> None:
-    """Send all of ``data``. gevent's own ``sendall`` asks the kernel for the size of its buffer each time."""
-    left = memoryview(data)
-    while left:
-        left = left[connection.send(left) :]
+def _shared_token(credentials: Credentials, connections: Connections) -> SharedToken:
+    # What this imports takes 9 MiB of memory, cryptography most of it.
+    from google.auth.transport.urllib3 import Request  # noqa: PLC0415 - see above
+
+    return SharedToken(credentials, Request(connections))
 
 
-def _refresh_request() -> Any:
-    """Return what credentials send their requests with."""
-    # What these import takes 9 MiB of memory, cryptography most of it.
-    import google.auth.transport.urllib3  # noqa: PLC0415 - see above
-    import urllib3  # noqa: PLC0415 - see above
+def _authorized(token: SharedToken, pool: _Http) -> _Http:
+    """Return ``pool`` with a token for each request. A token that a server refuses is replaced, once a request."""
+    from google.auth.transport.urllib3 import AuthorizedHttp  # noqa: PLC0415 - see ``_shared_token``
 
-    return google.auth.transport.urllib3.Request(urllib3.PoolManager())
+    http: _Http = AuthorizedHttp(token, pool, max_refresh_attempts=1)
+    return http
 
 
-def credentials_for(emulator: str | None, scopes: Sequence[str]) -> Credentials | None:
-    """Return Google's application default credentials, and none for an emulator.
+def _as_backend_error(error: Exception) -> BackendError:
+    """Return the error of a backend for one of the libraries: with its cause, which they wrap in words of their own."""
+    cause: BaseException = error
+    while inner := _cause_of(cause):
+        cause = inner
+    message = f"{type(cause).__name__}: {cause}"
+    return NoAnswer(message) if isinstance(cause, TimeoutError) else BackendError(message)
 
-    Raises ``BackendConfigurationError`` if there are none.
-    """
-    if emulator:
+
+def _cause_of(error: BaseException) -> BaseException | None:
+    if not isinstance(error, urllib3.exceptions.HTTPError):
         return None
-    try:
-        credentials, _ = google.auth.default(scopes=scopes)
-    except google.auth.exceptions.GoogleAuthError as error:
-        raise BackendConfigurationError(f"no credentials for Google Cloud: {error}") from error
-    return credentials
+    inner = error.args[-1] if error.args else None
+    return inner if isinstance(inner, BaseException) else error.__cause__
 
 
 def _error(status: int, data: bytes) -> BackendError | CrashRefused:
-    message = f"status {status}: {data[:300].decode('ascii', 'replace')}"
+    message = f"status {status}: {data[:_MAX_REASON].decode('ascii', 'replace')}"
     if status in _NOT_OURS:
         return BackendDenied(message)
     return CrashRefused(message) if status in _REFUSED else BackendError(message)

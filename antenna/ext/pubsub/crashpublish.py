@@ -16,7 +16,8 @@ from gevent.event import AsyncResult
 from antenna.backend import BackendConfigurationError, BackendDenied, BackendError, CrashRefused, Deadline, TimeLimit
 from antenna.config import ConfigManager, Option, bounded, parse_duration
 from antenna.ext.crashpublish_base import TEST_ID, CrashPublishBase
-from antenna.ext.google.http import GoogleHttp, credentials_for
+from antenna.ext.google.credentials import credentials_for
+from antenna.ext.google.http import GoogleHttp
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ class PubSubCrashPublish(CrashPublishBase):
     @property
     def place(self) -> str:
         """The topic."""
-        return f"{self._topic} at {self._endpoint}"
+        return f"{self._topic} at {self._http.place}"
 
     def publish_crash(self, crash_id: str, deadline: Deadline) -> None:
         """Publish ``crash_id``, in one request with those of other crashes of the same moment."""
