@@ -6,13 +6,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Self
+from typing import Any
 
 from antenna.crash import dump_names
 from antenna.crash.buffer import Buffer, Room
 from antenna.crash.report import CrashReport, Dump
-from antenna.hub import Turn
+from antenna.hub import Turn, pread
 from antenna.limits import MAX_JSON_VALUES, Limits
 from antenna.payload.annotations import (
     LongNumbers,
@@ -23,44 +22,14 @@ from antenna.payload.annotations import (
     note_repeated,
     shorten,
 )
-from antenna.payload.multipart import parse_headers, parse_parameters
+from antenna.payload.headers import read_head
+from antenna.payload.transfer_encoding import DECODERS, IDENTITY, EncodedContent
 from antenna.refusal import Reason, Refusal
 
 NOTE_BOTH = "includes annotations in both json-encoded extra and formdata parts"
 
 # Types that dumps are meant to have; any other is accepted with a note.
 _DUMP_TYPES = frozenset({"application/octet-stream", "application/gzip"})
-
-
-# Bytes of a block of headers that is kept. Those that clients send have some 100.
-_SHORT_HEAD = 256
-
-
-@dataclass(frozen=True, slots=True)
-class _Head:
-    """What the headers of a part say."""
-
-    name: str | None
-    has_file_name: bool
-    media_type: str
-    charset: str
-
-    @classmethod
-    def read(cls, block: bytes) -> Self:
-        """Take a block of headers apart. Raises as ``parse_headers``."""
-        headers = parse_headers(block)
-        _, disposition = parse_parameters(headers.get("content-disposition", ""))
-        media_type, type_parameters = parse_parameters(headers.get("content-type", ""))
-        return cls(
-            name=disposition.get("name"),
-            has_file_name="filename" in disposition or "filename*" in disposition,
-            media_type=media_type,
-            charset=type_parameters.get("charset", "utf-8"),
-        )
-
-
-# Clients send the same few all the time, one for each annotation: reading one takes 20 times as long as finding it.
-_known_head = lru_cache(maxsize=512)(_Head.read)
 
 
 @dataclass(slots=True)
@@ -77,6 +46,15 @@ class _DumpPart:
     wire_name: str
     media_type: str
     content: Buffer
+
+
+@dataclass(slots=True)
+class _EncodedPart:
+    name: str
+    encoding: str
+    content: EncodedContent
+    #: Takes the content when it is decoded.
+    take: Callable[[bytes], None]
 
 
 class PartCollector:
@@ -98,7 +76,10 @@ class PartCollector:
         #: Values and names in JSON that have been decoded.
         self.json_values = 0
         self._long_numbers = LongNumbers()
+        self._notes: list[str] = []
         self._take: Callable[[bytes], None] = self._ignore
+        # The current part, if it has a transfer encoding.
+        self._encoded: _EncodedPart | None = None
 
     @property
     def annotations_size(self) -> int:
@@ -110,10 +91,12 @@ class PartCollector:
         self._annotation_bytes.close()
         for dump in self._dumps:
             dump.content.close()
+        if self._encoded is not None:
+            self._encoded.content.close()
 
     def part_begun(self, block: bytes) -> None:
         """Decide what the part is. Raises ``Refusal`` (``TOO_LARGE``) for too many headers."""
-        head = _known_head(block) if len(block) <= _SHORT_HEAD else _Head.read(block)
+        head = read_head(block)
         if head.name is None:
             self._begin_nameless()
         elif head.media_type == "application/json":
@@ -122,6 +105,8 @@ class PartCollector:
             self._begin_annotation(_AnnotationPart(head.name, head.charset, is_json=False))
         else:
             self._begin_dump(head.name, head.media_type)
+        if head.name is not None and head.transfer_encoding not in IDENTITY:
+            self._begin_encoded(head.name, head.transfer_encoding)
 
     def part_data(self, piece: bytes) -> None:
         """Take content of the current part."""
@@ -129,6 +114,8 @@ class PartCollector:
 
     def part_ended(self) -> None:
         """Leave the part."""
+        if self._encoded is not None:
+            self._end_encoded(self._encoded)
         self._take = self._ignore
 
     def _ignore(self, piece: bytes) -> None:
@@ -163,12 +150,37 @@ class PartCollector:
         self._dumps.append(_DumpPart(dump_names.sanitize(name), name, media_type, content))
         self._take = content.append
 
+    def _begin_encoded(self, name: str, encoding: str) -> None:
+        """Decode what comes before the part takes it."""
+        decoder = DECODERS.get(encoding)
+        if decoder is None:
+            self._notes.append(f"Kept {shorten(name)} as it came: unknown transfer encoding {shorten(encoding)}.")
+            return
+        # Of dumps the body's own limit is the only one.
+        is_dump = self._take != self._take_annotation
+        max_size = self._limits.decompressed_size if is_dump else self._limits.annotations_size - self.annotations_size
+        content = EncodedContent(decoder(), self._room, max_size)
+        self._encoded = _EncodedPart(name, encoding, content, self._take)
+        self._take = content.append
+
+    def _end_encoded(self, part: _EncodedPart) -> None:
+        content, is_decoded = part.content.finish()
+        if is_decoded:
+            self._notes.append(f"Decoded {shorten(part.name)} from {part.encoding}.")
+        else:
+            self._notes.append(f"Kept {shorten(part.name)} as it came: damaged {part.encoding}.")
+        content.flush()
+        for piece in content.pieces(pread):
+            part.take(piece)
+        part.content.close()
+        self._encoded = None
+
     def report(self, checksum_algorithm: str) -> CrashReport:
         """Make a crash report of the parts.
 
         Raises ``Refusal`` for annotations that are not what they should be, or too many.
         """
-        report = CrashReport(annotations_size=self.annotations_size)
+        report = CrashReport(annotations_size=self.annotations_size, notes=self._notes)
         self._add_annotations(report)
         self._annotation_bytes.close()  # decoded now, and so not twice in memory while the crash is moved on
         self._add_dumps(report, checksum_algorithm)
@@ -223,7 +235,7 @@ class PartCollector:
     def _add_dumps(self, report: CrashReport, checksum_algorithm: str) -> None:
         names = dump_names.assign([part.name for part in self._dumps])
         for name, part in zip(names, self._dumps, strict=True):
-            if name != part.name:
+            if name != part.wire_name:
                 report.notes.append(f"Dump {shorten(part.wire_name)} is stored as {name}.")
             if part.media_type and part.media_type not in _DUMP_TYPES:
                 report.notes.append(f"Dump {name} has content type {shorten(part.media_type)}.")

@@ -21,9 +21,10 @@ from antenna.hub import Turn
 from antenna.limits import MAX_BOUNDARY_LENGTH, MEMORY_TIMEOUT, Limits
 from antenna.payload.body import RequestBody
 from antenna.payload.gunzip import SMALL_STREAM, Gunzip
+from antenna.payload.headers import parse_parameters
 from antenna.payload.libdeflate import Libdeflate
 from antenna.payload.memory import Memory, Share
-from antenna.payload.multipart import MultipartParser, parse_parameters
+from antenna.payload.multipart import MultipartParser
 from antenna.payload.parts import PartCollector
 from antenna.payload.report_room import ReportRoom
 from antenna.payload.temporary_space import TemporarySpace
@@ -165,7 +166,7 @@ def _is_gzip(content_encoding: str) -> bool:
 
 def _user_agent(environ: dict[str, Any]) -> str:
     """Return the header, or ``None`` as a string. WSGI decodes headers as ISO 8859-1 (PEP 3333), whatever they are."""
-    user_agent: str = environ.get("HTTP_USER_AGENT", "None")
+    user_agent: str = environ.get("HTTP_USER_AGENT", "").strip() or "None"
     try:
         return user_agent.encode("latin-1").decode("utf-8")
     except UnicodeDecodeError:

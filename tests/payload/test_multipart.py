@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from antenna.limits import MAX_ALL_PART_HEADERS_SIZE, MAX_PARAMETERS, MAX_PART_HEADERS
-from antenna.payload.multipart import MultipartParser, parse_headers, parse_parameters
+from antenna.limits import MAX_ALL_PART_HEADERS_SIZE, MAX_PART_HEADERS
+from antenna.payload.headers import parse_headers
+from antenna.payload.multipart import MultipartParser
 from antenna.refusal import Reason, Refusal
 
 Part = tuple[dict[str, str], bytes]
@@ -64,6 +65,8 @@ def assert_refused(body: bytes, reason: Reason) -> None:
         pytest.param(b"--B\r\n\r\none\r\n--B\r\n\r\ntwo\r\n--B--\r\n", [b"one", b"two"], id="two parts"),
         pytest.param(b"--B\r\n\r\n\r\n--B--\r\n", [b""], id="empty part"),
         pytest.param(b"--B--\r\n", [], id="no part"),
+        pytest.param(b"preamble\r\n--B--\r\n", [], id="preamble and no part"),
+        pytest.param(b" --B--\r\n--B\r\n\r\none\r\n--B--\r\n", [b"one"], id="closing boundary in the preamble"),
         pytest.param(b"--B\r\n\r\none\r\n--B--", [b"one"], id="nothing after the closing boundary"),
         pytest.param(b"--B\r\n\r\none\r\n--B--\n", [b"one"], id="half a line break after the closing boundary"),
         pytest.param(b"preamble\r\n--B\r\n\r\none\r\n--B--\r\n", [b"one"], id="preamble"),
@@ -76,7 +79,6 @@ def assert_refused(body: bytes, reason: Reason) -> None:
         pytest.param(b"--B\r\n\r\n\r\n--B--x\r\n--B--\r\n", [b"\r\n--B--x"], id="closing boundary with more"),
         pytest.param(b"--B\r\n\r\n\r\n--B" + b" " * 65 + b"\r\n--B--", [b"\r\n--B" + b" " * 65], id="too much padding"),
         pytest.param(b"--B\r\n\r\n\n--B\r\n--B--\r\n", [b"\n--B"], id="boundary after half a line break"),
-        pytest.param(b"--B\r\n\r\n--B\r\n--B--\r\n", [b"--B"], id="boundary in the first line of content"),
         pytest.param(b"--B\r\n\r\nx--B\r\n--B--\r\n", [b"x--B"], id="boundary at the end of a line"),
         pytest.param(b"--B\r\n\r\n\r\r\n\r\n--B--\r\n", [b"\r\r\n"], id="line breaks before the boundary"),
         pytest.param(b"--B\r\n\r\n\r\n-\r\n--\r\n--\r\n--B--", [b"\r\n-\r\n--\r\n--"], id="halves of the delimiter"),
@@ -85,6 +87,70 @@ def assert_refused(body: bytes, reason: Reason) -> None:
 )
 def test_content_is_what_is_between_the_boundaries(body: bytes, contents: list[bytes], size: int) -> None:
     assert [content for _, content in split(body, size=size)] == contents
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 0])
+@pytest.mark.parametrize(
+    ("body", "names_and_contents"),
+    [
+        pytest.param(b"--B\r\nN:a\r\n\r\n--B\r\nN:b\r\n\r\nx\r\n--B--", [("a", b""), ("b", b"x")], id="no line break"),
+        pytest.param(b"--B\r\nN:a\r\n--B\r\nN:b\r\n\r\nx\r\n--B--", [("a", b""), ("b", b"x")], id="no empty line"),
+        pytest.param(
+            b"--B\r\nN:a\r\n\r\n\r\n--B\r\nN:b\r\n\r\nx\r\n--B--", [("a", b""), ("b", b"x")], id="as it should"
+        ),
+        pytest.param(b"--B\r\nN:a\r\n\r\n\r\n\r\n--B--", [("a", b"\r\n")], id="a line break as content"),
+        pytest.param(b"--B\r\nN:a\r\n\r\n--B--\r\n", [("a", b"")], id="last, no line break"),
+        pytest.param(b"--B\r\nN:a\r\n\r\n--B--", [("a", b"")], id="last, nothing after it"),
+        pytest.param(b"--B\r\nN:a\r\n--B--", [("a", b"")], id="last, no empty line"),
+        pytest.param(b"--B\r\nN:a\r\n\r\n" * 3 + b"--B--", [("a", b"")] * 3, id="several"),
+        pytest.param(b"--B\r\nN:a\r\n" * 3 + b"--B--", [("a", b"")] * 3, id="several without an empty line"),
+        pytest.param(b"--B\r\nN:a\r\n\r\n--B \t\r\nN:b\r\n\r\n--B--", [("a", b""), ("b", b"")], id="padding"),
+        pytest.param(b"--B\r\n\r\n--B\r\nN:b\r\n\r\n--B--", [("", b""), ("b", b"")], id="no headers"),
+        pytest.param(b"--B\r\n--B\r\nN:b\r\n\r\n--B--", [("", b""), ("b", b"")], id="nothing at all"),
+        pytest.param(b"--B\r\nN:a\r\n\r\n--Bx\r\n--B--", [("a", b"--Bx")], id="content like a boundary"),
+        pytest.param(
+            b"--B\r\nN:a\r\n\r\n--B" + b" " * 65 + b"\r\n--B--", [("a", b"--B" + b" " * 65)], id="not padding"
+        ),
+        pytest.param(b"--B\r\nN:a\r\n--Bx\r\n\r\nx\r\n--B--", [("a", b"x")], id="header like a boundary"),
+        pytest.param(b"--B\r\nN:a\r\n\r\n\n--B\r\n--B--", [("a", b"\n--B")], id="half a line break"),
+        pytest.param(b"--B\r\nN:a\r\n\r\n\r--B\r\n--B--", [("a", b"\r--B")], id="the other half"),
+    ],
+)
+def test_headers_followed_by_the_boundary(body: bytes, names_and_contents: list[tuple[str, bytes]], size: int) -> None:
+    parts = split(body, size=size)
+
+    assert [(headers.get("n", ""), content) for headers, content in parts] == names_and_contents
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 0])
+@pytest.mark.parametrize(
+    "before",
+    [
+        b"\xef\xbb\xbf",
+        b"\xff\xfe",
+        b" ",
+        b"\t ",
+        b"\0",
+        b"-",
+        b"--",
+        b"--B",
+        b"anything",
+        b"\n",
+        b"\r",
+        b"\n\n",
+        b"preamble\r\n\xef\xbb\xbf",
+        b"preamble\n",
+        b"a --B in it\r\n ",
+        b"x" * 1000,
+        b"--Bx" * 100,
+    ],
+)
+def test_line_before_the_first_boundary_is_ignored(before: bytes, size: int) -> None:
+    assert split(before + b"--B\r\n\r\none\r\n--B\r\n\r\ntwo\r\n--B--\r\n", size=size) == [({}, b"one"), ({}, b"two")]
+
+
+def test_bytes_before_other_boundaries_are_content() -> None:
+    assert split(b"--B\r\n\r\n\r\n --B\r\n--B--\r\n") == [({}, b"\r\n --B")]
 
 
 @pytest.mark.parametrize("size", [1, 0])
@@ -159,13 +225,25 @@ def test_headers_of_all_parts_that_are_too_large() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 100])
-def test_boundary_all_over_the_content(size: int) -> None:
-    body = b"--B\r\n\r\n" + b"%b" + b"x" * 100 + b"\r\n--B--"
-
-    assert len(split(body % (b"\r\n--Bx" * 10_000), size=size)[0][1]) == 60_100
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"--B\r\n\r\n%b" + b"x" * 100 + b"\r\n--B--", id="content"),
+        pytest.param(b"%b" + b"x" * 100 + b"\r\n--B\r\n\r\n\r\n--B--", id="preamble"),
+    ],
+)
+def test_boundary_all_over(body: bytes, size: int) -> None:
+    assert len(split(body % (b"\r\n--Bx" * 10_000), size=size)) == 1
     with pytest.raises(Refusal) as raised:
         split(body % (b"\r\n--Bx" * 10_001), size=size)
     assert raised.value.reason is Reason.INVALID_PAYLOAD_STRUCTURE
+
+
+@pytest.mark.parametrize("size", [0, 1, 100])
+def test_boundary_all_over_the_headers(size: int) -> None:
+    part = b"--B\r\n" + b"--Bx\r\n" * 30 + b"A:1\r\n\r\n\r\n"
+
+    assert split(part * 500 + b"--B--", size=size) == [({"a": "1"}, b"")] * 500
 
 
 def test_boundary_lines_that_come_in_pieces_are_not_lines_like_boundaries() -> None:
@@ -183,67 +261,3 @@ def test_content_is_passed_on_while_it_comes() -> None:
     (_, content), *_ = collected.parts
 
     assert len(content) == 100_000
-
-
-@pytest.mark.parametrize(
-    ("block", "headers"),
-    [
-        (b"Content-Type: text/plain", {"content-type": "text/plain"}),
-        (b"CONTENT-TYPE:text/plain", {"content-type": "text/plain"}),
-        (b"Content-Type : \t text/plain \t", {"content-type": "text/plain"}),
-        (b"A: 1\r\nB: 2", {"a": "1", "b": "2"}),
-        (b"A: 1\r\na: 2", {"a": "1"}),
-        (b"A: 1\r\n two\r\n\tthree", {"a": "1 two\tthree"}),
-        (b"no header\r\nA: 1", {"a": "1"}),
-        (b": 1", {"": "1"}),
-        (b"A:", {"a": ""}),
-        (b"A: b: c", {"a": "b: c"}),
-        (b"", {}),
-        ("A: ä".encode(), {"a": "ä"}),
-        ("A: ä".encode("latin-1"), {"a": "ä"}),
-        (b"A: \xff\x00\x1b", {"a": "ÿ\0\x1b"}),
-        (b"A: 1\nB: 2", {"a": "1\nB: 2"}),
-    ],
-)
-def test_parse_headers(block: bytes, headers: dict[str, str]) -> None:
-    assert parse_headers(b"\r\n" + block) == headers
-
-
-@pytest.mark.parametrize(
-    ("header", "value", "parameters"),
-    [
-        ('form-data; name="a"; filename="b.dmp"', "form-data", {"name": "a", "filename": "b.dmp"}),
-        ("form-data; name=a; filename=b.dmp", "form-data", {"name": "a", "filename": "b.dmp"}),
-        ('Form-Data;NAME="a"', "form-data", {"name": "a"}),
-        ('form-data ; name = "a" ; filename = "b"', "form-data", {"name": "a", "filename": "b"}),
-        ('form-data; name="a;b=c"; d=e', "form-data", {"name": "a;b=c", "d": "e"}),
-        (r'form-data; name="a\"b\\c\d"', "form-data", {"name": r'a"b\c\d'}),
-        (r'form-data; name="a\\\"b\\"', "form-data", {"name": 'a\\"b\\'}),
-        ('form-data; name="a', "form-data", {"name": "a"}),
-        ('form-data; name="a\\', "form-data", {"name": '"a\\'}),
-        ('form-data; name=""', "form-data", {"name": ""}),
-        ("form-data; name=", "form-data", {"name": ""}),
-        ("form-data; name", "form-data", {}),
-        ("form-data; name; filename=b", "form-data", {"filename": "b"}),
-        ('form-data; name="a"x; filename=b', "form-data", {"name": "a", "filename": "b"}),
-        ('form-data; name="a"; name="b"', "form-data", {"name": "a"}),
-        ("form-data; name=a b", "form-data", {"name": "a b"}),
-        ("form-data; name=a=b", "form-data", {"name": "a=b"}),
-        ('form-data; name="%22a%22"', "form-data", {"name": "%22a%22"}),
-        ('form-data; name="ä\0\n"', "form-data", {"name": "ä\0\n"}),
-        ("form-data; filename*=utf-8''b", "form-data", {"filename*": "utf-8''b"}),
-        ("form-data;;;", "form-data", {}),
-        ("form-data", "form-data", {}),
-        ("", "", {}),
-        (";name=a", "", {"name": "a"}),
-        ("=", "=", {}),
-    ],
-)
-def test_parse_parameters(header: str, value: str, parameters: dict[str, str]) -> None:
-    assert parse_parameters(header) == (value, parameters)
-
-
-def test_no_header_has_more_parameters_than_are_looked_at() -> None:
-    _, parameters = parse_parameters("form-data" + "".join(f"; p{number}=1" for number in range(1000)))
-
-    assert len(parameters) == MAX_PARAMETERS

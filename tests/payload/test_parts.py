@@ -4,12 +4,15 @@
 
 """What a part is, is decided by its type and whether it has a file name, not by its name."""
 
+import base64
 import json
+import random
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from antenna.config import build_config
@@ -94,6 +97,11 @@ class TestKindOfPart:
             ('Content-Disposition: form-data; name="%22a%C3%A4"', "%22a%C3%A4"),
             ('Content-Disposition: form-data; name="ä b\0"', "ä b\0"),
             ('Content-Disposition: form-data; name=""', ""),
+            ('Content-Disposition: form-data; name="a"; filename=""', "a"),
+            ('Content-Disposition: form-data; name="a"; filename=\nContent-Type: text/plain', "a"),
+            ('Content-Disposition: form-data; filename=""; name="a"\nContent-Type: Text/Plain;charset=utf-8', "a"),
+            ("Content-Disposition: form-data; name*=utf-8''caf%C3%A9", "café"),
+            ('Content-Disposition: form-data; name="path\\"', "path\\"),
         ],
     )
     def test_annotation_as_text(self, read: Read, headers: str, name: str) -> None:
@@ -110,7 +118,9 @@ class TestKindOfPart:
             ('Content-Disposition: form-data; name="d"; filename="x"\nContent-Type: application/octet-stream', None),
             ('Content-Disposition: form-data; name="d"\nContent-Type: application/octet-stream', None),
             ('Content-Disposition: form-data; name="d"\nContent-Type: Application/GZip', None),
-            ('Content-Disposition: form-data; name="d"; filename=""', None),
+            ('Content-Disposition: form-data; name="d"; filename=""\nContent-Type: application/octet-stream', None),
+            ('Content-Disposition: form-data; filename="C:\\d\\"; name="d"', None),
+            ("Content-Disposition: form-data; name*=utf-8''d; filename*=utf-8''x%C3%A9.dmp", None),
             ("Content-Disposition: form-data; name=d; filename*=utf-8''x", None),
             (
                 'Content-Disposition: form-data; name="d"; filename="x"\nContent-Type: application/vnd.tcpdump.pcap',
@@ -145,6 +155,78 @@ class TestKindOfPart:
         assert report.annotations == {"ProductName": "Firefox"}
         assert report.dumps == {}
         assert report.notes == ["Ignored parts without a name: 1."]
+
+
+class TestTransferEncoding:
+    """See also test_transfer_encoding."""
+
+    ANNOTATION = 'Content-Disposition: form-data; name="a"\nContent-Transfer-Encoding: '
+    DUMP = 'Content-Disposition: form-data; name="d"; filename="x.dmp"\nContent-Transfer-Encoding: '
+    JSON = 'Content-Disposition: form-data; name="e"\nContent-Type: application/json\nContent-Transfer-Encoding: '
+
+    @pytest.mark.parametrize(
+        ("encoding", "content", "decoded", "notes"),
+        [
+            ("base64", b"TURN\r\nUA==", b"MDMP", ["Decoded {} from base64."]),
+            ("BASE64", b"", b"", ["Decoded {} from base64."]),
+            ("Quoted-Printable", b"caf=C3=A9=\r\n", "café".encode(), ["Decoded {} from quoted-printable."]),
+            ("base64", b"MDMP!", b"MDMP!", ["Kept {} as it came: damaged base64."]),
+            ("base64", b"TURNUA", b"TURNUA", ["Kept {} as it came: damaged base64."]),
+            ("x-uuencode", b"TURN", b"TURN", ["Kept {} as it came: unknown transfer encoding x-uuencode."]),
+            ("7bit", b"TURN", b"TURN", []),
+            ("8BIT", b"TURN", b"TURN", []),
+            ("binary", b"TURN=41", b"TURN=41", []),
+            ("", b"TURN=41", b"TURN=41", []),
+        ],
+    )
+    def test_of_annotations_and_dumps(
+        self, read: Read, encoding: str, content: bytes, decoded: bytes, notes: list[str]
+    ) -> None:
+        report = read(PRODUCT, part(self.ANNOTATION + encoding, content), part(self.DUMP + encoding, content))
+
+        assert report.annotations == {"ProductName": "Firefox", "a": decoded.decode()}
+        assert dumps_of(report) == {"d": decoded}
+        assert report.notes == [note.format(name) for name in "ad" for note in notes]
+
+    def test_of_json(self, read: Read) -> None:
+        report = read(part(self.JSON + "base64", base64.encodebytes(b'{"a": "\xc3\xa9"}')))
+
+        assert report.annotations == {"a": "é"}
+        assert report.notes == ["Decoded e from base64."]
+
+    def test_with_a_charset(self, read: Read) -> None:
+        headers = self.ANNOTATION + "quoted-printable\nContent-Type: text/plain; charset=iso-8859-1"
+
+        assert read(part(headers, b"caf=E9")).annotations == {"a": "café"}
+
+    def test_of_a_large_dump(self, read: Read, tmp_path: Path) -> None:
+        content = random.Random(1).randbytes(3_000_000)
+        report = read(PRODUCT, part(self.DUMP + "base64", base64.encodebytes(content)), dump(b"MDMP"))
+
+        assert dumps_of(report) == {"d": content, "upload_file_minidump": b"MDMP"}
+        assert list(tmp_path.iterdir()) == []
+
+    def test_of_a_part_without_a_name(self, read: Read) -> None:
+        report = read(PRODUCT, part("Content-Transfer-Encoding: base64", b"TURNUA=="))
+
+        assert report.notes == ["Ignored parts without a name: 1."]
+
+    @pytest.mark.parametrize("content", [b"TURN" * 3, b"TU\r\nRN" * 2, b"!" * 12])
+    def test_limit_counts_what_came(self, read: Read, content: bytes) -> None:
+        with pytest.raises(Refusal) as raised:
+            read(annotation("b", "1"), part(self.ANNOTATION + "base64", content), MAX_ANNOTATIONS_SIZE="12")
+        assert raised.value.reason is Reason.TOO_LARGE
+
+    def test_of_a_part_that_is_not_there_to_its_end(self, tmp_path: Path) -> None:
+        limits = Limits(build_config({}).with_namespace("breakpad"))
+        open_before = psutil.Process().num_fds()
+        collector = PartCollector(limits, make_room(0, tmp_path))
+        collector.part_begun(self.DUMP.replace("\n", "\r\n").encode() + b"base64")
+        collector.part_data(b"TURN" * 1000)
+        assert psutil.Process().num_fds() > open_before
+        collector.close()
+
+        assert psutil.Process().num_fds() == open_before
 
 
 class TestAnnotations:

@@ -176,7 +176,8 @@ class TestUserAgent:
             ("curl/7.88.1", "curl/7.88.1"),
             ("Fenix ä".encode().decode("latin-1"), "Fenix ä"),
             ("Fenix \xe4\xff", "Fenix \xe4\xff"),
-            ("", ""),
+            ("", "None"),
+            (" \t", "None"),
         ],
     )
     def test_is_kept(self, reader: PayloadReader, header: str, user_agent: str) -> None:

@@ -4,10 +4,11 @@
 
 """Crash reports of every shape that a client may give them, and what is to come of each."""
 
+import base64
 import gzip
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hypothesis import strategies as st
@@ -55,6 +56,16 @@ class Part:
     kind: str
     name: str
     value: Any = None
+    encoding: str = ""
+
+    @property
+    def wire_content(self) -> bytes:
+        """The content as it is sent."""
+        if self.encoding == "base64":
+            return base64.encodebytes(self.content)
+        if self.encoding == "quoted-printable":
+            return "".join(f"={byte:02X}" for byte in self.content).encode()
+        return self.content
 
 
 # Text that has a form in UTF-8, with no line breaks where it goes into a header.
@@ -92,7 +103,7 @@ def contents(draw: st.DrawFn, boundary: bytes) -> bytes:
     if draw(st.integers(0, 9)) == 0:
         pieces.append(draw(st.binary(min_size=1, max_size=16)) * draw(st.integers(1, 200_000)))
     content = b"".join(pieces)
-    line = re.compile(rb"\r\n--" + re.escape(boundary) + rb"(--)?[ \t]*[\r\n]")
+    line = re.compile(rb"(?:\A|\r\n)--" + re.escape(boundary) + rb"(--)?[ \t]*[\r\n]")
     while match := line.search(content + b"\r\n"):
         content = content[: match.start()] + content[match.start() + 1 :]
     return content
@@ -172,7 +183,7 @@ def dump_parts(draw: st.DrawFn, boundary: bytes) -> Part:
     )
     content_type = draw(st.sampled_from([None, "application/octet-stream", "application/gzip", "text/plain", "x/y"]))
     needs_file_name = content_type in {None, "text/plain"}
-    file_name = {"filename": draw(names)} if needs_file_name or draw(st.booleans()) else {}
+    file_name = {"filename": draw(names.filter(bool))} if needs_file_name or draw(st.booleans()) else {}
     headers = draw(part_headers({"name": name} | file_name, content_type))
     noted = content_type if content_type in {"text/plain", "x/y"} else None
     return Part(headers, draw(contents(boundary)), "dump", name, noted)
@@ -188,12 +199,25 @@ def nameless_parts(draw: st.DrawFn, boundary: bytes) -> Part:
 
 
 @st.composite
+def encoded(draw: st.DrawFn, part: Part) -> Part:
+    """Return the part, now and then with a transfer encoding."""
+    encoding = draw(st.sampled_from(["", "", "", "8bit", "base64", "quoted-printable"]))
+    if not encoding or part.kind in {"json", "nameless"}:
+        return part
+    header = f"{draw(spelled('Content-Transfer-Encoding'))}: {draw(spelled(encoding))}\r\n".encode()
+    return replace(part, headers=header + part.headers, encoding=encoding)
+
+
+@st.composite
 def multipart_bodies(draw: st.DrawFn, boundary: bytes, parts: list[Part]) -> bytes:
     """Return a body of these parts."""
     padding = st.sampled_from([b"", b"", b" ", b"\t "])
-    pieces = [draw(st.sampled_from([b"", b"", b"preamble\r\n", b"\r\n"]))]
+    pieces = [draw(st.sampled_from([b"", b"", b"preamble\r\n", b"\r\n", b"\xef\xbb\xbf", b" "]))]
     for part in parts:
-        pieces += [b"--", boundary, draw(padding), b"\r\n", part.headers, b"\r\n", part.content, b"\r\n"]
+        pieces += [b"--", boundary, draw(padding), b"\r\n", part.headers]
+        content = part.wire_content
+        # As RFC 2046 has it, and as some clients send parts without content.
+        pieces.append(b"\r\n" + content + b"\r\n" if content else draw(st.sampled_from([b"\r\n\r\n", b"\r\n", b""])))
     pieces += [b"--", boundary, b"--", draw(st.sampled_from([b"", b"\r\n", b"\n", b" \r\n", b"\r\nepilogue"]))]
     return b"".join(pieces)
 
@@ -241,6 +265,7 @@ def sent_reports(draw: st.DrawFn) -> SentReport:
         draw(st.integers(0, len(parts))),
         Part(b"Content-Disposition: form-data; name=Sent\r\n", b"1", "text", "Sent", "1"),
     )
+    parts = [draw(encoded(part)) for part in parts]
     body = draw(multipart_bodies(boundary, parts))
 
     content_type = draw(
@@ -261,7 +286,7 @@ def sent_reports(draw: st.DrawFn) -> SentReport:
         framed = body
         headers.append(("Content-Length", str(len(body)).encode()))
     headers = [(draw(spelled(name)), value) for name, value in draw(st.permutations([*headers, ("Host", b"x")]))]
-    return SentReport(headers, body, framed, is_gzipped, user_agent, expect(parts))
+    return SentReport(headers, body, framed, is_gzipped, user_agent or "None", expect(parts))
 
 
 def expect(parts: list[Part]) -> Expected:
@@ -270,6 +295,8 @@ def expect(parts: list[Part]) -> Expected:
     texts: dict[str, str] = {}
     values: dict[str, Any] = {}
     for part in parts:
+        if part.encoding not in {"", "8bit"}:
+            result.notes.append(f"Decoded {part.name[:100]} from {part.encoding}.")
         if part.kind == "dump":
             result.dumps.append((part.name, part.content))
         elif part.kind == "json":
