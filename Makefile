@@ -37,7 +37,10 @@ COMPOSE_DEV = $(COMPOSE) -f docker-compose.yml -f docker/docker-compose.dev.yml
 PORT ?= 8000
 LOCAL_DEV_ENV ?= true
 BREAKPAD_THROTTLER_RULES ?= antenna.throttler.ACCEPT_ALL
+# A rules file has products of its own.
+ifeq ($(findstring /,$(BREAKPAD_THROTTLER_RULES))$(filter %.toml,$(BREAKPAD_THROTTLER_RULES)),)
 BREAKPAD_THROTTLER_PRODUCTS ?= antenna.throttler.ALL_PRODUCTS
+endif
 CRASHMOVER_CRASHSTORAGE_CLASS ?= antenna.ext.fs.crashstorage.FSCrashStorage
 CRASHMOVER_CRASHSTORAGE_FS_ROOT ?= $(CURDIR)/.local/crashes
 CRASHMOVER_CRASHPUBLISH_CLASS ?= antenna.ext.fs.crashpublish.FSCrashPublish

@@ -27,6 +27,7 @@ from antenna.ops.sentry import set_up_sentry
 from antenna.refusal import Outcome
 from antenna.server.early_answer import answer_early, send_in_one_piece
 from antenna.server.framed_body import body_of
+from antenna.shared_file import find_shared_file
 from antenna.throttler import Throttler
 
 logger = logging.getLogger(__name__)
@@ -37,13 +38,16 @@ SUBMIT = "/submit"
 class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
     """The WSGI application, and the components whose life the server looks after."""
 
-    def __init__(self, app_config: AppConfig, config: ConfigManager) -> None:
-        """Build the components and the routes. Raises ``ConfigurationError``, ``BackendConfigurationError``."""
+    def __init__(self, app_config: AppConfig, config: ConfigManager, shared_file: int | None = None) -> None:
+        """Build the components and the routes. Raises ``ConfigurationError``, ``BackendConfigurationError``.
+
+        ``shared_file`` is the one of all workers, see ``antenna.shared_file``.
+        """
         super().__init__()
         self._own_paths: set[str] = set()
         breakpad = config.with_namespace("breakpad")
         self.crashmover = CrashMover(config.with_namespace("crashmover"))
-        throttler = Throttler(breakpad.with_namespace("throttler"))
+        self.throttler = throttler = Throttler(breakpad.with_namespace("throttler"), shared_file=shared_file)
         submit = BreakpadSubmitterResource(breakpad, throttler, self.crashmover)
         mover = self.crashmover
         reader = submit.payload_reader
@@ -97,6 +101,7 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
     def start(self) -> None:
         """Start the work in the background. To be called in the process that serves, once."""
         self.crashmover.start()
+        self.throttler.start()
 
     def stop(self, seconds: float) -> None:
         """End the work in the background, within ``seconds``."""
@@ -110,9 +115,10 @@ def build_app(environ: dict[str, str] | None = None) -> AntennaApp:
     set_up_logging(app_config)
     set_up_sentry(app_config)
     set_up_metrics(app_config)
-    for name, instead in removed_options(os.environ if environ is None else environ):
+    environ = dict(os.environ) if environ is None else environ
+    for name, instead in removed_options(environ):
         logger.warning("%s is set, and there is no such option any more: %s", name, instead)
-    return AntennaApp(app_config, config)
+    return AntennaApp(app_config, config, find_shared_file(environ))
 
 
 def _answer_error(_: falcon.Request, resp: falcon.Response, error: Exception, __: dict[str, Any]) -> None:

@@ -6,16 +6,19 @@
 
 import hmac
 import logging
+import re
 import time
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
 import falcon
 import markus
 
-from antenna.config import ConfigManager, Option
+from antenna.config import ConfigManager, Option, parse_names
 from antenna.crash import crash_id as crash_ids
 from antenna.crash.buffer import TemporaryFilesFailed
+from antenna.crash.identity import version_of
 from antenna.crash.report import CrashReport
 from antenna.crashmover.mover import CrashMover
 from antenna.ops.accounts import count_lost, count_request
@@ -23,13 +26,14 @@ from antenna.payload.body import RequestBody
 from antenna.payload.reader import PayloadReader
 from antenna.refusal import LossCause, Lost, Outcome, Reason, Refusal
 from antenna.server.framed_body import body_of
-from antenna.throttler import ACCEPT, DEFER, FAKEACCEPT, REJECT, Result, Throttler
+from antenna.throttler import ACCEPT, DEFER, FAKEACCEPT, REJECT, Result, Throttler, Verdict
+from antenna.upload_tokens import UploadTokens, parse_upload_tokens
 
 logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("breakpad_resource")
 throttle_metrics = markus.get_metrics("throttle")
 
-# Annotations that say who the user is: never kept.
+# Annotations that say who the user is: not kept, unless an operator says otherwise.
 PRIVATE_ANNOTATIONS = ("Email", "TelemetryClientId", "TelemetryServerURL", "TelemetrySessionId")
 
 # When a client may come back after a 503, in seconds.
@@ -37,6 +41,9 @@ RETRY_AFTER = 60
 
 # How a request ends whose crash the throttler did not reject.
 _KEPT = {ACCEPT: Outcome.ACCEPTED, DEFER: Outcome.DEFERRED, FAKEACCEPT: Outcome.FAKE}
+
+# A version that may stand in an answer. What a client sends as its version could be anything.
+_VERSION = re.compile(r"[0-9A-Za-z.+_-]{1,40}")
 
 
 class BreakpadSubmitterResource:
@@ -49,6 +56,16 @@ class BreakpadSubmitterResource:
             default="",
             doc="Who sends it as a bearer token may give crash ids of its own. Not set: nobody may.",
         )
+        upload_tokens = Option(
+            default="",
+            parser=parse_upload_tokens,
+            doc="Tokens that a report needs one of. Not set: everybody may send crashes.",
+        )
+        private_annotations = Option(
+            default=",".join(PRIVATE_ANNOTATIONS),
+            parser=parse_names,
+            doc="Annotations that are removed after the rules have seen them, with a note. A comma alone: none.",
+        )
 
     def __init__(self, config: ConfigManager, throttler: Throttler, crashmover: CrashMover) -> None:
         """``config`` has the namespace ``BREAKPAD``."""
@@ -56,6 +73,8 @@ class BreakpadSubmitterResource:
         self.payload_reader = PayloadReader(config)
         self.throttler = throttler
         self.crashmover = crashmover
+        self._upload_tokens = UploadTokens(self.config("upload_tokens"))
+        self._private_annotations: tuple[str, ...] = self.config("private_annotations")
         self._token: bytes = self.config("stage_submitter_bearer_token").encode("utf-8")
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -94,22 +113,34 @@ class BreakpadSubmitterResource:
 
         Returns how it ended, and the answer.
         """
+        self._check_token(report, environ)
         known_id = self._known_id(report, environ)
         metrics.incr("incoming_crash")
         kind = "compressed" if report.payload_compressed else "uncompressed"
         metrics.histogram("crash_size", report.payload_size, tags=[f"payload:{kind}"])
-        result = self._throttle(report)
+        verdict = self._throttle(report)
+        result = verdict.result
         if result == REJECT:
             _log_verdict(crash_ids.mint_for_log(report.submitted), report, result)
-            return Outcome.REJECTED, f"Discarded=rule_{report.throttle_rule}"
+            return Outcome.REJECTED, _rejection(report, verdict)
         report.deferred = result == DEFER
         report.crash_id = known_id or crash_ids.mint(result, report.submitted)
         _log_verdict(report.crash_id, report, result)
-        _remove_private_annotations(report)
+        _remove(report, (*self._private_annotations, *verdict.remove))
         if result != FAKEACCEPT:
             self.crashmover.move(report)
             metrics.timing("crash_handling.time", (time.monotonic() - start) * 1000)
         return _KEPT[result], f"CrashID=bp-{report.crash_id}\n"
+
+    def _check_token(self, report: CrashReport, environ: dict[str, Any]) -> None:
+        """Raise ``Refusal`` for a report without a valid upload token, if it needs one. Take the token out of it."""
+        if not self._upload_tokens.are_on:
+            return
+        is_allowed = self._upload_tokens.allow(environ, report.annotations)
+        # The submitter sends on what another collector has taken, which has removed the token.
+        if not is_allowed and not self._is_authorised(environ.get("HTTP_AUTHORIZATION", "")):
+            metrics.incr("unauthorized")
+            raise Refusal(Reason.UNAUTHORIZED)
 
     def _known_id(self, report: CrashReport, environ: dict[str, Any]) -> str | None:
         """Return the crash id that an authorised client gave; raises ``Refusal`` for any other uuid."""
@@ -129,12 +160,13 @@ class BreakpadSubmitterResource:
         given = token.strip().encode("latin-1", "replace")
         return bool(self._token) and scheme.lower() == "bearer" and hmac.compare_digest(given, self._token)
 
-    def _throttle(self, report: CrashReport) -> Result:
-        result, rule, _ = self.throttler.throttle({**report.annotations, "metadata": report.request_metadata()})
-        report.throttle_rule = rule
-        throttle_metrics.incr(result.name.lower())
-        metrics.incr("throttle_rule", tags=[f"rule:{rule}"])
-        return result
+    def _throttle(self, report: CrashReport) -> Verdict:
+        verdict = self.throttler.judge({**report.annotations, "metadata": report.request_metadata()})
+        report.throttle_rule = verdict.rule_name
+        report.throttle_rules = verdict.policy.label if verdict.policy.is_file else ""
+        throttle_metrics.incr(verdict.result.name.lower())
+        metrics.incr("throttle_rule", tags=[f"rule:{verdict.rule_name}"])
+        return verdict
 
     def _refuse(self, error: Refusal, resp: falcon.Response) -> Outcome:
         """Answer with a refusal; return how the request ended."""
@@ -155,8 +187,18 @@ def _log_verdict(crash_id: str, report: CrashReport, result: Result) -> None:
     logger.info("%s: matched by %s; returned %s", crash_id, report.throttle_rule, result.name)
 
 
-def _remove_private_annotations(report: CrashReport) -> None:
-    for name in PRIVATE_ANNOTATIONS:
+def _rejection(report: CrashReport, verdict: Verdict) -> str:
+    """Return the answer to a rejected crash."""
+    answer = f"Discarded=rule_{verdict.rule_name}"
+    version = version_of(report.annotations)
+    if verdict.stop_sending and _VERSION.fullmatch(version):
+        # Firefox's reporter sends no more crashes of this version then.
+        return f"{answer}\nStopSendingReportsFor={version}"
+    return answer
+
+
+def _remove(report: CrashReport, names: Iterable[str]) -> None:
+    for name in names:
         if name in report.annotations:
             del report.annotations[name]
             report.notes.append(f"Removed {name} from raw crash.")

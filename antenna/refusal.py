@@ -109,6 +109,7 @@ class Reason(Enum):
     )
     INVALID_UUID = (400, "malformed_invalid_uuid", "The uuid that an authorised client gave is not a crash id.")
     UNAUTHORIZED_UUID = (401, "unauthorized_uuid", "The report carries a uuid, but not the submitter's token.")
+    UNAUTHORIZED = (401, "unauthorized", "Reports need an upload token here, and this one has none that is valid.")
     TIMEOUT = (408, "timeout", "The body did not arrive in time.")
     TOO_LARGE = (413, "malformed_too_large", "Something is over its size limit: the body, or something in it.")
     UNAVAILABLE = (503, "unavailable", "The crash could be neither saved nor spooled. Send it again later.")

@@ -5,6 +5,8 @@
 """A POST ends in one answer and in one counted outcome."""
 
 import errno
+import hashlib
+import json
 import logging
 import re
 import time
@@ -45,7 +47,13 @@ RULES = [
 ]
 
 # What says more of an outcome.
-DETAILS = {"breakpad_resource.malformed", "crashes_lost", "breakpad_resource.unauthorized_uuid", "crashmover.spooled"}
+DETAILS = {
+    "breakpad_resource.malformed",
+    "crashes_lost",
+    "breakpad_resource.unauthorized",
+    "breakpad_resource.unauthorized_uuid",
+    "crashmover.spooled",
+}
 
 
 class Collector:
@@ -76,11 +84,13 @@ class Collector:
         assert isinstance(self.crashmover.crashpublish, Publish)
         return self.crashmover.crashpublish
 
-    def submit(self, *parts: bytes, token: str | None = None, user_agent: str = "tests") -> Result:
+    def submit(
+        self, *parts: bytes, token: str | None = None, user_agent: str = "tests", query: str = "", **more: str
+    ) -> Result:
         headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}", "User-Agent": user_agent}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
-        return self._client.simulate_post("/submit", body=multipart(*parts), headers=headers)
+        return self._client.simulate_post("/submit", body=multipart(*parts), headers=headers | more, query_string=query)
 
 
 @pytest.fixture
@@ -298,3 +308,144 @@ def test_reasons_have_an_answer_a_tag_and_words_for_the_docs_each() -> None:
         assert re.fullmatch(r"[a-z0-9_]+", reason.answer)
         assert reason.doc.endswith(".")
         assert reason.status in {400, 401, 408, 413, 503}
+
+
+UPLOAD_TOKEN = "let-me-in"
+
+
+@pytest.fixture
+def guarded_collector() -> Collector:
+    return Collector(BREAKPAD_UPLOAD_TOKENS=f"{UPLOAD_TOKEN};Game:game-only")
+
+
+def test_report_without_a_token(guarded_collector: Collector, metricsmock: MetricsMock) -> None:
+    answer = guarded_collector.submit(PRODUCT)
+
+    assert (answer.status_code, answer.text) == (401, "Discarded=unauthorized")
+    assert outcome(metricsmock) == "unauthorized breakpad_resource.unauthorized"
+    assert guarded_collector.storage.objects == {}
+
+
+def test_token_is_seen_by_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    collector = Collector(BREAKPAD_UPLOAD_TOKENS=UPLOAD_TOKEN, BREAKPAD_THROTTLER_RULES=f"{__name__}.TOKEN_RULES")
+    caplog.set_level(logging.DEBUG, "antenna")
+
+    for answer in (
+        collector.submit(PRODUCT, query=f"token={UPLOAD_TOKEN}"),
+        collector.submit(PRODUCT, **{"X-Crash-Token": UPLOAD_TOKEN}),
+        collector.submit(PRODUCT, annotation("token", UPLOAD_TOKEN)),
+        collector.submit(extra({"ProductName": "Firefox", "token": UPLOAD_TOKEN})),
+    ):
+        assert answer.text.startswith("CrashID=bp-")
+
+    assert len([path for path in collector.storage.objects if "raw_crash" in path]) == 4
+    assert UPLOAD_TOKEN not in str(collector.storage.objects)
+    assert UPLOAD_TOKEN not in caplog.text
+
+
+TOKEN_RULES = [
+    Rule("sees_token", "token", lambda _throttler, _value: True, REJECT),
+    Rule("everything", "*", lambda _throttler, _crash: True, ACCEPT),
+]
+
+
+def test_submitter_needs_no_upload_token(guarded_collector: Collector) -> None:
+    assert (
+        guarded_collector.submit(PRODUCT, annotation("uuid", KNOWN_ID), token=TOKEN).text == f"CrashID=bp-{KNOWN_ID}\n"
+    )
+    assert guarded_collector.submit(PRODUCT, annotation("uuid", KNOWN_ID)).text == "Discarded=unauthorized"
+
+
+def test_annotation_token_is_kept_where_no_token_is_asked_for(collector: Collector) -> None:
+    collector.submit(PRODUCT, annotation("token", "of my own"))
+
+    assert "of my own" in str(collector.storage.objects)
+
+
+def saved_annotations(collector: Collector) -> dict[str, Any]:
+    (content,) = [content for path, content in collector.storage.objects.items() if "raw_crash" in path]
+    value: dict[str, Any] = json.loads(content)
+    return value
+
+
+PRIVATE = [annotation(name, "secret") for name in ("Email", "TelemetryClientId", "Address", "Comments")]
+
+
+@pytest.mark.parametrize(
+    ("option", "removed"),
+    [("", {"Email", "TelemetryClientId"}), ("Address, Email", {"Address", "Email"}), (",", set())],
+)
+def test_private_annotations(option: str, removed: set[str]) -> None:
+    collector = Collector(BREAKPAD_PRIVATE_ANNOTATIONS=option)
+
+    collector.submit(PRODUCT, *PRIVATE)
+
+    saved = saved_annotations(collector)
+    assert {"Email", "TelemetryClientId", "Address", "Comments"} - saved.keys() == removed
+    assert set(saved["metadata"]["collector_notes"]) == {f"Removed {name} from raw crash." for name in removed}
+
+
+RULES_FILE = """
+[[rules]]
+name = "no_comments"
+annotation = "Comments"
+exists = true
+result = "CONTINUE"
+remove = ["Comments", "Absent"]
+
+[[rules]]
+name = "stopped"
+key = "channel"
+equals = "old"
+result = "REJECT"
+stop_sending = true
+
+[[rules]]
+name = "rest"
+result = "ACCEPT"
+"""
+
+
+@pytest.fixture
+def collector_with_file(tmp_path: Path) -> Collector:
+    (tmp_path / "rules.toml").write_text(RULES_FILE)
+    return Collector(BREAKPAD_THROTTLER_RULES=str(tmp_path / "rules.toml"))
+
+
+def test_a_rule_removes_more(collector_with_file: Collector) -> None:
+    collector_with_file.submit(PRODUCT, *PRIVATE)
+
+    saved = saved_annotations(collector_with_file)
+    assert saved.keys() & {"Email", "Address", "Comments"} == {"Address"}
+    assert "Removed Comments from raw crash." in saved["metadata"]["collector_notes"]
+    assert "Removed Absent from raw crash." not in saved["metadata"]["collector_notes"]
+
+
+def test_which_rules_file_decided(collector_with_file: Collector, collector: Collector) -> None:
+    collector_with_file.submit(PRODUCT)
+    collector.submit(PRODUCT)
+
+    digest = hashlib.sha256(RULES_FILE.encode()).hexdigest()
+    assert saved_annotations(collector_with_file)["metadata"]["throttle_rules"] == f"rules.toml@{digest[:12]}"
+    assert "throttle_rules" not in saved_annotations(collector)["metadata"]
+
+
+@pytest.mark.parametrize(
+    ("version", "is_stopped"),
+    [
+        ("115.0.1esr", True),
+        ("1.0-rc_1+b", True),
+        ("9" * 40, True),
+        ("9" * 41, False),
+        ("", False),
+        ("1.0\n", False),
+        ("1.0\nCrashID=bp-1", False),
+        ("1 0", False),
+        ("\N{ARABIC-INDIC DIGIT ONE}", False),
+    ],
+)
+def test_stop_sending(collector_with_file: Collector, version: str, is_stopped: bool) -> None:
+    answer = collector_with_file.submit(PRODUCT, annotation("ReleaseChannel", "old"), annotation("ver", version))
+
+    second_line = f"\nStopSendingReportsFor={version}" if is_stopped else ""
+    assert (answer.status_code, answer.text) == (200, f"Discarded=rule_stopped{second_line}")

@@ -20,10 +20,10 @@ LAYERS = (
     {"wsgi"},
     {"app"},
     {"breakpad_resource", "health_resource", "viewer"},
-    {"payload", "throttler", "crashmover", "server"},
+    {"payload", "throttler", "crashmover", "server", "upload_tokens"},
     {"ext", "spool", "symbols"},
     {"crash", "ops", "minidump"},
-    {"backend", "chunks", "files", "limits", "refusal"},
+    {"backend", "chunks", "files", "limits", "refusal", "shared_file"},
     {"hub", "fast"},
     {"config"},
 )

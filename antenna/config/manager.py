@@ -25,10 +25,12 @@ __all__ = [
     "ConfigurationError",
     "Option",
     "OptionInfo",
+    "bad_value",
     "build_config",
     "collect_options",
     "describe_options",
     "is_secret",
+    "is_set",
     "mask_value",
 ]
 
@@ -72,6 +74,19 @@ def build_config(environ: Mapping[str, str] | None = None) -> ConfigManager:
 
     # everett's overrides are global state; who needs other values passes another environ.
     return ConfigManager([ConfigDictEnv(values)], msg_builder=build_message, with_override=False)
+
+
+def is_set(config: ConfigManager, key: str) -> bool:
+    """Whether the environment has an option of the component that ``config`` belongs to."""
+    return any(env.get(key, config.get_namespace()) not in (NO_VALUE, "") for env in config.envs)
+
+
+def bad_value(config: ConfigManager, key: str, reason: str) -> ConfigurationError:
+    """Return the error for an option of the component that ``config`` belongs to, as if its parser had raised it."""
+    name = _full_name(key, config.get_namespace())
+    option, _ = get_config_for_class(config.get_bound_component())[key]
+    value = mask_value(name, config(key, raw_value=True))
+    return ConfigurationError(f"{name} has a bad value {value!r}: {reason}. {option.doc}")
 
 
 def _full_name(key: str, namespace: list[str] | None) -> str:

@@ -76,6 +76,12 @@ def parse_bool(text: str) -> bool:
     raise ValueError
 
 
+@expects("names with commas between them")
+def parse_names(text: str) -> tuple[str, ...]:
+    """Read names, each once; a comma alone stands for none."""
+    return tuple(dict.fromkeys(filter(None, (name.strip() for name in text.split(",")))))
+
+
 @expects("an integer")
 def parse_int(text: str) -> int:
     """Read an integer; int() alone would also take "1_0" and the digits of other scripts."""

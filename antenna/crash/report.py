@@ -114,6 +114,8 @@ class CrashReport:
     submitted: datetime = field(default_factory=lambda: datetime.now(UTC))
     crash_id: str = ""
     throttle_rule: str = ""
+    #: Which rules file decided. Empty: Python rules did.
+    throttle_rules: str = ""
     deferred: bool = False
     resources: ExitStack = field(default_factory=ExitStack)
 
@@ -147,6 +149,7 @@ class CrashReport:
                 "payload_compressed": "1" if self.payload_compressed else "0",
                 "payload_size": self.payload_size,
                 "throttle_rule": self.throttle_rule,
+                **({"throttle_rules": self.throttle_rules} if self.throttle_rules else {}),
                 "user_agent": self.user_agent,
             },
         }

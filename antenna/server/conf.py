@@ -5,6 +5,7 @@
 """Settings of gunicorn, from the environment: see ``WebServerConfig``."""
 
 import contextlib
+import os
 import resource
 import sys
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from antenna.server.allocator import keep_freed_memory
 from antenna.server.framed_body import FramedBody
 from antenna.server.listener import refuse_new_connections
 from antenna.server.request_line import AntennaRequest
+from antenna.shared_file import create_shared_file
 
 
 def _abort_start(error: Exception) -> NoReturn:
@@ -70,6 +72,8 @@ def on_starting(server: Any) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    # Gunicorn gives the master that replaces this one the environment that it has kept.
+    create_shared_file(os.environ, server.cfg.env_orig)
     server.stop = partial(_stop, server, server.stop)
     RequestParser.mesg_class = AntennaRequest
     if _config.worker_class != "gevent":

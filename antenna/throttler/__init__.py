@@ -5,7 +5,7 @@
 """Throttling: which crashes are kept, deferred or rejected, and by which rule."""
 
 from antenna.throttler.crash_view import product_of, safe_get
-from antenna.throttler.engine import NO_MATCH, Throttler
+from antenna.throttler.engine import NO_MATCH, Throttler, Verdict
 from antenna.throttler.mozilla import (
     ACCEPT_ALL,
     ALL_PRODUCT_PACKAGENAMES,
@@ -40,6 +40,7 @@ __all__ = [
     "Result",
     "Rule",
     "Throttler",
+    "Verdict",
     "always_match",
     "match_b2g",
     "match_infobar_true",

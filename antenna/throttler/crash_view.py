@@ -4,10 +4,12 @@
 
 """A crash as throttle rules see it."""
 
+import json
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from antenna.crash import identity
+from antenna.limits import MAX_TELEMETRY_ENVIRONMENT_COMMAS, MAX_TELEMETRY_ENVIRONMENT_SIZE
 
 METADATA = "metadata"
 """The key under which rules find what the collector knows of the request, such as ``user_agent``."""
@@ -22,7 +24,7 @@ class CrashView(dict[str, Any]):
     Rules cannot change it: the annotations are saved as the client sent them.
     """
 
-    __slots__ = ("raw",)
+    __slots__ = ("_documents", "_identity", "raw")
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
         """``raw`` holds the annotations as they came, and ``metadata`` if there is any."""
@@ -33,6 +35,36 @@ class CrashView(dict[str, Any]):
                 (name, value if isinstance(value, str) else _readable(name, value)) for name, value in raw.items()
             )
         self.raw = raw
+        self._documents: dict[str, Any] = {}
+        self._identity: dict[str, str] = {}
+
+    def identify(self, what: str) -> str:
+        """Return the product, version and so on, as ``antenna.crash.identity.identify``."""
+        found = self._identity.get(what)
+        if found is None:
+            # Not from the view: null has become the text "null" there.
+            found = self._identity[what] = identity.identify(self.raw, what)
+        return found
+
+    def document(self, name: str) -> Any:
+        """Return what the JSON in an annotation's text stands for, decoded once; None where there is none.
+
+        All that rules look into together is limited, like ``TelemetryEnvironment`` alone.
+        """
+        if name not in self._documents:
+            self._documents[name] = self._decode(self.get(name, ""))
+        return self._documents[name]
+
+    def _decode(self, text: str) -> Any:
+        looked_into = [self[name] for name in self._documents if name in self]
+        if sum(map(len, looked_into), len(text)) > MAX_TELEMETRY_ENVIRONMENT_SIZE:
+            return None
+        if sum((other.count(",") for other in looked_into), text.count(",")) > MAX_TELEMETRY_ENVIRONMENT_COMMAS:
+            return None
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            return None
 
     def _refuse(self, *_: object, **__: object) -> NoReturn:
         raise TypeError("rules cannot change a crash")
@@ -46,15 +78,14 @@ def _readable(name: str, value: object) -> object:
     return value if name == METADATA and isinstance(value, dict) else identity.to_text(value)
 
 
-def identify(crash: Mapping[str, Any], what: str) -> str:
-    """Return the product, version and so on of a crash, as ``antenna.crash.identity.identify``."""
-    # In a view, null has become the text "null".
-    return identity.identify(crash.raw if isinstance(crash, CrashView) else crash, what)
+def view(crash: Mapping[str, Any]) -> CrashView:
+    """Return a crash as rules see it; the same object if it is one already."""
+    return crash if isinstance(crash, CrashView) else CrashView(crash)
 
 
 def product_of(crash: Mapping[str, Any]) -> str:
     """Return the product of a crash: ``ProductName``, else ``_productName``, else ``prod``."""
-    return identify(crash, "product")
+    return view(crash).identify("product")
 
 
 def safe_get(crash: Mapping[str, Any], key: str, default: str = "") -> str:

@@ -7,16 +7,22 @@
 import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+import gevent
 import markus
 import sentry_sdk
 
 from antenna.config import ConfigManager, Option
 from antenna.throttler.crash_view import CrashView
+from antenna.throttler.last_good import LastGood
 from antenna.throttler.options import parse_product_packagenames, parse_products, parse_rules
-from antenna.throttler.rule import CONTINUE, REJECT, Random, Result, Rule
+from antenna.throttler.policy import Policy
+from antenna.throttler.quotas import Quotas
+from antenna.throttler.reload import RulesLoader
+from antenna.throttler.rule import ACCEPT, CONTINUE, DEFER, REJECT, Random, Result, Rule
 from antenna.throttler.unlisted import UnlistedNames
 
 logger = logging.getLogger(__name__)
@@ -33,6 +39,20 @@ class RuleError(Exception):
 def utc_now() -> datetime:
     """Return the time now in UTC."""
     return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of a crash, and why."""
+
+    result: Result
+    rule_name: str
+    percentage: float
+    stop_sending: bool = False
+    """If it is rejected: the client is to send no more crashes of this version."""
+    remove: tuple[str, ...] = ()
+    """Annotations that are not saved, besides the private ones."""
+    policy: Policy = field(default_factory=lambda: Policy(()))
 
 
 class Throttler:
@@ -67,34 +87,87 @@ class Throttler:
         *,
         rng: Random = random,
         now: Callable[[], datetime] = utc_now,
+        shared_file: int | None = None,
     ) -> None:
+        """``shared_file``: the one of all workers, see ``antenna.shared_file``. Raises ``ConfigurationError``."""
         self.config = config.with_options(self)
-        self.rule_set: Sequence[Rule] = self.config("rules")
-        self.products: tuple[str, ...] = self.config("products")
-        self.product_packagenames: Mapping[str, tuple[str, ...]] = self.config("product_packagenames")
         self.rng = rng
         self.now = now
         self.unlisted = UnlistedNames()
+        self._loader = RulesLoader(self.config, LastGood(shared_file))
+        self._quotas = Quotas(shared_file)
         self._rules_reported: set[str] = set()
+        self.policy: Policy = self._loader.load()
+
+    @property
+    def rule_set(self) -> Sequence[Rule]:
+        """The rules in order."""
+        return self.policy.rules
+
+    @rule_set.setter
+    def rule_set(self, rules: Sequence[Rule]) -> None:
+        self.policy = replace(self.policy, rules=tuple(rules))
+
+    @property
+    def products(self) -> Sequence[str]:
+        """The supported products. None: all are supported."""
+        return self.policy.products
+
+    @property
+    def product_packagenames(self) -> Mapping[str, Sequence[str]]:
+        """The supported Android packages of each product. None for a product: all are supported."""
+        return self.policy.product_packagenames
+
+    @property
+    def problem(self) -> str:
+        """Why other rules decide than the options ask for; empty while all is well."""
+        return self._loader.problem
+
+    def start(self) -> None:
+        """Begin to look, in the background, whether the rules have changed."""
+        gevent.spawn(self._loader.watch, self._replace)
+
+    def _replace(self, policy: Policy) -> None:
+        self.policy = policy
+        self._rules_reported.clear()
 
     def throttle(self, raw_crash: Mapping[str, Any]) -> tuple[Result, str, float]:
         """Return what becomes of this crash, the name of the rule that decided, and the percentage it goes by.
 
-        ``raw_crash`` holds the annotations, and under ``metadata`` what else rules may look at. The percentage is 100
-        for a rule that does not sample and 0 for ``NO_MATCH``.
+        The percentage is 100 for a rule that does not sample and 0 for ``NO_MATCH``.
+        """
+        verdict = self.judge(raw_crash)
+        return verdict.result, verdict.rule_name, verdict.percentage
+
+    def judge(self, raw_crash: Mapping[str, Any]) -> Verdict:
+        """Return what becomes of this crash, and why.
+
+        ``raw_crash`` holds the annotations, and under ``metadata`` what else rules may look at.
         """
         crash = CrashView(raw_crash)
-        for rule in self.rule_set:
+        policy = self.policy
+        remove: tuple[str, ...] = ()
+        for rule in policy.rules:
             try:
                 matches = rule.match(self, crash)
             except Exception as exc:  # noqa: BLE001 - a faulty rule must neither lose nor fail a crash
                 self._report(rule, exc)
                 continue
             if matches:
-                result, percentage = rule.decide(self.rng)
+                remove += rule.remove
+                result, percentage = rule.decide(self.rng, crash)
                 if result is not CONTINUE:
-                    return result, rule.rule_name, percentage
-        return REJECT, NO_MATCH, 0
+                    verdict = Verdict(result, rule.rule_name, percentage, rule.stop_sending, remove, policy)
+                    return self._within_quota(verdict, crash)
+        return Verdict(REJECT, NO_MATCH, 0, policy=policy)
+
+    def _within_quota(self, verdict: Verdict, crash: CrashView) -> Verdict:
+        quota = verdict.policy.quota
+        if quota is None or verdict.result not in (ACCEPT, DEFER):
+            return verdict
+        if self._quotas.allows(verdict.policy, crash.identify("product")):
+            return verdict
+        return replace(verdict, result=quota.otherwise, rule_name=quota.name, percentage=100, stop_sending=False)
 
     def _report(self, rule: Rule, exc: Exception) -> None:
         # Exception messages and chained exceptions can quote annotation values: only the type gets out.

@@ -9,14 +9,12 @@ The first line of a condition's docstring says when its rule matches; the docume
 
 # ruff: noqa: ARG001 - conditions are all called with the same parameters
 
-import json
 import re
 from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any
 
-from antenna.limits import MAX_TELEMETRY_ENVIRONMENT_COMMAS, MAX_TELEMETRY_ENVIRONMENT_SIZE
-from antenna.throttler.crash_view import product_of, safe_get
+from antenna.throttler.crash_view import product_of, safe_get, view
 from antenna.throttler.engine import Throttler
 from antenna.throttler.rule import ACCEPT, CONTINUE, FAKEACCEPT, REJECT, Rule
 
@@ -126,7 +124,7 @@ def is_firefox_esr_unsupported_windows(throttler: Throttler, crash: Crash) -> bo
 
 def match_unsupported_windows(throttler: Throttler, crash: Crash) -> bool:
     """``TelemetryEnvironment`` has ``system.os`` Windows_NT with a build number up to 9600, an integer other than 0."""
-    operating_system = _operating_system(safe_get(crash, "TelemetryEnvironment"))
+    operating_system = _operating_system(crash)
     build_number = operating_system.get("windowsBuildNumber")
     return (
         operating_system.get("name") == "Windows_NT"
@@ -137,16 +135,9 @@ def match_unsupported_windows(throttler: Throttler, crash: Crash) -> bool:
     )
 
 
-def _operating_system(telemetry_environment: str) -> dict[str, Any]:
-    """Return ``system.os`` of a telemetry environment, empty where a client sent anything else."""
-    if len(telemetry_environment) > MAX_TELEMETRY_ENVIRONMENT_SIZE:
-        return {}
-    if telemetry_environment.count(",") > MAX_TELEMETRY_ENVIRONMENT_COMMAS:
-        return {}
-    try:
-        value = json.loads(telemetry_environment)
-    except (ValueError, RecursionError):
-        return {}
+def _operating_system(crash: Crash) -> dict[str, Any]:
+    """Return ``system.os`` of the telemetry environment, empty where a client sent anything else."""
+    value = view(crash).document("TelemetryEnvironment")
     for name in ("system", "os"):
         value = value.get(name) if isinstance(value, dict) else None
     return value if isinstance(value, dict) else {}

@@ -4,13 +4,16 @@
 
 """One throttle rule and the results it can have."""
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from antenna.crash.identity import to_text
+from antenna.throttler.crash_view import view
 
 
 class Result(IntEnum):
@@ -70,6 +73,15 @@ class Rule:
     key: str
     condition: Condition
     result: Result | Sample
+    """Modules written for Mozilla's Antenna may have the number of a result here."""
+    sample_by: str = field(default="", kw_only=True)
+    """Where the rule samples: the annotation that chooses, so that crashes with the same value get the same result."""
+    stop_sending: bool = field(default=False, kw_only=True)
+    """Where it rejects: tell the client to send no more crashes of this version."""
+    remove: tuple[str, ...] = field(default=(), kw_only=True)
+    """Annotations that are not saved if the rule matches, besides the private ones."""
+    comment: str = field(default="", kw_only=True)
+    """What it is for, for people who read it."""
 
     def __post_init__(self) -> None:
         # The name goes into the client's answer, metric tags and logs: nothing there may need escaping.
@@ -79,6 +91,7 @@ class Rule:
             raise TypeError(f"rule {self.rule_name}: key {self.key!r} is not a string")
         if not callable(self.condition):
             raise TypeError(f"rule {self.rule_name}: condition {self.condition!r} cannot be called")
+        object.__setattr__(self, "result", _as_result(self.result))
         if not (isinstance(self.result, Result) or _is_sample(self.result)):
             raise ValueError(
                 f"rule {self.rule_name}: result {self.result!r} is neither a result "
@@ -88,15 +101,35 @@ class Rule:
     def match(self, throttler: object, crash: Mapping[str, Any]) -> bool:
         """Whether the rule applies to this crash. A rule on an annotation does not where that is absent."""
         if self.key == WHOLE_CRASH:
-            return bool(self.condition(throttler, crash))
+            return bool(self.condition(throttler, view(crash)))
         return self.key in crash and bool(self.condition(throttler, to_text(crash[self.key])))
 
-    def decide(self, rng: Random) -> tuple[Result, float]:
-        """Return the result for a crash that matches, drawn where the rule samples, and the rule's percentage."""
+    @property
+    def results(self) -> tuple[Result, ...]:
+        """The results that the rule can have."""
+        return (self.result,) if isinstance(self.result, Result) else self.result[1:]
+
+    def decide(self, rng: Random, crash: Mapping[str, Any] = MappingProxyType({})) -> tuple[Result, float]:
+        """Return the result for a crash that matches, chosen where the rule samples, and the rule's percentage."""
         if isinstance(self.result, Result):
             return self.result, _ALWAYS
         percentage, chosen, otherwise = self.result
-        return (chosen if rng.random() * 100 < percentage else otherwise), percentage
+        value = to_text(crash.get(self.sample_by, "")) if self.sample_by else ""
+        number = place_of(self.rule_name, value) if value else rng.random()
+        return (chosen if number * 100 < percentage else otherwise), percentage
+
+
+def place_of(rule_name: str, value: str) -> float:
+    """Return a number from 0 up to 1 that is always the same for a value, and another one for each rule."""
+    digest = hashlib.blake2b(f"{rule_name}\0{value}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    # A double has 53 bits: all 64 could be rounded up to 1.
+    return (int.from_bytes(digest) >> 11) / 2**53
+
+
+def _as_result(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_as_result(item) if position else item for position, item in enumerate(value))
+    return Result(value) if type(value) is int and value in RESULT_TO_TEXT else value
 
 
 def _is_sample(value: object) -> bool:

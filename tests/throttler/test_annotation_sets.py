@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Mozilla's rules judge each annotation set as Mozilla's production rules did."""
+"""Mozilla's rules, in Python and as a rules file, judge each annotation set as Mozilla's production rules did."""
 
 import json
 import random
@@ -12,9 +12,12 @@ from typing import Any
 
 import pytest
 
+from antenna.throttler.rules_file import read_rules_file
+from tests.support.server import PROJECT_ROOT
 from tests.throttler.conftest import BuildThrottler
 
 SETS = sorted((Path(__file__).parent.parent / "data" / "annotations").glob("*.json"))
+MOZILLA_FILE = PROJECT_ROOT / "docs" / "examples" / "mozilla.toml"
 RUNS = 2_000
 
 
@@ -22,11 +25,14 @@ def test_all_twelve_are_there() -> None:
     assert len(SETS) == 12
 
 
+@pytest.mark.parametrize("as_file", [False, True], ids=["Python", "file"])
 @pytest.mark.parametrize("path", SETS, ids=lambda path: path.stem)
-def test_outcomes(build_throttler: BuildThrottler, path: Path) -> None:
+def test_outcomes(build_throttler: BuildThrottler, path: Path, *, as_file: bool) -> None:
     annotation_set: dict[str, Any] = json.loads(path.read_text("utf-8"))
     # The clock stands at the day the sets were judged, so the build ids in them do not age.
     throttler = build_throttler(rng=random.Random(20261122))
+    if as_file:
+        throttler.policy = read_rules_file(MOZILLA_FILE.read_text(encoding="utf-8"), MOZILLA_FILE.name)
 
     outcomes: Counter[str] = Counter()
     for _ in range(RUNS):

@@ -1,0 +1,135 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Loads the rules, looks whether they have changed, and lets the last good ones decide while they are broken.
+
+Rules are checked as a whole and replaced as a whole. Only the first start of a collector refuses broken rules: each
+later start of a worker, whatever the reason, takes the texts that the workers before it had.
+"""
+
+import logging
+from collections.abc import Callable
+
+import gevent
+import markus
+import sentry_sdk
+
+from antenna.config import ConfigManager, ConfigurationError
+from antenna.hub import run_blocking
+from antenna.throttler.last_good import LastGood
+from antenna.throttler.options import load_policy
+from antenna.throttler.policy import Policy
+from antenna.throttler.sources import Sources, Texts
+
+logger = logging.getLogger(__name__)
+metrics = markus.get_metrics("throttle")
+
+POLL_SECONDS = 1.5
+_POLLS_UNTIL_RETRY = 4
+"""How often files are read again. A change is taken when a file has been the same twice: others may be writing it."""
+
+
+class BrokenRulesError(Exception):
+    """What Sentry is told about rules that have been changed for the worse."""
+
+
+class RulesLoader:
+    """Where the throttler has its policy from."""
+
+    def __init__(self, config: ConfigManager, last_good: LastGood) -> None:
+        """``config`` is the throttler's own."""
+        self._config = config
+        self._last_good = last_good
+        self._imported: set[str] = set()
+        # What decides now, and what was looked at last.
+        self._deciding = Texts()
+        self._seen = Texts()
+        self._changed: Texts | None = None
+        self._polls_since_problem = 0
+        self.problem = ""
+        """Why the rules of the options do not decide, but earlier ones; empty while all is well."""
+
+    def load(self) -> Policy:
+        """Return the policy at a start. Raises ``ConfigurationError`` if it is bad, and there is none from before."""
+        try:
+            return self._load(Sources(imported=self._imported))
+        except ConfigurationError as error:
+            kept = self._last_good.texts()
+            if kept is None:
+                raise
+            try:
+                policy = self._load(Sources(kept, self._imported))
+            except ConfigurationError:
+                raise error from None  # the options are others than they were
+            self._refuse(error)
+            self._seen = self._deciding.now()
+            return policy
+
+    def look(self) -> Policy | None:
+        """Return the new policy if the rules have changed and are good; None, and a problem, if they are broken."""
+        now = run_blocking(self._deciding.now)
+        if not self._is_due(now):
+            return None
+        self._changed, self._seen = None, now
+        if self.problem and now == self._deciding:
+            self._mended()
+            return None
+        try:
+            return self._load(Sources(imported=self._imported))
+        except ConfigurationError as error:
+            self._refuse(error)
+            return None
+
+    def _is_due(self, now: Texts) -> bool:
+        """Whether it is time to load the rules."""
+        if now != self._seen:
+            is_stable, self._changed = now == self._changed, now
+            return is_stable
+        self._changed = None
+        if not self.problem:
+            return False
+        # It may be in something that was not read, such as a module that is not there yet.
+        self._polls_since_problem = (self._polls_since_problem + 1) % _POLLS_UNTIL_RETRY
+        return self._polls_since_problem == 0
+
+    def watch(self, replace: Callable[[Policy], None]) -> None:
+        """Look again and again, and hand each new policy on. Ends at once if there is nothing that could change."""
+        while self._deciding.files or self._deciding.modules:
+            gevent.sleep(POLL_SECONDS)
+            try:
+                policy = self.look()
+            except Exception:
+                logger.exception("looking at the rules failed")
+                continue
+            if policy is not None:
+                replace(policy)
+
+    def _load(self, sources: Sources) -> Policy:
+        policy = load_policy(self._config, sources)
+        self._deciding = self._seen = sources.texts
+        self._last_good.keep(sources.texts)
+        self._mended()
+        metrics.incr("rules_loaded", tags=["outcome:good"])
+        logger.info(
+            "rules: %s, sha256 %s: %d rules, %d products",
+            policy.name,
+            policy.digest,
+            len(policy.rules),
+            len(policy.products),
+        )
+        return policy
+
+    def _refuse(self, error: Exception) -> None:
+        if str(error) == self.problem:
+            return
+        self.problem = str(error)
+        self._polls_since_problem = 0
+        metrics.incr("rules_loaded", tags=["outcome:refused"])
+        logger.error("the rules are broken, the last good ones go on deciding: %s", error)
+        sentry_sdk.capture_exception(BrokenRulesError(self.problem))
+
+    def _mended(self) -> None:
+        if self.problem:
+            logger.warning("the rules are good again")
+        self.problem = ""

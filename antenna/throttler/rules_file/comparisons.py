@@ -1,0 +1,69 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Versions, dates and numbers in annotation values, so that rules can compare them.
+
+Each function returns None for a text that is not what it reads. Comparisons do not match then.
+"""
+
+import re
+from datetime import UTC, date, datetime
+from typing import Any
+
+# Characters. No version or number of a real client is longer.
+_MAX_LENGTH = 100
+
+_VERSION = re.compile(r"[vV]?([0-9]+(?:\.[0-9]+)*)([^0-9.+][^+]*)?(?:\+.*)?", re.DOTALL)
+_WORDS = re.compile(r"[0-9]+|[A-Za-z]+")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
+_DATE = re.compile(r"([0-9]{4})-?([0-9]{2})-?([0-9]{2})(?:(?:[0-9]{2}){0,3}|[T ].*)", re.DOTALL)
+_DIGITS = re.compile(r"[0-9]+")
+# Of seconds, and of milliseconds, since 1970.
+_LENGTHS_OF_SECONDS = (10, 13)
+
+Version = tuple[Any, ...]
+
+
+def read_version(text: str) -> Version | None:
+    """Read a version into something that compares as people expect: 1.9 is before 1.10, and 2.0-rc.1 before 2.0.
+
+    Numbers between dots compare as numbers; those that are missing count as 0. What follows them makes it an earlier
+    version, as in 110.0b2 and 2.0.0-beta.1. What follows a ``+`` says nothing.
+    """
+    match = _VERSION.fullmatch(text) if len(text) <= _MAX_LENGTH else None
+    if match is None:
+        return None
+    numbers = [int(number) for number in match[1].split(".")]
+    while numbers and numbers[-1] == 0:
+        numbers.pop()
+    words = _WORDS.findall(match[2] or "")
+    # As in Semantic Versioning (semver.org, item 11), numbers are before words.
+    rest = tuple((0, int(word), "") if word.isdigit() else (1, 0, word.lower()) for word in words)
+    return (tuple(numbers), not words, rest)
+
+
+def read_number(text: str) -> float | int | None:
+    """Read a decimal number."""
+    if len(text) > _MAX_LENGTH or not _NUMBER.fullmatch(text):
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
+
+
+def read_date(text: str) -> date | None:
+    """Read the day in a date, a build id or a time stamp, as it stands there; of seconds since 1970 the day in UTC.
+
+    20261122, 20261122120000, 2026-11-22, 2026-11-22T12:00:00Z; 1795320893, 1795320893000.
+    """
+    if len(text) in _LENGTHS_OF_SECONDS and _DIGITS.fullmatch(text):
+        return datetime.fromtimestamp(int(text[:10]), UTC).date()
+    match = _DATE.fullmatch(text) if len(text) <= _MAX_LENGTH else None
+    if match is None:
+        return None
+    try:
+        return date(int(match[1]), int(match[2]), int(match[3]))
+    except ValueError:
+        return None

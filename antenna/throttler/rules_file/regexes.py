@@ -1,0 +1,255 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+r"""Regular expressions whose time is bounded: each character of a value is looked at once.
+
+Python's ``re`` tries one way after the other, and takes for ever for some patterns on values that a client can send.
+This matcher follows all ways at the same time (Thompson, "Regular expression search algorithm", 1968). It takes what
+``re`` takes, apart from what needs to look back or ahead: references to groups, lookarounds, atomic groups, possessive
+repeats, word boundaries. What matches one character, such as ``[a-f]`` or ``\d``, is left to ``re``.
+
+A pattern without groups, and with at most one repeat of a varying length, has one way to match for each length. It is
+left to ``re`` as a whole. Any other becomes a list of nodes. The matcher is at a set of nodes, and the next character
+leads it to another set. It remembers such steps, so that most characters cost one look-up.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+MAX_VALUE_LENGTH = 2_000
+"""Characters of a value that is looked at. A longer value, which no client sends where rules look, does not match."""
+
+MAX_NODES = 300
+"""Nodes of a pattern, about one for each character of it. With the length of values it bounds the work."""
+
+MAX_DEPTH = 30
+"""Groups inside groups."""
+
+_MAX_STEPS = 5_000
+"""Steps that are remembered, after which remembering begins anew: clients choose the values."""
+
+_ATOM = re.compile(r"\[\^?\]?(?:\\.|[^\]\\])*\]|\\(?:x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|.)|[^\\()|*+?{}\[\]^$]", re.DOTALL)
+_REPEAT = re.compile(r"([*+?])|\{(\d{1,4})?(,)?(\d{1,4})?\}")
+_ONE_CHARACTER_ESCAPE = re.compile(r"\\(?:[dDsSwWnrtfvax u]|[^A-Za-z0-9])")
+
+
+class PatternError(ValueError):
+    """A pattern that is none, or that cannot be matched in bounded time."""
+
+
+@dataclass(slots=True)
+class _Node:
+    """Reads one character, if ``reads`` is set, and goes on to any of ``next``. Without ``next`` it is the end."""
+
+    reads: re.Pattern[str] | None = None
+    next: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A part of the pattern: where it begins, and its one node behind, which goes nowhere yet."""
+
+    begin: int
+    end: int
+
+
+class Pattern:
+    """A regular expression that a whole value has to match."""
+
+    def __init__(self, text: str, *, ignore_case: bool = False) -> None:
+        """Raises ``PatternError``."""
+        if text.startswith("(?i)"):
+            text, ignore_case = text.removeprefix("(?i)"), True
+        # A whole value has to match, so these say nothing.
+        text = text.removeprefix("^")
+        if text.endswith("$") and not text.endswith("\\$"):
+            text = text[:-1]
+        flags = re.DOTALL | (re.IGNORECASE if ignore_case else 0)
+        parser = _Parser(text, flags)
+        piece = parser.parse()
+        self._simple = re.compile(text, flags) if parser.ways <= 1 else None
+        self._nodes = parser.nodes
+        self._end = piece.end
+        self._start = self._closure([piece.begin])
+        self._steps: dict[tuple[frozenset[int], str], frozenset[int]] = {}
+
+    @property
+    def remembered(self) -> int:
+        """How many steps are remembered."""
+        return len(self._steps)
+
+    def matches(self, value: str) -> bool:
+        """Whether the whole value, of at most ``MAX_VALUE_LENGTH`` characters, matches."""
+        if len(value) > MAX_VALUE_LENGTH:
+            return False
+        if self._simple is not None:
+            return self._simple.fullmatch(value) is not None
+        at = self._start
+        steps = self._steps
+        for character in value:
+            following = steps.get((at, character))
+            if following is None:
+                following = self._step(at, character)
+            if not following:
+                return False
+            at = following
+        return self._end in at
+
+    def _step(self, at: frozenset[int], character: str) -> frozenset[int]:
+        reached = []
+        for number in at:
+            node = self._nodes[number]
+            if node.reads is not None and node.reads.fullmatch(character):
+                reached += node.next
+        if len(self._steps) >= _MAX_STEPS:
+            self._steps.clear()
+        following = self._steps[at, character] = self._closure(reached)
+        return following
+
+    def _closure(self, numbers: list[int]) -> frozenset[int]:
+        """Return these nodes and all that can be reached from them without reading a character."""
+        found: set[int] = set()
+        waiting = list(numbers)
+        while waiting:
+            number = waiting.pop()
+            if number not in found:
+                found.add(number)
+                node = self._nodes[number]
+                if node.reads is None:
+                    waiting += node.next
+        return frozenset(found)
+
+
+class _Parser:
+    def __init__(self, text: str, flags: int) -> None:
+        self.nodes: list[_Node] = []
+        # Groups, and repeats of a varying length.
+        self.ways = 0
+        self._text = text
+        self._flags = flags
+        self._position = 0
+        self._depth = 0
+
+    def parse(self) -> _Piece:
+        piece = self._alternatives()
+        if self._position < len(self._text):
+            raise PatternError(f"a ) too many at character {self._position + 1}")
+        return piece
+
+    def _alternatives(self) -> _Piece:
+        pieces = [self._sequence()]
+        while self._peek() == "|":
+            self.ways += 2
+            self._position += 1
+            pieces.append(self._sequence())
+        if len(pieces) == 1:
+            return pieces[0]
+        begin = self._add(_Node(next=[piece.begin for piece in pieces]))
+        end = self._add(_Node())
+        for piece in pieces:
+            self.nodes[piece.end].next.append(end)
+        return _Piece(begin, end)
+
+    def _sequence(self) -> _Piece:
+        begin = end = self._add(_Node())
+        while self._peek() not in ("", "|", ")"):
+            start = self._position
+            piece = self._item()
+            piece = self._repeated(piece, start)
+            self.nodes[end].next.append(piece.begin)
+            end = piece.end
+        return _Piece(begin, end)
+
+    def _item(self) -> _Piece:
+        if self._peek() == "(":
+            return self._group()
+        atom = _ATOM.match(self._text, self._position)
+        if atom is None:
+            raise PatternError(
+                f"{self._peek()!r} at character {self._position + 1} is not closed, or has no place there"
+            )
+        token = atom[0]
+        if token.startswith("\\") and not _ONE_CHARACTER_ESCAPE.match(token):
+            raise PatternError(f"{token} is not supported: it looks at more than one character")
+        self._position = atom.end()
+        end = self._add(_Node())
+        return _Piece(self._add(_Node(reads=self._compile(token), next=[end])), end)
+
+    def _compile(self, token: str) -> re.Pattern[str]:
+        try:
+            return re.compile(token, self._flags)
+        except re.error as error:
+            raise PatternError(f"{token}: {error.msg}") from None
+
+    def _group(self) -> _Piece:
+        start = self._position
+        self.ways += 2
+        self._position += 1
+        if self._text.startswith("?:", self._position):
+            self._position += 2
+        elif self._peek() == "?":
+            raise PatternError(f"(? at character {start + 1} is not supported: no lookarounds, names or flags")
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise PatternError("too many groups inside groups")
+        piece = self._alternatives()
+        self._depth -= 1
+        if self._peek() != ")":
+            raise PatternError(f"the ( at character {start + 1} is not closed")
+        self._position += 1
+        return piece
+
+    def _repeated(self, piece: _Piece, start: int) -> _Piece:
+        """Return the piece repeated as the text says that follows it. It was read from ``start`` on."""
+        repeat = _REPEAT.match(self._text, self._position)
+        if repeat is None:
+            return piece
+        low, high = _bounds(repeat)
+        self.ways += low != high
+        after = self._position = repeat.end()
+        if self._peek() in ("*", "+", "{") or (self._peek() == "?" and self._text[after : after + 2] == "??"):
+            raise PatternError(f"a repeat of a repeat at character {after + 1} is not supported")
+        if self._peek() == "?":  # as few as possible: no difference for a whole value
+            self._position = after = after + 1
+        copies = [piece, *(self._copy(start) for _ in range(max(low, high or 1, 1) - 1))]
+        self._position = after
+        return self._chain(copies, low, is_open=high is None)
+
+    def _copy(self, start: int) -> _Piece:
+        self._position = start
+        return self._item()
+
+    def _chain(self, copies: list[_Piece], low: int, *, is_open: bool) -> _Piece:
+        """Join the copies of a piece, of which ``low`` have to be there, and more than all of them if it is open."""
+        begin, end = self._add(_Node()), self._add(_Node())
+        at = begin
+        for number, piece in enumerate(copies):
+            if number >= low:
+                self.nodes[at].next.append(end)
+            self.nodes[at].next.append(piece.begin)
+            at = piece.end
+        self.nodes[at].next.append(end)
+        if is_open:
+            self.nodes[at].next.append(copies[-1].begin)
+        return _Piece(begin, end)
+
+    def _peek(self) -> str:
+        return self._text[self._position : self._position + 1]
+
+    def _add(self, node: _Node) -> int:
+        if len(self.nodes) >= MAX_NODES:
+            raise PatternError("the pattern is too long, or repeats too much")
+        self.nodes.append(node)
+        return len(self.nodes) - 1
+
+
+def _bounds(repeat: re.Match[str]) -> tuple[int, int | None]:
+    """Return how often something has to be there, and may be there at most, if there is a limit."""
+    if repeat[1]:
+        return {"*": (0, None), "+": (1, None), "?": (0, 1)}[repeat[1]]
+    low = int(repeat[2] or 0)
+    high = int(repeat[4]) if repeat[4] else (None if repeat[3] else low)
+    if not (repeat[2] or repeat[4]) or (high is not None and high < low) or high == 0:
+        raise PatternError(f"{repeat[0]} is no repeat")
+    return low, high

@@ -1,0 +1,31 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Values that occur in several places of a rules file. Each function raises ``ValueError`` that says what it takes."""
+
+from typing import Any
+
+from antenna.throttler.rule import Result
+
+
+def read_names(value: Any) -> tuple[str, ...]:
+    """Return a list of names."""
+    if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
+        raise ValueError('takes a list of names, such as ["One", "Another"]')
+    return tuple(value)
+
+
+def read_result(value: Any) -> Result:
+    """Return a result by its name, in any letter case."""
+    names = [result.name for result in Result]
+    if isinstance(value, str) and value.upper() in names:
+        return Result[value.upper()]
+    raise ValueError(f"takes one of {', '.join(names)}, not {value!r}")
+
+
+def read_count(value: Any, most: int) -> int:
+    """Return a whole number from 0 to ``most``."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
+        raise ValueError(f"takes a whole number from 0 to {most}")
+    return value

@@ -1,0 +1,115 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Where rules, products and packages come from: rules files, and Python modules.
+
+Everything that was read is remembered as text: to see whether it has changed, to say which rules decide, and to have
+the same rules again while the files are broken.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from antenna.throttler.python_modules import ModuleSource, import_attribute
+from antenna.throttler.rules_file.reader import MAX_SIZE
+
+_BYTE_ORDER_MARK = "\ufeff"
+
+
+@dataclass
+class Texts:
+    """What was read: files by their paths, and modules by their names."""
+
+    files: dict[str, str] = field(default_factory=dict)
+    modules: dict[str, ModuleSource] = field(default_factory=dict)
+
+    def to_json(self) -> bytes:
+        """Return a form that can be kept."""
+        return json.dumps(asdict(self)).encode("ascii")
+
+    @classmethod
+    def from_json(cls, content: bytes) -> Self:
+        """Return what was kept. Raises ``ValueError``, ``KeyError``, ``TypeError`` for anything else."""
+        value = json.loads(content)
+        modules = {name: ModuleSource(**source) for name, source in value["modules"].items()}
+        return cls(dict(value["files"]), modules)
+
+    def digest(self) -> str:
+        """Return a hash of all texts. Of a single file it is the beginning of what ``sha256sum`` prints."""
+        digest = hashlib.sha256()
+        for text in [*self.files.values(), *(source.text for source in self.modules.values())]:
+            digest.update(text.encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
+
+    def now(self) -> "Texts":
+        """Return the same files and modules as they are now. What cannot be read has an empty text."""
+        files = {path: _text_or_nothing(path) for path in self.files}
+        modules = {
+            name: ModuleSource(_text_or_nothing(source.path), source.path, source.is_package)
+            for name, source in self.modules.items()
+        }
+        return Texts(files, modules)
+
+
+class Sources:
+    """Reads rules files and imports Python modules. ``texts`` is what was read."""
+
+    def __init__(self, kept: Texts | None = None, imported: set[str] | None = None) -> None:
+        """:param kept: texts to take in place of files; :param imported: see ``import_attribute``."""
+        self.texts = Texts()
+        self._kept = kept or Texts()
+        self._imported = set() if imported is None else imported
+
+    def read_file(self, path: str) -> str:
+        """Return the text of a rules file. Raises ``ValueError``."""
+        if path not in self.texts.files:
+            kept = self._kept.files.get(path)
+            self.texts.files[path] = _read_text(path) if kept is None else kept
+        return self.texts.files[path].removeprefix(_BYTE_ORDER_MARK)
+
+    def import_attribute(self, path: str) -> Any:
+        """Return what a dotted path names. Raises ``ValueError`` for whatever the module raises."""
+        module_name, _, attribute = path.rpartition(".")
+        if not module_name or not attribute:
+            raise ValueError("it is no dotted path")
+        try:
+            # The modules of an earlier option are not to be imported once more for this one.
+            anew = self._imported if not self.texts.modules else set()
+            value, sources = import_attribute(module_name, attribute, self._kept.modules, anew)
+        # The module is the operator's: its import may raise anything, and sys.exit() is no reason to end.
+        except (Exception, SystemExit) as error:
+            raise ValueError(f"{type(error).__name__}: {error}") from error
+        self._imported |= anew
+        self.texts.modules.update(sources)
+        return value
+
+
+def _read_text(path: str) -> str:
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(4 * MAX_SIZE)
+        return content.decode("utf-8")
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"{path}, line {line}: not UTF-8") from error
+
+
+def _text_or_nothing(path: str) -> str:
+    try:
+        return _read_text(path)
+    except ValueError:
+        return ""
+
+
+def kept_texts(content: bytes) -> Texts | None:
+    """Return what was kept, None if it is damaged."""
+    try:
+        return Texts.from_json(content)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None

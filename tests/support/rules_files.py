@@ -1,0 +1,25 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Rules files for tests."""
+
+import random
+from typing import Any
+
+from antenna.config import build_config
+from antenna.throttler import Throttler
+from antenna.throttler.rules_file import read_rules_file
+
+
+def throttler_of(text: str, **options: Any) -> Throttler:
+    """Return a throttler with the rules of a rules file."""
+    throttler = Throttler(build_config({}), rng=random.Random(7), **options)
+    throttler.policy = read_rules_file(text, "rules.toml")
+    return throttler
+
+
+def matches(condition: str, crash: dict[str, Any], head: str = "", **options: Any) -> bool:
+    """Whether a condition, as keys of a rule, is true of a crash."""
+    throttler = throttler_of(f'{head}\n[[rules]]\nname = "it"\n{condition}\nresult = "ACCEPT"\n', **options)
+    return throttler.throttle(crash)[1] == "it"
