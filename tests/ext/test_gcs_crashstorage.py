@@ -77,7 +77,7 @@ def test_failures_are_told_apart(
     storage_proxy.fault = fault
     with pytest.raises(error, match=says) as raised:
         save(gcs_storage)
-    assert type(raised.value) is error
+    assert isinstance(raised.value, BackendDenied) == (error is BackendDenied)
 
     storage_proxy.fault = PASS
     save(gcs_storage)

@@ -4,25 +4,22 @@
 
 """Crashes in a bucket of Google Cloud Storage."""
 
-import base64
 import logging
 import os
+import uuid
 from collections.abc import Iterator
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
 import google.auth.exceptions
-import google_crc32c
 
 from antenna.backend import BackendConfigurationError, BackendDenied, BackendError, CrashRefused, Deadline
 from antenna.config import ConfigManager, Option
-from antenna.crash.report import Dump
 from antenna.ext.crashstorage_base import BINARY, CrashStorageBase, StoredObject
+from antenna.ext.gcs.upload import Upload
 from antenna.ext.google.credentials import credentials_for
-from antenna.ext.google.http import GoogleHttp
-from antenna.files import PIECE_SIZE
-from antenna.hub import Turn, pread
+from antenna.ext.google.http import Forbidden, GoogleHttp, PreconditionFailed, TooManyRequests
 
 logger = logging.getLogger(__name__)
 
@@ -34,14 +31,22 @@ _READ_TIMEOUT = 60.0
 # A person waits for what reads: the client would try for 120 s.
 _READ_RETRY_SECONDS = 15.0
 
-# Written at start to prove that the bucket can be written to.
-TEST_OBJECT = "test/testwrite.txt"
+#: What the names of objects begin with that starts write, to prove that the bucket can be written to.
+TEST_PREFIX = "test/"
+
+# What Google says of an object that is there and must not be replaced: the bucket has a retention policy, somebody has
+# put a hold on the object, or we lack the permission to delete that replacing takes.
+_IS_THERE = ("retentionPolicyNotMet", "objectUnderActiveHold", "storage.objects.delete")
+# Names of uploads without an answer that are remembered.
+_MAX_UNANSWERED = 1000
 
 
 class GcsCrashStorage(CrashStorageBase):
     """Stores objects through the JSON API, each in one request, and compares the checksum in the answer.
 
-    An upload replaces an object of the same name, so a retry is safe. ``STORAGE_EMULATOR_HOST`` selects an emulator.
+    An upload replaces an object of the same name, so a retry is safe. Where nothing may be replaced, an upload whose
+    answer was lost is refused the second time: then the checksum of the object that is there counts.
+    ``STORAGE_EMULATOR_HOST`` selects an emulator.
     """
 
     class Config:
@@ -56,11 +61,13 @@ class GcsCrashStorage(CrashStorageBase):
         emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
         self._endpoint = _with_scheme(emulator).rstrip("/") if emulator else _ENDPOINT
         self._credentials = credentials_for(emulator, _SCOPES)
-        self._verified = False
         self._http = GoogleHttp(self._endpoint, self._credentials)
         bucket = quote(self.bucket_name, safe="")
         self._upload_path = f"/upload/storage/v1/b/{bucket}/o?uploadType=media&fields=crc32c&name="
+        self._objects_path = f"/storage/v1/b/{bucket}/o/"
         self._list_path = f"/storage/v1/b/{bucket}/o?maxResults=1&fields=items(name)"
+        # Name and checksum of uploads that may have worked, although no answer came.
+        self._unanswered: dict[str, str] = {}
 
     @property
     def place(self) -> str:
@@ -83,9 +90,48 @@ class GcsCrashStorage(CrashStorageBase):
     def save_object(self, item: StoredObject, deadline: Deadline) -> None:
         """Upload an object. Raises ``BackendError``, also if what arrived there is not what was sent."""
         headers = {"Content-Type": item.content_type, "Content-Length": str(item.size)}
-        answer = self._http.post(self._upload_path + quote(item.path, safe=""), partial(_body, item), headers, deadline)
-        if answer.get("crc32c") != base64.b64encode(_crc32c(item)).decode("ascii"):
-            raise BackendError("the bucket reports another checksum")
+        upload = Upload(item)
+        try:
+            answer = self._http.post(self._upload_path + quote(item.path, safe=""), upload.pieces, headers, deadline)
+        except (Forbidden, PreconditionFailed) as error:
+            if not self._is_stored(item.path, upload, error, deadline):
+                raise
+        except BackendError:
+            if upload.is_read:
+                self._remember_unanswered(item.path, upload)
+            raise
+        else:
+            if answer.get("crc32c") != upload.checksum():
+                raise BackendError("the bucket reports another checksum")
+        self._unanswered.pop(item.path, None)
+
+    def _remember_unanswered(self, path: str, upload: Upload) -> None:
+        self._unanswered[path] = upload.checksum()
+        while len(self._unanswered) > _MAX_UNANSWERED:
+            del self._unanswered[next(iter(self._unanswered))]
+
+    def _is_stored(
+        self, path: str, upload: Upload, refusal: Forbidden | PreconditionFailed, deadline: Deadline
+    ) -> bool:
+        """Whether an upload was refused because the very same object is there already.
+
+        Raises ``CrashRefused`` if another one is there, which must not be replaced.
+        """
+        try:
+            found = self._http.get(f"{self._objects_path}{quote(path, safe='')}?fields=crc32c", deadline)
+        except Forbidden:  # we may write and not read
+            found = {}
+        except (BackendError, CrashRefused):
+            return False
+        if "crc32c" in found:
+            if found["crc32c"] == upload.checksum():
+                return True
+            if _names_an_object(refusal):
+                raise CrashRefused(f"{path}: another object is there, and must not be replaced") from refusal
+            return False
+        # Only this process can know then that it has sent the same bytes before.
+        was_sent = refusal.is_repeat or self._unanswered.get(path) == upload.checksum()
+        return was_sent and _names_an_object(refusal)
 
     def list_paths(self, prefix: str) -> Iterator[str]:
         """Yield the names of objects that begin with ``prefix``. Raises ``BackendError``."""
@@ -131,14 +177,27 @@ class GcsCrashStorage(CrashStorageBase):
         self._http.get(self._list_path, Deadline(_HEALTH_TIMEOUT))
 
     def verify(self) -> None:
-        """Write a small object. Raises ``BackendConfigurationError`` for a bucket that is not there or not ours."""
-        if self._endpoint != _ENDPOINT and not self._verified:
+        """Write a small object. Raises ``BackendConfigurationError`` for a bucket that is not there or not ours.
+
+        It has a name of its own each time: Google takes one write a second of one name, and a bucket with a retention
+        policy only one at all.
+        """
+        if self._endpoint != _ENDPOINT:
             logger.warning("crashes go to the emulator at %s: STORAGE_EMULATOR_HOST is set", self._endpoint)
-        self._verified = True
+        item = StoredObject(f"{TEST_PREFIX}{uuid.uuid4().hex}.txt", BINARY, b"test")
         try:
-            self.save_object(StoredObject(TEST_OBJECT, BINARY, b"test"), Deadline(_START_TIMEOUT))
+            self.save_object(item, Deadline(_START_TIMEOUT))
+        except (TooManyRequests, PreconditionFailed) as error:
+            logger.warning("bucket %s takes no test object now: %s", self.bucket_name, error)
         except (BackendDenied, CrashRefused) as error:
+            if isinstance(error, Forbidden) and _names_an_object(error):
+                return
             raise BackendConfigurationError(f"cannot write to bucket {self.bucket_name}: {error}") from error
+
+
+def _names_an_object(error: Forbidden | PreconditionFailed) -> bool:
+    """Whether Google has refused an upload for the sake of an object that is there already."""
+    return isinstance(error, PreconditionFailed) or any(reason in error.details for reason in _IS_THERE)
 
 
 def _with_scheme(emulator: str) -> str:
@@ -159,19 +218,3 @@ def _client_errors() -> tuple[type[Exception], ...]:
     from google.cloud.storage.exceptions import DataCorruption  # noqa: PLC0415 - see ``client``
 
     return (GoogleAPIError, google.auth.exceptions.GoogleAuthError, requests.RequestException, DataCorruption, OSError)
-
-
-def _body(item: StoredObject) -> Iterator[bytes]:
-    return item.pieces(pread)
-
-
-def _crc32c(item: StoredObject) -> bytes:
-    if isinstance(item.content, Dump):
-        return item.content.crc32c
-    checksum = google_crc32c.Checksum()
-    turn = Turn()
-    for start in range(0, len(item.content), PIECE_SIZE):
-        checksum.update(item.content[start : start + PIECE_SIZE])
-        turn.pass_on()
-    digest: bytes = checksum.digest()
-    return digest

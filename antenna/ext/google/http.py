@@ -34,6 +34,32 @@ _NOT_OURS = frozenset({401, 403, 404})
 _NO_RETRIES = urllib3.Retry(total=False, redirect=False)
 # Of an answer, what goes into the message of an error.
 _MAX_REASON = 300
+_MAX_DETAILS = 16 * 1024
+
+
+class StatusError(BackendError):
+    """A status that callers may know more about than that it is an error."""
+
+    def __init__(self, message: str, *, details: str, is_repeat: bool) -> None:
+        """``details`` are the answer; ``is_repeat``: the same request had been sent before, and got no answer."""
+        super().__init__(message)
+        self.details = details
+        self.is_repeat = is_repeat
+
+
+class Forbidden(BackendDenied, StatusError):
+    """403: we may not, or nobody may do it to an object that is there."""
+
+
+class PreconditionFailed(StatusError):
+    """412: not while things are as they are, for example an object that is there."""
+
+
+class TooManyRequests(StatusError):
+    """429: later, or less often."""
+
+
+_STATUS_ERRORS = {403: Forbidden, 412: PreconditionFailed, 429: TooManyRequests}
 
 
 class _Http(Protocol):
@@ -96,7 +122,7 @@ class GoogleHttp:
         url = self._endpoint + path if self._is_forwarded else path
         try:
             with TimeLimit(deadline.left()):
-                answer = self._send(method, url, body, headers)
+                answer, is_repeat = self._send(method, url, body, headers)
         except (
             urllib3.exceptions.HTTPError,
             http.client.HTTPException,
@@ -106,23 +132,23 @@ class GoogleHttp:
         ) as error:
             raise _as_backend_error(error) from error
         if answer.status != HTTPStatus.OK:
-            raise _error(answer.status, answer.data)
+            raise _error(answer.status, answer.data, is_repeat=is_repeat)
         return _decode(answer.data)
 
     def _send(
         self, method: str, url: str, body: Iterable[bytes] | None, headers: dict[str, str]
-    ) -> urllib3.BaseHTTPResponse:
-        """Send a request, and a second time if it was one of the connections that were idle that is gone."""
+    ) -> tuple[urllib3.BaseHTTPResponse, bool]:
+        """Send a request, and again if a connection was gone that had been idle; return the answer, and if it was."""
         options: dict[str, Any] = {"body": body, "redirect": False, "decode_content": False, "retries": _NO_RETRIES}
         # What is added on the way, such as the token, is not for the second time.
         try:
-            return self._http.urlopen(method, url, headers={**headers}, **options)
+            return self._http.urlopen(method, url, headers={**headers}, **options), False
         except urllib3.exceptions.HTTPError as error:
             if not isinstance(_cause_of(error), KeptConnectionGoneError):
                 raise
         # What has ended one connection may have ended all that were idle.
         self.close()
-        return self._http.urlopen(method, url, headers={**headers}, **options)
+        return self._http.urlopen(method, url, headers={**headers}, **options), True
 
 
 class _Pieces:
@@ -169,8 +195,11 @@ def _cause_of(error: BaseException) -> BaseException | None:
     return inner if isinstance(inner, BaseException) else error.__cause__
 
 
-def _error(status: int, data: bytes) -> BackendError | CrashRefused:
+def _error(status: int, data: bytes, *, is_repeat: bool) -> BackendError | CrashRefused:
     message = f"status {status}: {data[:_MAX_REASON].decode('ascii', 'replace')}"
+    if status in _STATUS_ERRORS:
+        details = data[:_MAX_DETAILS].decode("utf-8", "replace")
+        return _STATUS_ERRORS[status](message, details=details, is_repeat=is_repeat)
     if status in _NOT_OURS:
         return BackendDenied(message)
     return CrashRefused(message) if status in _REFUSED else BackendError(message)

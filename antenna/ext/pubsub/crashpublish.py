@@ -63,7 +63,6 @@ class PubSubCrashPublish(CrashPublishBase):
         self._topic = f"projects/{self.config('project_id')}/topics/{self.config('topic_name')}"
         # Names of topics may have a %.
         self._path = f"/v1/{quote(self._topic)}"
-        self._verified = False
         self._http = GoogleHttp(self._endpoint, credentials_for(emulator, _SCOPES))
         self._batch: _Batch | None = None
 
@@ -118,9 +117,8 @@ class PubSubCrashPublish(CrashPublishBase):
 
     def verify(self) -> None:
         """Publish a test message. Raises ``BackendConfigurationError`` for a topic that is not there or not ours."""
-        if self._endpoint != _ENDPOINT and not self._verified:
+        if self._endpoint != _ENDPOINT:
             logger.warning("ids go to the emulator at %s: PUBSUB_EMULATOR_HOST is set", self._endpoint)
-        self._verified = True
         try:
             self._publish([TEST_ID])
         except (BackendDenied, CrashRefused) as error:

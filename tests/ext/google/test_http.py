@@ -87,7 +87,8 @@ class TestStatus:
                 post(client)
             client.close()
 
-        assert type(raised.value) is error
+        assert isinstance(raised.value, error)
+        assert isinstance(raised.value, BackendDenied) == (error is BackendDenied)
         assert f"status {status}" in str(raised.value)
 
     def test_is_no_reason_to_give_up_the_connection(self, status: int, error: type[Exception]) -> None:
