@@ -11,6 +11,7 @@ from typing import Any
 
 import falcon
 
+from antenna.backend import Problem
 from antenna.breakpad_resource import BreakpadSubmitterResource
 from antenna.config import AppConfig, ConfigManager, WebServerConfig, build_config, collect_options, removed_options
 from antenna.crashmover import CrashMover
@@ -90,13 +91,18 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
             return None if method in ("GET", "HEAD") else Outcome.METHOD
         return Outcome.NOT_FOUND
 
-    def verify(self) -> None:
+    def verify(self) -> list[Problem]:
         """Prove at the first start that crashes can be saved and published.
 
-        Raises ``ConfigurationError``, ``BackendConfigurationError`` for what only an operator can mend,
-        ``BackendError`` for a backend that is away.
+        Returns what is wrong with the backends, if there is a spool to serve with. Raises
+        ``ConfigurationError``, ``BackendConfigurationError`` for what only an operator can mend, ``BackendError`` for a
+        backend that is away.
         """
-        self.crashmover.verify()
+        return self.crashmover.verify()
+
+    def assume(self, problems: Iterable[Problem]) -> None:
+        """Take over what ``verify`` has returned in another process."""
+        self.crashmover.assume(problems)
 
     def start(self) -> None:
         """Start the work in the background. To be called in the process that serves, once."""

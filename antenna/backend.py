@@ -6,7 +6,7 @@
 
 import time
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 import gevent
 
@@ -32,6 +32,16 @@ class CrashRefused(Exception):
 
 class BackendConfigurationError(Exception):
     """The backend answers that it is not there or not ours: no such bucket or topic, or no permission."""
+
+
+class Problem(NamedTuple):
+    """What is wrong with a backend at the start."""
+
+    #: As logs and metrics call it: ``storage`` or ``publish``.
+    backend: str
+    reason: str
+    #: Whether only an operator can mend it.
+    is_denied: bool
 
 
 class Deadline:

@@ -5,13 +5,13 @@
 """Moves crashes on: saves each one, then publishes its id for the processor."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 import gevent
 import markus
 
-from antenna.backend import BYTES_PER_SECOND, BackendConfigurationError, BackendError, Deadline
+from antenna.backend import BYTES_PER_SECOND, BackendConfigurationError, BackendDenied, BackendError, Deadline, Problem
 from antenna.config import ConfigManager, ConfigurationError, Option, bounded, parse_duration, parse_int, subclass_of
 from antenna.crash.report import CrashReport
 from antenna.crashmover.attempts import ANSWER_WITHIN, AttemptOutcome, Attempts
@@ -112,15 +112,40 @@ class CrashMover:
                 ) from error
             self._writer.failed(error)
 
-    def verify(self) -> None:
-        """Prove at start that crashes can be saved and published.
+    def verify(self) -> list[Problem]:
+        """Prove at start that crashes can be saved and published. Return what is wrong with the backends.
 
-        Raises ``ConfigurationError``, ``BackendConfigurationError`` for what only an operator can mend, and
-        ``BackendError``. With a spool, a backend that is merely away is no reason not to start.
+        With a spool that takes crashes, nothing that is wrong with a backend is a reason not to start: crashes wait.
+        Without one, a start is strict. Raises ``ConfigurationError``, ``BackendConfigurationError`` for what only an
+        operator can mend, and ``BackendError`` for a backend that is away.
         """
         self.prepare()
         if isinstance(self.crashstorage, NoOpCrashStorage):
             logger.warning("crashes are not kept: CRASHMOVER_CRASHSTORAGE_CLASS names no storage")
+        problems = []
+        for attempts, error in self._errors_of_backends():
+            backend = attempts.breaker.backend
+            if self._writer is None:
+                if isinstance(error, BackendConfigurationError):
+                    raise error
+                raise BackendError(f"{backend} is away: {error}") from error
+            is_denied = isinstance(error, BackendConfigurationError | BackendDenied)
+            if is_denied and not self._writer.takes(Kind.CRASH):
+                raise error
+            # With its traceback, so that Sentry hears of it.
+            logger.error(
+                "the start goes on although %s does not work: %s. Crashes wait in %s",
+                backend,
+                error,
+                self._writer.spool.root,
+                exc_info=error,
+            )
+            problems.append(Problem(backend, str(error), is_denied))
+        self.assume(problems)
+        return problems
+
+    def _errors_of_backends(self) -> Iterator[tuple[Attempts, Exception]]:
+        """Check the backends side by side, and yield what is wrong."""
         checks = [
             (gevent.spawn(_error_of, backend.verify), attempts)
             for backend, attempts in ((self.crashstorage, self._saving), (self.crashpublish, self._publishing))
@@ -128,12 +153,16 @@ class CrashMover:
         gevent.joinall([check for check, _ in checks], timeout=_VERIFY_TIMEOUT if self.spool else None)
         for check, attempts in checks:
             error = check.value if check.ready() else BackendError(f"no answer within {_VERIFY_TIMEOUT:g} s")
-            if isinstance(error, BackendConfigurationError):
-                raise error
-            if error is not None and self.spool is None:
-                raise BackendError(f"{attempts.breaker.backend} is away: {error}") from error
             if error is not None:
-                attempts.breaker.trip(error)
+                yield attempts, error
+
+    def assume(self, problems: Iterable[Problem]) -> None:
+        """Take over what a start has found out, be it in another process: crashes do not try these backends."""
+        for attempts in (self._saving, self._publishing):
+            for problem in problems:
+                if problem.backend == attempts.breaker.backend:
+                    error = BackendDenied(problem.reason) if problem.is_denied else BackendError(problem.reason)
+                    attempts.breaker.trip(error)
 
     def start(self) -> None:
         """Say where crashes go, and start to deliver the spool in the background."""

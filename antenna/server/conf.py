@@ -19,8 +19,9 @@ from antenna.backend import BackendConfigurationError, BackendError
 from antenna.config import AppConfig, ConfigurationError, WebServerConfig, build_config
 from antenna.hub import look_up_names_apart
 from antenna.server.allocator import keep_freed_memory
+from antenna.server.first_start import FirstStart
 from antenna.server.framed_body import FramedBody
-from antenna.server.listener import refuse_new_connections
+from antenna.server.listener import refuse_new_connections, wait_until_free
 from antenna.server.request_line import AntennaRequest
 from antenna.shared_file import create_shared_file
 
@@ -37,6 +38,8 @@ try:
     AppConfig(build_config())
 except ConfigurationError as _error:
     _abort_start(_error)
+
+_first_start = FirstStart()
 
 # Seconds that a worker, when it ends, gives the delivery of the spool.
 _DELIVERY_GRACE = 3.0
@@ -74,6 +77,13 @@ def on_starting(server: Any) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     # Gunicorn gives the master that replaces this one the environment that it has kept.
     create_shared_file(os.environ, server.cfg.env_orig)
+    # With a master that is replaced, or systemd, the sockets are there already.
+    if not (server.master_pid or os.environ.get("LISTEN_FDS")):
+        try:
+            wait_until_free(server.address)
+        except ConfigurationError as error:
+            _abort_start(error)
+    _first_start.let_one_go_first(server)
     server.stop = partial(_stop, server, server.stop)
     RequestParser.mesg_class = AntennaRequest
     if _config.worker_class != "gevent":
@@ -97,17 +107,18 @@ def pre_request(_: Any, req: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Prove that the backends are there before the first workers serve, and start the work in the background.
-
-    Workers that replace others do without the proof: in an outage they would take the whole server down.
-    """
+    """Prove that the backends are there before the first worker serves, and start the work in the background."""
     keep_freed_memory()
     look_up_names_apart()
-    if worker.age <= worker.cfg.workers:
+    problems = _first_start.problems()
+    if problems is None:
         try:
-            worker.wsgi.verify()
+            problems = worker.wsgi.verify()
         except (ConfigurationError, BackendConfigurationError, BackendError) as error:
             _abort_start(error)
+        _first_start.has_come_through(problems, worker.ppid)
+    elif worker.age <= worker.cfg.workers:
+        worker.wsgi.assume(problems)
     worker.wsgi.start()
 
 

@@ -12,6 +12,9 @@ from gunicorn.glogging import Logger
 from antenna.config import AppConfig, build_config
 from antenna.ops.logs import set_up_logging
 
+# The exit code of a worker that could not start.
+_BOOT_ERROR = 3
+
 
 class GunicornLogger(Logger):  # type: ignore[misc]  # gunicorn comes without types
     """For gunicorn's setting ``logger_class``."""
@@ -27,6 +30,13 @@ class GunicornLogger(Logger):  # type: ignore[misc]  # gunicorn comes without ty
             super().warning("Invalid request: %s", type(sys.exception()).__name__)
         else:
             super().warning(msg, *args, **kwargs)
+
+    def error(self, msg: str, *args: object, **kwargs: Any) -> None:
+        """Log an error, unless it is one more line about a start that failed: a record of ours has said why."""
+        is_repeated = msg.startswith(("Shutting down", "Reason")) or (
+            msg.startswith("Worker (pid") and _BOOT_ERROR in args
+        )
+        (super().info if is_repeated else super().error)(msg, *args, **kwargs)
 
     def exception(self, msg: str, *args: object, **kwargs: Any) -> None:
         """Log an error with its traceback, but without the URI, whose query string is the client's."""

@@ -14,7 +14,14 @@ import gevent
 import pytest
 from markus.testing import MetricsMock
 
-from antenna.backend import BackendDenied, BackendError, CrashRefused
+from antenna.backend import (
+    BackendConfigurationError,
+    BackendDenied,
+    BackendError,
+    CrashRefused,
+    NoAnswer,
+    Problem,
+)
 from antenna.config import ConfigurationError, build_config
 from antenna.crash.report import CrashReport
 from antenna.crashmover import CrashMover
@@ -90,9 +97,12 @@ class TestStart:
         ]
 
     def test_warns_that_there_is_no_spool(self, mover: Mover, caplog: pytest.LogCaptureFixture) -> None:
-        mover.start()
+        with caplog.at_level(logging.WARNING):
+            mover.start()
 
-        assert caplog.messages == ["there is no spool: what cannot be saved is lost. CRASHMOVER_SPOOL_DIR is not set"]
+        assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
+            "there is no spool: what cannot be saved is lost. CRASHMOVER_SPOOL_DIR is not set"
+        ]
 
 
 class TestMoving:
@@ -400,15 +410,53 @@ class TestWithASpool:
         assert "the spool takes no crashes: [Errno 28] No space left on device" in caplog.text
         assert "again" not in caplog.text.replace("trying again", "")
 
-    def test_backend_that_is_away_does_not_stop_a_start(
-        self, spooling_mover: Mover, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    @pytest.mark.parametrize(
+        ("error", "is_denied"),
+        [
+            (BackendError("away"), False),
+            (NoAnswer("no answer"), False),
+            (BackendDenied("status 401"), True),
+            (BackendConfigurationError("status 404"), True),
+            (RuntimeError("no metadata server"), False),
+        ],
+        ids=repr,
+    )
+    def test_backend_that_does_not_work_does_not_stop_a_start(
+        self,
+        spooling_mover: Mover,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+        spool: Path,
+        error: Exception,
+        is_denied: bool,
     ) -> None:
-        monkeypatch.setattr(Storage, "verify", lambda _: _raise(BackendError("away")))
-        monkeypatch.setattr(Publish, "verify", lambda _: _raise(BackendError("away")))
+        monkeypatch.setattr(Storage, "verify", lambda _: _raise(error))
+        monkeypatch.setattr(Publish, "verify", lambda _: _raise(error))
 
-        spooling_mover.verify()
+        problems = spooling_mover.verify()
 
-        assert {"storage is down: away", "publish is down: away"} <= set(caplog.messages)
+        assert problems == [Problem(backend, str(error), is_denied) for backend in ("storage", "publish")]
+        loud = [record for record in caplog.records if record.exc_info]
+        assert [record.getMessage() for record in loud] == [
+            f"the start goes on although {backend} does not work: {error}. Crashes wait in {spool}"
+            for backend in ("storage", "publish")
+        ]
+        assert {f"storage is down: {error}", f"publish is down: {error}"} <= set(caplog.messages)
+        for name in ("storage", "publish"):
+            with pytest.raises(BackendError, match=str(error)):
+                spooling_mover.health_checks()[name]()
+        report = make_report()
+        spooling_mover.move(report)
+        assert report.crash_id in spooled(spool, "save")
+
+    def test_spool_that_takes_nothing_makes_a_start_strict(
+        self, spooling_mover: Mover, monkeypatch: pytest.MonkeyPatch, disk: Disk
+    ) -> None:
+        monkeypatch.setattr(Storage, "verify", lambda _: _raise(BackendConfigurationError("status 403")))
+        disk.fail_from(len(disk.calls), errno.ENOSPC)
+
+        with pytest.raises(BackendConfigurationError, match="status 403"):
+            spooling_mover.verify()
 
     def test_spool_that_cannot_be_written_stops_it(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()

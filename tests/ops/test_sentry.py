@@ -8,12 +8,9 @@ import errno
 import json
 import logging
 import os
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -28,6 +25,7 @@ from antenna.app import AntennaApp
 from antenna.backend import BackendError
 from antenna.config import AppConfig, ConfigurationError, build_config
 from antenna.ops.sentry import MAX_MESSAGE_LENGTH, report_startup_error, scrub_event, scrub_message, set_up_sentry
+from tests.support.kent import Kent, running_kent
 
 logger = logging.getLogger("antenna.test")
 
@@ -37,49 +35,10 @@ NO_BACKENDS = {
 }
 
 
-class Kent:
-    """A Sentry of the tests' own, which keeps what it is sent."""
-
-    def __init__(self, port: int) -> None:
-        self.url = f"http://127.0.0.1:{port}"
-        self.dsn = f"http://public@127.0.0.1:{port}/1"
-
-    def events(self) -> list[dict[str, Any]]:
-        """Everything that was sent and is no session or client report."""
-        listed = requests.get(f"{self.url}/api/eventlist/", timeout=5).json()["events"]
-        payloads = [
-            requests.get(f"{self.url}/api/event/{event['event_id']}", timeout=5).json()["payload"] for event in listed
-        ]
-        return [payload["body"] for payload in payloads if payload["header"]["type"] == "event"]
-
-    def event(self) -> dict[str, Any]:
-        """The one event that was sent."""
-        sentry_sdk.flush(5)
-        (event,) = self.events()
-        return event
-
-
 @pytest.fixture(scope="module")
 def kent_process() -> Iterator[Kent]:
-    with closing(socket.socket()) as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    command = [str(Path(sys.executable).with_name("kent-server")), "run", "--host", "127.0.0.1", "--port", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    kent = Kent(port)
-    try:
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                kent.events()
-                break
-            except requests.ConnectionError:
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+    with running_kent() as kent:
         yield kent
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 @pytest.fixture

@@ -7,20 +7,24 @@
 import inspect
 import json
 import logging
+import os
 import runpy
+import socket
 import sys
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from gunicorn.arbiter import Arbiter
+from gunicorn.arbiter import Arbiter as GunicornArbiter
 from gunicorn.config import make_settings
 
-from antenna.backend import BackendConfigurationError, BackendDenied, BackendError
+from antenna.backend import BackendConfigurationError, BackendDenied, BackendError, Problem
 from tests.support.server import PROJECT_ROOT
 
 # Mozlog's severities are those of syslog (RFC 5424 section 6.2.1).
 SYSLOG_CRITICAL = 2
+
+BOOT_ERROR = GunicornArbiter.WORKER_BOOT_ERROR
 
 OPTIONS = ("PORT", "GUNICORN_WORKERS", "GUNICORN_WORKER_CLASS", "GUNICORN_WORKER_CONNECTIONS", "GUNICORN_MAX_REQUESTS")
 
@@ -95,10 +99,13 @@ def test_bad_value_ends_the_start(
     with pytest.raises(SystemExit) as raised:
         load()
 
-    assert raised.value.code == Arbiter.WORKER_BOOT_ERROR
+    assert raised.value.code == BOOT_ERROR
     record = json.loads(capsys.readouterr().out)
     assert record["Severity"] == SYSLOG_CRITICAL
     assert record["Fields"]["msg"].startswith(f"cannot start: {option} has a bad value '{value}': expected ")
+
+
+PROBLEMS = [Problem("storage", "status 403", is_denied=True)]
 
 
 class Application:
@@ -108,10 +115,15 @@ class Application:
         self.done: list[str] = []
         self._error = error
 
-    def verify(self) -> None:
+    def verify(self) -> list[Problem]:
         self.done.append("verify")
         if self._error is not None:
             raise self._error
+        return PROBLEMS
+
+    def assume(self, problems: list[Problem]) -> None:
+        assert problems == PROBLEMS
+        self.done.append("assume")
 
     def start(self) -> None:
         self.done.append("start")
@@ -122,15 +134,23 @@ class Application:
 
 def worker(application: Application, age: int) -> SimpleNamespace:
     """Return the worker that was the ``age``th to be started, of a server with two."""
-    return SimpleNamespace(age=age, cfg=SimpleNamespace(workers=2), wsgi=application)
+    return SimpleNamespace(age=age, ppid=os.getpid(), cfg=SimpleNamespace(workers=2), wsgi=application)
 
 
-@pytest.mark.parametrize(("age", "done"), [(1, ["verify", "start"]), (2, ["verify", "start"]), (3, ["start"])])
-def test_first_workers_prove_that_the_backends_are_there(age: int, done: list[str]) -> None:
+def test_first_worker_proves_that_the_backends_are_there_for_those_that_start_with_it() -> None:
+    conf = load()
+    applications = [Application() for _ in range(3)]
+    for age, application in enumerate(applications, start=1):
+        conf["post_worker_init"](worker(application, age))
+
+    assert [application.done for application in applications] == [["verify", "start"], ["assume", "start"], ["start"]]
+
+
+def test_worker_that_replaces_one_that_did_not_come_through_proves_it() -> None:
     application = Application()
-    load()["post_worker_init"](worker(application, age))
+    load()["post_worker_init"](worker(application, 3))
 
-    assert application.done == done
+    assert application.done == ["verify", "start"]
 
 
 @pytest.mark.parametrize("error", [BackendConfigurationError("no bucket"), BackendError("away"), BackendDenied("no")])
@@ -140,18 +160,11 @@ def test_server_ends_when_they_are_not(caplog: pytest.LogCaptureFixture, error: 
     with pytest.raises(SystemExit) as raised:
         load()["post_worker_init"](worker(application, 1))
 
-    assert raised.value.code == Arbiter.WORKER_BOOT_ERROR
+    assert raised.value.code == BOOT_ERROR
     assert application.done == ["verify"]
     (record,) = caplog.records
     assert record.levelno == logging.CRITICAL
     assert record.getMessage() == f"cannot start: {error}"
-
-
-def test_replaced_workers_serve_also_when_they_are_not() -> None:
-    application = Application(BackendError("away"))
-    load()["post_worker_init"](worker(application, 3))
-
-    assert application.done == ["start"]
 
 
 def test_work_in_the_background_ends_with_the_worker() -> None:
@@ -163,12 +176,47 @@ def test_work_in_the_background_ends_with_the_worker() -> None:
     assert application.done == ["stop within 3 s"]
 
 
-def test_another_server_beside_this_one_is_started_as_this_one_was(monkeypatch: pytest.MonkeyPatch) -> None:
+class Arbiter(SimpleNamespace):
+    """As much of gunicorn's arbiter as is prepared for its workers."""
+
+    def __init__(self, *address: tuple[str, int], master_pid: int = 0) -> None:
+        cfg = SimpleNamespace(env_orig={})
+        super().__init__(address=address, cfg=cfg, master_pid=master_pid, num_workers=1)
+        self.START_CTX = {0: sys.executable, "args": sys.argv}
+
+    def stop(self, graceful: bool = True) -> None: ...
+
+    def reap_workers(self) -> None: ...
+
+
+@pytest.fixture
+def _arguments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["/there/gunicorn/__main__.py", "-c", "python:conf", "antenna.wsgi:application"])
     monkeypatch.setattr("gunicorn.http.parser.RequestParser.mesg_class", None)
-    server = SimpleNamespace(START_CTX={0: sys.executable, "args": sys.argv}, stop=lambda _: None)
+    monkeypatch.setenv("ANTENNA_SHARED_FILE", "")
+
+
+@pytest.mark.usefixtures("_arguments")
+def test_another_server_beside_this_one_is_started_as_this_one_was() -> None:
+    server = Arbiter()
 
     load()["on_starting"](server)
 
     arguments = ["-m", "gunicorn", "-c", "python:conf", "antenna.wsgi:application"]
     assert server.START_CTX["args"] == [sys.executable, *arguments]
+
+
+@pytest.mark.usefixtures("_arguments")
+def test_port_that_is_taken_ends_the_start_unless_it_is_that_of_the_server_before(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("antenna.server.listener.wait_until_free.__defaults__", (0.2,))
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = other.getsockname()
+        load()["on_starting"](Arbiter(address, master_pid=1))
+
+        with pytest.raises(SystemExit) as raised:
+            load()["on_starting"](Arbiter(address))
+
+    assert raised.value.code == BOOT_ERROR
+    assert caplog.messages[-1] == f"cannot start: cannot listen on 127.0.0.1, port {address[1]}: Address already in use"
