@@ -31,21 +31,28 @@ MAX_PART_HEADERS = 32
 MAX_ALL_PART_HEADERS_SIZE = 4 * 1024 * 1024
 MAX_PARAMETERS = 32
 
+# Of one report. Those of Firefox have some 60, whose names have up to 50 characters; together they take 0.2 MiB.
+MAX_ANNOTATIONS = 2000
+# Bytes that annotations take at the same time: decoded, where one character beyond U+FFFF makes every other of the same
+# text take four bytes, and encoded again, where a control character takes six.
+MAX_ANNOTATIONS_MEMORY = 48 * 1024 * 1024
+# Notes on annotations that a client can cause.
+MAX_NOTES = 100
+
 # Python's JSON encoder and decoder recurse, and give up somewhere below 1,000.
 MAX_JSON_DEPTH = 200
-# Small values in JSON take 50 times their size in memory.
-MAX_JSON_VALUES = 50_000
+# Containers, names and values in all JSON parts of a report together. Each takes up to 120 bytes of memory, and 2 us.
+MAX_JSON_ITEMS = 100_000
 # What converting an integer costs grows with the square of its length.
 MAX_JSON_DIGITS = 1000
 # Characters of a number, as many as one of 64 bits is written with; and of all longer ones in a report together. No
 # reporter sends any.
 LONG_JSON_NUMBER = 24
 MAX_LONG_JSON_NUMBERS_SIZE = 200_000
-# Characters of TelemetryEnvironment that throttle rules look into: JSON in an annotation's text, which none of the
-# above bounds. That of a small profile has 13,000.
-MAX_TELEMETRY_ENVIRONMENT_SIZE = 512 * 1024
-# Commas in it, in one of 28,000 characters some 1,100: 170,000 lists between them take 50 times as long.
-MAX_TELEMETRY_ENVIRONMENT_COMMAS = 25_000
+# JSON that throttle rules look into, such as a TelemetryEnvironment: its characters, and the containers, names and
+# values in it. That of a small profile has 13,000 characters and 1,000 items. Decoding takes 20 ms and 8 MiB at most.
+MAX_READ_JSON_SIZE = 512 * 1024
+MAX_READ_JSON_ITEMS = 40_000
 # Seconds that a report may wait for others to give memory back.
 MEMORY_TIMEOUT = 30.0
 
@@ -87,7 +94,7 @@ class Limits:
             doc="Number of annotations of a report. Over it: 413.",
         )
         max_annotations_size = Option(
-            default="20MiB",
+            default="8MiB",
             parser=bounded(parse_size, "1"),
             doc="Size of all annotations of a report together. Over it: 413.",
         )
@@ -97,7 +104,7 @@ class Limits:
             doc="Length of the name of an annotation. Over it: 413.",
         )
         max_annotation_value_size = Option(
-            default="20MiB",
+            default="8MiB",
             parser=bounded(parse_size, "1"),
             doc="Size of the value of an annotation that is a part of its own. Over it: 413.",
         )

@@ -23,7 +23,7 @@ LAYERS = (
     {"payload", "throttler", "crashmover", "server", "upload_tokens"},
     {"ext", "spool", "symbols"},
     {"crash", "ops", "minidump"},
-    {"backend", "chunks", "files", "limits", "refusal", "shared_file"},
+    {"backend", "chunks", "files", "json_size", "limits", "refusal", "shared_file"},
     {"hub", "fast"},
     {"config"},
 )

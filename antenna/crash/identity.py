@@ -13,6 +13,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from antenna.json_size import holds_more
+from antenna.limits import MAX_READ_JSON_ITEMS, MAX_READ_JSON_SIZE
+
 IDENTITY: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "product": ("ProductName", "_productName", "prod"),
@@ -50,10 +53,13 @@ def version_of(annotations: Mapping[str, Any]) -> str:
 def to_text(value: object) -> str:
     """Return an annotation's value as text: as compact JSON, if it came as anything but a string.
 
-    Returns an empty text for what has no JSON text (nested too deep, thousands of digits).
+    Returns an empty text for what has no JSON text (nested too deep, thousands of digits), or more of it than anybody
+    looks into (see ``antenna.limits``): as text, a large value would take its time and memory once more.
     """
     if isinstance(value, str):
         return value
+    if holds_more(value, MAX_READ_JSON_SIZE, MAX_READ_JSON_ITEMS):
+        return ""
     try:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError):

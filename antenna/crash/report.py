@@ -7,7 +7,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,10 +27,6 @@ RAW_CRASH_VERSION = 2
 
 # Bytes of annotations that are encoded in one go, which takes some milliseconds; those of real reports are less.
 _SMALL_ANNOTATIONS = 256 * 1024
-
-
-def _go_on() -> None:
-    """Pass no turn on, as in native threads, which have none."""
 
 
 class Dump:
@@ -154,14 +150,19 @@ class CrashReport:
             },
         }
 
-    def encoded_raw_crash(self, pass_on: Callable[[], object] = _go_on) -> bytes:
-        """Return the raw crash as it is stored: JSON with sorted keys.
+    def raw_crash_pieces(self) -> Iterator[bytes]:
+        """Yield the raw crash as it is stored: JSON with sorted keys, in one piece if it is as small as most are.
 
-        For a large one, ``pass_on`` is called again and again: greenlets give that of their turn.
+        Each piece of a large one takes some milliseconds to encode.
         """
         if self.annotations_size <= _SMALL_ANNOTATIONS:
-            return json.dumps(self.raw_crash(), sort_keys=True).encode("ascii")
-        return large_json.encode(self.raw_crash(), pass_on)
+            yield json.dumps(self.raw_crash(), sort_keys=True).encode("ascii")
+        else:
+            yield from large_json.encode_in_pieces(self.raw_crash())
+
+    def encoded_raw_crash(self) -> bytes:
+        """Return the raw crash as it is stored, in one go."""
+        return b"".join(self.raw_crash_pieces())
 
     def encoded_dump_names(self) -> bytes:
         """Return the sorted list of dump names as it is stored: JSON."""

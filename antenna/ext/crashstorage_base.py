@@ -6,7 +6,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,7 +17,7 @@ from antenna.config import ConfigManager, Option, bounded, parse_int
 from antenna.crash.object_names import dump_names_path, dump_path, raw_crash_path
 from antenna.crash.report import Dump
 from antenna.files import Read
-from antenna.hub import Turn
+from antenna.hub import put_together
 
 JSON = "application/json"
 BINARY = "application/octet-stream"
@@ -57,8 +57,8 @@ class StorableCrash(Protocol):
     crash_id: str
     dumps: dict[str, Dump]
 
-    def encoded_raw_crash(self, pass_on: Callable[[], object] = ...) -> bytes:
-        """Return the raw crash: JSON. ``pass_on`` is called again and again if that takes long."""
+    def raw_crash_pieces(self) -> Iterable[bytes]:
+        """Return the raw crash: JSON, in pieces, none of which takes long."""
 
     def encoded_dump_names(self) -> bytes:
         """Return the sorted list of dump names: JSON."""
@@ -120,7 +120,7 @@ class CrashStorageBase:
         # The names first: they are on their way when the work on the dumps begins.
         self.save_side_by_side([names, *dumps], deadline)
         # Encoded now: the checksums in it come from the pass that stored the dumps.
-        raw_crash = crash.encoded_raw_crash(Turn().pass_on)
+        raw_crash = put_together(crash.raw_crash_pieces())
         self.save_object(StoredObject(raw_crash_path(crash_id), JSON, raw_crash), deadline)
 
     def save_side_by_side(self, items: Sequence[StoredObject], deadline: Deadline) -> None:

@@ -20,7 +20,7 @@ from typing import Self
 from urllib.parse import unquote_to_bytes
 
 from antenna.limits import MAX_PARAMETERS, MAX_PART_HEADERS
-from antenna.payload.annotations import decode_text
+from antenna.payload.charsets import decode_text
 from antenna.refusal import Reason, Refusal
 
 # A quotation mark that ends a value although a backslash stands before it: the header ends here, or the next parameter

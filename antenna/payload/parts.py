@@ -6,38 +6,21 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from antenna.crash import dump_names
 from antenna.crash.buffer import Buffer, Room
 from antenna.crash.report import CrashReport, Dump
 from antenna.hub import Turn, pread
-from antenna.limits import MAX_JSON_VALUES, Limits
-from antenna.payload.annotations import (
-    LongNumbers,
-    count_values,
-    decode_json,
-    decode_text,
-    decode_texts,
-    note_repeated,
-    shorten,
-)
+from antenna.limits import Limits
+from antenna.payload.annotations import AnnotationPart, read_annotations
 from antenna.payload.headers import read_head
+from antenna.payload.memory import AnnotationShare
+from antenna.payload.notes import Notes, shorten
 from antenna.payload.transfer_encoding import DECODERS, IDENTITY, EncodedContent
 from antenna.refusal import Reason, Refusal
 
-NOTE_BOTH = "includes annotations in both json-encoded extra and formdata parts"
-
 # Types that dumps are meant to have; any other is accepted with a note.
 _DUMP_TYPES = frozenset({"application/octet-stream", "application/gzip"})
-
-
-@dataclass(slots=True)
-class _AnnotationPart:
-    name: str
-    charset: str
-    is_json: bool
-    size: int = 0
 
 
 @dataclass(slots=True)
@@ -70,13 +53,10 @@ class PartCollector:
         self._limits = limits
         self._room = room
         self._annotation_bytes = Buffer(room)
-        self._annotations: list[_AnnotationPart] = []
+        self._annotations: list[AnnotationPart] = []
         self._dumps: list[_DumpPart] = []
         self._nameless = 0
-        #: Values and names in JSON that have been decoded.
-        self.json_values = 0
-        self._long_numbers = LongNumbers()
-        self._notes: list[str] = []
+        self._notes = Notes()
         self._take: Callable[[bytes], None] = self._ignore
         # The current part, if it has a transfer encoding.
         self._encoded: _EncodedPart | None = None
@@ -100,9 +80,9 @@ class PartCollector:
         if head.name is None:
             self._begin_nameless()
         elif head.media_type == "application/json":
-            self._begin_annotation(_AnnotationPart(head.name, "utf-8", is_json=True))
+            self._begin_annotation(AnnotationPart(head.name, None))
         elif head.media_type in ("", "text/plain") and not head.has_file_name:
-            self._begin_annotation(_AnnotationPart(head.name, head.charset, is_json=False))
+            self._begin_annotation(AnnotationPart(head.name, head.charset))
         else:
             self._begin_dump(head.name, head.media_type)
         if head.name is not None and head.transfer_encoding not in IDENTITY:
@@ -127,7 +107,7 @@ class PartCollector:
             raise Refusal(Reason.TOO_LARGE, "parts")
         self._take = self._ignore
 
-    def _begin_annotation(self, part: _AnnotationPart) -> None:
+    def _begin_annotation(self, part: AnnotationPart) -> None:
         if len(self._annotations) >= self._limits.annotations:
             raise Refusal(Reason.TOO_LARGE, "annotations")
         self._check_length(len(part.name))
@@ -137,7 +117,7 @@ class PartCollector:
     def _take_annotation(self, piece: bytes) -> None:
         part = self._annotations[-1]
         part.size += len(piece)
-        if not part.is_json and part.size > self._limits.annotation_value_size:
+        if part.charset is not None and part.size > self._limits.annotation_value_size:
             raise Refusal(Reason.TOO_LARGE, "annotation value")
         if self.annotations_size + len(piece) > self._limits.annotations_size:
             raise Refusal(Reason.TOO_LARGE, "size of annotations")
@@ -154,7 +134,7 @@ class PartCollector:
         """Decode what comes before the part takes it."""
         decoder = DECODERS.get(encoding)
         if decoder is None:
-            self._notes.append(f"Kept {shorten(name)} as it came: unknown transfer encoding {shorten(encoding)}.")
+            self._notes.add(f"Kept {shorten(name)} as it came: unknown transfer encoding {shorten(encoding)}.")
             return
         # Of dumps the body's own limit is the only one.
         is_dump = self._take != self._take_annotation
@@ -166,67 +146,54 @@ class PartCollector:
     def _end_encoded(self, part: _EncodedPart) -> None:
         content, is_decoded = part.content.finish()
         if is_decoded:
-            self._notes.append(f"Decoded {shorten(part.name)} from {part.encoding}.")
+            self._notes.add(f"Decoded {shorten(part.name)} from {part.encoding}.")
         else:
-            self._notes.append(f"Kept {shorten(part.name)} as it came: damaged {part.encoding}.")
+            self._notes.add(f"Kept {shorten(part.name)} as it came: damaged {part.encoding}.")
         content.flush()
         for piece in content.pieces(pread):
             part.take(piece)
         part.content.close()
         self._encoded = None
 
-    def report(self, checksum_algorithm: str) -> CrashReport:
-        """Make a crash report of the parts.
+    def report(self, checksum_algorithm: str, memory: AnnotationShare) -> CrashReport:
+        """Make a crash report of the parts, whose annotations take some of the ``memory``.
 
-        Raises ``Refusal`` for annotations that are not what they should be, or too many.
+        Raises ``Refusal`` for annotations that are not what they should be, or too many; and as ``memory``.
         """
-        report = CrashReport(annotations_size=self.annotations_size, notes=self._notes)
-        self._add_annotations(report)
-        self._annotation_bytes.close()  # decoded now, and so not twice in memory while the crash is moved on
-        self._add_dumps(report, checksum_algorithm)
-        if self._nameless:
-            report.notes.append(f"Ignored parts without a name: {self._nameless}.")
-        return report
-
-    def _add_annotations(self, report: CrashReport) -> None:
-        texts: dict[str, Any] = {}
-        values: dict[str, Any] = {}
-        content = self._annotation_bytes.getvalue()
-        position = 0
-        turn = Turn()
-        for part in self._annotations:
-            turn.pass_on()
-            data = content[position : position + part.size]
-            position += part.size
-            if part.is_json:
-                report.payload = "json"
-                self._add_values(values, data, report.notes, turn)
-            elif (text := decode_text(data, part.charset)) is None:
-                report.notes.append(f"Removed {shorten(part.name)}: not valid in its charset.")
-            else:
-                if part.name in texts:
-                    report.notes.append(note_repeated(part.name))
-                texts[part.name] = text
-        if texts and values:
-            report.notes.append(NOTE_BOTH)
-        report.annotations = {**texts, **values}
-        if not report.annotations:
-            raise Refusal(Reason.NO_ANNOTATIONS)
+        memory.reserve_bytes(self.annotations_size)
+        report = CrashReport(annotations_size=self.annotations_size)
+        self._fill_annotation_parts()
+        self._annotation_bytes.close()  # not in memory twice while they are decoded
+        report.annotations = read_annotations(self._annotations, self._notes, memory.reserve_items)
+        if any(part.charset is None for part in self._annotations):
+            report.payload = "json"
+        self._annotations.clear()  # decoded now, and so not twice in memory while the crash is moved on
         if len(report.annotations) > self._limits.annotations:
             raise Refusal(Reason.TOO_LARGE, "annotations")
+        self._check_length(max(map(len, report.annotations)))
+        self._add_dumps(report, checksum_algorithm)
+        if self._nameless:
+            self._notes.add(f"Ignored parts without a name: {self._nameless}.")
+        report.notes = self._notes.as_list()
+        return report
 
-    def _add_values(self, values: dict[str, Any], data: bytes, notes: list[str], turn: Turn) -> None:
-        decoded: dict[str, Any] | None = decode_texts(data)
-        self.json_values += count_values(data) if decoded is None else len(decoded)
-        if self.json_values > MAX_JSON_VALUES:
-            raise Refusal(Reason.TOO_LARGE, "JSON values")
-        if decoded is None:
+    def _fill_annotation_parts(self) -> None:
+        """Give each part of annotations its bytes, which have come one after the other."""
+        self._annotation_bytes.flush()
+        pieces = self._annotation_bytes.pieces(pread)
+        piece, position = b"", 0
+        turn = Turn()
+        for part in self._annotations:
+            content = [piece[position : position + part.size]]
+            position += len(content[0])
+            missing = part.size - len(content[0])
+            while missing:
+                piece = next(pieces)
+                position = min(missing, len(piece))
+                content.append(piece[:position])
+                missing -= position
+            part.content = b"".join(content)
             turn.pass_on()
-            decoded, notes_on_json = decode_json(data, self._long_numbers)
-            notes += notes_on_json
-        self._check_length(max(map(len, decoded), default=0))
-        notes += [note_repeated(name) for name in decoded if name in values]
-        values.update(decoded)
 
     def _check_length(self, longest_name: int) -> None:
         if longest_name > self._limits.annotation_name_size:
@@ -236,8 +203,8 @@ class PartCollector:
         names = dump_names.assign([part.name for part in self._dumps])
         for name, part in zip(names, self._dumps, strict=True):
             if name != part.wire_name:
-                report.notes.append(f"Dump {shorten(part.wire_name)} is stored as {name}.")
+                self._notes.add(f"Dump {shorten(part.wire_name)} is stored as {name}.")
             if part.media_type and part.media_type not in _DUMP_TYPES:
-                report.notes.append(f"Dump {name} has content type {shorten(part.media_type)}.")
+                self._notes.add(f"Dump {name} has content type {shorten(part.media_type)}.")
             part.content.flush()
             report.dumps[name] = Dump(name, part.content, checksum_algorithm)

@@ -18,31 +18,23 @@ from antenna.config import ConfigManager, ConfigurationError, Option
 from antenna.crash.report import CrashReport
 from antenna.files import DISK_ERRORS, prepare_directory
 from antenna.hub import Turn
-from antenna.limits import MAX_BOUNDARY_LENGTH, MEMORY_TIMEOUT, Limits
+from antenna.limits import MAX_BOUNDARY_LENGTH, Limits
 from antenna.payload.body import RequestBody
 from antenna.payload.gunzip import SMALL_STREAM, Gunzip
 from antenna.payload.headers import parse_parameters
 from antenna.payload.libdeflate import Libdeflate
-from antenna.payload.memory import Memory, Share
+from antenna.payload.memory import AnnotationMemory, Memory, Share
 from antenna.payload.multipart import MultipartParser
 from antenna.payload.parts import PartCollector
 from antenna.payload.report_room import ReportRoom
 from antenna.payload.temporary_space import TemporarySpace
-from antenna.refusal import LossCause, Lost, Reason, Refusal
+from antenna.refusal import Reason, Refusal
 
 logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("breakpad_resource")
 
-# Annotations are in memory as they came, decoded and, if the crash is kept, encoded again: often as six bytes each.
-_MEMORY_PER_ANNOTATION_BYTE = 12
-_MEMORY_PER_JSON_VALUE = 100
 # Small gzip bodies with no more content are inflated in one go.
 _SMALL_CONTENT = 768 * 1024
-# Reports with no more bytes of annotations, as real ones mostly are, neither wait for memory nor keep others waiting.
-_SMALL_ANNOTATIONS = 64 * 1024
-# Of the memory for others, one half is for reports that take no more than this part of it: what is larger, as no real
-# report is, waits for its like only.
-_LARGE_PART = 4
 
 
 class PayloadReader:
@@ -83,9 +75,7 @@ class PayloadReader:
             logger.error("temporary files in %s: %s", self.temp_dir, error)  # noqa: TRY400 - the disk matters
         self._memory = Memory(self.limits.memory_per_worker)
         self._temporary_space = TemporarySpace(self.limits.temp_size_per_worker)
-        self._half = self.limits.memory_per_worker // 2
-        self._memory_for_large = Memory(self._half)
-        self._memory_for_largest = Memory(self._half)
+        self._annotation_memory = AnnotationMemory(self.limits.memory_per_worker)
         self._libdeflate = Libdeflate.load(_SMALL_CONTENT)
 
     def read(self, environ: dict[str, Any], body: RequestBody) -> CrashReport:
@@ -109,32 +99,12 @@ class PayloadReader:
             else:
                 _feed(parser, body.pieces(), body.turn)
             parser.close()
-            if parts.annotations_size <= _SMALL_ANNOTATIONS:
-                report = parts.report(self.checksum_algorithm)
-            else:
-                taken_from = self._wait_for_memory(parts.annotations_size, resources)
-                report = parts.report(self.checksum_algorithm)
-                _charge(taken_from, parts.json_values, resources)
+            report = parts.report(self.checksum_algorithm, self._annotation_memory.share(resources))
             report.resources = resources.pop_all()
         report.payload_compressed = compressed
         report.payload_size = body.size
         report.user_agent = _user_agent(environ)
         return report
-
-    def _wait_for_memory(self, annotations_size: int, resources: contextlib.ExitStack) -> Memory:
-        """Take memory for annotations, as soon as there is some, until ``resources`` are given back; return whose."""
-        size = min(annotations_size * _MEMORY_PER_ANNOTATION_BYTE, self._half)
-        memory = self._memory_for_large if size * _LARGE_PART <= self._half else self._memory_for_largest
-        if not memory.wait(size, MEMORY_TIMEOUT):
-            raise Lost(LossCause.MEMORY, "no memory for annotations")
-        resources.callback(memory.release, size)
-        return memory
-
-
-def _charge(memory: Memory, json_values: int, resources: contextlib.ExitStack) -> None:
-    size = json_values * _MEMORY_PER_JSON_VALUE
-    memory.charge(size)
-    resources.callback(memory.release, size)
 
 
 def _feed(parser: MultipartParser, pieces: Iterable[bytes], turn: Turn) -> None:

@@ -8,7 +8,7 @@ import errno
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -93,9 +93,13 @@ class SpooledCrash:
         """Bytes of the dumps."""
         return sum(dump.size for dump in self.dumps.values())
 
-    def encoded_raw_crash(self, pass_on: Callable[[], object] | None = None) -> bytes:
+    def encoded_raw_crash(self) -> bytes:
         """Return the raw crash as it was made when the crash came in."""
         return self._raw_crash
+
+    def raw_crash_pieces(self) -> Iterable[bytes]:
+        """Return the same as a storage takes it."""
+        return (self._raw_crash,)
 
     def encoded_dump_names(self) -> bytes:
         """Return the sorted list of dump names: JSON."""
@@ -158,10 +162,10 @@ def write_crash(report: CrashReport, directory: Path) -> int:
     if report.deferred:
         write_file(directory / "deferred", [])
     # Encoded last: the checksums in it come from the pass that wrote the dumps.
-    raw_crash = report.encoded_raw_crash()
-    write_file(directory / "raw_crash", [raw_crash])
+    raw_crash = directory / "raw_crash"
+    write_file(raw_crash, report.raw_crash_pieces())
     fsync_directory(directory)
-    return size + len(raw_crash)
+    return size + raw_crash.stat().st_size
 
 
 def _link(content: Content, path: Path) -> bool:

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from antenna.crash import identity
-from antenna.limits import MAX_TELEMETRY_ENVIRONMENT_COMMAS, MAX_TELEMETRY_ENVIRONMENT_SIZE
+from antenna.json_size import count_built
+from antenna.limits import MAX_READ_JSON_ITEMS, MAX_READ_JSON_SIZE
 
 METADATA = "metadata"
 """The key under which rules find what the collector knows of the request, such as ``user_agent``."""
@@ -24,7 +25,7 @@ class CrashView(dict[str, Any]):
     Rules cannot change it: the annotations are saved as the client sent them.
     """
 
-    __slots__ = ("_documents", "_identity", "raw")
+    __slots__ = ("_documents", "_documents_items", "_documents_size", "_identity", "raw")
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
         """``raw`` holds the annotations as they came, and ``metadata`` if there is any."""
@@ -36,6 +37,7 @@ class CrashView(dict[str, Any]):
             )
         self.raw = raw
         self._documents: dict[str, Any] = {}
+        self._documents_size = self._documents_items = 0
         self._identity: dict[str, str] = {}
 
     def identify(self, what: str) -> str:
@@ -49,17 +51,18 @@ class CrashView(dict[str, Any]):
     def document(self, name: str) -> Any:
         """Return what the JSON in an annotation's text stands for, decoded once; None where there is none.
 
-        All that rules look into together is limited, like ``TelemetryEnvironment`` alone.
+        What all such JSON holds together is limited. It is counted before it is decoded.
         """
         if name not in self._documents:
             self._documents[name] = self._decode(self.get(name, ""))
         return self._documents[name]
 
     def _decode(self, text: str) -> Any:
-        looked_into = [self[name] for name in self._documents if name in self]
-        if sum(map(len, looked_into), len(text)) > MAX_TELEMETRY_ENVIRONMENT_SIZE:
+        self._documents_size += len(text)
+        if self._documents_size > MAX_READ_JSON_SIZE:
             return None
-        if sum((other.count(",") for other in looked_into), text.count(",")) > MAX_TELEMETRY_ENVIRONMENT_COMMAS:
+        self._documents_items += count_built(text.encode("utf-8", "replace"), MAX_READ_JSON_ITEMS)
+        if self._documents_items > MAX_READ_JSON_ITEMS:
             return None
         try:
             return json.loads(text)

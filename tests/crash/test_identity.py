@@ -59,3 +59,12 @@ def test_version() -> None:
 
 def test_text_of_a_value_without_json_text() -> None:
     assert to_text(10**10_000) == ""
+
+
+@pytest.mark.parametrize("value", [["x" * 600_000], {"x" * 600_000: 0}, [[]] * 100_000, [{"a": 1}] * 50_000])
+def test_a_large_value_has_no_text(value: object) -> None:
+    assert to_text(value) == ""
+
+
+def test_a_text_has_any_size() -> None:
+    assert to_text("x" * 10_000_000) == "x" * 10_000_000

@@ -29,10 +29,11 @@ from antenna.config import build_config
 from antenna.crash import crash_id as crash_ids
 from antenna.crash.dump_names import RESERVED, object_key
 from antenna.crash.report import CrashReport
-from antenna.limits import Limits
-from antenna.payload.annotations import count_values, decode_json, decode_texts
+from antenna.json_size import count_built
+from antenna.limits import MAX_JSON_ITEMS, Limits
 from antenna.payload.body import BodyStream, RequestBody
 from antenna.payload.gunzip import Gunzip
+from antenna.payload.json_annotations import decode_json, decode_texts
 from antenna.payload.libdeflate import Libdeflate
 from antenna.payload.memory import Memory, Share
 from antenna.payload.reader import PayloadReader
@@ -240,7 +241,7 @@ def fuzz_annotations(data: bytes) -> None:
     """Annotations in JSON are kept as they came, or refused for what is wrong with them."""
     texts = decode_texts(data)
     try:
-        count_values(data)
+        assert count_built(data, MAX_JSON_ITEMS) <= len(data) + 1
         annotations, notes = decode_json(data)
     except Refusal as error:
         if error.reason is Reason.INVALID_JSON and not is_invalid(data):

@@ -2,365 +2,97 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Annotations are decoded as they came, or refused; what is decoded can always be written again."""
+"""The annotations of a report are put together within bounds on what they build."""
 
 import json
-from typing import Any
+from collections.abc import Callable
 
-import gevent
 import pytest
 
-from antenna.limits import (
-    LONG_JSON_NUMBER,
-    MAX_JSON_DEPTH,
-    MAX_JSON_DIGITS,
-    MAX_JSON_VALUES,
-    MAX_LONG_JSON_NUMBERS_SIZE,
-)
-from antenna.payload.annotations import count_values, decode_json, decode_text, decode_texts, note_repeated
+from antenna.limits import MAX_ANNOTATIONS, MAX_JSON_ITEMS
+from antenna.payload.annotations import AnnotationPart, read_annotations
+from antenna.payload.notes import Notes
 from antenna.refusal import Reason, Refusal
 
-REPLACED = "Replaced half of a surrogate pair in \ufffd."
-REPLACED_IN_B = "Replaced half of a surrogate pair in b."
-REPEATED_IN_B = "Repeated name in b: the last one was kept."
+Make = Callable[[int], bytes]
 
 
-def assert_refused(data: bytes, reason: Reason) -> None:
+class Reading:
+    """Reads annotations, and remembers what memory was asked for."""
+
+    def __init__(self) -> None:
+        self.notes = Notes()
+        self.reserved: list[int] = []
+
+    def __call__(self, *contents: bytes) -> dict[str, object]:
+        parts = [AnnotationPart("extra", None, len(content), content) for content in contents]
+        return read_annotations(parts, self.notes, self.reserved.append)
+
+
+@pytest.fixture
+def read() -> Reading:
+    return Reading()
+
+
+def nested(opening: bytes, closing: bytes, number: int) -> bytes:
+    """Return annotations with so many of these in one another, 50 at a time."""
+    return b'{"a":[' + b",".join([opening * 50 + b"0" + closing * 50] * (number // 50)) + b"]}"
+
+
+SHAPES = [
+    pytest.param(lambda number: nested(b"[", b"]", number), id="arrays"),
+    pytest.param(lambda number: nested(b'{"":', b"}", number // 2), id="objects"),
+    pytest.param(lambda number: nested(b'[{"a":', b"}]", number // 3), id="both"),
+    pytest.param(lambda number: b'{"a":[' + b"[]," * (number // 2) + b"0]}", id="wide"),
+    pytest.param(lambda number: b'{"a":[' + b"{}," * (number // 2) + b"0]}", id="wide objects"),
+    pytest.param(lambda number: b'{"a":[' + b'"",' * number + b"0]}", id="texts"),
+    pytest.param(lambda number: b'{"a":[' + b"0," * number + b"0]}", id="numbers"),
+    pytest.param(
+        lambda number: b'{"a":{' + b",".join(b'"%x":0' % name for name in range(number // 2)) + b"}}", id="names"
+    ),
+]
+
+
+@pytest.mark.parametrize("make", SHAPES)
+def test_things_in_json_are_bounded(read: Reading, make: Make) -> None:
+    assert read(make(MAX_JSON_ITEMS * 9 // 10))["a"]
+    assert len(read.reserved) == 1
+    assert 0.85 * MAX_JSON_ITEMS < read.reserved[0] <= MAX_JSON_ITEMS
+
     with pytest.raises(Refusal) as raised:
-        decode_json(data)
-    assert raised.value.reason is reason
+        read(make(MAX_JSON_ITEMS + 1000))
+    assert raised.value.reason is Reason.TOO_LARGE
+    assert len(read.reserved) == 1, "refused before any memory is asked for"
 
 
-class TestText:
-    @pytest.mark.parametrize(
-        ("data", "charset", "text"),
-        [
-            (b"plain", "utf-8", "plain"),
-            ("ä\N{PILE OF POO}".encode(), "utf-8", "ä\N{PILE OF POO}"),
-            ("ä".encode(), "UTF-8", "ä"),
-            (b"plain", "us-ascii", "plain"),
-            (b"\xe4\x80", "iso-8859-1", "ä\x80"),
-            (b"\xe4\x80", "ISO-8859-1", "ä€"[:1] + "\x80"),
-            (b"\xe4\x80", "windows-1252", "ä€"),
-            (b"\0\x1b\r\n", "utf-8", "\0\x1b\r\n"),
-            (b"", "utf-8", ""),
-        ],
-    )
-    def test_in_its_charset(self, data: bytes, charset: str, text: str) -> None:
-        assert decode_text(data, charset) == text
+@pytest.mark.parametrize("make", SHAPES)
+def test_things_in_all_json_of_a_report_are_bounded(read: Reading, make: Make) -> None:
+    part = make(MAX_JSON_ITEMS // 4)
+    assert read(part, part, part)["a"]
+    assert len(read.reserved) == 1, "all at once: nobody waits with a part of it in hand"
 
-    @pytest.mark.parametrize(
-        "charset", ["utf-16", "utf-7", "rot13", "hex", "zip", "idna", "unknown", "", "x" * 10_000, "utf-8\0", "../etc"]
-    )
-    def test_any_other_charset_is_read_as_utf_8(self, charset: str) -> None:
-        assert decode_text("ä".encode(), charset) == "ä"
-
-    @pytest.mark.parametrize(
-        ("data", "charset"),
-        [
-            (b"\xe4", "utf-8"),
-            (b"\xed\xa0\x80", "utf-8"),
-            (b"\xc0\x80", "utf-8"),
-            (b"\xf4\x90\x80\x80", "utf-8"),
-            (b"\x80", "us-ascii"),
-            (b"\x81", "windows-1252"),
-        ],
-    )
-    def test_not_valid_in_its_charset(self, data: bytes, charset: str) -> None:
-        assert decode_text(data, charset) is None
+    with pytest.raises(Refusal) as raised:
+        read(*[part] * 5)
+    assert raised.value.reason is Reason.TOO_LARGE
 
 
-class TestJson:
-    @pytest.mark.parametrize(
-        "annotations",
-        [
-            {},
-            {"a": "text"},
-            {"a": "", "": "a"},
-            {"a": 1, "b": -1.5, "c": True, "d": None, "e": [], "f": {}},
-            {"a": {"b": [{"c": ["d"]}]}},
-            {"a": "\N{PILE OF POO}\0\x7f\u2028", "\u202e\n": "\ufffe"},
-            {"a": 10 ** (MAX_JSON_DIGITS - 1)},
-            {"a": 1.7976931348623157e308, "b": 5e-324},
-        ],
-    )
-    @pytest.mark.parametrize("ensure_ascii", [True, False])
-    def test_is_kept_as_it_came(self, annotations: dict[str, Any], ensure_ascii: bool) -> None:
-        data = json.dumps(annotations, ensure_ascii=ensure_ascii).encode()
-
-        assert decode_json(data) == (annotations, [])
-
-    @pytest.mark.parametrize(
-        ("text", "stored", "rounded"),
-        [
-            ("3.14159265358979323846", 3.141592653589793, 1),
-            ("123456789012345678901234567890.5", 1.2345678901234568e29, 1),
-            ("-1e-400", -0.0, 1),
-            ("[7e-324, 0.1, 0.300000000000000001]", [5e-324, 0.1, 0.3], 2),
-        ],
-    )
-    def test_number_that_no_double_holds_is_noted(self, text: str, stored: object, rounded: int) -> None:
-        note = f"Rounded {rounded} numbers to double precision."
-
-        assert decode_json(f'{{"a": {text}}}'.encode()) == ({"a": stored}, [note])
-
-    @pytest.mark.parametrize(
-        "text",
-        [
-            "0.0",
-            "-0.0",
-            "0e5",
-            "1.0",
-            "0.10",
-            "1E5",
-            "-1.50e+3",
-            "100.0",
-            "0.001",
-            "1e22",
-            "1e-7",
-            "0.10000000000000001",
-        ],
-    )
-    def test_number_that_is_only_written_otherwise_needs_no_note(self, text: str) -> None:
-        assert decode_json(f'{{"a": {text}}}'.encode()) == ({"a": float(text)}, [])
-
-    @pytest.mark.parametrize("data", [b' \r\n\t{"a": 1}\n', b'\xef\xbb\xbf{"a": 1}'])
-    def test_what_may_stand_around_it(self, data: bytes) -> None:
-        assert decode_json(data) == ({"a": 1}, [])
-
-    @pytest.mark.parametrize("text", ["1e400", "-1e400", "1" * 400 + ".0", "1e" + "9" * 100_000])
-    def test_number_out_of_range(self, text: str) -> None:
-        assert_refused(f'{{"a": {text}}}'.encode(), Reason.INVALID_JSON)
-
-    @pytest.mark.parametrize(
-        "data",
-        [
-            b"",
-            b" ",
-            b"{",
-            b'{"a": 1,}',
-            b"{'a': 1}",
-            b'{"a": 1} {}',
-            b'{"a": 01}',
-            b'{"a": +1}',
-            b'{"a": .5}',
-            b'{"a": 0x1}',
-            b'{"a": NaN}',
-            b'{"a": Infinity}',
-            b'{"a": [-Infinity]}',
-            b'{"a": "\n"}',
-            b'{"a": "\\x"}',
-            b'{"a": "\\u12"}',
-            b"{a: 1}",
-            b"{1: 1}",
-            b"\x00",
-            b'{"a": "\xff"}',
-            b'{"a": "\xed\xa0\x80"}',
-            '{"a": 1}'.encode("utf-16"),
-            '{"a": 1}'.encode("utf-16-le"),
-            '{"a": 1}'.encode("utf-32"),
-            b'{"a": "' + b"x" * 1000,
-            b'{"a": ' + b"9" * 10_000 + b"}",
-            b'{"a": ' + b"9" * (MAX_JSON_DIGITS + 1) + b"}",
-            b"[" * 1000,
-            b"[" * 1000 + b"]" * 1000,
-            b"[" * 200_000,
-            b'{"a":' * 200_000,
-            b'{"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}",
-            b'{"a":' * 1000 + b"1" + b"}" * 1000,
-            b'{"a":' + b"[" * MAX_JSON_DEPTH + b"]" * MAX_JSON_DEPTH + b"}",
-        ],
-        ids=lambda data: f"{data[:20]!r}, {len(data)} bytes",
-    )
-    def test_invalid(self, data: bytes) -> None:
-        assert_refused(data, Reason.INVALID_JSON)
-
-    @pytest.mark.parametrize(
-        "number", ["9" * MAX_JSON_DIGITS, "-" + "9" * 24, "0." + "3" * 398, "1." + "3" * 20 + "e-5"]
-    )
-    def test_long_numbers_are_bounded_together(self, number: str) -> None:
-        most = [number] * (MAX_LONG_JSON_NUMBERS_SIZE // len(number))
-
-        annotations, _ = decode_json(f'{{"a": [{", ".join(most)}]}}'.encode())
-        assert annotations == {"a": [json.loads(number)] * len(most)}
-        assert_refused(f'{{"a": [{", ".join([*most, number])}]}}'.encode(), Reason.TOO_LARGE)
-
-    @pytest.mark.parametrize("number", [-(2**63), 2**64 - 1, -2.2250738585072014e-308])
-    def test_any_number_of_64_bits_is_short(self, number: float) -> None:
-        text = json.dumps(number)
-        assert len(text) <= LONG_JSON_NUMBER
-        values = [number] * (MAX_LONG_JSON_NUMBERS_SIZE // len(text) + 1)
-
-        assert decode_json(json.dumps({"a": values}).encode()) == ({"a": values}, [])
-
-    @pytest.mark.parametrize("data", [b"[]", b'["a"]', b'"a"', b"1", b"null", b"true", b'[{"a": 1}]'])
-    def test_not_an_object(self, data: bytes) -> None:
-        assert_refused(data, Reason.INVALID_JSON_VALUE)
-
-    def test_as_deep_as_it_may_be(self) -> None:
-        deep = json.loads("[" * (MAX_JSON_DEPTH - 1) + "]" * (MAX_JSON_DEPTH - 1))
-
-        assert decode_json(json.dumps({"a": deep}).encode()) == ({"a": deep}, [])
-
-    @pytest.mark.parametrize(
-        ("data", "annotations", "repeated"),
-        [
-            (b'{"a": 1, "a": 2}', {"a": 2}, ["a"]),
-            (b'{"b": 1, "a": 1, "b": 2, "a": 2, "a": 3}', {"a": 3, "b": 2}, ["a", "b"]),
-            (b'{"a": {"b": 1, "b": 2}}', {"a": {"b": 2}}, []),
-            (b'{"a": 1, "a": {"b": 1, "b": 2}}', {"a": {"b": 2}}, ["a"]),
-        ],
-    )
-    def test_last_of_repeated_names_wins(self, data: bytes, annotations: dict[str, Any], repeated: list[str]) -> None:
-        assert decode_json(data) == (annotations, [note_repeated(name) for name in repeated])
-
-    @pytest.mark.parametrize(
-        ("data", "annotations", "notes"),
-        [
-            (rb'{"a": "\ud83d\ude00"}', {"a": "\N{GRINNING FACE}"}, 0),
-            (rb'{"a": "\\ud83d"}', {"a": r"\ud83d"}, 0),
-            (rb'{"a": "\ud83d"}', {"a": "\ufffd"}, 1),
-            (rb'{"a": "x\uDE00\uD83Dy"}', {"a": "x\ufffd\ufffdy"}, 1),
-            (rb'{"\udfff": 1}', {"\ufffd": 1}, 1),
-            (rb'{"\udfff": 1, "\udfff": 2}', {"\ufffd": 2}, 2),
-            (rb'{"a": [{"\ud800": ["\ud800", 1]}], "b": "c"}', {"a": [{"\ufffd": ["\ufffd", 1]}], "b": "c"}, 1),
-        ],
-    )
-    def test_half_of_a_surrogate_pair_is_replaced(self, data: bytes, annotations: dict[str, Any], notes: int) -> None:
-        decoded, notes_on_it = decode_json(data)
-
-        assert decoded == annotations
-        assert len(notes_on_it) == notes
-        json.dumps([decoded, notes_on_it], ensure_ascii=False).encode("utf-8")
-
-    @pytest.mark.parametrize(
-        ("data", "annotations", "notes"),
-        [
-            (rb'{"\ud800": "first", "\udfff": "second"}', {"\ufffd": "second"}, [note_repeated("\ufffd"), REPLACED]),
-            (rb'{"\ufffd": "first", "\ud800": "second"}', {"\ufffd": "second"}, [note_repeated("\ufffd"), REPLACED]),
-            (rb'{"\ud800": "first", "\ufffd": "second"}', {"\ufffd": "second"}, [note_repeated("\ufffd"), REPLACED]),
-            (rb'{"\ud800": 1, "\udfff": 2, "\ud800": 3}', {"\ufffd": 3}, [note_repeated("\ufffd"), REPLACED]),
-            (rb'{"a": 1, "a": 2, "b": "\ud800"}', {"a": 2, "b": "\ufffd"}, [note_repeated("a"), REPLACED_IN_B]),
-            (rb'{"b": {"\ud800": 1, "\udfff": 2}}', {"b": {"\ufffd": 2}}, [REPLACED_IN_B, REPEATED_IN_B]),
-            (
-                rb'{"b": [{"\ufffd": 1, "\udfff": 2}], "c": 1}',
-                {"b": [{"\ufffd": 2}], "c": 1},
-                [REPLACED_IN_B, REPEATED_IN_B],
-            ),
-            (rb'{"b": {"\ud800": 1, "\udfff": 2, "\ud800": 3}}', {"b": {"\ufffd": 3}}, [REPLACED_IN_B, REPEATED_IN_B]),
-        ],
-    )
-    def test_names_that_come_out_the_same_are_noted(
-        self, data: bytes, annotations: dict[str, Any], notes: list[str]
-    ) -> None:
-        assert decode_json(data) == (annotations, notes)
-
-    def test_many_names_that_come_out_the_same_take_few_notes(self) -> None:
-        names = [rf"\ud{first:x}\ud{last:x}" for first in range(0xC00, 0xE00) for last in range(0x800, 0x840)]
-        data = "{" + ",".join(f'"{name}": 1' for name in names) + "}"
-
-        annotations, notes = decode_json(data.encode())
-
-        assert annotations == {"\ufffd\ufffd": 1}
-        assert len(notes) == 2
-
-    def test_many_are_replaced_while_others_have_their_turn(self) -> None:
-        decoding = gevent.spawn(decode_json, rb'{"a": "%s"}' % (rb"\ud800x" * 500_000))
-        turns = 0
-        while not decoding.ready():
-            gevent.sleep(0.001)
-            turns += 1
-
-        annotations, _ = decoding.get()
-        assert annotations == {"a": "\ufffdx" * 500_000}
-        assert turns > 5
+@pytest.mark.parametrize("opening", [b"[", b'{"":', b'[{"":'])
+@pytest.mark.parametrize("before", [b"", b'"[[[": [], "b": [[], {}, "]]"],'])
+def test_nested_too_deeply_is_the_reason_where_both_are(read: Reading, opening: bytes, before: bytes) -> None:
+    with pytest.raises(Refusal) as raised:
+        read(b"{" + before + b'"a":' + opening * MAX_JSON_ITEMS)
+    assert raised.value.reason is Reason.INVALID_JSON
 
 
-class TestDecodeTexts:
-    @pytest.mark.parametrize(
-        "annotations",
-        [
-            {},
-            {"ProductName": "Firefox", "": "", "TelemetryEnvironment": '{"a": "\\\\", "b": 1}'},
-            {"Notes": "naïve \N{GRINNING FACE}\0\x7f\u2028\ufffd\ufeff", "\N{GRINNING FACE}": '\n\t"'},
-            {f"Name{number}": "x" * 100 for number in range(1000)},
-        ],
-        ids=lambda annotations: repr(annotations)[:20],
-    )
-    @pytest.mark.parametrize("ensure_ascii", [True, False])
-    def test_as_reporters_send_them(self, annotations: dict[str, str], ensure_ascii: bool) -> None:
-        data = json.dumps(annotations, ensure_ascii=ensure_ascii).encode("utf-8")
+def test_what_reporters_send_asks_for_nothing(read: Reading) -> None:
+    annotations = {f"Annotation{number}": '{"a":[1,2,{"b":[]}]}' * 10 for number in range(500)}
 
-        assert decode_texts(data) == annotations
-        assert decode_json(data) == (annotations, [])
-
-    @pytest.mark.parametrize(
-        "data",
-        [
-            b"",
-            b"[]",
-            b'"a"',
-            b'{"a": 1}',
-            b'{"a": null}',
-            b'{"a": ["b"]}',
-            b'{"a": {"b": "c"}}',
-            b'{"a": NaN}',
-            b'{"a": "b"',
-            b'{"a": "b"} {}',
-            b'{"a": "b",}',
-            b"{'a': 'b'}",
-            b'{"a": "b", "a": "b"}',
-            rb'{"a": "b", "\u0061": "b"}',
-            b'\xef\xbb\xbf{"a": "b"}',
-            b'{"a": "\xff"}',
-            b'{"a": "\xed\xa0\x80"}',
-            rb'{"a": "\ud83d"}',
-            rb'{"a": "\ude00"}',
-            rb'{"a": "\ude00\ud83d"}',
-            rb'{"\ud83d": "a"}',
-            b'{"a": "\n"}',
-            rb'{"a": "\x"}',
-            b'{"a":' * 100_000,
-            b'{"a": "' + b"x" * 256 * 1024 + b'"}',
-        ],
-        ids=lambda data: repr(data[:20]),
-    )
-    def test_anything_else_is_left_to_others(self, data: bytes) -> None:
-        assert decode_texts(data) is None
-
-    def test_without_the_library(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("antenna.payload.annotations._fast_json", None)
-
-        assert decode_texts(b"{}") is None
+    assert read(json.dumps(annotations).encode()) == annotations
+    assert read.reserved == []
 
 
-class TestCountValues:
-    @pytest.mark.parametrize("value", [b"1", b"[]", b'""', b'"a,b"', rb'"\",\\"', b'{"a":"b"}', b" 1.5 "])
-    def test_are_bounded(self, value: bytes) -> None:
-        most = b"[" + b",".join([value] * MAX_JSON_VALUES) + b"]"
+def test_notes_on_repeated_names_are_bounded(read: Reading) -> None:
+    names = {f"{number:x}": number for number in range(MAX_ANNOTATIONS)}
 
-        assert count_values(most) == MAX_JSON_VALUES
-        with pytest.raises(Refusal) as raised:
-            count_values(most + b",")
-        assert raised.value.reason is Reason.TOO_LARGE
-
-    @pytest.mark.parametrize(
-        "data",
-        [
-            b"",
-            b"{}",
-            b'{"a": "' + b"," * 1_000_000 + b'"}',
-            b'{"a": "' + b"," * 1_000_000,
-            rb'{"a": "' + rb"\"," * 1_000_000 + rb'"}',
-            b'"," ' * 1_000_000,
-            b"[" * 200_000,
-            b'{"a":' * 200_000,
-        ],
-        ids=lambda data: repr(data[:20]),
-    )
-    def test_only_values_count(self, data: bytes) -> None:
-        assert count_values(data) == 1
-
-
-def test_names_in_notes_are_short() -> None:
-    assert len(note_repeated("x" * 100_000)) < 200
+    assert read(*[json.dumps(names).encode()] * 3) == names
+    assert len(read.notes.as_list()) < 200

@@ -5,10 +5,16 @@
 """Memory is taken, waited for and given back."""
 
 import time
+from contextlib import ExitStack
 
 import gevent
+import pytest
 
-from antenna.payload.memory import Memory, Share
+import antenna.payload.memory
+from antenna.payload.memory import AnnotationMemory, AnnotationShare, Memory, Share
+from antenna.refusal import Reason, Refusal
+
+MIB = 1024 * 1024
 
 
 def test_no_more_than_there_is() -> None:
@@ -84,10 +90,45 @@ class TestWait:
         memory.release(10)
         assert first.get()
 
-    def test_after_more_was_charged_than_there_is(self) -> None:
-        memory = Memory(10)
-        memory.charge(15)
 
-        assert not memory.wait(1, 0.01)
-        memory.release(15)
-        assert memory.wait(10, 0.0)
+class TestAnnotations:
+    """What waits for what: bytes of annotations, and the things that JSON builds."""
+
+    @pytest.fixture(autouse=True)
+    def impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(antenna.payload.memory, "MEMORY_TIMEOUT", 0.01)
+
+    @pytest.mark.parametrize(
+        ("held", "wanted", "is_there"),
+        [
+            pytest.param(("bytes", 3_000_000), ("bytes", 3_000_000), False, id="large ones, each other"),
+            pytest.param(("bytes", 3_000_000), ("bytes", 60_000), True, id="small ones, nobody"),
+            pytest.param(("bytes", 3_000_000), ("bytes", 500_000), True, id="others, not the largest"),
+            pytest.param(("bytes", 3_000_000), ("items", 100_000), True, id="JSON, not for bytes"),
+            pytest.param(("items", 100_000), ("bytes", 3_000_000), True, id="bytes, not for JSON"),
+            pytest.param(("items", 100_000), ("items", 100_000), False, id="JSON, for other JSON"),
+            pytest.param(("items", 100_000), ("items", 5_000), True, id="small JSON, nobody"),
+        ],
+    )
+    def test_waits_for(self, held: tuple[str, int], wanted: tuple[str, int], is_there: bool) -> None:
+        memory = AnnotationMemory(64 * MIB)
+        with ExitStack() as first, ExitStack() as second:
+            reserve(memory.share(first), *held)
+            if is_there:
+                reserve(memory.share(second), *wanted)
+            else:
+                with pytest.raises(Refusal) as raised:
+                    reserve(memory.share(second), *wanted)
+                assert raised.value.reason is Reason.UNAVAILABLE
+        with ExitStack() as third:
+            reserve(memory.share(third), *wanted)
+
+    def test_more_than_there_ever_is_gets_all_of_it(self) -> None:
+        memory = AnnotationMemory(MIB)
+        for kind in ("bytes", "items"):
+            with ExitStack() as resources:
+                reserve(memory.share(resources), kind, 100_000_000)
+
+
+def reserve(share: AnnotationShare, kind: str, count: int) -> None:
+    (share.reserve_bytes if kind == "bytes" else share.reserve_items)(count)

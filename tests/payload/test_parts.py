@@ -8,7 +8,7 @@ import base64
 import json
 import random
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ import pytest
 from antenna.config import build_config
 from antenna.crash.report import CrashReport
 from antenna.limits import Limits
-from antenna.payload.parts import NOTE_BOTH, PartCollector
+from antenna.payload.annotations import NOTE_BOTH
+from antenna.payload.memory import AnnotationMemory
+from antenna.payload.parts import PartCollector
 from antenna.refusal import Reason, Refusal
 from tests.support.crashes import make_room
 from tests.support.reports import annotation, dump, extra
@@ -35,24 +37,23 @@ class Read:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._collectors: list[PartCollector] = []
+        self._resources = ExitStack()
 
     def __call__(self, *parts: bytes, **options: str) -> CrashReport:
         config = build_config({f"BREAKPAD_{name}": value for name, value in options.items()})
         limits = Limits(config.with_namespace("breakpad"))
         collector = PartCollector(limits, make_room(limits.memory_per_report, self._directory))
-        self._collectors.append(collector)
+        self._resources.callback(collector.close)
         for each in parts:
             head, _, content = each.partition(b"\r\n\r\n")
             collector.part_begun(head)
             for start in range(0, len(content), 1000):
                 collector.part_data(content[start : start + 1000])
             collector.part_ended()
-        return collector.report("md5")
+        return collector.report("md5", AnnotationMemory(limits.memory_per_worker).share(self._resources))
 
     def close(self) -> None:
-        for collector in self._collectors:
-            collector.close()
+        self._resources.close()
 
 
 @pytest.fixture
@@ -329,7 +330,7 @@ class TestLimits:
             pytest.param([annotation("a", "x" * 11)], {"MAX_ANNOTATION_VALUE_SIZE": "10"}, id="value"),
             pytest.param([annotation("a", "x" * 6)] * 2, {"MAX_ANNOTATIONS_SIZE": "11"}, id="size of annotations"),
             pytest.param([extra({"a": "x" * 6})], {"MAX_ANNOTATIONS_SIZE": "11"}, id="size of JSON"),
-            pytest.param([extra({"a": [0] * 30_000}), extra({"b": [0] * 30_000})], {}, id="values in JSON"),
+            pytest.param([extra({"a": [0] * 60_000}), extra({"b": [0] * 60_000})], {}, id="values in JSON"),
             pytest.param([extra({"a": [10**900] * 150}), extra({"b": [10**900] * 150})], {}, id="digits in JSON"),
             pytest.param([extra({f"a{number}": "" for number in range(2000)})] * 26, {}, id="texts in JSON"),
             pytest.param([PRODUCT, dump(b"", "a"), dump(b"", "b")], {"MAX_DUMPS": "1"}, id="dumps"),

@@ -21,7 +21,7 @@ import psutil
 import pytest
 
 import antenna.files
-import antenna.payload.reader
+import antenna.payload.memory
 from antenna.config import ConfigurationError, build_config
 from antenna.crash.report import CrashReport
 from antenna.payload.body import RequestBody
@@ -245,7 +245,7 @@ class TestAnnotationsWaitForMemory:
             assert len(report.annotations["a"]) == 300_000
 
     def test_not_for_ever(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(antenna.payload.reader, "MEMORY_TIMEOUT", 0.05)
+        monkeypatch.setattr(antenna.payload.memory, "MEMORY_TIMEOUT", 0.05)
         reader = payload_reader(tmp_path, MEMORY_PER_WORKER="1MiB")
         large = multipart(annotation("a", "x" * 300_000))
         with read(reader, large):
@@ -277,7 +277,7 @@ class TestAnnotationsWaitForMemory:
 
     def test_nor_do_small_ones_keep_large_ones_waiting(self, tmp_path: Path) -> None:
         reader = payload_reader(tmp_path, MEMORY_PER_WORKER="1MiB")
-        small = multipart(extra({"a": [0] * 20_000}))
+        small = multipart(extra({"a": [0] * 7_000}))
         with contextlib.ExitStack() as reports:
             for _ in range(10):
                 reports.enter_context(read(reader, small))
@@ -288,7 +288,7 @@ class TestAnnotationsWaitForMemory:
     def test_values_in_json_count(self, tmp_path: Path) -> None:
         reader = payload_reader(tmp_path, MEMORY_PER_WORKER="32MiB")
         many_values = multipart(extra({"a": [0] * 40_000}))
-        with read(reader, many_values), read(reader, many_values), read(reader, many_values):
+        with read(reader, many_values), read(reader, many_values):
             waiting = gevent.spawn(read, reader, many_values)
             gevent.sleep(0.05)
             assert not waiting.ready()

@@ -21,10 +21,9 @@ values = json_values | any_text | st.lists(any_text) | st.dictionaries(names | a
 
 @given(value=st.dictionaries(names | any_text, values), size=st.integers(1, 20))
 def test_is_as_in_one_go(value: dict[str, Any], size: int) -> None:
-    turns: list[None] = []
-    with mock.patch.object(large_json, "_PIECE", size):
-        encoded = large_json.encode(value, lambda: turns.append(None))
+    with mock.patch.multiple(large_json, _SLICE=size, _PIECE=size):
+        pieces = list(large_json.encode_in_pieces(value))
 
-    assert encoded == json.dumps(value, sort_keys=True).encode("ascii")
-    # What is encoded between two turns is short, but for what stands between values.
-    assert len(turns) >= sum(len(text) for text in value.values() if isinstance(text, str)) // size
+    assert b"".join(pieces) == json.dumps(value, sort_keys=True).encode("ascii")
+    # A piece ends with the token that makes it long enough, and twelve bytes are the most that a character takes.
+    assert max(map(len, pieces)) <= size + max(12 * size, 30)

@@ -4,8 +4,7 @@
 
 """What a request costs in memory, CPU and descriptors is bounded, whatever is in it.
 
-Bounds on CPU leave room for other work on the machine, which makes a second of CPU do less; docs/fuzzing.rst has what
-was measured on one without any.
+Bounds on CPU leave room for other work on the machine, which makes a second of CPU do less.
 """
 
 import gzip
@@ -21,13 +20,15 @@ import pytest
 from tests.support.captures import minidump
 from tests.support.raw_http import RawResponse
 from tests.support.reports import BOUNDARY, annotation, chunked, dump, extra, multipart, post, report
-from tests.support.watch import MIB, Target
+from tests.support.watch import HONEST, MIB, Target
 from tests.system.hostile.conftest import StartTarget
 
 PRODUCT = annotation("ProductName", "Firefox")
 CLOSING = f"\r\n--{BOUNDARY}--\r\n".encode()
 CHUNKED = {"Content-Length": None, "Transfer-Encoding": "chunked"}
 GIB = 1024 * MIB
+ESCAPED_EMOJI = rb"\ud83d\ude00"
+EMOJI = "\N{GRINNING FACE}".encode()
 
 
 def repeated(prefix: bytes, unit: bytes, size: int) -> bytes:
@@ -51,6 +52,11 @@ def gzipped(body: bytes, boundary: str = BOUNDARY) -> bytes:
 def list_of(value: bytes, number: int) -> bytes:
     """Return annotations in JSON, of which one has this value so many times."""
     return b'{"a":[' + b",".join([value] * number) + b"]}"
+
+
+def many_nested(opening: bytes, closing: bytes, number: int, depth: int = 150) -> bytes:
+    """Return annotations in JSON, of which one has this nested so deep, so many times."""
+    return b'{"a":[' + b",".join([opening * depth + b"0" + closing * depth] * number) + b"]}"
 
 
 def part_header(rest: bytes) -> bytes:
@@ -119,13 +125,64 @@ def test_memory_of_json(target: Target, make: Callable[[], bytes]) -> None:
     assert cost.memory < 100 * MIB
 
 
-def test_memory_of_many_large_annotations_at_once(target: Target) -> None:
-    """Each takes 120 MiB when it is encoded."""
-    request = gzipped(gzip.compress(multipart(annotation("a", b"\0" * 19 * MIB))))
-    with target.costs() as cost:
-        submit_at_once(2, lambda: target.collector.assert_kept(target.submit(request)))
+@pytest.fixture(scope="module")
+def mozilla_target(start_shared_target: StartTarget) -> Target:
+    """A collector whose rules look into annotations, and reject most crashes."""
+    return start_shared_target(
+        BREAKPAD_THROTTLER_RULES="antenna.throttler.MOZILLA_RULES",
+        BREAKPAD_THROTTLER_PRODUCTS="antenna.throttler.MOZILLA_PRODUCTS",
+    )
 
-    assert cost.memory < 400 * MIB
+
+# A second of CPU and 64 MiB are what any request may cost.
+EXPENSIVE = [
+    pytest.param(lambda: extra(many_nested(b"[", b"]", 45_000)), id="lists nested in lists"),
+    pytest.param(lambda: extra(many_nested(b'{"a":', b"}", 16_000)), id="objects nested in objects"),
+    pytest.param(lambda: extra(many_nested(b'[{"a":', b"}]", 12_000, 75)), id="lists and objects"),
+    pytest.param(lambda: extra(many_nested(b"[", b"]", 330)), id="as many lists as there may be"),
+    pytest.param(lambda: extra(many_nested(b'{"a":', b"}", 330)), id="as many objects as there may be"),
+    pytest.param(lambda: extra(many_nested(b"[", b"]", 10)), id="3 kB of lists"),
+    pytest.param(lambda: annotation("TelemetryEnvironment", many_nested(b"[", b"]", 1_700)), id="JSON for a rule"),
+    pytest.param(lambda: annotation("TelemetryEnvironment", many_nested(b"[", b"]", 150)), id="less JSON for a rule"),
+    pytest.param(lambda: extra(b'{"TelemetryEnvironment":' + many_nested(b"[", b"]", 330) + b"}"), id="JSON as text"),
+    pytest.param(lambda: extra(b'{"a":"' + rb"\ud800x" * 1_190_000 + b'"}'), id="lone surrogates"),
+    pytest.param(lambda: extra(b'{"a":[' + rb'"\ud800",' * 49_000 + b"1]}"), id="texts with lone surrogates"),
+    pytest.param(lambda: extra(b'{"a":"' + rb"x\"" * 2_790_000 + b'"}'), id="escaped quotes"),
+    pytest.param(lambda: extra(b'{"a":["' + b"x" * 5_000_000 + EMOJI + b'"]}'), id="JSON with an emoji"),
+    pytest.param(
+        lambda: extra(b'{"a":"' + b"x" * 8_000_000 + rb"\ud83d\ude00" + b'"}'), id="JSON with an escaped emoji"
+    ),
+    pytest.param(lambda: annotation("a", EMOJI + b"x" * 8_300_000), id="text with an emoji"),
+    pytest.param(lambda: annotation("a", EMOJI + b"x" * 18_000_000), id="18 MB of text with an emoji"),
+    pytest.param(lambda: annotation("a", b"\0" * 7_000_000), id="control characters"),
+    pytest.param(lambda: annotation("a", EMOJI + b"\0" * 8_000_000), id="control characters with an emoji"),
+    pytest.param(lambda: extra(b'{"a":[' + b"1.5e-310," * 49_000 + b"1]}"), id="numbers next to zero"),
+    pytest.param(lambda: extra(b'{"a":[' + b"-0.0," * 98_000 + b"1]}"), id="zeros"),
+    pytest.param(lambda: extra(b'{"a":{' + b",".join(b'"%x":0' % key for key in range(49_000)) + b"}}"), id="names"),
+]
+
+
+@pytest.mark.parametrize("make", EXPENSIVE)
+@pytest.mark.parametrize("channel", ["esr", "release"])
+def test_no_request_is_expensive(mozilla_target: Target, make: Callable[[], bytes], channel: str) -> None:
+    """Neither one that the rules keep nor one that they reject."""
+    others = [annotation("ProductName", "Firefox" if channel == "esr" else "x"), annotation("ReleaseChannel", channel)]
+    request = gzipped(gzip.compress(multipart(*others, make())))
+    mozilla_target.submit(HONEST)  # the worker has loaded all it needs then
+    with mozilla_target.costs() as cost:
+        assert mozilla_target.submit(request).status in {200, 413}
+
+    assert cost.cpu < 2 * 1.0
+    assert cost.memory < 64 * MIB
+
+
+def test_memory_of_many_large_annotations_at_once(target: Target) -> None:
+    """Each takes 42 MiB when it is encoded."""
+    request = gzipped(gzip.compress(multipart(annotation("a", b"\0" * 6 * MIB))))
+    with target.costs() as cost:
+        submit_at_once(6, lambda: target.collector.assert_kept(target.submit(request)))
+
+    assert cost.memory < 150 * MIB
 
 
 def test_memory_of_32_dumps_of_12_mb_at_once(start_shared_target: StartTarget) -> None:

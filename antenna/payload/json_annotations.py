@@ -1,0 +1,220 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Annotations in JSON: decoded as they came, or refused. What is decoded can always be written again.
+
+``decode_texts`` is for what crash reporters send: all annotations are text. ``decode_json`` is for everything else, and
+has a limit for each thing that a client could make expensive.
+"""
+
+import json
+import math
+import sys
+from collections import Counter
+from typing import Any, NoReturn
+
+from antenna.hub import Turn
+from antenna.limits import (
+    LONG_JSON_NUMBER,
+    MAX_ANNOTATIONS,
+    MAX_JSON_DEPTH,
+    MAX_JSON_DIGITS,
+    MAX_LONG_JSON_NUMBERS_SIZE,
+)
+from antenna.payload.notes import note_repeated
+from antenna.payload.surrogates import replace_halves
+from antenna.refusal import Reason, Refusal
+
+try:
+    import jiter
+except ImportError:  # no wheel for this platform
+    _fast_json: Any = None
+else:
+    # Decodes at twice the speed of json; the result is the same.
+    _fast_json = jiter
+
+#: Bytes of JSON that ``decode_texts`` decodes. Annotations with a large environment take some 100 KiB. Nobody else goes
+#: on meanwhile, and what it builds is not counted before: at most 10 ms, and 10 MiB for as long.
+MAX_FAST_SIZE = 256 * 1024
+
+# So many digits tell any double from all others.
+_DOUBLE_DIGITS = 17
+_SMALLEST_NORMAL = sys.float_info.min
+
+# Numbers and objects that are decoded before other greenlets have their turn: 1 ms.
+_TURN_AFTER = 1000
+
+_TEXT_ONLY = frozenset([str])
+
+
+def decode_texts(data: bytes) -> dict[str, str] | None:
+    """Decode the annotations of a JSON part in half the time if they are as crash reporters send them: all text.
+
+    Returns what ``decode_json`` would, which then has no notes; ``None`` for anything else, be it JSON or not.
+    """
+    if _fast_json is None or len(data) > MAX_FAST_SIZE:
+        return None
+    try:
+        value = _fast_json.from_json(data, allow_inf_nan=False, cache_mode="none", catch_duplicate_keys=True)
+    except ValueError:
+        return None
+    if isinstance(value, dict) and _TEXT_ONLY.issuperset(map(type, value.values())):
+        return value
+    return None
+
+
+class LongNumbers:
+    """Bounds the long numbers in all JSON of a report: what it costs to read one grows faster than its length."""
+
+    def __init__(self) -> None:
+        """There are none yet."""
+        self._size = 0
+
+    def add(self, size: int) -> None:
+        """Take one of ``size`` characters into account. Raises ``Refusal`` (``TOO_LARGE``) if it is too much."""
+        self._size += size
+        if self._size > MAX_LONG_JSON_NUMBERS_SIZE:
+            raise Refusal(Reason.TOO_LARGE, "long numbers in JSON")
+
+
+def decode_json(data: bytes, long_numbers: LongNumbers | None = None) -> tuple[dict[str, Any], list[str]]:
+    """Decode the annotations of a JSON part; returns them and notes on what was changed.
+
+    Values stay as they came. ``antenna.json_size`` counts what this builds, before. ``long_numbers`` are those of the
+    report's other JSON parts, if it has any. Raises ``Refusal``: ``INVALID_JSON`` for what is not JSON (RFC 8259; so no
+    NaN) in UTF-8, ``INVALID_JSON_VALUE`` for anything but an object, ``TOO_LARGE`` for too many annotations, and as
+    ``LongNumbers``.
+    """
+    turn = _Turn()
+    objects = _Objects(turn)
+    numbers = _Numbers(long_numbers or LongNumbers(), turn)
+    try:
+        # RFC 8259 section 8.1: a byte order mark may be ignored.
+        value = json.loads(
+            data.decode("utf-8-sig"),
+            object_pairs_hook=objects,
+            parse_int=numbers.integer,
+            parse_float=numbers.fraction,
+            parse_constant=_refuse_constant,
+        )
+    except (ValueError, RecursionError) as error:
+        raise Refusal(Reason.INVALID_JSON, type(error).__name__) from error
+    _check_depth(value)  # first: how deep Python itself goes depends on its version
+    if not isinstance(value, dict):
+        raise Refusal(Reason.INVALID_JSON_VALUE)
+    if len(value) > MAX_ANNOTATIONS:
+        raise Refusal(Reason.TOO_LARGE, "annotations")
+    repeated = objects.repeated
+    notes: list[str] = []
+    # Only an escape can bring in half of a surrogate pair: decoding UTF-8 does not, and json joins whole pairs.
+    if b"\\ud" in data or b"\\uD" in data:
+        value, repeated, notes = replace_halves(value, repeated)
+    rounded = [f"Rounded {numbers.rounded} numbers to double precision."] if numbers.rounded else []
+    return value, [*map(note_repeated, repeated), *rounded, *notes]
+
+
+class _Turn:
+    """The turn of this greenlet while ``json`` decodes, which calls Python for numbers and objects only."""
+
+    def __init__(self) -> None:
+        self._turn = Turn()
+        self._calls = 0
+
+    def pass_on(self) -> None:
+        """Let others go on now and then. The time is not looked at each time: that takes as long as a number."""
+        self._calls += 1
+        if self._calls >= _TURN_AFTER:
+            self._calls = 0
+            self._turn.pass_on()
+
+
+class _Objects:
+    """Makes a dict of each JSON object; remembers names that the outermost one, which comes last, repeats."""
+
+    def __init__(self, turn: _Turn) -> None:
+        self.repeated: list[str] = []
+        self._turn = turn
+
+    def __call__(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        self._turn.pass_on()
+        result = dict(pairs)
+        if len(result) < len(pairs):
+            # In the order of the last ones: names that differ in halves of surrogate pairs come out the same.
+            result = {}
+            for name, value in pairs:
+                result.pop(name, None)
+                result[name] = value
+            counts = Counter(name for name, _ in pairs)
+            self.repeated = sorted(name for name, count in counts.items() if count > 1)
+        else:
+            self.repeated = []
+        return result
+
+
+class _Numbers:
+    """Reads numbers; counts those with a fraction or an exponent that a double cannot hold (RFC 8259 section 6)."""
+
+    def __init__(self, long_numbers: LongNumbers, turn: _Turn) -> None:
+        self.rounded = 0
+        self._long_numbers = long_numbers
+        self._turn = turn
+
+    def integer(self, text: str) -> int:
+        """Read a number that has neither fraction nor exponent."""
+        self._turn.pass_on()
+        if len(text) > LONG_JSON_NUMBER:
+            if len(text) > MAX_JSON_DIGITS:
+                raise ValueError("integer too long")
+            self._long_numbers.add(len(text))
+        return int(text)
+
+    def fraction(self, text: str) -> float:
+        """Read any other number."""
+        self._turn.pass_on()
+        if len(text) > LONG_JSON_NUMBER:
+            self._long_numbers.add(len(text))
+        number = float(text)
+        size = abs(number)
+        if size == math.inf:
+            # It would be written again as Infinity, which is not JSON.
+            raise ValueError("number out of range")
+        # Most are short, and neither zero nor next to it: looking at digits takes several times as long as reading.
+        if size < _SMALLEST_NORMAL:
+            self.rounded += self._is_rounded_to_zero(text) if not size else self._is_rounded_tiny(text, number)
+        elif len(text) > _DOUBLE_DIGITS:
+            self.rounded += len(_digits(text)) > _DOUBLE_DIGITS
+        return number
+
+    def _is_rounded_to_zero(self, text: str) -> bool:
+        return bool(text.strip("-0.")) and bool(_digits(text))
+
+    def _is_rounded_tiny(self, text: str, number: float) -> bool:
+        """Whether a double that has fewer digits than others, as it is so small, has lost some. To ask takes 5 us."""
+        self._long_numbers.add(LONG_JSON_NUMBER)
+        digits = _digits(text)
+        return len(digits) > _DOUBLE_DIGITS or digits != _digits(repr(number))
+
+
+def _digits(number: str) -> str:
+    """Return the digits that count, without those that only say how large the number is."""
+    mantissa, _, _ = number.lower().partition("e")
+    return mantissa.replace("-", "").replace(".", "").strip("0")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _check_depth(value: Any) -> None:
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(MAX_JSON_DEPTH):
+        level = [
+            child
+            for container in level
+            for child in (container.values() if isinstance(container, dict) else container)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return
+    raise Refusal(Reason.INVALID_JSON, "nested too deeply")

@@ -1,0 +1,50 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Notes on what was odd about a report, for ``collector_notes`` of its raw crash."""
+
+from collections.abc import Iterable
+
+from antenna.limits import MAX_NOTES
+
+
+class Notes:
+    """The notes on one report, of which a client can cause only so many."""
+
+    def __init__(self) -> None:
+        """There are none yet."""
+        self._notes: list[str] = []
+        self._always: list[str] = []
+        self._left_out = 0
+
+    def add(self, note: str) -> None:
+        """Add a note. Beyond the first ``MAX_NOTES`` they are only counted."""
+        if len(self._notes) < MAX_NOTES:
+            self._notes.append(note)
+        else:
+            self._left_out += 1
+
+    def add_always(self, note: str) -> None:
+        """Add a note that must not be left out, such as one for the whole report."""
+        self._always.append(note)
+
+    def extend(self, notes: Iterable[str]) -> None:
+        """Add several notes."""
+        for note in notes:
+            self.add(note)
+
+    def as_list(self) -> list[str]:
+        """Return the notes as they are stored."""
+        left_out = [f"Left out notes: {self._left_out}."] if self._left_out else []
+        return [*self._notes, *left_out, *self._always]
+
+
+def note_repeated(name: str) -> str:
+    """Return the note on an annotation that came more than once."""
+    return f"Repeated annotation {shorten(name)}: the last one was kept."
+
+
+def shorten(name: str) -> str:
+    """Return a client's name for something as it may stand in a note."""
+    return name[:100]
