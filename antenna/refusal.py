@@ -80,7 +80,7 @@ class Reason(Enum):
     UNSUPPORTED_ENCODING = (
         400,
         "malformed_unsupported_encoding",
-        "The Content-Encoding is something other than gzip, x-gzip or identity.",
+        "The Content-Encoding is none of gzip, x-gzip and identity, or the Transfer-Encoding is not chunked.",
     )
     BAD_FRAMING = (400, "malformed_bad_framing", "The chunks of the body are not framed as RFC 9112 section 7.1 says.")
     BAD_REQUEST = (400, "malformed_bad_request", "The request line or the headers are not valid HTTP.")

@@ -18,6 +18,7 @@ from gunicorn.http.parser import RequestParser
 from antenna.backend import BackendConfigurationError, BackendError
 from antenna.config import AppConfig, ConfigurationError, WebServerConfig, build_config
 from antenna.hub import look_up_names_apart
+from antenna.limits import MAX_HEAD_SIZE
 from antenna.server.allocator import keep_freed_memory
 from antenna.server.first_start import FirstStart
 from antenna.server.framed_body import FramedBody
@@ -64,7 +65,10 @@ forwarder_headers = ""
 secure_scheme_headers: dict[str, str] = {}
 # With nothing to forward it does not matter from whom, and gunicorn need not parse the client's address.
 forwarded_allow_ips = "*"
-limit_request_line = 8190
+# One bound for the head as a whole takes the place of these: see ``antenna.server.request_line``.
+limit_request_line = 0
+limit_request_fields = 0
+limit_request_field_size = MAX_HEAD_SIZE
 # The other one, in C, takes line ends and folded headers that this one refuses.
 http_parser = "python"
 

@@ -2,26 +2,86 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Requests whose query string is no URI: some clients put the product and its version there as they are."""
+"""The head of a request, where gunicorn is stricter or laxer than crash reporters need.
+
+* Some clients put the product and its version into the query string as they are, which is no URI.
+* Request line and headers have one bound together, in place of gunicorn's own for each header and their number: proxies
+  add headers of many kB, such as client certificates.
+* A body comes in chunks, or with a length. Gunicorn takes other transfer codings before ``chunked``, and then does not
+  decode them.
+"""
 
 import re
-from typing import Any
+from typing import Any, NoReturn
 
+from gunicorn.http.errors import (
+    InvalidHeader,
+    InvalidHeaderName,
+    LimitRequestHeaders,
+    ObsoleteFolding,
+    ParseException,
+)
 from gunicorn.http.message import Request
+
+from antenna.limits import MAX_HEAD_SIZE
 
 _NOT_IN_A_URI = re.compile(rb"[^\x21-\x7e]")
 _ENCODED = {bytes([byte]): b"%%%02X" % byte for byte in range(256)}  # RFC 3986 section 2.1
+_TRANSFER_ENCODING = "TRANSFER-ENCODING"
+
+
+class UnsupportedTransferEncoding(ParseException):  # type: ignore[misc] # gunicorn comes without types
+    """The request has a Transfer-Encoding that is not ``chunked``."""
 
 
 class AntennaRequest(Request):  # type: ignore[misc] # gunicorn comes without types
-    """A request as gunicorn parses it, but for a query string with characters that RFC 3986 does not allow.
+    """A request as gunicorn parses it, but for what the module says."""
 
-    Gunicorn refuses those, and the crash with them.
-    """
+    def parse(self, unreader: Any) -> Any:
+        """Parse the head, as gunicorn calls it; return what has come after it. Raises ``LimitRequestHeaders``."""
+        return super().parse(_HeadReader(unreader))
 
     def parse_request_line(self, line_bytes: Any) -> None:
         """Parse ``line_bytes``, as gunicorn calls it."""
         super().parse_request_line(_with_a_query(bytes(line_bytes)))
+
+    def parse_headers(self, data: Any, from_trailer: bool = False) -> Any:  # noqa: FBT001, FBT002 - gunicorn's
+        """Parse headers, as gunicorn calls it."""
+        try:
+            return super().parse_headers(data, from_trailer)
+        except (InvalidHeader, InvalidHeaderName, ObsoleteFolding) as error:
+            if error.hdr.strip().upper() == _TRANSFER_ENCODING:
+                _refuse_transfer_encoding()
+            raise
+
+    def set_body_reader(self) -> None:
+        """Decide how the body is framed, as gunicorn calls it."""
+        codings = [value.lower() for name, value in self.headers if name == _TRANSFER_ENCODING]
+        if codings not in ([], ["chunked"]):
+            _refuse_transfer_encoding()
+        super().set_body_reader()
+
+
+class _HeadReader:
+    """Reads the head of a request, and no more than a head may have."""
+
+    def __init__(self, unreader: Any) -> None:
+        self._unreader = unreader
+        self._left = MAX_HEAD_SIZE
+
+    def read(self) -> bytes:
+        if not self._left:
+            raise LimitRequestHeaders("request line and headers")
+        data: bytes = self._unreader.read()
+        if len(data) > self._left:
+            self._unreader.unread(data[self._left :])
+            data = data[: self._left]
+        self._left -= len(data)
+        return data
+
+
+def _refuse_transfer_encoding() -> NoReturn:
+    raise UnsupportedTransferEncoding from None
 
 
 def _with_a_query(line: bytes) -> bytes:

@@ -19,15 +19,16 @@ from gevent.pool import Pool
 from gevent.server import StreamServer
 from gevent.socket import cancel_wait
 from gevent.socket import socket as gevent_socket
-from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
+from gunicorn.http.errors import LimitRequestHeaders, ParseException
 from gunicorn.workers.ggevent import GeventWorker
 
 from antenna.config import WebServerConfig, build_config
 from antenna.hub import Turn, restore_close, unread_bytes
-from antenna.limits import HEAD_TIMEOUT, MAX_HEAD_SIZE, SEND_TIMEOUT
+from antenna.limits import HEAD_TIMEOUT, SEND_TIMEOUT
 from antenna.ops.accounts import count_request
 from antenna.refusal import Outcome, Reason
 from antenna.server.early_answer import half_close_and_drain
+from antenna.server.request_line import UnsupportedTransferEncoding
 
 logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("breakpad_resource")
@@ -136,13 +137,11 @@ class RequestWait:
         return self
 
     def received(self, size: int) -> None:
-        """Count what comes; the head has its own time. Raises ``LimitRequestHeaders``."""
+        """Count what comes; the head has its own time."""
         if self.is_idle:
             self._timer.close()
             self._timer = gevent.Timeout.start_new(HEAD_TIMEOUT, _TimeIsUp)
         self._size += size
-        if self._size > MAX_HEAD_SIZE:
-            raise LimitRequestHeaders("request line and headers")
 
     def stop_if_idle(self) -> None:
         """End the wait from another greenlet, unless something has come, be it unread."""
@@ -246,9 +245,8 @@ class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes withou
         if not isinstance(exc, ParseException):
             super().handle_error(req, client, addr, exc)
             return
-        too_large = isinstance(exc, LimitRequestHeaders | LimitRequestLine)
         self.log.info("refused: %s", type(exc).__name__)
-        refuse(client, Reason.TOO_LARGE if too_large else Reason.BAD_REQUEST)
+        refuse(client, _reason_of(exc))
 
     def run(self) -> None:
         """Serve until told to stop; then finish what is in flight."""
@@ -306,6 +304,15 @@ class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes withou
                     wait.stop_if_idle()
             self.notify()
             gevent.sleep(_POLL)
+
+
+def _reason_of(error: ParseException) -> Reason:
+    """Return why a request is refused that gunicorn cannot parse."""
+    if isinstance(error, LimitRequestHeaders):
+        return Reason.TOO_LARGE
+    if isinstance(error, UnsupportedTransferEncoding):
+        return Reason.UNSUPPORTED_ENCODING
+    return Reason.BAD_REQUEST
 
 
 def refuse(connection: Any, reason: Reason) -> None:

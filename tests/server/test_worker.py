@@ -13,7 +13,6 @@ from typing import Any
 import gevent
 import pytest
 from gevent import socket as gevent_socket
-from gunicorn.http.errors import LimitRequestHeaders
 
 import antenna.server.early_answer
 import antenna.server.worker
@@ -89,12 +88,6 @@ class TestHead:
         assert in_greenlet(pair.wait_for_head, 0.05) == b""
         pair.connection.close()
         assert pair.client.recv(1000) == b"", "nobody asked, so there is no answer"
-
-    def test_that_is_too_large(self, pair: Pair) -> None:
-        gevent.spawn(pair.client.sendall, b"x" * 100_000)
-
-        with pytest.raises(LimitRequestHeaders):
-            in_greenlet(pair.wait_for_head, 5.0)
 
 
 class TestConnectionThatIsLost:
