@@ -28,6 +28,8 @@ from antenna.limits import MAX_HEAD_SIZE
 _NOT_IN_A_URI = re.compile(rb"[^\x21-\x7e]")
 _ENCODED = {bytes([byte]): b"%%%02X" % byte for byte in range(256)}  # RFC 3986 section 2.1
 _TRANSFER_ENCODING = "TRANSFER-ENCODING"
+# Bytes of a head up to which gunicorn gets each piece as it comes. Those of crash reporters have some 500.
+_SMALL_HEAD = 2048
 
 
 class UnsupportedTransferEncoding(ParseException):  # type: ignore[misc] # gunicorn comes without types
@@ -63,20 +65,38 @@ class AntennaRequest(Request):  # type: ignore[misc] # gunicorn comes without ty
 
 
 class _HeadReader:
-    """Reads the head of a request, and no more than a head may have."""
+    """Reads the head of a request, and no more than a head may have.
+
+    Gunicorn looks through all of a head again with each piece that comes. Of a large head it gets few pieces, however
+    many the client sends. Of a small one it gets each as it comes, and notices at once what is no HTTP.
+    """
 
     def __init__(self, unreader: Any) -> None:
         self._unreader = unreader
-        self._left = MAX_HEAD_SIZE
+        self._size = 0
+        self._last = b""
 
     def read(self) -> bytes:
-        if not self._left:
+        """Return what comes next, nothing at the end of the connection. Raises ``LimitRequestHeaders``."""
+        data = self._receive()
+        least = 0 if self._size < _SMALL_HEAD else self._size // 4
+        while len(data) < least and not self._has_ended(data) and (more := self._receive()):
+            data += more
+        self._last = data[-3:]
+        return data
+
+    def _has_ended(self, data: bytes) -> bool:
+        return b"\r\n\r\n" in self._last + data or self._size == MAX_HEAD_SIZE
+
+    def _receive(self) -> bytes:
+        left = MAX_HEAD_SIZE - self._size
+        if not left:
             raise LimitRequestHeaders("request line and headers")
         data: bytes = self._unreader.read()
-        if len(data) > self._left:
-            self._unreader.unread(data[self._left :])
-            data = data[: self._left]
-        self._left -= len(data)
+        if len(data) > left:
+            self._unreader.unread(data[left:])
+            data = data[:left]
+        self._size += len(data)
         return data
 
 
