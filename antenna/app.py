@@ -13,7 +13,15 @@ import falcon
 
 from antenna.backend import Problem
 from antenna.breakpad_resource import BreakpadSubmitterResource
-from antenna.config import AppConfig, ConfigManager, WebServerConfig, build_config, collect_options, removed_options
+from antenna.config import (
+    AppConfig,
+    ConfigManager,
+    WebServerConfig,
+    build_config,
+    collect_options,
+    removed_options,
+    service_links,
+)
 from antenna.crashmover import CrashMover
 from antenna.health_resource import (
     BrokenResource,
@@ -55,8 +63,10 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
         web_server = WebServerConfig(config)
         self._admin_port = str(web_server.admin_port or "")
         parts = [part.config for part in (app_config, web_server, submit, reader, reader.limits, throttler)]
-        for component in (*parts, *mover.components()):
-            _log_options(component)
+        options = [option for part in (*parts, *mover.components()) for option in collect_options(part)]
+        for name, value in options:
+            logger.info("configuration: %s=%s", name, value)
+        self.option_names = [name for name, _ in options]
         self._admin: falcon.App[falcon.Request, falcon.Response] = falcon.App()
         for app in (self, self._admin):
             app.add_error_handler(Exception, _answer_error)
@@ -124,7 +134,10 @@ def build_app(environ: dict[str, str] | None = None) -> AntennaApp:
     environ = dict(os.environ) if environ is None else environ
     for name, instead in removed_options(environ):
         logger.warning("%s is set, and there is no such option any more: %s", name, instead)
-    return AntennaApp(app_config, config, find_shared_file(environ))
+    app = AntennaApp(app_config, config, find_shared_file(environ))
+    for name, value in service_links(environ, app.option_names):
+        logger.warning("%s=%s is ignored: Kubernetes sets it for a service of that name", name, value)
+    return app
 
 
 def _answer_error(_: falcon.Request, resp: falcon.Response, error: Exception, __: dict[str, Any]) -> None:
@@ -141,8 +154,3 @@ def _answer_unknown_method(req: falcon.Request, resp: falcon.Response, _: Except
     resp.set_header("Allow", "POST" if req.path == SUBMIT else "GET")
     resp.content_type = "text/plain"
     resp.text = ""
-
-
-def _log_options(config: Any) -> None:
-    for name, value in collect_options(config):
-        logger.info("configuration: %s=%s", name, value)

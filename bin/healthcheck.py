@@ -9,6 +9,7 @@ It asks for nothing else: an outage of the storage is no reason to restart a col
 
 import os
 import sys
+from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException
 
 
@@ -24,5 +25,11 @@ def serves(port: int, timeout: float = 4.0) -> bool:
         connection.close()
 
 
+def configured_port(environ: Mapping[str, str]) -> int:
+    """Return the port that the collector listens on: 8000 if PORT is none, as ``tcp://10.0.0.1:80`` of Kubernetes."""
+    port = environ.get("PORT", "").strip()
+    return int(port) if port.isdecimal() else 8000
+
+
 if __name__ == "__main__":
-    sys.exit(0 if serves(int(os.environ.get("PORT") or 8000)) else 1)
+    sys.exit(0 if serves(configured_port(os.environ)) else 1)

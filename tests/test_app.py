@@ -159,6 +159,17 @@ def test_option_that_was_removed_is_named_in_a_warning(caplog: pytest.LogCapture
     ]
 
 
+@pytest.mark.parametrize("name", ["STATSD_PORT", "PORT", "ADMIN_PORT", "GUNICORN_WORKERS", "CRASHMOVER_MAX_ATTEMPTS"])
+@pytest.mark.parametrize("value", ["tcp://10.96.0.12:8125", "udp://[fd00::c]:8125", "TCP://10.0.0.1:1\n"])
+def test_service_link_of_the_platform_is_no_option(caplog: pytest.LogCaptureFixture, name: str, value: str) -> None:
+    others = {"STATSD_SERVICE_HOST": "10.96.0.12", "STATSD_PORT_8125_TCP": "tcp://10.96.0.12:8125"}
+    build_app(ENVIRONMENT | others | {name: value})
+
+    assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
+        f"{name}={value.strip()} is ignored: Kubernetes sets it for a service of that name"
+    ]
+
+
 @pytest.mark.parametrize("with_spool", [False, True])
 def test_heartbeat_checks_what_there_is(with_spool: bool, tmp_path: Path) -> None:
     app = make_app(**({"CRASHMOVER_SPOOL_DIR": str(tmp_path)} if with_spool else {}))

@@ -17,6 +17,7 @@ A component declares its options in an inner class ``Config`` and reads them thr
 Nothing else in the package knows which library reads the environment.
 """
 
+from antenna.config.environment import service_links, strip_library_variables
 from antenna.config.manager import (
     ConfigManager,
     ConfigurationError,
@@ -74,5 +75,7 @@ __all__ = [
     "parse_names",
     "parse_size",
     "removed_options",
+    "service_links",
+    "strip_library_variables",
     "subclass_of",
 ]

@@ -18,6 +18,7 @@ from everett.manager import (
     get_config_for_class,
 )
 
+from antenna.config.environment import option_values
 from antenna.config.parsers import Parser
 
 __all__ = [
@@ -52,11 +53,10 @@ def mask_value(name: str, value: str) -> str:
 def build_config(environ: Mapping[str, str] | None = None) -> ConfigManager:
     """The configuration of the process: environment variables (or ``environ``) and nothing else.
 
-    An empty variable counts as one that is not set. Reading an option raises ``ConfigurationError`` for a bad value.
+    An empty variable counts as one that is not set, and so does one that only the platform can have set: see
+    ``antenna.config.environment``. Reading an option raises ``ConfigurationError`` for a bad value.
     """
-    # Names are upper case: a "port" that something else left in the environment is not our PORT.
-    environ = os.environ if environ is None else environ
-    values = {name: value for name, value in environ.items() if name.isupper() and value}
+    values = option_values(os.environ if environ is None else environ)
 
     def build_message(
         namespace: list[str] | None, key: str | None, parser: Callable[[str], object], msg: str = "", **docs: str

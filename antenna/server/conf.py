@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from gunicorn.http.parser import RequestParser
 
 from antenna.backend import BackendConfigurationError, BackendError
-from antenna.config import AppConfig, ConfigurationError, WebServerConfig, build_config
+from antenna.config import AppConfig, ConfigurationError, WebServerConfig, build_config, strip_library_variables
 from antenna.hub import look_up_names_apart
 from antenna.limits import MAX_HEAD_SIZE
 from antenna.server.allocator import keep_freed_memory
@@ -33,6 +33,7 @@ def _abort_start(error: Exception) -> NoReturn:
     abort_start(error)
 
 
+strip_library_variables(os.environ)
 try:
     _config = WebServerConfig(build_config())
     # Gunicorn's logger needs these, and would end with a traceback.

@@ -6,8 +6,10 @@
 
 import uuid
 
+import pytest
 from gunicorn.arbiter import Arbiter
 
+from bin import healthcheck
 from tests.bin.conftest import Collector, run_shell
 from tests.support.programs import free_port
 
@@ -17,6 +19,13 @@ class TestHealthcheck:
         port = fs_collector.url.rpartition(":")[2].partition("/")[0]
 
         assert run_shell("python bin/healthcheck.py", {"PORT": port}).exit_code == 0
+
+    @pytest.mark.parametrize(
+        ("value", "port"),
+        [("8123", 8123), ("8123\n", 8123), ("", 8000), (None, 8000), ("tcp://10.0.0.1:80", 8000)],
+    )
+    def test_asks_where_the_collector_listens(self, value: str | None, port: int) -> None:
+        assert healthcheck.configured_port({} if value is None else {"PORT": value}) == port
 
     def test_fails_if_nobody_serves(self) -> None:
         assert run_shell("python bin/healthcheck.py", {"PORT": str(free_port())}).exit_code == 1

@@ -65,7 +65,7 @@ def test_bad_value_is_an_error_with_name_value_expectation_and_doc() -> None:
         reader(BREAKPAD_MAX_SIZE="25 potatoes\n")
 
     assert str(caught.value) == (
-        r"BREAKPAD_MAX_SIZE has a bad value '25 potatoes\n': "
+        r"BREAKPAD_MAX_SIZE has a bad value '25 potatoes': "
         "expected a size, such as 25MiB, 200 MB or 26214400 (bytes). Largest size of a body."
     )
 
