@@ -67,6 +67,9 @@ run: $(VENV)/.runtime  ## Start the collector on port 8000; crashes go to .local
 .PHONY: setup
 setup: $(VENV)/.development  ## Make or update .venv (the other targets do it themselves)
 
+.PHONY: symbols
+symbols: $(VENV)/.symbols  ## Install what gives stacks their functions and crashes their signatures, for the tools in bin/
+
 .PHONY: test
 test: $(VENV)/.development  ## Run all tests; they start and stop the emulators. Arguments for pytest: ARGS="-k throttler"
 	$(VENV_PYTHON) -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile $(ARGS)
@@ -108,6 +111,7 @@ format: $(VENV)/.development  ## Format the code, and fix what a tool can fix
 .PHONY: lock
 lock: $(VENV)/.development  ## Pin what requirements*.in ask for. Newest releases: ARGS=--upgrade
 	$(UV_COMPILE) requirements.in --output-file requirements.txt $(ARGS)
+	$(UV_COMPILE) requirements-symbols.in --output-file requirements-symbols.txt $(ARGS)
 	$(UV_COMPILE) requirements-dev.in --output-file requirements-dev.txt --fork-strategy fewest $(ARGS)
 	$(UV_COMPILE) docker/images/fakesentry/requirements.in --constraints requirements-dev.txt \
 		--output-file docker/images/fakesentry/requirements.txt $(ARGS)
@@ -171,6 +175,11 @@ $(VENV)/.runtime: requirements.txt
 	@$(MAKE_VENV)
 	@echo "Installing what the collector needs into $(VENV)"
 	@$(PIP_INSTALL) --requirement requirements.txt
+	@touch $@
+
+$(VENV)/.symbols: requirements-symbols.txt $(VENV)/.runtime
+	@echo "Installing what symbols and signatures need into $(VENV)"
+	@$(PIP_INSTALL) --requirement requirements-symbols.txt
 	@touch $@
 
 $(VENV)/.development: requirements-dev.txt $(VENV)/.runtime

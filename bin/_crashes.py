@@ -14,14 +14,9 @@ from bin import _backends, _common  # isort: split
 
 from antenna.backend import BackendError
 from antenna.crash import crash_id as crash_ids
+from antenna.crash.identity import identify
 from antenna.crash.object_names import raw_crash_path
 from antenna.ext.crashstorage_base import CrashStorageBase
-
-# The annotations that say the same thing, in the order in which they count: Firefox and its kin, Electron, Crashpad.
-PRODUCT = ("ProductName", "_productName", "prod")
-VERSION = ("Version", "_version", "ver")
-CHANNEL = ("ReleaseChannel", "channel")
-PROCESS = ("ProcessType", "process_type", "ptype")
 
 
 @dataclass(frozen=True)
@@ -31,19 +26,21 @@ class StoredCrash:
     crash_id: str
     raw_crash: dict[str, Any]
 
-    def first(self, names: Iterable[str]) -> str:
-        """Return the first of these annotations that has a value, as text; an empty text if none has."""
-        for name in names:
-            value = self.raw_crash.get(name)
-            if value not in (None, ""):
-                return value if isinstance(value, str) else json.dumps(value)
-        return ""
+    def says(self, what: str) -> str:
+        """Return its product, version and so on, a key of ``IDENTITY``; empty where it does not say."""
+        return identify(self.raw_crash, what)
 
     @property
     def metadata(self) -> dict[str, Any]:
         """What the collector noted; empty where that is damaged."""
         metadata = self.raw_crash.get("metadata")
         return metadata if isinstance(metadata, dict) else {}
+
+    @property
+    def dump_names(self) -> list[str]:
+        """Names of its dumps, sorted."""
+        checksums = self.metadata.get("dump_checksums")
+        return sorted(checksums) if isinstance(checksums, dict) else []
 
     @property
     def submitted(self) -> datetime:

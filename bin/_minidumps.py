@@ -4,18 +4,24 @@
 
 """Minidumps for people: stacks, threads, modules and registers as text. What a dump holds cannot control the screen."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from bin import _common  # isort: split
 
-from antenna.minidump import DumpFacts, Frame, Stack, Thread, Trust
+from antenna.minidump import DumpFacts, Frame, Minidump, Module, Stack, Thread, Trust
 from antenna.minidump.facts import place, thread_title
+from antenna.symbols import Store
+from antenna.symbols.processing import crash_facts, missing, read
+from antenna.symbols.signature import Signature, sign
 
 # Frames of a stack that are printed. Endless recursion has a thousand, which --json shows.
 _MAX_FRAMES = 60
 # Guesses at the end of a stack that are printed: each one makes the next less likely.
 _MAX_GUESSES = 8
+# Modules without symbols that are printed.
+_MAX_WITHOUT_SYMBOLS = 8
 # Characters of a value that are printed.
 _MAX_VALUE = 400
 _REGISTERS_A_LINE = 4
@@ -32,6 +38,34 @@ class Shown:
     registers: bool = False
 
 
+class ReadDump:
+    """A minidump with its stacks walked, with symbols where the store has them."""
+
+    def __init__(self, dump: Minidump, store: Store | None) -> None:
+        self.facts: DumpFacts = read(dump, store)
+        self.missing: list[Module] = missing(self.facts, store)
+
+    def sign(self, annotations: Mapping[str, Any], product: str, dump_names: Sequence[str]) -> Signature:
+        """Return the signature of the crash that the dump belongs to."""
+        return sign(crash_facts(annotations, product, dump_names, self.facts))
+
+    def as_json(self, program: str = "", signature: Signature | None = None) -> dict[str, Any]:
+        """Return what the dump says. A stored crash gives ``program`` and ``signature``: it knows more of them."""
+        signature = signature or self.sign(self.facts.annotations, "", ())
+        return self.facts.as_json(program) | {
+            "signature": signature.text,
+            "signature_rules": signature.rules,
+            "missing_symbols": [
+                {"debug_file": module.debug_file, "debug_id": module.debug_id, "code_file": module.code_file}
+                for module in self.missing
+            ],
+        }
+
+    def describe(self, shown: Shown, signature: Signature | None = None) -> Iterator[str]:
+        """Yield the lines about it, without its summary. ``signature`` as for JSON."""
+        yield from describe(self.facts, self.missing, signature or self.sign(self.facts.annotations, "", ()), shown)
+
+
 def line(text: str) -> str:
     """Return text as one line that a screen can show."""
     return _common.printable(text).replace("\n", "\\n")
@@ -44,11 +78,13 @@ def short(text: str) -> str:
     return line(text)
 
 
-def describe(facts: DumpFacts, shown: Shown) -> Iterator[str]:
+def describe(facts: DumpFacts, without_symbols: Sequence[Module], signature: Signature, shown: Shown) -> Iterator[str]:
     """Yield the lines about a dump, without its summary."""
     yield from _paragraph(_facts(facts))
+    yield describe_signature(signature)
     if facts.thread is not None and facts.stack is not None:
         yield from _paragraph(_stack(f"Stack of {_title(facts, facts.thread)}:", facts.stack))
+        yield from _paragraph(_without_symbols(without_symbols))
         if shown.registers:
             yield from _paragraph(_registers(facts.stack))
     if shown.threads:
@@ -58,6 +94,22 @@ def describe(facts: DumpFacts, shown: Shown) -> Iterator[str]:
     if shown.modules:
         yield from _paragraph(_modules(facts))
     yield from _paragraph(_said(facts))
+
+
+def describe_signature(signature: Signature) -> str:
+    """Return a line about a signature."""
+    guess = ", a guess: made of scanned frames" if signature.is_guess else ""
+    return line(f"Signature: {signature.text}  (by {signature.rules}{guess})")
+
+
+def _without_symbols(modules: Sequence[Module]) -> Iterator[str]:
+    if modules:
+        yield "No functions and lines, for want of symbols (bin/symbols.py add FILE):"
+    for module in modules[:_MAX_WITHOUT_SYMBOLS]:
+        yield line(f"  {module.debug_file or module.name} {module.debug_id or '(no debug id)'}")
+    left = len(modules) - _MAX_WITHOUT_SYMBOLS
+    if left > 0:
+        yield f"  ... and {left:,} more, which --json shows"
 
 
 def _paragraph(lines: Iterable[str]) -> Iterator[str]:

@@ -16,7 +16,10 @@ from bin import _backends, _common, _java, _minidumps  # isort: split
 from antenna.crash.identity import identify
 from antenna.crash.object_names import dump_names_path, dump_path, raw_crash_path
 from antenna.ext.crashstorage_base import CrashStorageBase
-from antenna.minidump import DumpFacts, Minidump, MinidumpError
+from antenna.minidump import Minidump, MinidumpError
+from antenna.symbols import Store
+from antenna.symbols.processing import crash_facts
+from antenna.symbols.signature import Signature, sign
 
 MAIN_DUMP = "upload_file_minidump"
 # BREAKPAD_DUMP_CHECKSUM_ALGORITHM of the collector that took the crash may have been any.
@@ -46,7 +49,8 @@ class StoredDump:
     size: int | None
     checksum: str | None
     verified: str
-    facts: DumpFacts | None = field(default=None, repr=False)
+    read: _minidumps.ReadDump | None = field(default=None, repr=False)
+    """What it says, if it is a minidump that can be read."""
     error: str = ""
     """Why it cannot be read, if it should be a minidump."""
 
@@ -79,7 +83,18 @@ class StoredCrash:
     @cached_property
     def main(self) -> StoredDump | None:
         """The dump of the process that crashed, if it is a minidump that can be read."""
-        return next((dump for dump in self.dumps if dump.name == MAIN_DUMP and dump.facts), None)
+        return next((dump for dump in self.dumps if dump.name == MAIN_DUMP and dump.read), None)
+
+    @cached_property
+    def signature(self) -> Signature:
+        """The crash's signature."""
+        product = identify(self.raw_crash, "product")
+        names = [dump.name for dump in self.dumps]
+        if self.main is not None and self.main.read is not None:
+            return self.main.read.sign(self.raw_crash, product, names)
+        broken = next((dump.error for dump in self.dumps if dump.name == MAIN_DUMP and dump.error), "")
+        trouble = f"the minidump cannot be read: {broken}" if broken else ""
+        return sign(crash_facts(self.raw_crash, product, names, None, trouble))
 
     @property
     def problems(self) -> list[str]:
@@ -100,8 +115,8 @@ class StoredCrash:
     @property
     def summary(self) -> str:
         """A line that says what crashed, why, where, and on what."""
-        if self.main is not None and self.main.facts is not None:
-            return self.main.facts.summary(self.program)
+        if self.main is not None and self.main.read is not None:
+            return self.main.read.facts.summary(self.program)
         program = self.program or "unknown product"
         if java := _java.java_exception(self.raw_crash):
             return f"{program} · {java.title}"
@@ -111,29 +126,33 @@ class StoredCrash:
     def as_json(self) -> dict[str, Any]:
         """Return what the main dump says, and beside it the raw crash and the dumps, with what others of them say."""
         found: dict[str, Any] = {"crash_id": self.crash_id, "summary": self.summary}
-        if self.main is not None and self.main.facts is not None:
-            found |= self.main.facts.as_json(self.program)
+        found |= {"signature": self.signature.text, "signature_rules": self.signature.rules}
+        if self.main is not None and self.main.read is not None:
+            found |= self.main.read.as_json(self.program, self.signature)
         java = _java.java_exception(self.raw_crash)
         found["java_exception"] = java and {"title": java.title, "stack": list(java.lines)}
         dumps = []
         for dump in self.dumps:
             entry = dump.as_json()
-            if dump.facts is not None and dump is not self.main:
-                entry |= dump.facts.as_json()
+            if dump.read is not None and dump is not self.main:
+                entry |= dump.read.as_json()
             dumps.append(entry)
         return found | {"raw_crash": self.raw_crash, "dump_names": self.dump_names, "dumps": dumps}
 
     def describe(self, shown: _minidumps.Shown) -> Iterator[str]:
         """Yield the lines below the summary."""
-        if self.main is not None and self.main.facts is not None:
-            yield from _minidumps.describe(self.main.facts, shown)
+        if self.main is not None and self.main.read is not None:
+            yield from self.main.read.describe(shown, self.signature)
+        else:
+            yield ""
+            yield _minidumps.describe_signature(self.signature)
         yield from self._describe_java()
         yield from self._describe_raw_crash()
         for dump in self.dumps:
-            if dump.facts is not None and dump is not self.main:
+            if dump.read is not None and dump is not self.main:
                 yield ""
-                yield _minidumps.line(f"{dump.name}: {dump.facts.summary(self.program)}")
-                yield from (f"  {text}".rstrip() for text in _minidumps.describe(dump.facts, shown))
+                yield _minidumps.line(f"{dump.name}: {dump.read.facts.summary(self.program)}")
+                yield from (f"  {text}".rstrip() for text in dump.read.describe(shown))
         yield ""
         names = "MISSING" if self.dump_names is None else json.dumps(self.dump_names)
         yield f"{dump_names_path(self.crash_id)}: {names}"
@@ -173,15 +192,18 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
-def load(crash_id: str) -> StoredCrash:
-    """Load a crash from the configured storage. Raises ``ToolError`` if there is no raw crash, or it is damaged."""
+def load(crash_id: str, store: Store | None) -> StoredCrash:
+    """Load a crash from the configured storage; the symbols are those of ``store``.
+
+    Raises ``ToolError`` if there is no raw crash, or it is damaged.
+    """
     try:
-        return _load(_backends.storage(), crash_id)
+        return _load(_backends.storage(), crash_id, store)
     except _backends.ERRORS as error:
         raise _common.ToolError(str(error)) from error
 
 
-def _load(storage: CrashStorageBase, crash_id: str) -> StoredCrash:
+def _load(storage: CrashStorageBase, crash_id: str, store: Store | None) -> StoredCrash:
     path = raw_crash_path(crash_id)
     content = storage.load(path)
     if content is None:
@@ -197,7 +219,7 @@ def _load(storage: CrashStorageBase, crash_id: str) -> StoredCrash:
     checksums = metadata.get("dump_checksums") if isinstance(metadata, dict) else None
     checksums = checksums if isinstance(checksums, dict) else {}
     dumps = [
-        _load_dump(storage, crash_id, name, checksums.get(name), is_named=name in (names or ()))
+        _load_dump(storage, dump_path(crash_id, name), name, checksums.get(name), store, is_named=name in (names or ()))
         for name in sorted({*(names or ()), *checksums})
     ]
     return StoredCrash(crash_id, raw_crash, names, tuple(dumps))
@@ -211,16 +233,15 @@ def _parse(content: bytes, path: str) -> Any:
 
 
 def _load_dump(
-    storage: CrashStorageBase, crash_id: str, name: str, checksum: str | None, *, is_named: bool
+    storage: CrashStorageBase, path: str, name: str, checksum: str | None, store: Store | None, *, is_named: bool
 ) -> StoredDump:
-    path = dump_path(crash_id, name)
     content = storage.load(path)
-    facts, error = None, ""
+    read, error = None, ""
     # Memory reports and the like are dumps, too, and no minidumps.
     if content is not None and (name.startswith(MAIN_DUMP) or content.startswith(b"MDMP")):
         try:
-            facts = DumpFacts(Minidump(content))
+            read = _minidumps.ReadDump(Minidump(content), store)
         except MinidumpError as problem:
             error = str(problem)
     size = None if content is None else len(content)
-    return StoredDump(name, path, size, checksum, verify(content, checksum, is_named=is_named), facts, error)
+    return StoredDump(name, path, size, checksum, verify(content, checksum, is_named=is_named), read, error)

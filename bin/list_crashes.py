@@ -14,6 +14,7 @@ Examples:
   bin/list_crashes.py                                       # those of today (UTC)
   bin/list_crashes.py --since 2h --product fenix            # of the last two hours
   bin/list_crashes.py --date 2026-11-01..2026-11-22 --product Fenix --version 153.0 --num 100
+  bin/list_crashes.py --signature                           # what crashed, in the table, too
   bin/list_crashes.py --date yesterday --json | jq -r .throttle_rule | sort | uniq -c
   bin/list_crashes.py --product=Firefox --num=10 | bin/fetch_crashes.py --raw --dumps --no-processed crashdata
 
@@ -22,7 +23,7 @@ Examples:
 import argparse
 import heapq
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -30,13 +31,16 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bin import _backends, _common, _crashes  # isort: split
+from bin import _backends, _common, _crashes, _signatures, _symbols  # isort: split
+
+from antenna.symbols.signature import Signature
 
 # Annotations in the output of --json, where the crash has them.
 FIELDS = ("ProductName", "Version", "BuildID", "ReleaseChannel", "ProcessType", "submitted_timestamp")
 
 # The columns of the table: the heading, and the longest that a value gets there.
 COLUMNS = (("time (UTC)", 19), ("product", 20), ("version", 16), ("channel", 10), ("process", 12), ("crash id", 36))
+SIGNATURE_COLUMN = ("signature", 80)
 
 # Units of --since, in seconds.
 _UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -61,26 +65,25 @@ def parse_since(text: str) -> datetime:
 
 def describe(crash: _crashes.StoredCrash) -> dict[str, Any]:
     """Return what --json prints of a crash."""
-    checksums = crash.metadata.get("dump_checksums")
     return {
         "crash_id": crash.crash_id,
         **{name: crash.raw_crash[name] for name in FIELDS if name in crash.raw_crash},
         "throttle_rule": crash.metadata.get("throttle_rule"),
-        "dumps": sorted(checksums) if isinstance(checksums, dict) else [],
+        "dumps": crash.dump_names,
     }
 
 
 def row(crash: _crashes.StoredCrash) -> list[str]:
     """Return the cells of a crash in the table."""
     cells = [f"{crash.submitted:%Y-%m-%d %H:%M:%S}"]
-    cells += [crash.first(names) for names in (_crashes.PRODUCT, _crashes.VERSION, _crashes.CHANNEL, _crashes.PROCESS)]
+    cells += [crash.says(what) for what in ("product", "version", "channel", "process_type")]
     return [*cells, crash.crash_id]
 
 
-def print_table(rows: list[list[str]]) -> None:
+def print_table(columns: Sequence[tuple[str, int]], rows: list[list[str]]) -> None:
     """Print a table whose columns are as wide as they need, up to a bound."""
-    headings = [heading for heading, _ in COLUMNS]
-    cells = [[_shorten(cell, most) for cell, (_, most) in zip(cells, COLUMNS, strict=True)] for cells in rows]
+    headings = [heading for heading, _ in columns]
+    cells = [[_shorten(cell, most) for cell, (_, most) in zip(cells, columns, strict=True)] for cells in rows]
     widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
     for line in (headings, *cells):
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
@@ -91,6 +94,17 @@ def _shorten(text: str, most: int) -> str:
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
+def table(
+    search: "Search", args: argparse.Namespace, crashes: list[_crashes.StoredCrash]
+) -> tuple[list[tuple[str, int]], list[list[str]]]:
+    """Return the columns and the rows of the table of crashes."""
+    rows = [row(crash) for crash in crashes]
+    if not args.signature:
+        return list(COLUMNS), rows
+    signatures = _common.Progress("signed", len(crashes)).watch(map(search.sign, crashes))
+    return [*COLUMNS, SIGNATURE_COLUMN], [[*cells, one.text] for cells, one in zip(rows, signatures, strict=True)]
+
+
 class Search:
     """What the arguments ask for."""
 
@@ -98,6 +112,7 @@ class Search:
         self._args = args
         self.storage = _backends.storage()
         self.reader = _crashes.Reader(self.storage)
+        self._symbols = _symbols.store(args.symbols)
         self.dates: list[str] = args.date
         if args.since is not None:
             today = datetime.now(UTC).date()
@@ -114,11 +129,15 @@ class Search:
         ids = _backends.stored_ids(self.storage, self.dates)
         return filter(self._matches, _common.Progress("read").watch(self.reader.read(ids)))
 
+    def sign(self, crash: _crashes.StoredCrash) -> Signature:
+        """Return the signature of a crash; its minidump is read for it."""
+        return _signatures.sign_stored(self.storage, self._symbols, crash)
+
     def _matches(self, crash: _crashes.StoredCrash) -> bool:
         args = self._args
         return (
-            (args.product is None or crash.first(_crashes.PRODUCT).casefold() == args.product.casefold())
-            and (args.version is None or crash.first(_crashes.VERSION) == args.version)
+            (args.product is None or crash.says("product").casefold() == args.product.casefold())
+            and (args.version is None or crash.says("version") == args.version)
             and (args.since is None or crash.submitted >= args.since)
         )
 
@@ -157,6 +176,12 @@ def parse_arguments() -> argparse.Namespace:
         help="stop after that many crashes; in a table: the newest ones",
     )
     parser.add_argument("--json", action="store_true", help="print an object a line: id, main annotations, dumps")
+    parser.add_argument(
+        "--signature",
+        action="store_true",
+        help="with signatures, in the table and in --json; minidumps are read for it",
+    )
+    _symbols.add_argument(parser)
     parser.add_argument("--table", action="store_true", help="print the table into a pipe, too")
     return parser.parse_args()
 
@@ -169,12 +194,15 @@ def print_crashes(search: Search, args: argparse.Namespace) -> int:
             sorted(crashes, key=_age, reverse=True) if args.num is None else heapq.nlargest(args.num, crashes, key=_age)
         )
         if newest:
-            print_table([row(crash) for crash in newest])
+            print_table(*table(search, args, newest))
         return len(newest)
     count = 0
     if args.json:
         for crash in islice(search.crashes(), args.num):
-            _common.print_json(describe(crash))
+            found = describe(crash)
+            if args.signature:
+                found["signature"] = search.sign(crash).text
+            _common.print_json(found)
             count += 1
     else:
         for crash_id in islice(search.ids(), args.num):

@@ -6,7 +6,7 @@
 """Show what crashed and where: a stored crash with its annotations and dumps, or any minidump file.
 
 The first line sums it up. The stack follows; each of its frames says how it was found, and a scanned one is a guess.
-Checksums of stored dumps are verified.
+Checksums of stored dumps are verified. With the symbols that bin/symbols.py keeps, frames have functions and lines.
 
 Storage is that of the environment variables CRASHMOVER_CRASHSTORAGE_..., as for the collector.
 Without them: what 'make run' keeps in .local. Files need neither.
@@ -27,9 +27,10 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bin import _common, _minidumps  # isort: split
+from bin import _common, _minidumps, _symbols  # isort: split
 
-from antenna.minidump import DumpFacts, Minidump, MinidumpError
+from antenna.minidump import Minidump, MinidumpError
+from antenna.symbols import Store
 
 if TYPE_CHECKING:
     from bin._stored_crash import StoredCrash
@@ -48,16 +49,16 @@ def parse_target(text: str) -> Path | str:
         raise argparse.ArgumentTypeError(f"neither a crash id nor a file: {text!r}") from None
 
 
-def show_file(path: Path, shown: _minidumps.Shown, *, as_json: bool) -> int:
+def show_file(path: Path, store: Store | None, shown: _minidumps.Shown, *, as_json: bool) -> int:
     """Show a minidump; return the exit code."""
     try:
         with Minidump.open(path) as dump:
-            facts = DumpFacts(dump)
+            read = _minidumps.ReadDump(dump, store)
             if as_json:
-                _common.print_json({"file": str(path), **facts.as_json()})
+                _common.print_json({"file": str(path), **read.as_json()})
             else:
-                print(_minidumps.line(facts.summary()))
-                print_lines(_minidumps.describe(facts, shown))
+                print(_minidumps.line(read.facts.summary()))
+                print_lines(read.describe(shown))
     except MinidumpError as error:
         if as_json:
             _common.print_json({"file": str(path), "error": str(error)})
@@ -95,16 +96,18 @@ def main() -> int:
     )
     parser.add_argument("--registers", action="store_true", help="show the registers of the thread that crashed")
     parser.add_argument("--json", action="store_true", help="print one object, on a line, with all of it")
+    _symbols.add_argument(parser)
     args = parser.parse_args()
 
     # The screen may have fewer characters than the dump.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # it is the one that Python opened
     shown = _minidumps.Shown(threads=args.threads, modules=args.modules, registers=args.registers)
     if isinstance(args.target, Path):
-        return show_file(args.target, shown, as_json=args.json)
+        return show_file(args.target, _symbols.store(args.symbols), shown, as_json=args.json)
     from bin import _stored_crash  # noqa: PLC0415 - needs the packages of requirements.txt
 
-    return show_stored(_stored_crash.load(args.target), shown, as_json=args.json)
+    crash = _stored_crash.load(args.target, _symbols.store(args.symbols))
+    return show_stored(crash, shown, as_json=args.json)
 
 
 if __name__ == "__main__":

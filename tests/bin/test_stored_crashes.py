@@ -127,6 +127,17 @@ def test_list_prints_a_table_newest_first(fs_crashes: Crashes) -> None:
     assert len(fs_crashes.run("list_crashes.py", "--table", "--num", "1").lines) == 2
 
 
+def test_list_prints_signatures(fs_crashes: Crashes) -> None:
+    list_them = ("list_crashes.py", "--signature", "--date", fs_crashes.days)
+    table = fs_crashes.run(*list_them, "--table")
+    assert table.exit_code == 0, table.stderr
+    objects = {item["crash_id"]: item["signature"] for item in fs_crashes.run(*list_them, "--json").objects}
+    for crash_id in fs_crashes.all_ids:
+        (line,) = [line for line in table.lines if crash_id in line]
+        assert line.partition(crash_id)[2].strip() == objects[crash_id]
+    assert objects[fs_crashes.fenix] == "EMPTY: there is no minidump"
+
+
 def test_list_says_what_it_searched_when_there_is_nothing(fs_crashes: Crashes) -> None:
     result = fs_crashes.run("list_crashes.py", "--date", "20160919", "--product", "Fenix")
     assert (result.exit_code, result.stdout) == (0, "")
@@ -366,7 +377,8 @@ def pruned(request: pytest.FixtureRequest, tmp_path: Path) -> Crashes:
 
 def test_prune_deletes_old_crashes_and_nothing_else(pruned: Crashes, tmp_path: Path) -> None:
     def listed() -> list[str]:
-        return pruned.run("list_crashes.py", "--date", f"20160901-{pruned.days[-8:]}").lines
+        old = pruned.run("list_crashes.py", "--date", "20160918").lines
+        return old + pruned.run("list_crashes.py", "--date", pruned.days).lines
 
     before = listed()
     planned = pruned.run("prune_crashes.py", "--older-than", "90d", "--dry-run")

@@ -1,0 +1,53 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""From a minidump to stacks with names and a signature: what tools and viewer show of a crash."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from antenna.minidump import DumpFacts, Kind, Minidump, Module, Stack
+from antenna.symbols.signature import CrashFacts
+from antenna.symbols.store import Store
+from antenna.symbols.symbolizer import SymbolWalker
+
+
+def read(dump: Minidump, store: Store | None) -> DumpFacts:
+    """Return what a dump says, its stacks walked and named with the symbols of ``store``, if there is one."""
+    return DumpFacts(dump, None if store is None else SymbolWalker(dump, store))
+
+
+def missing(facts: DumpFacts, store: Store | None) -> list[Module]:
+    """Return the modules on the stack of the crash that have no symbols, innermost first.
+
+    Frames that are guessed do not count: their modules may have nothing to do with the crash.
+    """
+    frames = facts.stack.frames if facts.stack is not None else ()
+    modules = dict.fromkeys(frame.module for frame in frames if frame.module and not frame.is_guess)
+    return [module for module in modules if store is None or store.find(module.debug_file, module.debug_id) is None]
+
+
+def crash_facts(
+    annotations: Mapping[str, Any], product: str, dump_names: Sequence[str], facts: DumpFacts | None, trouble: str = ""
+) -> CrashFacts:
+    """Return what a signature is made of.
+
+    ``facts`` are those of the crashed process' dump. ``trouble`` says why there are none: no dump came, or it cannot
+    be read.
+    """
+    if facts is None:
+        return CrashFacts(annotations, product, trouble=trouble or "there is no minidump", dump_names=dump_names)
+    dump = facts.dump
+    crashing = facts.thread.index if facts.thread is not None else None
+    return CrashFacts(
+        annotations,
+        product,
+        os=dump.system.os if dump.system else "",
+        reason=dump.reason.text if dump.reason else "",
+        is_crash=dump.reason is not None and dump.reason.kind is Kind.CRASH,
+        # Signatures are made of the stack of the crash, those of hangs of the first thread's.
+        stacks=[facts.walk(thread) if thread.index in {0, crashing} else Stack(()) for thread in dump.threads],
+        crashing_thread=crashing,
+        dump_names=dump_names,
+    )

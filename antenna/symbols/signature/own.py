@@ -1,0 +1,213 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Our rules for signatures.
+
+1. A Java exception: its class, and the first frame that belongs to neither Java nor Android.
+2. A native crash: the first frame of the crashing thread that can be trusted and is not in a library of the system. If
+   that is a function that only reports a problem, such as an assertion, the next one follows behind `` | ``. A frame
+   without a function is ``module+0xoffset``.
+3. If all that can be trusted lies in the system: the innermost of these frames. Only if there is none: a guessed frame.
+4. Words in front say what Socorro says in the same cases: ``OOM | small``, ``shutdownhang``, ``stackoverflow``, ...
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from antenna.minidump import Frame
+from antenna.symbols.signature.facts import CrashFacts, Signature
+
+RULES = "antenna 1"
+
+# Longest signature, as Socorro's.
+_LONGEST = 255
+
+# Up to this many bytes an allocation that fails says that there was no memory at all (Socorro).
+_SMALL_ALLOCATION = 256 * 1024
+
+# Java classes that are not the application's.
+_JAVA_SYSTEM = (
+    *("java.", "javax.", "jdk.", "sun.", "kotlin.", "kotlinx."),
+    *("android.", "androidx.", "com.android.", "dalvik.", "libcore."),
+)
+_JAVA_FRAME = re.compile(r"\s*at (?P<method>[^(\s]+)\((?P<source>[^):]*)")
+
+# Libraries of the system: names of files, in lower case, without their version.
+_SYSTEM_MODULES = re.compile(
+    r"""
+    ntdll\.dll | kernel(32|base)\.dll | user32\.dll | win32u\.dll | gdi32\.dll | ucrtbase\.dll | msvcp\d+\.dll
+    | msvcrt\.dll | vcruntime\d+(_1)?\.dll | combase\.dll | rpcrt4\.dll
+    | lib(c|m|pthread|dl|rt|stdc\+\+|c\+\+|c\+\+abi|gcc_s|log|art|binder|utils|unwind)([-.].*)?
+    | ld(-linux.*|-musl.*|-[\d.]+)\.so.* | linux-(gate|vdso)\.so.* | \[vdso\] | linker(64)? | app_process(32|64)?
+    | libsystem_\w+\.dylib | libsystem\.b\.dylib | dyld | libobjc(\..*)? | libdispatch(\..*)?
+    | corefoundation | foundation | appkit | uikit(core)?
+    """,
+    re.VERBOSE,
+)
+
+# Functions that report a problem of their caller's.
+_REPORTERS = re.compile(
+    r"""
+    @0x[0-9a-f]+ | _*abort(_message)? | raise | _*assert(_fail|_rtn)?.*
+    | .*\bpanic\w*(::.*)? | rust_(begin_unwind|panic).*
+    | _?_cxa_(throw|rethrow|bad_cast|pure_virtual) | std::(terminate|__throw_\w+)(\(.*)? | operator\ new.*
+    | .*\b(ImmediateCrash|CheckError|CheckFailure|LogMessageFatal|MOZ_Crash\w*|HandleAssert\w*|FatalError)\b.*
+    | (core|std)::(result|option)::(unwrap|expect)_failed | .*\bhandle_alloc_error | .*\bOnOutOfMemory\b.*
+    """,
+    re.VERBOSE,
+)
+
+
+def sign(facts: CrashFacts) -> Signature:
+    """Return the signature of a crash."""
+    java = _sign_java(facts)
+    if java:
+        return Signature(java[:_LONGEST], RULES)
+    signature = _sign_native(facts)
+    return replace(signature, text=_with_circumstances(facts, signature.text)[:_LONGEST])
+
+
+def _sign_java(facts: CrashFacts) -> str:
+    exception = facts.parsed("JavaException")
+    if isinstance(exception, dict):
+        return _sign_java_exception(exception)
+    return _sign_java_text(facts.text("JavaStackTrace"))
+
+
+def _sign_java_exception(exception: dict[str, Any]) -> str:
+    """Sign an exception of Mozilla's JSON schema; the first of its values is where a chain of exceptions began."""
+    values = exception.get("exception")
+    values = values.get("values") if isinstance(values, dict) else None
+    first = values[0] if isinstance(values, list) and values else None
+    stack = first.get("stacktrace") if isinstance(first, dict) else None
+    if not isinstance(stack, dict):
+        return "EMPTY: the Java exception is not in the format that is known"
+    name = ".".join(filter(None, (_text(stack, "module"), _text(stack, "type") or "Unknown")))
+    frames = stack.get("frames")
+    calls = [
+        (".".join(filter(None, (_text(frame, "module"), _text(frame, "function")))), _text(frame, "filename"))
+        for frame in (frames if isinstance(frames, list) else [])
+        if isinstance(frame, dict)
+    ]
+    return _join_java(name, calls)
+
+
+def _sign_java_text(trace: str) -> str:
+    """Sign a stack trace as Java prints it. The message, which may hold what the user typed, is left out."""
+    lines = trace.strip().splitlines()
+    if not lines:
+        return ""
+    name = lines[0].partition(":")[0].strip().removeprefix("Exception in thread ").rpartition(" ")[2]
+    calls = [(match["method"], match["source"]) for line in lines[1:] if (match := _JAVA_FRAME.match(line))]
+    return _join_java(name, calls)
+
+
+def _join_java(name: str, calls: list[tuple[str, str]]) -> str:
+    own = next((call for call in calls if not call[0].startswith(_JAVA_SYSTEM)), calls[0] if calls else None)
+    if own is None:
+        return name
+    method, source = own
+    return f"{name}: at {method}({source})" if source else f"{name}: at {method}"
+
+
+def _text(mapping: dict[str, Any], key: str) -> str:
+    value = mapping.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _sign_native(facts: CrashFacts) -> Signature:
+    stack = facts.stack
+    if stack is None:
+        return Signature(f"EMPTY: {facts.trouble or 'the dump does not say which thread crashed'}", RULES)
+    trusted = [frame for frame in stack.frames if not frame.is_guess]
+    parts = list(_parts(frame for frame in trusted if not is_system(frame)))
+    if not parts:
+        parts = [name for frame in trusted if (name := name_of(frame))][:1]
+    if parts:
+        return Signature(" | ".join(parts), RULES)
+    guessed = list(_parts(frame for frame in stack.frames if not is_system(frame)))
+    if guessed:
+        return Signature(" | ".join(guessed), RULES, is_guess=True)
+    return Signature(f"EMPTY: {stack.cut or 'no frame lies in a module that is known'}", RULES)
+
+
+def _parts(frames: Iterable[Frame]) -> Iterator[str]:
+    """Yield the functions that make a signature: those that report problems, and the one that had it."""
+    last = ""
+    for frame in frames:
+        for name in (*(normalised(inline.function) for inline in frame.inlines), name_of(frame)):
+            if name and name != last:
+                last = name
+                yield name
+                if not _REPORTERS.fullmatch(name):
+                    return
+
+
+def name_of(frame: Frame) -> str:
+    """Return what a frame is called in a signature; empty if nothing is known but an address."""
+    if frame.function:
+        return normalised(frame.function)
+    if frame.module is not None:
+        return f"{frame.module.name}+0x{frame.module_offset:x}"
+    # A call of a null pointer, or of one that is almost null, is always the same crash.
+    return f"@0x{frame.instruction:x}" if frame.instruction < 0x1000 else ""  # noqa: PLR2004 - the first page
+
+
+def normalised(function: str) -> str:
+    """Return a function without what changes while the cause stays: template arguments, parameters, hashes of Rust."""
+    name = re.sub(r"::h[0-9a-f]{16}$", "", function.strip())
+    name = _without(name, "<", ">", "T")
+    if not name.startswith("operator"):
+        name = _without(name, "(", ")", "")
+    return re.sub(r"\s+(const|volatile|&|\[clone[^]]*\])*$", "", name).strip() or function
+
+
+def _without(name: str, opening: str, closing: str, instead: str) -> str:
+    """Return ``name`` without what stands in brackets, but for brackets that begin it or belong to an operator."""
+    kept, depth = [], 0
+    for position, char in enumerate(name):
+        is_bracket = position > 0 and not name[:position].rstrip("<>=-(").endswith(("operator", "(anonymous"))
+        if char == opening and is_bracket and not name.startswith("(anonymous namespace)", position):
+            depth += 1
+            if depth == 1 and instead:
+                kept.append(f"{opening}{instead}{closing}")
+        elif char == closing and depth:
+            depth -= 1
+        elif not depth:
+            kept.append(char)
+    return "".join(kept) if not depth else name
+
+
+def is_system(frame: Frame) -> bool:
+    """Whether a frame lies in a library of the system."""
+    return frame.module is not None and _SYSTEM_MODULES.fullmatch(frame.module.name.lower()) is not None
+
+
+def _with_circumstances(facts: CrashFacts, signature: str) -> str:
+    """Return the signature with the words in front of it that Socorro uses in such cases, or what it has instead."""
+    channel_error = facts.text("ipc_channel_error")
+    if channel_error:
+        where = "browser" if "upload_file_minidump_browser" in facts.dump_names else "content"
+        return f"IPCError-{where} | {channel_error[:100]}"
+    size = facts.number("OOMAllocationSize")
+    if size and size <= _SMALL_ALLOCATION:
+        # There was no memory at all: whoever asked for so little of it has nothing to do with that.
+        return "OOM | small"
+    circumstance = "OOM | large" if size else _circumstance(facts, signature)
+    return f"{circumstance} | {signature}" if circumstance else signature
+
+
+def _circumstance(facts: CrashFacts, signature: str) -> str:
+    if facts.reason in {"STATUS_NO_MEMORY", "STATUS_FATAL_MEMORY_EXHAUSTION"}:
+        return "OOM | unknown"
+    if facts.reason == "EXCEPTION_STACK_OVERFLOW":
+        return "stackoverflow"
+    if "RunWatchdog" in signature:
+        return "shutdownhang"
+    hang = facts.text("Hang")
+    if hang:
+        return f"hang: {hang[:20]}"
+    return "no crash" if not facts.is_crash and facts.stack is not None else ""

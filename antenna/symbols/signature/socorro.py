@@ -1,0 +1,83 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Signatures of Mozilla's products, by siggen, which has Socorro's own rules."""
+
+import importlib.metadata
+import logging
+from typing import Any
+
+from antenna.minidump import Frame, Stack
+from antenna.symbols.signature.facts import CrashFacts, Signature
+
+try:
+    from siggen.generator import SignatureGenerator
+except ImportError:  # installed by `make symbols`
+    SignatureGenerator = None
+
+logger = logging.getLogger(__name__)
+
+#: Whose signatures people look for at Crash Stats.
+PRODUCTS = frozenset(
+    {"Fenix", "Firefox", "Firefox Enterprise", "Focus", "MozillaVPN", "ReferenceBrowser", "SeaMonkey", "Thunderbird"}
+)
+
+# Socorro's names of systems, where they are others than ours.
+_SYSTEMS = {"Windows": "Windows NT", "macOS": "Mac OS X"}
+
+
+def sign(facts: CrashFacts) -> Signature | None:
+    """Return the signature of a crash of one of Mozilla's products; None for others, or where siggen is missing."""
+    if SignatureGenerator is None or facts.product not in PRODUCTS:
+        return None
+    try:
+        text = SignatureGenerator().generate(crash_data(facts)).signature
+    except Exception:  # siggen expects what Socorro made, not what strangers sent
+        logger.warning("siggen failed", exc_info=True)
+        return None
+    if not text or (text.startswith("EMPTY:") and facts.trouble):
+        return None
+    guess = facts.stack is not None and all(frame.is_guess for frame in facts.stack.frames)
+    return Signature(text, f"siggen {importlib.metadata.version('siggen')}", is_guess=guess)
+
+
+def crash_data(facts: CrashFacts) -> dict[str, Any]:
+    """Return what siggen looks at: the structure that its schema.rst describes."""
+    java = facts.parsed("JavaException")
+    shutdown = facts.text("AsyncShutdownTimeout")
+    data: dict[str, Any] = {
+        "crashing_thread": facts.crashing_thread,
+        "reason": facts.reason or None,
+        "os": _SYSTEMS.get(facts.os, facts.os),
+        "threads": [_thread(stack) for stack in facts.stacks],
+        "java_stack_trace": facts.text("JavaStackTrace") or None,
+        "java_exception": java if isinstance(java, dict) else None,
+        "oom_allocation_size": facts.number("OOMAllocationSize"),
+        "js_large_allocation_failure": facts.text("JSLargeAllocationFailure") or None,
+        "abort_message": facts.text("AbortMessage") or None,
+        "async_shutdown_timeout": shutdown or None,
+        "ipc_channel_error": facts.text("ipc_channel_error") or None,
+        "ipc_message_name": facts.text("IPCMessageName") or None,
+        "additional_minidumps": [name for name in facts.dump_names if name != "upload_file_minidump"],
+        "hang": facts.text("Hang") or None,
+    }
+    return data
+
+
+def _thread(stack: Stack) -> dict[str, Any]:
+    return {"frames": [_frame(frame) for frame in stack.frames], "frame_count": len(stack.frames)}
+
+
+def _frame(frame: Frame) -> dict[str, Any]:
+    return {
+        "frame": frame.index,
+        "function": frame.function,
+        "file": frame.file,
+        "line": frame.line,
+        "module": None if frame.module is None else frame.module.name,
+        "module_offset": None if frame.module_offset is None else f"0x{frame.module_offset:x}",
+        "offset": f"0x{frame.instruction:x}",
+        "trust": frame.trust.value,
+        "inlines": [{"function": one.function, "file": one.file, "line": one.line} for one in frame.inlines],
+    }

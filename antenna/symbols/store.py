@@ -1,0 +1,188 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""The store: a directory with a folder for each module, laid out like a symbol store of Breakpad or Microsoft.
+
+::
+
+    DIR/xul.pdb/44E4EC8C2F41492B9369D6B9A059577C2/xul.sym         a Breakpad file, as it was added
+                                                  xul.symcache    functions, files, lines
+                                                  xul.cfi         call frame information
+                                                  xul.json        what is known of the module
+
+The folder of a module is that of its debug file and debug id. What is added appears by a rename, as a whole or not at
+all. A second file for the same module, such as debug information beside a stripped library, adds what it knows better.
+"""
+
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+
+from antenna.symbols import compiler
+from antenna.symbols.compiler import Compiled, SymbolError
+
+_DEBUG_ID = re.compile(r"[0-9A-F]{33,40}")
+_MODULE_LINE = re.compile(r"MODULE (?P<os>\S+) (?P<arch>\S+) (?P<id>[0-9A-Fa-f]+) (?P<name>.+)")
+
+# What names functions, worst first.
+_FUNCTIONS = ("", "symtab", "debug")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the store has of a module."""
+
+    debug_file: str
+    debug_id: str
+    code_id: str
+    arch: str
+    functions: str
+    """What names functions: ``debug`` information, the ``symtab``, or nothing."""
+    cfi: bool
+    sources: tuple[str, ...]
+    """Names and formats of the files that were added, such as ``libxul.so (elf)``."""
+    added: str
+    """When the last of them was: ISO 8601, UTC."""
+
+
+def breakpad_id(debug_id: str) -> str:
+    """Return a debug id as symbolic writes it in Breakpad's form: 32 hex digits in upper case, and the age in hex."""
+    parts = debug_id.split("-")
+    age = parts.pop() if len(parts) == 6 else "0"  # noqa: PLR2004 - a UUID has five parts
+    return "".join(parts).upper() + age.upper()
+
+
+class Store:
+    """A directory of symbols."""
+
+    def __init__(self, root: Path) -> None:
+        """``root`` need not be there yet."""
+        self.root = root
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield what the store has, sorted by debug file."""
+        for path in sorted(self.root.glob("*/*/*.json")):
+            entry = _read_entry(path)
+            if entry is not None:
+                yield entry
+
+    def find(self, debug_file: str, debug_id: str) -> Path | None:
+        """Return the path, without its suffix, of a module's files; None if the store has no symbols for it.
+
+        The debug id decides. The name only says where to look first: people rename debug files.
+        """
+        if not _DEBUG_ID.fullmatch(debug_id):
+            return None
+        name = _base_name(debug_file)
+        first = [self.root / name / debug_id] if _is_plain(name) else []
+        for folder in (*first, *sorted(self.root.glob(f"*/{debug_id}"))):
+            for description in sorted(folder.glob("*.json")):
+                return description.with_suffix("")
+        return None
+
+    def add(self, path: Path) -> list[Entry]:
+        """Add a symbol file; return what the store has of its modules now. Raises ``SymbolError``, ``OSError``."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.root, prefix=".adding-") as name:
+            directory = Path(name)
+            compiled = [item for item in compiler.compile_file(path, directory) if item.functions or item.cfi]
+            entries = [self._take(item, path, directory) for item in compiled]
+        if not entries:
+            raise SymbolError("no symbols in it: neither functions nor call frame information")
+        return entries
+
+    def _take(self, item: Compiled, path: Path, directory: Path) -> Entry:
+        """Move what was compiled of an object to its place, where it is better than what is there."""
+        debug_id = breakpad_id(item.debug_id)
+        if not _DEBUG_ID.fullmatch(debug_id) or not debug_id[:32].strip("0"):
+            raise SymbolError("it has no debug id, so no crash can be matched with it (link with --build-id)")
+        debug_file = _debug_file(item, path)
+        place = self.find(debug_file, debug_id) or self.root / debug_file / debug_id / _stem(debug_file)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        old = _read_entry(_beside(place, ".json"))
+        better_names = _FUNCTIONS.index(item.functions) >= _FUNCTIONS.index(old.functions if old else "")
+        if item.functions and better_names:
+            (directory / f"{item.number}.symcache").replace(_beside(place, ".symcache"))
+        if item.cfi:
+            (directory / f"{item.number}.cfi").replace(_beside(place, ".cfi"))
+        if item.file_format == "breakpad":
+            copy = directory / f"{item.number}.sym"
+            shutil.copyfile(path, copy)
+            copy.replace(_beside(place, ".sym"))
+        source = f"{path.name} ({item.file_format})"
+        entry = Entry(
+            debug_file=place.parent.parent.name,
+            debug_id=debug_id,
+            code_id=item.code_id or (old.code_id if old else ""),
+            arch=item.arch,
+            functions=item.functions if better_names else old.functions if old else "",
+            cfi=item.cfi or (old is not None and old.cfi),
+            sources=tuple(dict.fromkeys((*(old.sources if old else ()), source))),
+            added=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        )
+        _write_entry(_beside(place, ".json"), entry, directory)
+        return entry
+
+    def file(self, debug_file: str, debug_id: str, suffix: str) -> Path | None:
+        """Return a file of a module, such as that with the suffix ``.cfi``; None if there is none."""
+        place = self.find(debug_file, debug_id)
+        file = None if place is None else _beside(place, suffix)
+        return file if file is not None and file.exists() else None
+
+    def size(self, entry: Entry) -> int:
+        """Return the bytes that a module's files take."""
+        folder = self.root / entry.debug_file / entry.debug_id
+        return sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+
+
+def _beside(place: Path, suffix: str) -> Path:
+    """Return the file of a module with this suffix. The names of libraries have dots of their own."""
+    return place.with_name(place.name + suffix)
+
+
+def _read_entry(path: Path) -> Entry | None:
+    try:
+        fields = json.loads(path.read_bytes())
+        return Entry(**(fields | {"sources": tuple(fields["sources"])}))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _write_entry(path: Path, entry: Entry, directory: Path) -> None:
+    written = directory / path.name
+    written.write_text(json.dumps(asdict(entry), indent=1), encoding="utf-8")
+    Path(written).replace(path)
+
+
+def _debug_file(item: Compiled, path: Path) -> str:
+    """Return the name that dumps give the module's debug file."""
+    if item.file_format == "breakpad":
+        with path.open(encoding="utf-8", errors="replace") as file:
+            match = _MODULE_LINE.fullmatch(file.readline().strip())
+        name = _base_name(match["name"]) if match else path.name
+    elif item.file_format == "pe":
+        # A dump names the program database, which belongs to the library or program.
+        name = f"{path.stem}.pdb"
+    else:
+        name = path.name.removesuffix(".debug")
+    if not _is_plain(name):
+        raise SymbolError(f"{name!r} is no name for a folder")
+    return name
+
+
+def _base_name(path: str) -> str:
+    return PurePosixPath(path.replace("\\", "/")).name
+
+
+def _is_plain(name: str) -> bool:
+    return name not in {"", ".", ".."} and "/" not in name and "\0" not in name and not name.startswith(".")
+
+
+def _stem(debug_file: str) -> str:
+    return debug_file.removesuffix(".pdb")

@@ -1,0 +1,40 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Where the programs find symbols. Needs the standard library only, as long as nothing is added."""
+
+import argparse
+import os
+from pathlib import Path
+
+from bin import _common  # isort: split
+
+from antenna.symbols import Store
+
+# The directory of the store, for a team whose crashes are in a bucket.
+VARIABLE = "SYMBOLS_DIR"
+
+
+def add_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names the store."""
+    parser.add_argument(
+        "--symbols",
+        metavar="DIR",
+        type=Path,
+        help=f"directory of the symbols (default: that of the environment variable {VARIABLE}, or else 'symbols' in "
+        "the directory of the crashes)",
+    )
+
+
+def store(directory: Path | None) -> Store | None:
+    """Return the store in ``directory``, or the default one; None if there is no directory of crashes to look in."""
+    if directory is not None:
+        return Store(directory)
+    if os.environ.get(VARIABLE):
+        return Store(Path(os.environ[VARIABLE]))
+    root = os.environ.get("CRASHMOVER_CRASHSTORAGE_FS_ROOT")
+    if root:
+        return Store(Path(root) / "symbols")
+    local = _common.ROOT / ".local" / "crashes"
+    return Store(local / "symbols") if local.is_dir() else None

@@ -1,0 +1,198 @@
+#!/usr/bin/env python3
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Keep the symbols that give stacks their functions, files and lines.
+
+add: take symbol files into the store: Breakpad's .sym, ELF, Mach-O, PDB and PE, also stripped ones, which still say how
+to walk the stack. Directories are searched. A file may take minutes, once; looking things up is quick then.
+list: print the modules that there are symbols for.
+missing: look through the crashes of a day, and print the modules on their stacks that have no symbols, those first
+that matter for most crashes.
+
+Adding needs the package symbolic: 'make symbols' installs it. The store is a directory, laid out like a symbol store of
+Breakpad or Microsoft. Crashes are those of the environment variables CRASHMOVER_CRASHSTORAGE_..., as for the collector.
+Without them: those that 'make run' keeps in .local.
+
+Examples:
+  bin/symbols.py add build/MyApp build/MyApp.debug
+  bin/symbols.py add --symbols /srv/symbols crashreporter-symbols/
+  bin/symbols.py list
+  bin/symbols.py missing --date 20261101-20261122
+
+"""
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from bin import _backends, _common, _symbols  # isort: split
+
+from antenna.crash.object_names import dump_path
+from antenna.ext.crashstorage_base import CrashStorageBase
+from antenna.minidump import Minidump, MinidumpError, Module
+from antenna.symbols import Entry, Store, SymbolError
+from antenna.symbols.processing import missing, read
+
+MINIDUMP = "upload_file_minidump"
+
+# How a file begins that may have symbols: ELF; Mach-O, alone and fat, of both byte orders; PE; PDB; Breakpad.
+_MAGICS = (
+    b"\x7fELF",
+    *(bytes.fromhex(magic) for magic in ("feedface", "feedfacf", "cefaedfe", "cffaedfe", "cafebabe")),
+    b"MZ",
+    b"Microsoft C/C++ MSF",
+    b"MODULE ",
+)
+
+
+def files_below(paths: list[Path]) -> Iterator[tuple[Path, bool]]:
+    """Yield the files to add, and whether each was named itself. Raises ``ToolError`` for one that is not there."""
+    for path in paths:
+        if path.is_dir():
+            for file in sorted(path.rglob("*")):
+                if file.is_file() and not file.is_symlink() and _may_have_symbols(file):
+                    yield file, False
+        elif path.is_file():
+            yield path, True
+        else:
+            raise _common.ToolError(f"{path} is not there")
+
+
+def _may_have_symbols(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(32).startswith(_MAGICS)
+    except OSError:
+        return False
+
+
+def describe(entry: Entry) -> str:
+    """Return what the store has of a module, in words."""
+    names = {"debug": "functions, files and lines", "symtab": "functions", "": ""}[entry.functions]
+    return ", ".join(filter(None, (names, "call frame information" if entry.cfi else "")))
+
+
+def add(store: Store, args: argparse.Namespace) -> int:
+    """Add files; return the exit code."""
+    added, failed = 0, 0
+    for path, is_named in files_below(args.paths):
+        try:
+            entries = store.add(path)
+        except (SymbolError, OSError) as error:
+            failed += is_named
+            _common.note(_common.printable(f"{path}: {error}"))
+            continue
+        added += len(entries)
+        for entry in entries:
+            print(_common.printable(f"{entry.debug_file} {entry.debug_id}: {describe(entry)}"), flush=True)
+    if not added:
+        _common.note(f"nothing was added to {store.root}")
+    return 1 if failed or not added else 0
+
+
+def list_entries(store: Store, args: argparse.Namespace) -> int:
+    """Print what there is; return the exit code."""
+    entries = list(store.entries())
+    for entry in entries:
+        if args.json:
+            _common.print_json(asdict(entry))
+        else:
+            size = f"{store.size(entry) / 1024**2:.1f} MiB"
+            print(_common.printable(f"{entry.debug_file} {entry.debug_id} {entry.arch}, {size}: {describe(entry)}"))
+    if not entries:
+        _common.note(f"no symbols in {store.root}")
+    return 0
+
+
+class Search:
+    """Looks through crashes for modules without symbols."""
+
+    def __init__(self, storage: CrashStorageBase, store: Store) -> None:
+        self._storage = storage
+        self._store = store
+        #: Crashes whose minidump was read, and those whose minidump could not be.
+        self.read = 0
+        self.damaged = 0
+
+    def missing(self, dates: list[str]) -> Counter[Module]:
+        """Return the modules, as the first crash has them, with the number of crashes that they matter for."""
+        found: Counter[tuple[str, str]] = Counter()
+        modules: dict[tuple[str, str], Module] = {}
+        ids = _backends.stored_ids(self._storage, dates)
+        for crash_id, content in _common.Progress("looked at").watch(_backends.side_by_side(self._load, ids)):
+            if content is not None:
+                for module in self._modules(crash_id, content):
+                    key = (module.debug_file or module.name, module.debug_id)
+                    found[key] += 1
+                    modules.setdefault(key, module)
+        return Counter({modules[key]: count for key, count in found.items()})
+
+    def _load(self, crash_id: str) -> tuple[str, bytes | None]:
+        return crash_id, self._storage.load(dump_path(crash_id, MINIDUMP))
+
+    def _modules(self, crash_id: str, content: bytes) -> list[Module]:
+        try:
+            modules = missing(read(Minidump(content), self._store), self._store)
+        except MinidumpError as error:
+            self.damaged += 1
+            _common.note(_common.printable(f"{crash_id}: {error}"))
+            return []
+        self.read += 1
+        return modules
+
+
+def print_missing(store: Store, args: argparse.Namespace) -> int:
+    """Print the modules without symbols; return the exit code."""
+    search = Search(_backends.storage(), store)
+    for module, crashes in search.missing(args.date).most_common():
+        file, debug_id = module.debug_file or module.name, module.debug_id
+        if args.json:
+            _common.print_json({"crashes": crashes, "debug_file": file, "debug_id": debug_id,
+                                "code_file": module.code_file, "code_id": module.code_id})  # fmt: skip
+        else:
+            crashes_text = f"{crashes:,} crash" if crashes == 1 else f"{crashes:,} crashes"
+            print(_common.printable(f"{crashes_text}: {file} {debug_id or '(no debug id)'}  {module.code_file}"))
+    _common.note(f"{search.read:,} crashes with a minidump, symbols in {store.root}")
+    return 1 if search.damaged else 0
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return the arguments of the command line."""
+    parser = _common.make_parser(__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    adding = commands.add_parser("add", help="add symbol files to the store")
+    adding.add_argument("paths", metavar="FILE", nargs="+", type=Path, help="a symbol file, or a directory of them")
+    adding.set_defaults(run=add)
+    listing = commands.add_parser("list", help="list the modules that there are symbols for")
+    listing.add_argument("--json", action="store_true", help="print an object a module")
+    listing.set_defaults(run=list_entries)
+    looking = commands.add_parser("missing", help="list the modules of crashes that have no symbols")
+    looking.add_argument(
+        "--date", type=_backends.parse_dates, default="today", help="day of the crashes, or days (default: today, UTC)"
+    )
+    looking.add_argument("--json", action="store_true", help="print an object a module")
+    looking.set_defaults(run=print_missing)
+    for command in (adding, listing, looking):
+        _symbols.add_argument(command)
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Do what the command says; return the exit code."""
+    args = parse_arguments()
+    store = _symbols.store(args.symbols)
+    if store is None:
+        raise _common.ToolError(f"where are the symbols? Say --symbols DIR, or set {_symbols.VARIABLE}")
+    code: int = args.run(store, args)
+    return code
+
+
+if __name__ == "__main__":
+    _common.run(main, *_backends.ERRORS)
