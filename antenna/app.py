@@ -7,6 +7,7 @@
 import logging
 import os
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import falcon
@@ -25,14 +26,19 @@ from antenna.config import (
 from antenna.crashmover import CrashMover
 from antenna.health_resource import (
     BrokenResource,
+    HealthCheck,
     HeartbeatResource,
     LBHeartbeatResource,
+    ReadyResource,
     VersionResource,
 )
 from antenna.ops.accounts import count_request
+from antenna.ops.instance import BACKENDS, Instance, Row
 from antenna.ops.logs import set_up_logging
 from antenna.ops.metrics import set_up_metrics
 from antenna.ops.sentry import set_up_sentry
+from antenna.ops.version import read_version
+from antenna.ops.watch import Watch, Watched
 from antenna.refusal import Outcome
 from antenna.server.early_answer import answer_early, send_in_one_piece
 from antenna.server.framed_body import body_of
@@ -54,10 +60,12 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
         """
         super().__init__()
         self._own_paths: set[str] = set()
+        #: What the workers know together. Of this process alone, until it ``joins`` others.
+        self.instance = Instance(workers=1)
         breakpad = config.with_namespace("breakpad")
-        self.crashmover = CrashMover(config.with_namespace("crashmover"))
+        self.crashmover = CrashMover(config.with_namespace("crashmover"), self.instance)
         self.throttler = throttler = Throttler(breakpad.with_namespace("throttler"), shared_file=shared_file)
-        submit = BreakpadSubmitterResource(breakpad, throttler, self.crashmover)
+        submit = BreakpadSubmitterResource(breakpad, throttler, self.crashmover, self.instance)
         mover = self.crashmover
         reader = submit.payload_reader
         web_server = WebServerConfig(config)
@@ -72,10 +80,14 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
             app.add_error_handler(Exception, _answer_error)
             app.add_error_handler(falcon.HTTPBadRequest, _answer_unknown_method)
         self.add_route(SUBMIT, submit)
+        checks = _checks(submit, mover)
+        version = read_version(app_config.basedir)
+        self._watch = Watch(self.instance, _watched(submit, mover, checks, version))
         for path, resource in (
             ("/__lbheartbeat__", LBHeartbeatResource()),
-            ("/__heartbeat__", HeartbeatResource(self.crashmover.health_checks())),
-            ("/__version__", VersionResource(app_config.basedir)),
+            ("/__heartbeat__", HeartbeatResource(list(checks.values()), self.instance)),
+            ("/__version__", VersionResource(version)),
+            ("/__ready__", ReadyResource(lambda: mover.could_keep_a_crash)),
             ("/__broken__", BrokenResource()),
         ):
             self.add_route(path, resource)
@@ -114,13 +126,19 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
         """Take over what ``verify`` has returned in another process."""
         self.crashmover.assume(problems)
 
+    def join(self, instance: Instance, row: Row) -> None:
+        """From now on this process is a worker of ``instance``, with a row of its own in the table."""
+        self.instance.join(instance, row)
+
     def start(self) -> None:
         """Start the work in the background. To be called in the process that serves, once."""
         self.crashmover.start()
         self.throttler.start()
+        self._watch.start()
 
     def stop(self, seconds: float) -> None:
         """End the work in the background, within ``seconds``."""
+        self._watch.stop()
         self.crashmover.stop(seconds)
 
 
@@ -138,6 +156,33 @@ def build_app(environ: dict[str, str] | None = None) -> AntennaApp:
     for name, value in service_links(environ, app.option_names):
         logger.warning("%s=%s is ignored: Kubernetes sets it for a service of that name", name, value)
     return app
+
+
+def _checks(submit: BreakpadSubmitterResource, mover: CrashMover) -> dict[str, HealthCheck]:
+    """Return the checks of the heartbeat by their names."""
+    checks = [HealthCheck(name, check) for name, check in mover.health_checks().items()]
+    checks.append(HealthCheck("temporary_files", submit.payload_reader.check_temporary_files))
+    if mover.writer is not None:
+        checks.append(HealthCheck("set_aside", mover.writer.check_set_aside, is_warning=True))
+    return {check.name: check for check in checks}
+
+
+def _watched(
+    submit: BreakpadSubmitterResource, mover: CrashMover, checks: dict[str, HealthCheck], version: dict[str, Any]
+) -> Watched:
+    """Return what the watch looks at."""
+    space, writer = submit.payload_reader.temporary_space, mover.writer
+    probes = {"temp": lambda: submit.temporary_files_fail(checks["temporary_files"].error())}
+    if writer is not None:
+        probes["spool"] = lambda: writer.probed(checks["spool"].error())
+    return Watched(
+        is_down={backend: partial(mover.finds_down, backend) for backend in BACKENDS},
+        look_after=mover.look_after,
+        probes=probes,
+        spool=None if writer is None else writer.state,
+        temporary_files=lambda: (space.size, space.max_size),
+        build={key: str(version.get(key) or "none")[:40] for key in ("version", "commit")},
+    )
 
 
 def _answer_error(_: falcon.Request, resp: falcon.Response, error: Exception, __: dict[str, Any]) -> None:

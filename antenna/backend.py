@@ -4,7 +4,11 @@
 
 """What every backend shares: the ways it can fail, and the time it may take."""
 
+import errno
+import re
+import socket
 import time
+from collections.abc import Iterator
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -42,6 +46,48 @@ class Problem(NamedTuple):
     reason: str
     #: Whether only an operator can mend it.
     is_denied: bool
+
+
+_STATUS = re.compile(r"\bstatus (\d{3})\b")
+_STATUS_CLASSES = {401: "denied", 403: "denied", 404: "missing", 429: "quota"}
+_ERRNO_CLASSES = {
+    errno.ETIMEDOUT: "timeout",
+    errno.EACCES: "denied",
+    errno.EPERM: "denied",
+    errno.EROFS: "denied",
+    errno.ENOENT: "missing",
+    errno.ENOTDIR: "missing",
+    errno.ENOSPC: "quota",
+    errno.EDQUOT: "quota",
+}
+
+
+def error_class(error: object) -> str:
+    """Return what keeps a backend from doing its work: a tag for metrics.
+
+    ``timeout``; ``refused``: there is no connection, or it breaks; ``denied``: no permission; ``missing``: what we name
+    is not there; ``quota``: too much; ``server``: anything else, such as an error of the backend's own.
+    """
+    links = list(_chain(error))
+    if any(isinstance(link, NoAnswer | TimeoutError) for link in links):
+        return "timeout"
+    for link in links:
+        if status := _STATUS.search(str(link)):
+            return _STATUS_CLASSES.get(int(status[1]), "server")
+        if isinstance(link, ConnectionError | socket.gaierror):
+            return "refused"
+        if isinstance(link, OSError) and link.errno is not None:
+            unreachable = link.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH)
+            return "refused" if unreachable else _ERRNO_CLASSES.get(link.errno, "server")
+    return "denied" if any(isinstance(link, BackendDenied) for link in links) else "server"
+
+
+def _chain(error: object) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while isinstance(error, BaseException) and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 class Deadline:

@@ -22,6 +22,8 @@ from antenna.crash.identity import version_of
 from antenna.crash.report import CrashReport
 from antenna.crashmover.mover import CrashMover
 from antenna.ops.accounts import count_lost, count_request
+from antenna.ops.errors import describe
+from antenna.ops.instance import Instance
 from antenna.payload.body import RequestBody
 from antenna.payload.reader import PayloadReader
 from antenna.refusal import LossCause, Lost, Outcome, Reason, Refusal
@@ -67,8 +69,11 @@ class BreakpadSubmitterResource:
             doc="Annotations that are removed after the rules have seen them, with a note. A comma alone: none.",
         )
 
-    def __init__(self, config: ConfigManager, throttler: Throttler, crashmover: CrashMover) -> None:
-        """``config`` has the namespace ``BREAKPAD``."""
+    def __init__(
+        self, config: ConfigManager, throttler: Throttler, crashmover: CrashMover, instance: Instance | None = None
+    ) -> None:
+        """``config`` has the namespace ``BREAKPAD``. ``instance``: what the workers know together."""
+        self._instance = instance or Instance(workers=1)
         self.config = config.with_options(self)
         self.payload_reader = PayloadReader(config)
         self.throttler = throttler
@@ -88,7 +93,7 @@ class BreakpadSubmitterResource:
             # gevent ends greenlets with BaseExceptions; a crash is lost by these, too.
             except BaseException:
                 metrics.incr("unhandled_error")
-                count_lost(LossCause.ERROR)
+                self._lose(LossCause.ERROR)
                 raise
             finally:
                 count_request(outcome)
@@ -103,10 +108,27 @@ class BreakpadSubmitterResource:
         except Refusal as refusal:
             return self._refuse(refusal, resp)
         except TemporaryFilesFailed as error:
-            logger.error("%s", error)  # noqa: TRY400 - the traceback does not matter, the disk does
+            self.temporary_files_fail(error)
             return self._refuse(Lost(LossCause.TEMP), resp)
         resp.data = answer.encode("ascii")
         return outcome
+
+    def temporary_files_fail(self, error: BaseException | None) -> bool:
+        """Take note that the disk of the temporary files fails, or (None) that it works; return whether it works."""
+        if self._instance.changes("temporary_files", holds=error is not None):
+            if error is not None:
+                extra = {"event": "temporary_files_fail", "tell_sentry": True}
+                logger.error("temporary files in %s: %s", self.payload_reader.temp_dir, describe(error), extra=extra)
+            else:
+                extra = {"event": "temporary_files_work", "tell_sentry": True}
+                logger.warning("temporary files can be written again", extra=extra)
+        return error is None
+
+    def _lose(self, cause: LossCause) -> None:
+        count_lost(cause)
+        if self._instance.changes("losing", holds=True):
+            extra = {"event": "losing", "reason": cause.tag, "tell_sentry": True}
+            logger.error("crashes are being lost: %s", cause.doc, extra=extra)
 
     def _collect(self, report: CrashReport, environ: dict[str, Any], start: float) -> tuple[Outcome, str]:
         """Throttle a well-formed report that began to come in at ``start`` and move it on.
@@ -172,7 +194,7 @@ class BreakpadSubmitterResource:
         """Answer with a refusal; return how the request ended."""
         reason = error.reason
         if isinstance(error, Lost):
-            count_lost(error.cause)
+            self._lose(error.cause)
         elif reason.outcome is not Outcome.UNAUTHORIZED:
             metrics.incr("malformed", tags=[f"reason:{reason.tag}"])
         logger.info("refused: %s", ": ".join(filter(None, error.args)))

@@ -197,14 +197,19 @@ def prepare_directory(directory: Path) -> None:
 
     Without ``O_TMPFILE`` a file has a name for a moment. Raises ``OSError``.
     """
+    probe_temporary_file(directory)
+    for path in directory.glob(f"{_TEMPORARY}*"):
+        with contextlib.suppress(OSError):  # removed by another worker, or somebody else's
+            path.unlink()
+
+
+def probe_temporary_file(directory: Path) -> None:
+    """Prove that temporary files can be written in ``directory``. Raises ``OSError``."""
     descriptor = open_temporary_file(directory)
     try:
         write_pieces(descriptor, [b"probe", _ZEROS])
     finally:
         os.close(descriptor)
-    for path in directory.glob(f"{_TEMPORARY}*"):
-        with contextlib.suppress(OSError):  # removed by another worker, or somebody else's
-            path.unlink()
 
 
 def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:

@@ -6,17 +6,24 @@
 
 import logging
 import random
+import time
 from collections.abc import Callable
 from enum import Enum
 
 import gevent
 import markus
 
-from antenna.backend import BackendError, CrashRefused, Deadline
+from antenna.backend import BackendError, CrashRefused, Deadline, error_class
 from antenna.crashmover.breaker import CircuitBreaker, State
+from antenna.ops.errors import describe
+from antenna.ops.instance import Instance
 
 logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("crashmover")
+breakpad_metrics = markus.get_metrics("breakpad_resource")
+
+_SUCCESS = ["result:success"]
+_FAIL = ["result:fail"]
 
 #: Seconds within which a backend that works has answered; large crashes get more.
 ANSWER_WITHIN = 1.0
@@ -45,13 +52,14 @@ class Attempts:
         max_attempts: int,
         longest_pause: float,
         spool_takes: Callable[[], bool] | None,
+        instance: Instance | None = None,
     ) -> None:
         """``operation`` is ``save`` or ``publish``. ``timeout``: seconds for all attempts together.
 
         ``spool_takes`` says whether the spool took what it was last given; it is None where there is no spool.
         """
         self.operation = operation
-        self.breaker = CircuitBreaker({"save": "storage"}.get(operation, operation))
+        self.breaker = CircuitBreaker({"save": "storage"}.get(operation, operation), instance)
         self.timeout = timeout
         self._max_attempts = max_attempts
         self._longest_pause = longest_pause
@@ -69,10 +77,12 @@ class Attempts:
         for attempt in range(1, self._max_attempts + 1):
             if self._spool_takes is not None and not self.breaker.admits(spool_takes=self._spool_takes()):
                 break
+            start = time.monotonic()
             try:
                 with self.breaker.attempt(answer_within):
                     action(deadline)
             except Exception as error:
+                self._measure(start, _FAIL)
                 outcome = AttemptOutcome.FAILED
                 # Without a spool an error that is not the backend's is a fault of ours, which Sentry has to hear of.
                 if self._spool_takes is None and not isinstance(error, BackendError | CrashRefused):
@@ -80,25 +90,36 @@ class Attempts:
                 if not self._goes_on(crash_id, error, attempt, deadline):
                     break
             else:
+                self._measure(start, _SUCCESS)
                 return AttemptOutcome.DONE
-        metrics.incr(f"crash_{self.operation}_failed")
+        if outcome is AttemptOutcome.FAILED:
+            metrics.incr(f"crash_{self.operation}_failed")
         return outcome
+
+    def _measure(self, start: float, result: list[str]) -> None:
+        """Emit how long an attempt took."""
+        milliseconds = (time.monotonic() - start) * 1000
+        if self.operation == "save":
+            breakpad_metrics.timing("crash_save.time", milliseconds, tags=result)
+        else:
+            metrics.timing("crash_publish.time", milliseconds, tags=result)
 
     def _goes_on(self, crash_id: str, error: Exception, attempt: int, deadline: Deadline) -> bool:
         """Log what went wrong, and wait for the next attempt; say whether there is one."""
+        extra = {"event": f"{self.operation}_failed", "crash_id": crash_id, "reason": error_class(error)}
         if isinstance(error, CrashRefused):
-            logger.error("%s: %s refused: %s", crash_id, self.operation, error)
+            logger.error("%s: %s refused: %s", crash_id, self.operation, describe(error), extra=extra)
             return False
         if not isinstance(error, BackendError):
-            logger.error("%s: %s failed", crash_id, self.operation, exc_info=error)
+            logger.error("%s: %s failed", crash_id, self.operation, exc_info=error, extra=extra)
             return False
         pause = min(self._longest_pause, _FIRST_PAUSE * 2 ** (attempt - 1)) * random.uniform(0.5, 1)
         if attempt == self._max_attempts or pause >= deadline.left():
-            logger.error("%s: %s failed: %s", crash_id, self.operation, error)
+            logger.error("%s: %s failed: %s", crash_id, self.operation, describe(error), extra=extra)
             return False
         if self._spool_takes is not None and self.breaker.state is State.DOWN:
             return False  # the breaker has logged that the backend is down
         metrics.incr("retry_count", tags=[f"operation:{self.operation}"])
-        logger.warning("%s: %s failed, trying again: %s", crash_id, self.operation, error)
+        logger.warning("%s: %s failed, trying again: %s", crash_id, self.operation, describe(error), extra=extra)
         gevent.sleep(pause)
         return True

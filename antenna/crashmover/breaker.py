@@ -12,8 +12,10 @@ from enum import Enum
 
 import markus
 
-from antenna.backend import CrashRefused, NoAnswer
+from antenna.backend import CrashRefused, NoAnswer, error_class
 from antenna.hub import catch_up
+from antenna.ops.errors import describe
+from antenna.ops.instance import Instance
 
 logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("crashmover")
@@ -48,8 +50,8 @@ class CircuitBreaker:
     SILENT  It goes to the spool. What the backend has   Any answer: UP.
             been sent it may still do when it wakes up,  The time-out of an attempt: DOWN.
             so it is sent no more.
-    DOWN    It goes to the spool. After 15 s in which    An attempt that works, of a crash or of the delivery: UP.
-            nothing else tried, one crash tries.
+    DOWN    It goes to the spool. After 15 s in which    An attempt that works, of a crash or of the delivery, in
+            nothing else tried, one crash tries.         this worker or another one: UP.
     ======  ===========================================  ==============================================================
 
     An answer is overdue when some attempt waits longer than a backend that works takes, and none of those that began
@@ -57,9 +59,10 @@ class CircuitBreaker:
     every state, but one at a time while it is DOWN, so that the others are refused at once.
     """
 
-    def __init__(self, backend: str) -> None:
-        """``backend`` names it in logs and metrics: ``storage`` or ``publish``."""
+    def __init__(self, backend: str, instance: Instance | None = None) -> None:
+        """``backend`` names it in logs and metrics: ``storage`` or ``publish``. ``instance``: the other workers."""
         self.backend = backend
+        self._instance = instance or Instance(workers=1)
         #: How often the backend has done its work.
         self.successes = 0
         #: Failures since then.
@@ -77,17 +80,22 @@ class CircuitBreaker:
     @property
     def state(self) -> State:
         """The state now."""
+        if self._is_down and self._instance.back_at(self.backend) > self._last_try:
+            # Another worker has seen it work since. Should it fail here, once is enough.
+            self._is_down = False
+            self.failures = _THRESHOLD - 1
         if self._is_down:
             return State.DOWN
         return State.SILENT if self._overdue() > 0 else State.UP
 
     def admits(self, *, spool_takes: bool) -> bool:
         """Whether a crash should try the backend now. ``spool_takes``: whether it could go to the spool instead."""
-        if self._is_down and self._probes:
+        is_down = self.state is State.DOWN
+        if is_down and self._probes:
             return False
         if not spool_takes:
             return True
-        if self._is_down:
+        if is_down:
             return self._is_time_to_probe()
         if self._is_silent():
             self._warn_of_silence()
@@ -128,8 +136,14 @@ class CircuitBreaker:
         self.successes += 1
         if self._is_down:
             self._is_down = False
-            logger.warning("%s is back", self.backend)
-            self.report()
+            self._instance.came_back(self.backend)
+        if self._instance.changes(f"{self.backend}_down", holds=False):
+            logger.warning("%s is back", self.backend, extra={"event": "backend_back", "tell_sentry": True})
+
+    @property
+    def is_forgotten(self) -> bool:
+        """Whether the backend is DOWN, and nothing has tried it for so long that nobody would find out it is back."""
+        return self.state is State.DOWN and time.monotonic() - self._last_try > _PROBE_AFTER
 
     def failed(self, error: object) -> None:
         """Take note that the backend did not do its work."""
@@ -138,6 +152,7 @@ class CircuitBreaker:
         self._answer_due = None
         self.failures += 1
         self.last_error = error
+        metrics.incr("backend_errors", tags=[f"backend:{self.backend}", f"class:{error_class(error)}"])
         self._last_try = time.monotonic()
         if not self._is_down and (nobody_is_answered or self.failures >= _THRESHOLD):
             self.trip(error)
@@ -147,12 +162,9 @@ class CircuitBreaker:
         self._is_down = True
         self.last_error = error
         self._last_try = time.monotonic()
-        logger.error("%s is down: %s", self.backend, error)
-        self.report()
-
-    def report(self) -> None:
-        """Emit the state as a metric."""
-        metrics.gauge("breaker_state", int(self.state is not State.UP), tags=[f"backend:{self.backend}"])
+        if self._instance.changes(f"{self.backend}_down", holds=True):
+            extra = {"event": "backend_down", "reason": error_class(error), "tell_sentry": True}
+            logger.error("%s is down: %s", self.backend, describe(error), extra=extra)
 
     def _overdue(self) -> float:
         """Return for how many seconds an answer has been overdue."""

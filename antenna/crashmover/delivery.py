@@ -15,11 +15,11 @@ from antenna.crashmover.attempts import AttemptOutcome, Attempts
 from antenna.ext.crashpublish_base import CrashPublishBase
 from antenna.ext.crashstorage_base import CrashStorageBase
 from antenna.hub import run_blocking
+from antenna.ops.errors import describe
 from antenna.spool import Entry, Kind, Spool
 
 logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("crashmover")
-breakpad_metrics = markus.get_metrics("breakpad_resource")
 
 # Entries of which it is remembered that only their place in the spool is left to change. Beyond that number all are
 # forgotten, and delivered a second time, which is harmless.
@@ -80,15 +80,18 @@ class Delivery:
             self._still_there[name] = delivered
             raise
         self._still_there.pop(name, None)
-        if delivered is Delivered.ALL:
-            metrics.incr("delivered")
+        metrics.incr("delivered", tags=[f"kind:{entry.kind.name.lower()}"])
+        if delivered is Delivered.ALL_BUT_THE_ID:
+            metrics.incr("spooled", tags=["kind:id"])
         return delivered
 
     def set_aside(self, entry: Entry, error: Exception) -> None:
         """Keep an entry that can never be delivered where nobody tries again. Raises ``OSError``."""
         run_blocking(self._spool.set_aside, entry)
         metrics.incr("set_aside")
-        logger.error("spool entry %s can never be delivered and is set aside: %s", entry.path.name, error)
+        extra = {"event": "set_aside", "crash_id": entry.crash_id, "tell_sentry": True}
+        message = "spool entry %s can never be delivered and is set aside: %s"
+        logger.error(message, entry.path.name, describe(error), extra=extra)
 
     def release(self, entry: Entry) -> None:
         """Let others claim an entry."""
@@ -99,7 +102,7 @@ class Delivery:
             return self._save(entry, time_factor)
         self._crashpublish.publish_crash(entry.crash_id, Deadline(self._publishing.timeout * time_factor))
         self._publishing.breaker.succeeded()
-        logger.info("%s published", entry.crash_id)
+        _log_published(entry)
         return Delivered.ALL
 
     def _save(self, entry: Entry, time_factor: int) -> Delivered:
@@ -111,12 +114,17 @@ class Delivery:
         finally:
             crash.close()
         self._saving.breaker.succeeded()
-        breakpad_metrics.incr("save_crash.count")
-        logger.info("%s saved", entry.crash_id)
+        metrics.incr("saved", tags=["via:spool"])
+        logger.info("%s saved", entry.crash_id, extra={"event": "saved", "crash_id": entry.crash_id})
         if crash.deferred:
             return Delivered.ALL
         outcome = self._publishing.run(entry.crash_id, partial(self._crashpublish.publish_crash, entry.crash_id))
         if outcome is not AttemptOutcome.DONE:
             return Delivered.ALL_BUT_THE_ID
-        logger.info("%s published", entry.crash_id)
+        _log_published(entry)
         return Delivered.ALL
+
+
+def _log_published(entry: Entry) -> None:
+    metrics.incr("published", tags=["via:spool"])
+    logger.info("%s published", entry.crash_id, extra={"event": "published", "crash_id": entry.crash_id})

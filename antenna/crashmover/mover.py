@@ -5,6 +5,7 @@
 """Moves crashes on: saves each one, then publishes its id for the processor."""
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
@@ -25,6 +26,8 @@ from antenna.ext.crashpublish_base import CrashPublishBase
 from antenna.ext.crashstorage_base import CrashStorageBase, NoOpCrashStorage
 from antenna.files import DISK_ERRORS
 from antenna.hub import run_blocking
+from antenna.ops.errors import describe
+from antenna.ops.instance import Instance
 from antenna.spool import Kind, Spool
 
 logger = logging.getLogger(__name__)
@@ -65,29 +68,31 @@ class CrashMover:
             doc="Longest pause between two attempts; the first ones are shorter.",
         )
 
-    def __init__(self, config: ConfigManager) -> None:
-        """``config`` has the namespace ``CRASHMOVER``."""
+    def __init__(self, config: ConfigManager, instance: Instance | None = None) -> None:
+        """``config`` has the namespace ``CRASHMOVER``. ``instance``: what the workers know together."""
+        instance = instance or Instance(workers=1)
         self.config = config.with_options(self)
         self.crashstorage: CrashStorageBase = self.config("crashstorage_class")(config.with_namespace("crashstorage"))
         self.crashpublish: CrashPublishBase = self.config("crashpublish_class")(config.with_namespace("crashpublish"))
         spool = Spool(config)
         self.spool = spool if spool.config("spool_dir") else None
         timeouts = Timeouts(config) if self.spool else TimeoutsWithoutSpool(config)
-        self._writer = SpoolWriter(spool) if self.spool else None
-        self._saving = self._attempts("save", Kind.CRASH, timeouts.save)
-        self._publishing = self._attempts("publish", Kind.ID, timeouts.publish)
+        self._writer = SpoolWriter(spool, instance) if self.spool else None
+        self._saving = self._attempts("save", Kind.CRASH, timeouts.save, instance)
+        self._publishing = self._attempts("publish", Kind.ID, timeouts.publish, instance)
         self._storage = Destination(self._writer)
         self._publisher = Publisher(self.crashpublish, self._publishing, self._writer)
         self._background: BackgroundDelivery | None = None
         self._parts = (self, timeouts, spool, self.crashstorage, self.crashpublish)
 
-    def _attempts(self, operation: str, kind: Kind, timeout: float) -> Attempts:
+    def _attempts(self, operation: str, kind: Kind, timeout: float, instance: Instance) -> Attempts:
         return Attempts(
             operation,
             timeout=timeout,
             max_attempts=self.config("max_attempts"),
             longest_pause=self.config("retry_sleep_seconds"),
             spool_takes=partial(self._writer.takes, kind) if self._writer else None,
+            instance=instance,
         )
 
     def components(self) -> Iterator[ConfigManager]:
@@ -200,34 +205,64 @@ class CrashMover:
             checks["spool"] = self._writer.check_health
         return checks
 
+    @property
+    def writer(self) -> SpoolWriter | None:
+        """What writes to the spool; None where there is none."""
+        return self._writer
+
+    def look_after(self) -> None:
+        """Find out now and then whether a backend that is down is back, where nothing else does.
+
+        The delivery of the spool does; but there may be no spool, or nothing in it.
+        """
+        for backend, attempts in ((self.crashstorage, self._saving), (self.crashpublish, self._publishing)):
+            if attempts.breaker.is_forgotten and _error_of(backend.check_health) is None:
+                attempts.breaker.succeeded()
+
+    def finds_down(self, backend: str) -> bool:
+        """Whether the crashes of this worker find ``storage`` or ``publish`` down, or get no answer from it."""
+        attempts = {"storage": self._saving, "publish": self._publishing}[backend]
+        return attempts.breaker.state is not State.UP
+
+    @property
+    def could_keep_a_crash(self) -> bool:
+        """Whether a crash that came now could be kept somewhere."""
+        return self._saving.breaker.state is not State.DOWN or (
+            self._writer is not None and self._writer.takes(Kind.CRASH)
+        )
+
     def move(self, report: CrashReport) -> None:
         """Save the crash and publish its id, or spool them; returns when the promise of the id can be given.
 
         Raises ``Lost`` if the promise cannot be given: see ``Publisher`` for what becomes of a
         crash that is saved then.
         """
+        start = time.monotonic()
         sent = self._storage.send(partial(self._save, report), lambda writer: writer.add_crash(report))
+        fields = {"crash_id": report.crash_id, "bytes": report.size, "ms": round((time.monotonic() - start) * 1000)}
         if sent is Sent.SPOOLED:
+            logger.info("%s spooled", report.crash_id, extra={"event": "spooled", **fields})
             return
         breakpad_metrics.incr("save_crash.count")
-        logger.info("%s saved", report.crash_id)
+        logger.info("%s saved", report.crash_id, extra={"event": "saved", **fields})
         if not report.deferred:
             self._publisher.publish(report.crash_id)
+        # Not before: a crash whose id is lost counts as lost, and is promised to nobody.
+        metrics.incr("saved", tags=["via:live"])
 
     def _save(self, report: CrashReport) -> AttemptOutcome:
-        with breakpad_metrics.timer("crash_save.time"):
-            return self._saving.run(
-                report.crash_id,
-                partial(self.crashstorage.save_crash, report),
-                answer_within=ANSWER_WITHIN + report.size / BYTES_PER_SECOND,
-            )
+        return self._saving.run(
+            report.crash_id,
+            partial(self.crashstorage.save_crash, report),
+            answer_within=ANSWER_WITHIN + report.size / BYTES_PER_SECOND,
+        )
 
 
 def _check(backend: CrashStorageBase | CrashPublishBase, breaker: CircuitBreaker) -> None:
     """Raise what is wrong with a backend: what its own check says, or else what crashes have found out."""
     backend.check_health()
     if breaker.state is State.DOWN:
-        raise BackendError(f"crashes find it down: {breaker.last_error}")
+        raise BackendError(f"crashes find it down: {describe(breaker.last_error)}")
 
 
 def _error_of(action: Callable[[], None]) -> Exception | None:

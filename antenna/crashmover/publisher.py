@@ -4,6 +4,7 @@
 
 """Publishes the ids of crashes that have just been saved."""
 
+import contextvars
 import logging
 import time
 from collections.abc import Callable
@@ -77,10 +78,11 @@ class Publisher:
             crash_id, partial(self._crashpublish.publish_crash, crash_id), answer_within=answer_within
         )
         passed = time.monotonic() - start
-        metrics.timing("crash_publish.time", passed * 1000)
         if outcome is AttemptOutcome.DONE:
             self._usual_time += _WEIGHT * (passed - self._usual_time)
-            logger.info("%s published", crash_id)
+            metrics.incr("published", tags=["via:live"])
+            extra = {"event": "published", "crash_id": crash_id, "ms": round(passed * 1000)}
+            logger.info("%s published", crash_id, extra=extra)
         return outcome
 
     def _spool(self, crash_id: str, attempt: "_PatientAttempt", writer: SpoolWriter) -> None:
@@ -96,7 +98,7 @@ class Publisher:
         try:
             if attempt.wait() is AttemptOutcome.DONE:
                 run_blocking(spool.remove, entry)
-                metrics.incr("delivered")
+                metrics.incr("delivered", tags=["kind:id"])
         except OSError as error:
             logger.warning("%s is published, and will be again: %s", entry.crash_id, error)
         finally:
@@ -117,7 +119,8 @@ class _PatientAttempt:
         if self._greenlet is not None:
             outcome = self.wait()
             return self._run() if outcome is AttemptOutcome.NOT_TRIED else outcome
-        self._greenlet = gevent.spawn(self._run)
+        # With the context of the request: its id is in the log records of the attempt, too.
+        self._greenlet = gevent.spawn(contextvars.copy_context().run, self._run)
         self._greenlet.join(self._seconds)
         # It may have been this worker, not the backend, that took so long.
         catch_up(self._greenlet.ready)

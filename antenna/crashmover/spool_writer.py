@@ -6,6 +6,8 @@
 
 import errno
 import logging
+import os
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -13,6 +15,9 @@ import markus
 
 from antenna.crash.report import CrashReport
 from antenna.hub import run_blocking
+from antenna.ops.errors import describe
+from antenna.ops.gauges import SpoolState
+from antenna.ops.instance import Instance
 from antenna.refusal import LossCause, Lost
 from antenna.spool.entry import Entry, Kind
 from antenna.spool.spool import Spool, SpoolFull
@@ -30,12 +35,17 @@ _MESSAGES = {
 }
 
 
+class SetAside(Exception):
+    """Entries were set aside."""
+
+
 class SpoolWriter:
     """A spool that says when it does not work, once. Raises ``Lost`` then."""
 
-    def __init__(self, spool: Spool) -> None:
-        """It counts as working at first."""
+    def __init__(self, spool: Spool, instance: Instance | None = None) -> None:
+        """It counts as working at first. ``instance``: what the workers know together."""
         self.spool = spool
+        self._instance = instance or Instance(workers=1)
         self._refused: set[Kind] = set()
         # Bytes of the crash for which there was no room, if that is how the last one ended.
         self._lacking = 0
@@ -61,11 +71,33 @@ class SpoolWriter:
         """Write the id of a saved crash as an entry that nobody else delivers until it is released."""
         return self._write(Kind.ID, lambda: self.spool.add_claimed_id(crash_id))
 
-    def failed(self, error: Exception, kind: Kind = Kind.CRASH) -> None:
+    def failed(self, error: BaseException, kind: Kind = Kind.CRASH) -> None:
         """Take note that it does not work."""
-        if self.takes(kind):
-            self._refused.add(kind)
-            logger.error(_MESSAGES[kind][0], error)
+        self._refused.add(kind)
+        if self._instance.changes(_condition(kind), holds=True):
+            logger.error(_MESSAGES[kind][0], describe(error), extra={"event": "spool_refuses", "tell_sentry": True})
+
+    def works(self, kind: Kind = Kind.CRASH) -> None:
+        """Take note that it works."""
+        self._refused.discard(kind)
+        if self._instance.changes(_condition(kind), holds=False):
+            logger.warning(_MESSAGES[kind][1], extra={"event": "spool_takes", "tell_sentry": True})
+
+    def probed(self, error: BaseException | None) -> bool:
+        """Take note what ``check_health`` has found out, also while no crash needs the spool.
+
+        Returns whether it can be written: it can where it only has no room.
+        """
+        if error is None:
+            self.works()
+            return True
+        self.failed(error)
+        return isinstance(error, SpoolFull)
+
+    def check_set_aside(self) -> None:
+        """Raise ``SetAside`` if there are entries that somebody has to look at."""
+        if count := run_blocking(lambda: len(os.listdir(self.spool.root / "set_aside"))):  # noqa: PTH208 - names only
+            raise SetAside(f"{count} entries can never be delivered; see set_aside in the spool")
 
     def check_health(self) -> None:
         """Raise an exception if the spool takes no crashes, or no more of the size that it has just turned away."""
@@ -75,6 +107,23 @@ class SpoolWriter:
             # Without the name of the file, which is another one each time.
             raise OSError(error.errno, error.strerror) from error
         run_blocking(self.spool.check_room, min(self._lacking, self.spool.max_size))
+
+    def state(self) -> SpoolState:
+        """Clean up, and return what waits in the spool. For a native thread; raises ``OSError``."""
+        statistics = self.spool.tend()
+        disk = os.statvfs(self.spool.root)
+        crashes, ids, set_aside = (
+            len(os.listdir(self.spool.root / name))  # noqa: PTH208 - there may be 100,000: no Path for each of them
+            for name in (Kind.CRASH.value, Kind.ID.value, "set_aside")
+        )
+        return SpoolState(
+            crashes=crashes,
+            ids=ids,
+            size=statistics.size,
+            room=max(0, min(self.spool.max_size - statistics.size, disk.f_bavail * disk.f_frsize)),
+            oldest_age=time.time() - statistics.oldest if statistics.oldest else 0.0,
+            set_aside=set_aside,
+        )
 
     def _write(self, kind: Kind, action: Callable[[], R]) -> R:
         try:
@@ -86,8 +135,10 @@ class SpoolWriter:
             self.failed(error, kind)
             is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             raise Lost(LossCause.SPOOL_FULL if is_full else LossCause.SPOOL_ERROR) from error
-        if not self.takes(kind):
-            self._refused.remove(kind)
-            logger.warning(_MESSAGES[kind][1])
+        self.works(kind)
         metrics.incr("spooled", tags=[f"kind:{kind.name.lower()}"])
         return result
+
+
+def _condition(kind: Kind) -> str:
+    return f"spool_refuses_{kind.name.lower()}"

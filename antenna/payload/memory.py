@@ -30,15 +30,16 @@ class Memory:
 
     def __init__(self, size: int) -> None:
         """``size`` in bytes."""
-        self._left = size
+        #: Bytes that are not reserved.
+        self.left = size
         self._released = Event()
         self._queue = BoundedSemaphore(1)
 
     def reserve(self, size: int) -> bool:
         """Reserve ``size`` bytes if there is room for them; say whether there is."""
-        if size > self._left:
+        if size > self.left:
             return False
-        self._left -= size
+        self.left -= size
         return True
 
     def wait(self, size: int, seconds: float) -> bool:
@@ -57,7 +58,7 @@ class Memory:
 
     def release(self, size: int) -> None:
         """Release what was reserved."""
-        self._left += size
+        self.left += size
         self._released.set()
 
 

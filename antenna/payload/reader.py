@@ -16,8 +16,8 @@ import markus
 
 from antenna.config import ConfigManager, ConfigurationError, Option
 from antenna.crash.report import CrashReport
-from antenna.files import DISK_ERRORS, prepare_directory
-from antenna.hub import Turn
+from antenna.files import DISK_ERRORS, prepare_directory, probe_temporary_file
+from antenna.hub import Turn, run_blocking
 from antenna.limits import MAX_BOUNDARY_LENGTH, Limits
 from antenna.payload.body import RequestBody
 from antenna.payload.gunzip import SMALL_STREAM, Gunzip
@@ -74,9 +74,13 @@ class PayloadReader:
             # Reports that are small need no file.
             logger.error("temporary files in %s: %s", self.temp_dir, error)  # noqa: TRY400 - the disk matters
         self._memory = Memory(self.limits.memory_per_worker)
-        self._temporary_space = TemporarySpace(self.limits.temp_size_per_worker)
+        self.temporary_space = TemporarySpace(self.limits.temp_size_per_worker)
         self._annotation_memory = AnnotationMemory(self.limits.memory_per_worker)
         self._libdeflate = Libdeflate.load(_SMALL_CONTENT)
+
+    def check_temporary_files(self) -> None:
+        """Prove that temporary files can be written. Raises ``OSError``."""
+        run_blocking(probe_temporary_file, self.temp_dir)
 
     def read(self, environ: dict[str, Any], body: RequestBody) -> CrashReport:
         """Read the report of one request.
@@ -86,7 +90,7 @@ class PayloadReader:
         boundary = _boundary(environ.get("CONTENT_TYPE", ""))
         compressed = _is_gzip(environ.get("HTTP_CONTENT_ENCODING", ""))
         memory = Share(self._memory, self.limits.memory_per_report)
-        parts = PartCollector(self.limits, ReportRoom(memory, self._temporary_space.share(body), self.temp_dir))
+        parts = PartCollector(self.limits, ReportRoom(memory, self.temporary_space.share(body), self.temp_dir))
         with contextlib.ExitStack() as resources:
             resources.callback(parts.close)
             parser = MultipartParser(boundary, parts, max_header_size=self.limits.part_header_size)

@@ -44,6 +44,7 @@ class TemporarySpace:
 
     def __init__(self, size: int) -> None:
         """``size`` in bytes."""
+        self.max_size = size
         self._memory = Memory(size)
         self._holders: set[TemporaryShare] = set()
         self._leaving: set[TemporaryShare] = set()
@@ -51,6 +52,11 @@ class TemporarySpace:
         self._rates: list[float] = []
         self._wanted = 0
         self._next_look = 0.0
+
+    @property
+    def size(self) -> int:
+        """Bytes that are taken now."""
+        return self.max_size - self._memory.left
 
     def share(self, sender: Sender) -> "TemporaryShare":
         """Return the share of the report that ``sender`` sends."""

@@ -7,6 +7,7 @@
 import contextlib
 import os
 import resource
+import signal
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -19,6 +20,7 @@ from antenna.backend import BackendConfigurationError, BackendError
 from antenna.config import AppConfig, ConfigurationError, WebServerConfig, build_config, strip_library_variables
 from antenna.hub import look_up_names_apart
 from antenna.limits import MAX_HEAD_SIZE
+from antenna.ops.instance import Instance
 from antenna.server.allocator import keep_freed_memory
 from antenna.server.first_start import FirstStart
 from antenna.server.framed_body import FramedBody
@@ -90,6 +92,8 @@ def on_starting(server: Any) -> None:
             _abort_start(error)
     _first_start.let_one_go_first(server)
     server.stop = partial(_stop, server, server.stop)
+    server.instance = Instance()
+    server.reap_workers = partial(_reap, server, server.reap_workers)
     RequestParser.mesg_class = AntennaRequest
     if _config.worker_class != "gevent":
         server.log.warning("GUNICORN_WORKER_CLASS=%s: gevent serves all the same", _config.worker_class)
@@ -106,6 +110,35 @@ def _stop(server: Any, stop: Callable[[bool], None], graceful: bool = True) -> N
     stop(graceful)
 
 
+def _reap(server: Any, reap: Callable[[], None]) -> None:
+    """Reap workers that have ended, as gunicorn does, but look first how they ended: ``child_exit`` is not told."""
+    for pid, worker in list(server.WORKERS.items()):
+        with contextlib.suppress(ChildProcessError):
+            if status := os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                worker.ending = _ending(worker, status)
+    reap()
+
+
+def _ending(worker: Any, status: os.waitid_result) -> str:
+    """Return how a worker has ended: see ``antenna.ops.instance.ENDINGS``."""
+    if worker.aborted:
+        return "stuck"
+    if status.si_code == os.CLD_EXITED:
+        return "failed" if status.si_status else "stopped"
+    endings: dict[int, str] = {signal.SIGTERM: "stopped", signal.SIGKILL: "killed"}
+    return endings.get(status.si_status, "crashed")
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """Give a worker that is about to begin its row in the table that all share."""
+    worker.instance, worker.row = server.instance, server.instance.admit()
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """Take note in the master that a worker has ended."""
+    server.instance.dismiss(worker.row, getattr(worker, "ending", "stopped"))
+
+
 def pre_request(_: Any, req: Any) -> None:
     """Take the framing off the body in our own way."""
     req.body = FramedBody(req)
@@ -113,6 +146,7 @@ def pre_request(_: Any, req: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """Prove that the backends are there before the first worker serves, and start the work in the background."""
+    worker.wsgi.join(worker.instance, worker.row)
     keep_freed_memory()
     look_up_names_apart()
     problems = _first_start.problems()

@@ -26,6 +26,7 @@ from antenna.config import WebServerConfig, build_config
 from antenna.hub import Turn, restore_close, unread_bytes
 from antenna.limits import HEAD_TIMEOUT, SEND_TIMEOUT
 from antenna.ops.accounts import count_request
+from antenna.ops.instance import Row, Worker
 from antenna.refusal import Outcome, Reason
 from antenna.server.early_answer import half_close_and_drain
 from antenna.server.request_line import UnsupportedTransferEncoding
@@ -202,6 +203,8 @@ class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes withou
         self.waits: set[RequestWait] = set()
         # Of all connections together: requests may be so short that none of them ends a turn of its own.
         self._turn = Turn()
+        #: The row of this worker in the table that all share: gunicorn's configuration sets it.
+        self.row: Row
         self._admin_port = WebServerConfig(build_config()).admin_port
 
     def patch(self) -> None:
@@ -255,8 +258,10 @@ class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes withou
             self._start_server(listener, admin if listener.getsockname()[1] == self._admin_port else public)
             for listener in self.sockets
         ]
+        self.row[Worker.MOST_CONNECTIONS] = self._most_connections()
         while self.alive:
             self.notify()
+            self.row[Worker.CONNECTIONS] = len(public)
             gevent.sleep(_POLL)
         # Time for handshakes that have begun.
         gevent.sleep(_HANDSHAKE)

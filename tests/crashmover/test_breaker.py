@@ -10,8 +10,9 @@ import time
 import pytest
 from markus.testing import MetricsMock
 
-from antenna.backend import CrashRefused, NoAnswer
+from antenna.backend import BackendError, CrashRefused, NoAnswer
 from antenna.crashmover.breaker import CircuitBreaker, State
+from antenna.ops.instance import Instance
 
 PROBE_AFTER = 0.1
 
@@ -199,11 +200,26 @@ def test_silence_is_logged_once_a_minute(breaker: CircuitBreaker, caplog: pytest
     assert [record.message for record in caplog.records] == ["storage gives no answer: crashes wait in the spool"]
 
 
-def test_state_is_a_metric_of_the_backend(breaker: CircuitBreaker, metricsmock: MetricsMock) -> None:
-    breaker.report()
-    play(breaker, "-----")
-    breaker.report()
-    play(breaker, "+")
+def test_change_of_state_is_told_once_for_all_workers(caplog: pytest.LogCaptureFixture) -> None:
+    instance = Instance(workers=1)
+    breakers = [CircuitBreaker("storage", instance) for _ in range(3)]
+    for breaker in breakers:
+        play(breaker, "-----")
+    assert {breaker.state for breaker in breakers} == {State.DOWN}
 
-    records = metricsmock.filter_records("gauge", "crashmover.breaker_state", tags=["backend:storage"])
-    assert [record.value for record in records] == [0, 1, 1, 0]
+    play(breakers[0], "+")
+
+    assert {breaker.state for breaker in breakers} == {State.UP}, "one has found out for all"
+    assert [message.partition(":")[0] for message in caplog.messages] == ["storage is down", "storage is back"]
+    play(breakers[1], "-")
+    assert breakers[1].state is State.DOWN, "once is enough where it has just been down"
+
+
+def test_failures_are_counted_by_their_class(breaker: CircuitBreaker, metricsmock: MetricsMock) -> None:
+    for error in (NoAnswer("no answer"), BackendError("status 403: no"), ConnectionRefusedError(111, "refused")):
+        breaker.failed(error)
+
+    records = metricsmock.filter_records("incr", "crashmover.backend_errors")
+    assert [record.tags for record in records] == [
+        ["backend:storage", f"class:{name}"] for name in ("timeout", "denied", "refused")
+    ]

@@ -226,11 +226,12 @@ class TestBackendThatWorks:
 
         assert names(spool, Kind.CRASH) == []
         assert_kept(spool, [report.crash_id])
-        metricsmock.assert_not_incr("crashmover.delivered")
+        metricsmock.assert_incr_once("crashmover.delivered", tags=["kind:crash"])
+        metricsmock.assert_incr_once("crashmover.spooled", tags=["kind:id"])
 
         backend.behaviour = None
         make_loop(spool, backend, Kind.ID).deliver_round()
-        metricsmock.assert_incr_once("crashmover.delivered")
+        metricsmock.assert_incr_once("crashmover.delivered", tags=["kind:id"])
 
     def test_is_not_troubled_again_when_it_is_the_spool_that_fails(
         self, spool: Spool, backend: Backend, disk: Disk

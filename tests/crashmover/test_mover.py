@@ -343,7 +343,7 @@ class TestWithASpool:
         for _ in range(5):
             spooling_mover.move(make_report())
 
-        with pytest.raises(BackendError, match="crashes find it down: status 403"):
+        with pytest.raises(BackendError, match="crashes find it down: BackendDenied at"):
             checks.pop(name)()
         for check_other in checks.values():
             check_other()

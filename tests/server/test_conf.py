@@ -19,6 +19,7 @@ from gunicorn.arbiter import Arbiter as GunicornArbiter
 from gunicorn.config import make_settings
 
 from antenna.backend import BackendConfigurationError, BackendDenied, BackendError, Problem
+from antenna.ops.instance import Instance, Row
 from tests.support.server import PROJECT_ROOT
 
 # Mozlog's severities are those of syslog (RFC 5424 section 6.2.1).
@@ -115,6 +116,9 @@ class Application:
         self.done: list[str] = []
         self._error = error
 
+    def join(self, instance: Instance, row: Row) -> None:
+        """Take part."""
+
     def verify(self) -> list[Problem]:
         self.done.append("verify")
         if self._error is not None:
@@ -134,7 +138,15 @@ class Application:
 
 def worker(application: Application, age: int) -> SimpleNamespace:
     """Return the worker that was the ``age``th to be started, of a server with two."""
-    return SimpleNamespace(age=age, ppid=os.getpid(), cfg=SimpleNamespace(workers=2), wsgi=application)
+    instance = Instance(workers=1)
+    return SimpleNamespace(
+        age=age,
+        ppid=os.getpid(),
+        cfg=SimpleNamespace(workers=2),
+        wsgi=application,
+        instance=instance,
+        row=instance.admit(),
+    )
 
 
 def test_first_worker_proves_that_the_backends_are_there_for_those_that_start_with_it() -> None:

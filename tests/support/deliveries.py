@@ -77,7 +77,6 @@ def delivering(spool: Spool, storage: Storage, publisher: Publisher) -> Iterator
         saving=make_attempts("save"),
         publishing=make_attempts("publish"),
         pace=SHORT_PACE,
-        report_interval=0.05,
     )
     delivery.start()
     try:
