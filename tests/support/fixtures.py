@@ -6,24 +6,27 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import pytest
 
 from tests.support.emulators import MISSING_GCS, MISSING_PUBSUB, EmulatorMissingError, running_gcs, running_pubsub
 from tests.support.faulty import FaultyProxy
 from tests.support.google_cloud import GcsBucket, PubSubTopic
+from tests.support.nginx import MISSING_NGINX, Nginx, running_nginx
 from tests.support.server import AntennaServer
+
+T = TypeVar("T")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say loudly what the skipped tests lacked."""
     reasons = [report.longrepr[2] for report in terminalreporter.getreports("skipped")]
-    for message in (MISSING_GCS, MISSING_PUBSUB):
+    for message in (MISSING_GCS, MISSING_PUBSUB, MISSING_NGINX):
         if any(_in_short(message) in reason for reason in reasons):
-            terminalreporter.section("tests were skipped: emulator missing", sep="!", red=True)
+            terminalreporter.section("tests were skipped: a program is missing", sep="!", red=True)
             terminalreporter.line(message)
 
 
@@ -36,14 +39,21 @@ def _emulator(environment_name: str, emulator: AbstractContextManager[str]) -> I
     if running := os.environ.get(environment_name):
         yield running
         return
+    with _or_skip(emulator) as address:
+        yield address
+
+
+@contextmanager
+def _or_skip(program: AbstractContextManager[T]) -> Iterator[T]:
+    """Start a program that the tests need, or skip them; where there must be one, they fail."""
     with ExitStack() as started:
         try:
-            address = started.enter_context(emulator)
+            running = started.enter_context(program)
         except EmulatorMissingError as error:
             if os.environ.get("REQUIRE_EMULATORS"):
                 pytest.fail(str(error), pytrace=False)
             pytest.skip(_in_short(str(error)))
-        yield address
+        yield running
 
 
 @pytest.fixture(scope="session")
@@ -96,6 +106,23 @@ def start_server(tmp_path: Path) -> Iterator[StartServer]:
         server.kill()
         # Shown with a test that failed.
         print(server.logs())
+
+
+class StartNginx(Protocol):
+    """What the fixture ``start_nginx`` gives."""
+
+    def __call__(self, collector_port: int, changes: dict[str, str] | None = None) -> Nginx: ...
+
+
+@pytest.fixture
+def start_nginx(tmp_path: Path) -> Iterator[StartNginx]:
+    """Function that starts nginx in front of a collector, with some changes of its configuration."""
+    with ExitStack() as started:
+
+        def start(collector_port: int, changes: dict[str, str] | None = None) -> Nginx:
+            return started.enter_context(_or_skip(running_nginx(tmp_path, collector_port, changes or {})))
+
+        yield start
 
 
 @pytest.fixture
