@@ -113,7 +113,7 @@ class Attempts:
         if not isinstance(error, BackendError):
             logger.error("%s: %s failed", crash_id, self.operation, exc_info=error, extra=extra)
             return False
-        pause = min(self._longest_pause, _FIRST_PAUSE * 2 ** (attempt - 1)) * random.uniform(0.5, 1)
+        pause = self._pause(attempt, deadline)
         if attempt == self._max_attempts or pause >= deadline.left():
             logger.error("%s: %s failed: %s", crash_id, self.operation, describe(error), extra=extra)
             return False
@@ -123,3 +123,17 @@ class Attempts:
         logger.warning("%s: %s failed, trying again: %s", crash_id, self.operation, describe(error), extra=extra)
         gevent.sleep(pause)
         return True
+
+    def _pause(self, attempt: int, deadline: Deadline) -> float:
+        """Return how many seconds to wait after an attempt that failed: first a moment, then longer and longer.
+
+        Without a spool, the attempts have to outlast an outage. They last as long as if each pause was the longest one:
+        five attempts with pauses of 2 s last 8 s. Where there are attempts to spare, the first pauses are still short.
+        """
+        pause: float = min(self._longest_pause, _FIRST_PAUSE * 2 ** (attempt - 1)) * random.uniform(0.5, 1)
+        if self._spool_takes is not None:
+            return pause
+        passed = self.timeout - deadline.left()
+        to_last = min(self.timeout, (self._max_attempts - 1) * self._longest_pause)
+        later = (self._max_attempts - 1 - attempt) * self._longest_pause
+        return min(self._longest_pause, max(pause, to_last - passed - later))

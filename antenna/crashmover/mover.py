@@ -65,7 +65,8 @@ class CrashMover:
         retry_sleep_seconds = Option(
             default="2s",
             parser=parse_duration,
-            doc="Longest pause between two attempts; the first ones are shorter.",
+            doc="Longest pause between two attempts. The first ones are shorter, unless there is no spool and the "
+            "attempts would be used up too soon.",
         )
 
     def __init__(self, config: ConfigManager, instance: Instance | None = None) -> None:

@@ -6,6 +6,7 @@
 
 import time
 from collections.abc import Callable
+from itertools import pairwise
 
 import gevent
 import gevent.event
@@ -188,13 +189,56 @@ def test_no_pause_goes_beyond_the_time() -> None:
 def test_pauses_grow_and_differ(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
     monkeypatch.setattr("antenna.crashmover.attempts.gevent.sleep", pauses.append)
+    attempts = make_attempts(timeout=100, longest_pause=0.3)
+    failures = iter([True] * 4 + [False])
 
-    make_attempts(timeout=100, longest_pause=2, max_attempts=9, has_spool=False).run(CRASH_ID, Backend(failures=100))
+    def fail_four_times(_: Deadline) -> None:
+        if next(failures):
+            raise BackendError("status 503")
 
-    longest = [0.1, 0.2, 0.4, 0.8, 1.6, 2, 2, 2]
+    assert attempts.run(CRASH_ID, fail_four_times) is AttemptOutcome.DONE
+
+    longest = [0.1, 0.2, 0.3, 0.3]
     assert len(pauses) == len(longest)
     assert all(most / 2 <= pause <= most for pause, most in zip(pauses, longest, strict=True))
     assert len({pause / most for pause, most in zip(pauses, longest, strict=True)}) == len(longest)
+
+
+@pytest.mark.parametrize(
+    ("max_attempts", "longest_pause", "timeout", "outage", "works"),
+    [
+        (5, 0.2, 10, 0.7, True),
+        (5, 0.2, 10, 1.0, False),
+        (3, 0.3, 10, 0.5, True),
+        (20, 0.2, 1.0, 0.7, True),
+        (2, 0.5, 10, 0.4, True),
+        (1, 0.5, 10, 0.1, False),
+    ],
+)
+def test_without_a_spool_few_attempts_outlast_an_outage(
+    max_attempts: int, longest_pause: float, timeout: float, outage: float, works: bool
+) -> None:
+    attempts = make_attempts(has_spool=False, max_attempts=max_attempts, longest_pause=longest_pause, timeout=timeout)
+    end = time.monotonic() + outage
+    calls = []
+
+    def be_away(_: Deadline) -> None:
+        calls.append(time.monotonic())
+        if calls[-1] < end:
+            raise BackendError("refused")
+
+    assert attempts.run(CRASH_ID, be_away) is (AttemptOutcome.DONE if works else AttemptOutcome.FAILED)
+    assert len(calls) <= max_attempts
+    assert all(after - before < longest_pause + 0.1 for before, after in pairwise(calls))
+
+
+def test_without_a_spool_the_first_pauses_are_short_if_there_are_attempts_to_spare() -> None:
+    attempts = make_attempts(has_spool=False, max_attempts=20, longest_pause=2, timeout=30)
+    started = time.monotonic()
+
+    assert attempts.run(CRASH_ID, Backend(failures=2)) is AttemptOutcome.DONE
+
+    assert time.monotonic() - started < 0.5
 
 
 def test_refused_crash_is_not_tried_again(metricsmock: MetricsMock) -> None:
