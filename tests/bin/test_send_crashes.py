@@ -14,7 +14,8 @@ import pytest
 
 from antenna.breakpad_resource import PRIVATE_ANNOTATIONS
 from tests.bin.conftest import TOKEN, Collector, run_shell
-from tests.support.captures import CAPTURES, DATA, MINIDUMPS, load_capture
+from tests.support.captures import CAPTURES, DATA, load_capture
+from tests.support.minidumps.samples import LINUX, padded_crash
 from tests.support.programs import free_port
 
 # What the collector adds to a raw crash, whatever the client says.
@@ -22,6 +23,8 @@ ADDED = ("metadata", "submitted_timestamp", "uuid", "version")
 
 KNOWN_ID = "de1bb258-cbbf-4589-a673-34f800160918"
 
+# Over 1 MiB, curl asks whether to go on.
+DUMP_SIZE = 1_049_914
 # Reporter, capture of what it really sent, its boundaries.
 REPORTERS = [
     ("firefox", "firefox-client-bgtask", r"----geckoformboundary[0-9a-f]{32}"),
@@ -41,7 +44,8 @@ def arguments_for(capture: str, directory: Path) -> str:
     """Return the arguments that send what the capture holds; the dumps are others, of a size that matters to curl."""
     annotations = directory / "annotations.json"
     annotations.write_text(json.dumps(annotations_of(capture)), encoding="utf-8")
-    dump = MINIDUMPS / "own-firefox153-parent-linux.dmp"
+    dump = directory / "crash.dmp"
+    dump.write_bytes(padded_crash(LINUX, DUMP_SIZE))
     dumps = " ".join(f"--dump {name}={dump}" for name in load_capture(capture).dumps)
     return f"--annotations {annotations} {dumps}"
 
@@ -103,7 +107,7 @@ def test_the_collector_gets_every_annotation_and_dump(
     real = load_capture(capture)
     assert_holds(raw_crash, real.annotations)
     assert sorted(raw_crash["metadata"]["dump_checksums"]) == sorted(real.dumps)
-    assert stored(fs_collector, f"dump/{crash_id}").stat().st_size == 1_020_064
+    assert stored(fs_collector, f"dump/{crash_id}").stat().st_size == DUMP_SIZE
     metadata = raw_crash["metadata"]
     assert metadata["payload"] == real.annotations_in
     assert metadata["payload_compressed"] == str(int(real.is_gzipped))
