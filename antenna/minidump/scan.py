@@ -12,20 +12,16 @@ from antenna.minidump.process import Process
 
 # Words of the stack that are looked at, as in Breakpad. From a frame that is certain it pays to look further: code that
 # was compiled at run time, which this way does not see, may stand between.
-_WORDS = 40
-_WORDS_IF_CERTAIN = 160
+WORDS = 40
+WORDS_FROM_CERTAIN = 160
 # How far above a frame its caller's frame pointer is expected.
 _LARGEST_GAP = 128 * 1024
 
 
-def unwind(registers: Registers, process: Process, *, is_certain: bool) -> Registers | None:
-    """Return the caller's registers, or None if no word looks like a return address.
-
-    ``is_certain``: the frame itself is no guess.
-    """
+def unwind(registers: Registers, process: Process, count: int) -> Registers | None:
+    """Return the caller's registers, or None if none of the next ``count`` words looks like a return address."""
     cpu, word = registers.cpu, registers.cpu.word
     start = registers.sp + -registers.sp % word
-    count = _WORDS_IF_CERTAIN if is_certain else _WORDS
     for index, value in enumerate(process.memory.words(start, word, count)):
         ip = process.plain_address(value, cpu)
         if process.is_code(ip - cpu.return_adjustment):

@@ -26,8 +26,10 @@ from antenna.minidump.threads import Thread
 
 # Frames of a stack that are walked, as in Breakpad. Endless recursion has more of them, all alike.
 MAX_FRAMES = 1024
-# Frames of all stacks of a dump that a walker walks. A browser has 3,000.
-MAX_ALL_FRAMES = 50_000
+# Words of memory that a walker looks at, in all stacks of a dump. Those of a browser with 70 threads take 100,000.
+MAX_WORDS = 500_000
+# What a frame takes of them beside scanning: the frame pointers, and a share for finding modules.
+_WORDS_OF_A_FRAME = 10
 
 
 class Trust(Enum):
@@ -108,9 +110,9 @@ class StackWalker:
             (Trust.FRAME_POINTER, self._by_return_from_nowhere),
             *unwinders,
             (Trust.FRAME_POINTER, _by_frame_pointer),
-            (Trust.SCAN, _by_scan),
+            (Trust.SCAN, self._by_scan),
         )
-        self._left = MAX_ALL_FRAMES
+        self._words_left = MAX_WORDS
 
     def walk(self, thread: Thread) -> Stack:
         """Walk the stack of a thread; of the one that crashed from where it crashed."""
@@ -118,8 +120,8 @@ class StackWalker:
         if registers is None:
             return Stack((), cut=self._why_no_registers())
         frames = [self._frame(0, registers, Trust.CONTEXT)]
-        while len(frames) < MAX_FRAMES and self._left > 0:
-            self._left -= 1
+        while len(frames) < MAX_FRAMES and self._words_left > 0:
+            self._words_left -= _WORDS_OF_A_FRAME
             found = self._caller(frames[-1])
             if found is None:
                 return Stack(tuple(frames))
@@ -161,6 +163,14 @@ class StackWalker:
             return None
         return frame_pointer.return_at_once(frame.registers, process)
 
+    def _by_scan(self, frame: Frame, process: Process) -> Registers | None:
+        if frame.trust is Trust.FRAME_POINTER and frame.registers.fp == 0:
+            # The chain of frame pointers came to its end: what stands above it is no stack of this thread's calls.
+            return None
+        count = scan.WORDS_FROM_CERTAIN if frame.trust in {Trust.CONTEXT, Trust.CFI} else scan.WORDS
+        self._words_left -= count
+        return scan.unwind(frame.registers, process, count)
+
     def _is_progress(self, frame: Frame, caller: Registers) -> bool:
         """Whether the caller's frame is further up; only the innermost function may have no frame of its own (ARM)."""
         callee = frame.registers
@@ -178,10 +188,3 @@ class StackWalker:
 def _by_frame_pointer(frame: Frame, process: Process) -> Registers | None:
     in_chain = frame.trust is Trust.FRAME_POINTER
     return frame_pointer.unwind(frame.registers, process, is_top=frame.index == 0, in_chain=in_chain)
-
-
-def _by_scan(frame: Frame, process: Process) -> Registers | None:
-    if frame.trust is Trust.FRAME_POINTER and frame.registers.fp == 0:
-        # The chain of frame pointers came to its end: what stands above it is no stack of this thread's calls.
-        return None
-    return scan.unwind(frame.registers, process, is_certain=frame.trust in {Trust.CONTEXT, Trust.CFI})

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from tests.fuzz.targets import BOUNDARY, CRASH_ID
 from tests.support.captures import DATA, Capture, load_captures
+from tests.support.minidumps.everything import everything, threads_with_start_addresses
+from tests.support.minidumps.samples import PLATFORMS, WINDOWS, crash
 from tests.support.reports import BOUNDARY as OWN_BOUNDARY
 from tests.support.reports import (
     annotation,
@@ -57,6 +59,11 @@ WORDS = (
     b'{"',
     b'":',
     b"\x1f\x8b\x08",
+    b"MDMP\x93\xa7\0\0",
+    b"RSDS",
+    b"LEpB",
+    b"\xff\xff\xff\xff",
+    b"\1\0PC",  # Crashpad's stream
 )
 """What inputs are made of."""
 
@@ -138,6 +145,12 @@ def _crash_ids() -> Iterator[bytes]:
     yield f"{CRASH_ID}\n".encode()
 
 
+def _minidumps() -> Iterator[bytes]:
+    yield from map(crash, PLATFORMS)
+    yield everything(WINDOWS)
+    yield threads_with_start_addresses(WINDOWS)
+
+
 _SEEDS = {
     "requests": _requests,
     "bodies": _bodies,
@@ -145,4 +158,5 @@ _SEEDS = {
     "annotations": _annotations,
     "throttler": _annotations,
     "crash_ids": _crash_ids,
+    "minidumps": _minidumps,
 }

@@ -4,6 +4,7 @@
 
 """What is fuzzed: functions that take any bytes, and raise AssertionError or anything else if a promise is broken."""
 
+import contextlib
 import gzip
 import hashlib
 import json
@@ -31,6 +32,7 @@ from antenna.crash.dump_names import RESERVED, object_key
 from antenna.crash.report import CrashReport
 from antenna.json_size import count_built
 from antenna.limits import MAX_JSON_ITEMS, Limits
+from antenna.minidump import MinidumpError
 from antenna.payload.body import BodyStream, RequestBody
 from antenna.payload.gunzip import Gunzip
 from antenna.payload.json_annotations import decode_json, decode_texts
@@ -40,6 +42,7 @@ from antenna.payload.reader import PayloadReader
 from antenna.refusal import Reason, Refusal
 from antenna.server.framed_body import FramedBody, UnframedBody
 from antenna.throttler import Result, Throttler
+from tests.support.minidumps.read import read_everything
 from tests.support.wire import Wire
 
 BOUNDARY = "-----BOUNDARY"
@@ -303,6 +306,12 @@ def looks_valid(text: str) -> bool:
     return True
 
 
+def fuzz_minidumps(data: bytes) -> None:
+    """A minidump is read, and its stacks are walked, or it is refused."""
+    with contextlib.suppress(MinidumpError):
+        read_everything(data)
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "requests": fuzz_requests,
     "bodies": fuzz_bodies,
@@ -310,4 +319,5 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "annotations": fuzz_annotations,
     "throttler": fuzz_throttler,
     "crash_ids": fuzz_crash_ids,
+    "minidumps": fuzz_minidumps,
 }
