@@ -9,6 +9,8 @@ What it learns is kept in ``.fuzz/``, and goes on from there next time. An input
 """
 
 import argparse
+import hashlib
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -18,11 +20,14 @@ import atheris  # type: ignore[import-untyped, unused-ignore]  # comes without t
 with atheris.instrument_imports(include=["antenna", "gunicorn.http", "tests.fuzz"]):
     from tests.fuzz.corpus import LARGEST, WORDS, findings, seeds
     from tests.fuzz.targets import TARGETS
+    from tests.support.minidumps.damage import mutations
 
 DIRECTORY = Path(".fuzz")
 # An input that takes longer than this many seconds, or memory over this many MiB, is a finding too.
 TIMEOUT = 5
 MEMORY = 1024
+# Damaged minidumps that are read, beside those that the fuzzer makes.
+MUTATIONS = 10_000
 
 
 def main() -> int:
@@ -61,9 +66,26 @@ def fuzz(target: str, seconds: int) -> None:
         "timeout": TIMEOUT,
         "verbosity": 0,
     }
+    if target == "minidumps":
+        damage_minidumps(inputs)
     print(f"fuzzing {target} for {seconds} s", flush=True)
     atheris.Setup([sys.argv[0], *(f"-{name}={value}" for name, value in options.items()), str(corpus)], TARGETS[target])
     atheris.Fuzz()
+
+
+def damage_minidumps(inputs: list[bytes]) -> None:
+    """Damage minidumps as disks and people do, other ones each time: coverage leads to few of these places."""
+    seed = random.randrange(1 << 32)
+    print(f"damaging minidumps {MUTATIONS:,} times, seed {seed}", flush=True)
+    for content in inputs:
+        for damaged in mutations(content, MUTATIONS // len(inputs) + 1, seed=seed):
+            try:
+                TARGETS["minidumps"](damaged)
+            except BaseException:
+                finding = DIRECTORY / f"minidumps-crash-{hashlib.sha256(damaged).hexdigest()[:16]}"
+                finding.write_bytes(damaged)
+                print(f"an input that breaks a promise: {finding}", flush=True)
+                raise
 
 
 if __name__ == "__main__":
