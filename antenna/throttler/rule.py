@@ -57,7 +57,8 @@ class Random(Protocol):
 WHOLE_CRASH = "*"
 
 _RULE_NAME = re.compile(r"[A-Za-z0-9_]+")
-_ALWAYS = 100
+ALWAYS = 100
+"""The percentage of a rule that does not sample."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,21 +110,27 @@ class Rule:
         """The results that the rule can have."""
         return (self.result,) if isinstance(self.result, Result) else self.result[1:]
 
+    def place_of(self, crash: Mapping[str, Any]) -> float | None:
+        """Return the place of a crash among all, from 0 up to 1, by ``sample_by``; None if it is to be drawn.
+
+        It is always the same for a value, and another one for each rule.
+        """
+        value = to_text(crash.get(self.sample_by, "")) if self.sample_by else ""
+        if not value:
+            return None
+        digest = hashlib.blake2b(f"{self.rule_name}\0{value}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        # A double has 53 bits: all 64 could be rounded up to 1.
+        return (int.from_bytes(digest) >> 11) / 2**53
+
     def decide(self, rng: Random, crash: Mapping[str, Any] = MappingProxyType({})) -> tuple[Result, float]:
         """Return the result for a crash that matches, chosen where the rule samples, and the rule's percentage."""
         if isinstance(self.result, Result):
-            return self.result, _ALWAYS
+            return self.result, ALWAYS
         percentage, chosen, otherwise = self.result
-        value = to_text(crash.get(self.sample_by, "")) if self.sample_by else ""
-        number = place_of(self.rule_name, value) if value else rng.random()
-        return (chosen if number * 100 < percentage else otherwise), percentage
-
-
-def place_of(rule_name: str, value: str) -> float:
-    """Return a number from 0 up to 1 that is always the same for a value, and another one for each rule."""
-    digest = hashlib.blake2b(f"{rule_name}\0{value}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    # A double has 53 bits: all 64 could be rounded up to 1.
-    return (int.from_bytes(digest) >> 11) / 2**53
+        place = self.place_of(crash)
+        if place is None:
+            place = rng.random()
+        return (chosen if place * ALWAYS < percentage else otherwise), percentage
 
 
 def _as_result(value: Any) -> Any:
@@ -135,5 +142,5 @@ def _as_result(value: Any) -> Any:
 def _is_sample(value: object) -> bool:
     match value:
         case (int() | float() as percentage, Result(), Result()) if isinstance(value, tuple):
-            return not isinstance(percentage, bool) and 0 <= percentage <= _ALWAYS
+            return not isinstance(percentage, bool) and 0 <= percentage <= ALWAYS
     return False
