@@ -36,6 +36,7 @@ from antenna.ops.accounts import count_request
 from antenna.ops.instance import BACKENDS, Instance, Row
 from antenna.ops.logs import set_up_logging
 from antenna.ops.metrics import set_up_metrics
+from antenna.ops.request_id import begin_request
 from antenna.ops.sentry import set_up_sentry
 from antenna.ops.version import read_version
 from antenna.ops.watch import Watch, Watched
@@ -96,11 +97,13 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
 
     def __call__(self, env: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer a request, as WSGI servers call it."""
+        begin_request(env.get("HTTP_X_REQUEST_ID"))
         body = body_of(env)
         is_admin = env["SERVER_PORT"] == self._admin_port
         answer = self._admin(env, start_response) if is_admin else super().__call__(env, start_response)
         if (outcome := self._outcome_elsewhere(env, is_admin=is_admin)) is not None:
             count_request(outcome)
+            self._note_wrong_path(env["REQUEST_METHOD"], outcome)
         send_in_one_piece(body, env["REQUEST_METHOD"], answer)
         return answer_early(body, answer)
 
@@ -112,6 +115,13 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
         if path in self._own_paths:
             return None if method in ("GET", "HEAD") else Outcome.METHOD
         return Outcome.NOT_FOUND
+
+    def _note_wrong_path(self, method: str, outcome: Outcome) -> None:
+        """Log once that crashes come to a path where they are not taken. Which path is the client's secret."""
+        is_crash = method == "POST" and outcome is Outcome.NOT_FOUND
+        if is_crash and self.instance.changes("wrong_path", holds=True):
+            extra = {"event": "wrong_path", "outcome": outcome.tag, "tell_sentry": True}
+            logger.warning("a POST came to a path where no crashes are taken: they are lost", extra=extra)
 
     def verify(self) -> list[Problem]:
         """Prove at the first start that crashes can be saved and published.

@@ -18,7 +18,7 @@ import markus
 from antenna.config import ConfigManager, Option, parse_names
 from antenna.crash import crash_id as crash_ids
 from antenna.crash.buffer import TemporaryFilesFailed
-from antenna.crash.identity import version_of
+from antenna.crash.identity import product_of, version_of
 from antenna.crash.report import CrashReport
 from antenna.crashmover.mover import CrashMover
 from antenna.ops.accounts import count_lost, count_request
@@ -28,7 +28,7 @@ from antenna.payload.body import RequestBody
 from antenna.payload.reader import PayloadReader
 from antenna.refusal import LossCause, Lost, Outcome, Reason, Refusal
 from antenna.server.framed_body import body_of
-from antenna.throttler import ACCEPT, DEFER, FAKEACCEPT, REJECT, Result, Throttler, Verdict
+from antenna.throttler import ACCEPT, DEFER, FAKEACCEPT, REJECT, Throttler, Verdict
 from antenna.upload_tokens import UploadTokens, parse_upload_tokens
 
 logger = logging.getLogger(__name__)
@@ -143,11 +143,11 @@ class BreakpadSubmitterResource:
         verdict = self._throttle(report)
         result = verdict.result
         if result == REJECT:
-            _log_verdict(crash_ids.mint_for_log(report.submitted), report, result)
+            self._log_verdict(crash_ids.mint_for_log(report.submitted), report, verdict)
             return Outcome.REJECTED, _rejection(report, verdict)
         report.deferred = result == DEFER
         report.crash_id = known_id or crash_ids.mint(result, report.submitted)
-        _log_verdict(report.crash_id, report, result)
+        self._log_verdict(report.crash_id, report, verdict)
         _remove(report, (*self._private_annotations, *verdict.remove))
         if result != FAKEACCEPT:
             self.crashmover.move(report)
@@ -190,6 +190,23 @@ class BreakpadSubmitterResource:
         metrics.incr("throttle_rule", tags=[f"rule:{verdict.rule_name}"])
         return verdict
 
+    def _log_verdict(self, crash_id: str, report: CrashReport, verdict: Verdict) -> None:
+        result = verdict.result
+        extra: dict[str, object] = {
+            "event": "throttled",
+            "crash_id": crash_id,
+            "outcome": Outcome.REJECTED.tag if result == REJECT else _KEPT[result].tag,
+            "rule": verdict.rule_name,
+            "bytes": report.payload_size,
+        }
+        product = product_of(report.annotations)
+        # Others may be anything that a client writes there.
+        if product in self.throttler.products:
+            extra["product"] = product
+        if result == REJECT:
+            extra["flood"] = "rejected"
+        logger.info("%s: matched by %s; returned %s", crash_id, verdict.rule_name, result.name, extra=extra)
+
     def _refuse(self, error: Refusal, resp: falcon.Response) -> Outcome:
         """Answer with a refusal; return how the request ended."""
         reason = error.reason
@@ -197,16 +214,17 @@ class BreakpadSubmitterResource:
             self._lose(error.cause)
         elif reason.outcome is not Outcome.UNAUTHORIZED:
             metrics.incr("malformed", tags=[f"reason:{reason.tag}"])
-        logger.info("refused: %s", ": ".join(filter(None, error.args)))
+        extra = {"event": "refused", "outcome": reason.outcome.tag, "reason": reason.tag, "flood": "refused"}
+        level = logging.INFO
+        if isinstance(error, Lost):
+            level = logging.WARNING
+            extra |= {"event": "lost", "reason": error.cause.tag, "flood": "lost"}
+        logger.log(level, "refused: %s", ": ".join(filter(None, error.args)), extra=extra)
         resp.status = HTTPStatus(reason.status)
         if reason is Reason.UNAVAILABLE:
             resp.set_header("Retry-After", str(RETRY_AFTER))
         resp.data = f"Discarded={reason.answer}".encode("ascii")
         return reason.outcome
-
-
-def _log_verdict(crash_id: str, report: CrashReport, result: Result) -> None:
-    logger.info("%s: matched by %s; returned %s", crash_id, report.throttle_rule, result.name)
 
 
 def _rejection(report: CrashReport, verdict: Verdict) -> str:

@@ -248,8 +248,10 @@ class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes withou
         if not isinstance(exc, ParseException):
             super().handle_error(req, client, addr, exc)
             return
-        self.log.info("refused: %s", type(exc).__name__)
-        refuse(client, _reason_of(exc))
+        reason = _reason_of(exc)
+        extra = {"event": "refused", "outcome": reason.outcome.tag, "reason": reason.tag, "flood": "refused"}
+        self.log.info("refused: %s", type(exc).__name__, extra=extra)
+        refuse(client, reason)
 
     def run(self) -> None:
         """Serve until told to stop; then finish what is in flight."""
