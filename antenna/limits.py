@@ -4,7 +4,9 @@
 
 """Every limit on what a client may send, in one place."""
 
-from antenna.config import ConfigManager, Option, bounded, parse_duration, parse_int, parse_size
+from dataclasses import dataclass
+
+from antenna.config import ConfigManager, Option, bounded, parse_duration, parse_size
 
 # Bounds that no operator has a reason to change, for what no client has a reason to send.
 
@@ -26,17 +28,23 @@ MAX_BOUNDARY_LENGTH = 256
 MAX_LINES_LIKE_BOUNDARIES = 10_000
 # An inflater costs 10 us, a member 20 bytes. Parallel compressors write a member every 64 KiB or more.
 MAX_GZIP_MEMBERS = 4096
-# Headers of a part, their size over all parts, and parameters of one header.
+# Headers of a part, the bytes of those of one part and of all parts, and parameters of one header.
 MAX_PART_HEADERS = 32
+MAX_PART_HEADER_SIZE = 16 * 1024
 MAX_ALL_PART_HEADERS_SIZE = 4 * 1024 * 1024
 MAX_PARAMETERS = 32
 
 # Of one report. Those of Firefox have some 60, whose names have up to 50 characters; together they take 0.2 MiB.
 MAX_ANNOTATIONS = 2000
+MAX_ANNOTATION_NAME_SIZE = 1024
+# Bytes of all annotations of a report as they came. More of them cannot be had within the memory of one request.
+MAX_ANNOTATIONS_SIZE = 8 * 1024 * 1024
 # Bytes that annotations take at the same time: decoded, where one character beyond U+FFFF makes every other of the same
 # text take four bytes, and encoded again, where a control character takes six.
 MAX_ANNOTATIONS_MEMORY = 48 * 1024 * 1024
-# Notes on annotations that a client can cause.
+# Dumps of one report: those of its processes, and files that go with them.
+MAX_DUMPS = 32
+# Notes on a report that its client can cause.
 MAX_NOTES = 100
 
 # Python's JSON encoder and decoder recurse, and give up somewhere below 1,000.
@@ -62,6 +70,20 @@ DRAIN_IDLE_SECONDS = 2.0
 MAX_DRAIN_SIZE = 256 * 1024 * 1024
 
 
+@dataclass(frozen=True, slots=True)
+class PartLimits:
+    """Limits on the parts of one report, as tests may have them smaller. Sizes are bytes."""
+
+    header_size: int = MAX_PART_HEADER_SIZE
+    annotations: int = MAX_ANNOTATIONS
+    annotations_size: int = MAX_ANNOTATIONS_SIZE
+    annotation_name_size: int = MAX_ANNOTATION_NAME_SIZE
+    dumps: int = MAX_DUMPS
+
+
+PART_LIMITS = PartLimits()
+
+
 class Limits:
     """Limits on one request. Sizes are bytes, times are seconds."""
 
@@ -82,36 +104,6 @@ class Limits:
             default="60s",
             parser=bounded(parse_duration, "0.1s"),
             doc="Time a client has to deliver its body. Later: 408.",
-        )
-        max_part_header_size = Option(
-            default="16KiB",
-            parser=bounded(parse_size, "256"),
-            doc="Size of the headers of one part of the body. Over it: 413.",
-        )
-        max_annotations = Option(
-            default="2000",
-            parser=bounded(parse_int, "1"),
-            doc="Number of annotations of a report. Over it: 413.",
-        )
-        max_annotations_size = Option(
-            default="8MiB",
-            parser=bounded(parse_size, "1"),
-            doc="Size of all annotations of a report together. Over it: 413.",
-        )
-        max_annotation_name_size = Option(
-            default="1KiB",
-            parser=bounded(parse_size, "1"),
-            doc="Length of the name of an annotation. Over it: 413.",
-        )
-        max_annotation_value_size = Option(
-            default="8MiB",
-            parser=bounded(parse_size, "1"),
-            doc="Size of the value of an annotation that is a part of its own. Over it: 413.",
-        )
-        max_dumps = Option(
-            default="32",
-            parser=bounded(parse_int, "1"),
-            doc="Number of dumps of a report. Over it: 413.",
         )
         memory_per_report = Option(
             default="768KiB",
@@ -137,12 +129,6 @@ class Limits:
         self.payload_size: int = self.config("max_payload_size")
         self.decompressed_size: int = self.config("max_decompressed_size")
         self.body_timeout: float = self.config("body_timeout")
-        self.part_header_size: int = self.config("max_part_header_size")
-        self.annotations: int = self.config("max_annotations")
-        self.annotations_size: int = self.config("max_annotations_size")
-        self.annotation_name_size: int = self.config("max_annotation_name_size")
-        self.annotation_value_size: int = self.config("max_annotation_value_size")
-        self.dumps: int = self.config("max_dumps")
         self.memory_per_report: int = self.config("memory_per_report")
         self.memory_per_worker: int = self.config("memory_per_worker")
         self.temp_size_per_worker: int = self.config("temp_size_per_worker")

@@ -86,7 +86,7 @@ def test_error_of_ours_is_logged_once_with_its_traceback(caplog: pytest.LogCaptu
     [
         ("BREAKPAD_MAX_PAYLOAD_SIZE", "0", "a size"),
         ("BREAKPAD_MAX_DECOMPRESSED_SIZE", "-1", "a size"),
-        ("BREAKPAD_MAX_ANNOTATIONS", "many", "an integer"),
+        ("GUNICORN_WORKERS", "many", "an integer"),
         ("BREAKPAD_BODY_TIMEOUT", "0", "a duration"),
         ("BREAKPAD_DUMP_CHECKSUM_ALGORITHM", "crc32", "the name of a hash"),
         ("BREAKPAD_DUMP_CHECKSUM_ALGORITHM", "shake_128", "the name of a hash"),

@@ -8,6 +8,12 @@ from collections.abc import Iterator, Mapping
 
 #: Each removed option with what holds instead, as the end of a sentence.
 REMOVED_OPTIONS: dict[str, str] = {
+    "BREAKPAD_MAX_ANNOTATIONS": "a report may have 2,000 annotations",
+    "BREAKPAD_MAX_ANNOTATIONS_SIZE": "the annotations of a report may take 8 MiB",
+    "BREAKPAD_MAX_ANNOTATION_NAME_SIZE": "the name of an annotation may have 1,024 characters",
+    "BREAKPAD_MAX_ANNOTATION_VALUE_SIZE": "an annotation may take as much as all of a report, 8 MiB",
+    "BREAKPAD_MAX_DUMPS": "a report may have 32 dumps",
+    "BREAKPAD_MAX_PART_HEADER_SIZE": "the headers of one part may take 16 KiB",
     "CRASHMOVER_SPOOL_DELIVERY_RATE": "a worker delivers at most 500 crashes and 500 ids of the spool a second",
 }
 

@@ -11,7 +11,7 @@ from antenna.crash import dump_names
 from antenna.crash.buffer import Buffer, Room
 from antenna.crash.report import CrashReport, Dump
 from antenna.hub import Turn, pread
-from antenna.limits import Limits
+from antenna.limits import PART_LIMITS, PartLimits
 from antenna.payload.annotations import AnnotationPart, read_annotations
 from antenna.payload.headers import read_head
 from antenna.payload.memory import AnnotationShare
@@ -48,8 +48,9 @@ class PartCollector:
     Raises ``Refusal``; ``close()`` gives memory and temporary files back.
     """
 
-    def __init__(self, limits: Limits, room: Room) -> None:
-        """``room`` is what all parts together may take."""
+    def __init__(self, room: Room, *, max_dump_size: int, limits: PartLimits = PART_LIMITS) -> None:
+        """``room`` is what all parts together may take. ``max_dump_size`` bounds dumps before they are decoded."""
+        self._max_dump_size = max_dump_size
         self._limits = limits
         self._room = room
         self._annotation_bytes = Buffer(room)
@@ -117,8 +118,6 @@ class PartCollector:
     def _take_annotation(self, piece: bytes) -> None:
         part = self._annotations[-1]
         part.size += len(piece)
-        if part.charset is not None and part.size > self._limits.annotation_value_size:
-            raise Refusal(Reason.TOO_LARGE, "annotation value")
         if self.annotations_size + len(piece) > self._limits.annotations_size:
             raise Refusal(Reason.TOO_LARGE, "size of annotations")
         self._annotation_bytes.append(piece)
@@ -136,9 +135,8 @@ class PartCollector:
         if decoder is None:
             self._notes.add(f"Kept {shorten(name)} as it came: unknown transfer encoding {shorten(encoding)}.")
             return
-        # Of dumps the body's own limit is the only one.
         is_dump = self._take != self._take_annotation
-        max_size = self._limits.decompressed_size if is_dump else self._limits.annotations_size - self.annotations_size
+        max_size = self._max_dump_size if is_dump else self._limits.annotations_size - self.annotations_size
         content = EncodedContent(decoder(), self._room, max_size)
         self._encoded = _EncodedPart(name, encoding, content, self._take)
         self._take = content.append

@@ -18,7 +18,7 @@ from antenna.config import ConfigManager, ConfigurationError, Option
 from antenna.crash.report import CrashReport
 from antenna.files import DISK_ERRORS, prepare_directory, probe_temporary_file
 from antenna.hub import Turn, run_blocking
-from antenna.limits import MAX_BOUNDARY_LENGTH, Limits
+from antenna.limits import MAX_BOUNDARY_LENGTH, PART_LIMITS, Limits, PartLimits
 from antenna.payload.body import RequestBody
 from antenna.payload.gunzip import SMALL_STREAM, Gunzip
 from antenna.payload.headers import parse_parameters
@@ -53,10 +53,11 @@ class PayloadReader:
             "file system of the spool.",
         )
 
-    def __init__(self, config: ConfigManager) -> None:
+    def __init__(self, config: ConfigManager, part_limits: PartLimits = PART_LIMITS) -> None:
         """``config`` has the namespace ``BREAKPAD``. Raises ``ConfigurationError``."""
         self.config = config.with_options(self)
         self.limits = Limits(config)
+        self.part_limits = part_limits
         self.checksum_algorithm: str = self.config("dump_checksum_algorithm").lower()
         if self.checksum_algorithm not in hashlib.algorithms_guaranteed or self.checksum_algorithm.startswith("shake"):
             raise ConfigurationError(
@@ -90,10 +91,11 @@ class PayloadReader:
         boundary = _boundary(environ.get("CONTENT_TYPE", ""))
         compressed = _is_gzip(environ.get("HTTP_CONTENT_ENCODING", ""))
         memory = Share(self._memory, self.limits.memory_per_report)
-        parts = PartCollector(self.limits, ReportRoom(memory, self.temporary_space.share(body), self.temp_dir))
+        room = ReportRoom(memory, self.temporary_space.share(body), self.temp_dir)
+        parts = PartCollector(room, max_dump_size=self.limits.decompressed_size, limits=self.part_limits)
         with contextlib.ExitStack() as resources:
             resources.callback(parts.close)
-            parser = MultipartParser(boundary, parts, max_header_size=self.limits.part_header_size)
+            parser = MultipartParser(boundary, parts, max_header_size=self.part_limits.header_size)
             if compressed:
                 metrics.incr("gzipped_crash")
                 whole = self._libdeflate if body.declared_size <= SMALL_STREAM else None

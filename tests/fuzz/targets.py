@@ -31,7 +31,7 @@ from antenna.crash import crash_id as crash_ids
 from antenna.crash.dump_names import RESERVED, object_key
 from antenna.crash.report import CrashReport
 from antenna.json_size import count_built
-from antenna.limits import MAX_JSON_ITEMS, Limits
+from antenna.limits import MAX_JSON_ITEMS, PART_LIMITS, PartLimits
 from antenna.minidump import MinidumpError
 from antenna.payload.body import BodyStream, RequestBody
 from antenna.payload.gunzip import Gunzip
@@ -53,20 +53,15 @@ PIECE_SIZES = (65536, 1, 2, 7, 100)
 TINY_LIMITS = {
     "BREAKPAD_MAX_PAYLOAD_SIZE": "8000",
     "BREAKPAD_MAX_DECOMPRESSED_SIZE": "16000",
-    "BREAKPAD_MAX_PART_HEADER_SIZE": "256",
-    "BREAKPAD_MAX_ANNOTATIONS": "5",
-    "BREAKPAD_MAX_ANNOTATIONS_SIZE": "2000",
-    "BREAKPAD_MAX_ANNOTATION_NAME_SIZE": "50",
-    "BREAKPAD_MAX_ANNOTATION_VALUE_SIZE": "1000",
-    "BREAKPAD_MAX_DUMPS": "3",
     "BREAKPAD_MEMORY_PER_REPORT": "3000",
 }
+TINY_PART_LIMITS = PartLimits(header_size=256, annotations=5, annotations_size=2000, annotation_name_size=50, dumps=3)
 
 
 @cache
 def reader(*, tiny: bool) -> PayloadReader:
     environ = {"BREAKPAD_TEMP_DIR": tempfile.gettempdir(), **(TINY_LIMITS if tiny else {})}
-    return PayloadReader(build_config(environ).with_namespace("breakpad"))
+    return PayloadReader(build_config(environ).with_namespace("breakpad"), TINY_PART_LIMITS if tiny else PART_LIMITS)
 
 
 @cache
@@ -124,10 +119,10 @@ def read_report(payload_reader: PayloadReader, body: BodyStream, environ: dict[s
             raise AssertionError("nothing is slow or full here") from error
         return Outcome(error.reason)
     with report:
-        return check_report(report, payload_reader.limits)
+        return check_report(report, payload_reader.part_limits)
 
 
-def check_report(report: CrashReport, limits: Limits) -> Outcome:
+def check_report(report: CrashReport, limits: PartLimits) -> Outcome:
     """Check what holds for every report."""
     assert 0 < len(report.annotations) <= limits.annotations
     assert all(len(name) <= limits.annotation_name_size for name in report.annotations)

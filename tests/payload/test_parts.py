@@ -15,9 +15,8 @@ from typing import Any
 import psutil
 import pytest
 
-from antenna.config import build_config
 from antenna.crash.report import CrashReport
-from antenna.limits import Limits
+from antenna.limits import PartLimits
 from antenna.payload.annotations import NOTE_BOTH
 from antenna.payload.memory import AnnotationMemory
 from antenna.payload.parts import PartCollector
@@ -39,10 +38,9 @@ class Read:
         self._directory = directory
         self._resources = ExitStack()
 
-    def __call__(self, *parts: bytes, **options: str) -> CrashReport:
-        config = build_config({f"BREAKPAD_{name}": value for name, value in options.items()})
-        limits = Limits(config.with_namespace("breakpad"))
-        collector = PartCollector(limits, make_room(limits.memory_per_report, self._directory))
+    def __call__(self, *parts: bytes, memory: int = 768 * 1024, **limits: int) -> CrashReport:
+        room = make_room(memory, self._directory)
+        collector = PartCollector(room, max_dump_size=200_000_000, limits=PartLimits(**limits))
         self._resources.callback(collector.close)
         for each in parts:
             head, _, content = each.partition(b"\r\n\r\n")
@@ -50,7 +48,7 @@ class Read:
             for start in range(0, len(content), 1000):
                 collector.part_data(content[start : start + 1000])
             collector.part_ended()
-        return collector.report("md5", AnnotationMemory(limits.memory_per_worker).share(self._resources))
+        return collector.report("md5", AnnotationMemory(memory).share(self._resources))
 
     def close(self) -> None:
         self._resources.close()
@@ -215,13 +213,12 @@ class TestTransferEncoding:
     @pytest.mark.parametrize("content", [b"TURN" * 3, b"TU\r\nRN" * 2, b"!" * 12])
     def test_limit_counts_what_came(self, read: Read, content: bytes) -> None:
         with pytest.raises(Refusal) as raised:
-            read(annotation("b", "1"), part(self.ANNOTATION + "base64", content), MAX_ANNOTATIONS_SIZE="12")
+            read(annotation("b", "1"), part(self.ANNOTATION + "base64", content), annotations_size=12)
         assert raised.value.reason is Reason.TOO_LARGE
 
     def test_of_a_part_that_is_not_there_to_its_end(self, tmp_path: Path) -> None:
-        limits = Limits(build_config({}).with_namespace("breakpad"))
         open_before = psutil.Process().num_fds()
-        collector = PartCollector(limits, make_room(0, tmp_path))
+        collector = PartCollector(make_room(0, tmp_path), max_dump_size=200_000_000)
         collector.part_begun(self.DUMP.replace("\n", "\r\n").encode() + b"base64")
         collector.part_data(b"TURN" * 1000)
         assert psutil.Process().num_fds() > open_before
@@ -320,23 +317,22 @@ class TestLimits:
     @pytest.mark.parametrize(
         ("parts", "options"),
         [
-            pytest.param([annotation("a", ""), annotation("a", "")], {"MAX_ANNOTATIONS": "1"}, id="annotations"),
-            pytest.param([extra({"a": 1, "b": 2})], {"MAX_ANNOTATIONS": "1"}, id="annotations in JSON"),
-            pytest.param([extra({"a": 1}), annotation("b", "")], {"MAX_ANNOTATIONS": "1"}, id="annotations in both"),
-            pytest.param([PRODUCT, part(""), part("")], {"MAX_ANNOTATIONS": "1"}, id="parts without a name"),
-            pytest.param([annotation("a" * 11, "")], {"MAX_ANNOTATION_NAME_SIZE": "10"}, id="name"),
-            pytest.param([annotation("a" * 11, b"\xff")], {"MAX_ANNOTATION_NAME_SIZE": "10"}, id="name of bad text"),
-            pytest.param([extra({"a" * 11: ""})], {"MAX_ANNOTATION_NAME_SIZE": "10"}, id="name in JSON"),
-            pytest.param([annotation("a", "x" * 11)], {"MAX_ANNOTATION_VALUE_SIZE": "10"}, id="value"),
-            pytest.param([annotation("a", "x" * 6)] * 2, {"MAX_ANNOTATIONS_SIZE": "11"}, id="size of annotations"),
-            pytest.param([extra({"a": "x" * 6})], {"MAX_ANNOTATIONS_SIZE": "11"}, id="size of JSON"),
+            pytest.param([annotation("a", ""), annotation("a", "")], {"annotations": 1}, id="annotations"),
+            pytest.param([extra({"a": 1, "b": 2})], {"annotations": 1}, id="annotations in JSON"),
+            pytest.param([extra({"a": 1}), annotation("b", "")], {"annotations": 1}, id="annotations in both"),
+            pytest.param([PRODUCT, part(""), part("")], {"annotations": 1}, id="parts without a name"),
+            pytest.param([annotation("a" * 11, "")], {"annotation_name_size": 10}, id="name"),
+            pytest.param([annotation("a" * 11, b"\xff")], {"annotation_name_size": 10}, id="name of bad text"),
+            pytest.param([extra({"a" * 11: ""})], {"annotation_name_size": 10}, id="name in JSON"),
+            pytest.param([annotation("a", "x" * 6)] * 2, {"annotations_size": 11}, id="size of annotations"),
+            pytest.param([extra({"a": "x" * 6})], {"annotations_size": 11}, id="size of JSON"),
             pytest.param([extra({"a": [0] * 60_000}), extra({"b": [0] * 60_000})], {}, id="values in JSON"),
             pytest.param([extra({"a": [10**900] * 150}), extra({"b": [10**900] * 150})], {}, id="digits in JSON"),
             pytest.param([extra({f"a{number}": "" for number in range(2000)})] * 26, {}, id="texts in JSON"),
-            pytest.param([PRODUCT, dump(b"", "a"), dump(b"", "b")], {"MAX_DUMPS": "1"}, id="dumps"),
+            pytest.param([PRODUCT, dump(b"", "a"), dump(b"", "b")], {"dumps": 1}, id="dumps"),
         ],
     )
-    def test_over(self, read: Read, parts: list[bytes], options: dict[str, str]) -> None:
+    def test_over(self, read: Read, parts: list[bytes], options: dict[str, int]) -> None:
         with pytest.raises(Refusal) as raised:
             read(*parts, **options)
         assert raised.value.reason is Reason.TOO_LARGE
@@ -344,17 +340,15 @@ class TestLimits:
     @pytest.mark.parametrize(
         ("parts", "options"),
         [
-            pytest.param([annotation("a", "")], {"MAX_ANNOTATIONS": "1"}, id="annotations"),
-            pytest.param([extra({"a": 1}), annotation("a", "")], {"MAX_ANNOTATIONS": "2"}, id="annotations in both"),
-            pytest.param([annotation("a" * 10, "")], {"MAX_ANNOTATION_NAME_SIZE": "10"}, id="name"),
-            pytest.param([annotation("a", "x" * 10)], {"MAX_ANNOTATION_VALUE_SIZE": "10"}, id="value"),
-            pytest.param([annotation("a", "x" * 5)] * 2, {"MAX_ANNOTATIONS_SIZE": "10"}, id="size of annotations"),
-            pytest.param([PRODUCT, dump(b"", "a")], {"MAX_DUMPS": "1"}, id="dumps"),
-            pytest.param([PRODUCT, dump(bytes(9000))], {"MEMORY_PER_REPORT": "0"}, id="no memory for the report"),
-            pytest.param([PRODUCT, dump(bytes(9000))], {"MEMORY_PER_WORKER": "0"}, id="no memory for any report"),
+            pytest.param([annotation("a", "")], {"annotations": 1}, id="annotations"),
+            pytest.param([extra({"a": 1}), annotation("a", "")], {"annotations": 2}, id="annotations in both"),
+            pytest.param([annotation("a" * 10, "")], {"annotation_name_size": 10}, id="name"),
+            pytest.param([annotation("a", "x" * 5)] * 2, {"annotations_size": 10}, id="size of annotations"),
+            pytest.param([PRODUCT, dump(b"", "a")], {"dumps": 1}, id="dumps"),
+            pytest.param([PRODUCT, dump(bytes(9000))], {"memory": 0}, id="no memory"),
         ],
     )
-    def test_within(self, read: Read, parts: list[bytes], options: dict[str, str]) -> None:
+    def test_within(self, read: Read, parts: list[bytes], options: dict[str, int]) -> None:
         assert read(*parts, **options).annotations
 
     def test_as_many_annotations_as_the_default_allows(self, read: Read) -> None:

@@ -24,6 +24,7 @@ import antenna.files
 import antenna.payload.memory
 from antenna.config import ConfigurationError, build_config
 from antenna.crash.report import CrashReport
+from antenna.limits import MAX_PART_HEADER_SIZE
 from antenna.payload.body import RequestBody
 from antenna.payload.reader import PayloadReader
 from antenna.refusal import Reason, Refusal
@@ -164,9 +165,9 @@ class TestSizes:
         assert_refused(Reason.TOO_LARGE, lambda: read(reader, gzip.compress(BODY + b"x"), HTTP_CONTENT_ENCODING="gzip"))
 
     def test_headers_of_a_part(self, tmp_path: Path) -> None:
-        reader = payload_reader(tmp_path, MAX_PART_HEADER_SIZE="256")
+        reader = payload_reader(tmp_path)
 
-        assert_refused(Reason.TOO_LARGE, lambda: read(reader, multipart(annotation("x" * 256, ""))))
+        assert_refused(Reason.TOO_LARGE, lambda: read(reader, multipart(annotation("x" * MAX_PART_HEADER_SIZE, ""))))
 
 
 class TestUserAgent:
