@@ -82,8 +82,9 @@ def describe(facts: DumpFacts, without_symbols: Sequence[Module], signature: Sig
     """Yield the lines about a dump, without its summary."""
     yield from _paragraph(_facts(facts))
     yield describe_signature(signature)
-    if facts.thread is not None and facts.stack is not None:
-        yield from _paragraph(_stack(f"Stack of {_title(facts, facts.thread)}:", facts.stack))
+    if facts.stack is not None:
+        title = _title(facts, facts.thread) if facts.thread else "the thread that crashed, which is not listed"
+        yield from _paragraph(_stack(f"Stack of {title}:", facts.stack))
         yield from _paragraph(_without_symbols(without_symbols))
         if shown.registers:
             yield from _paragraph(_registers(facts.stack))

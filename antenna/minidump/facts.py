@@ -29,7 +29,8 @@ class DumpFacts:
         self._walker = walker or StackWalker(dump)
         self.thread = dump.requesting_thread
         """The thread that crashed, or asked for the dump."""
-        self.stack = None if self.thread is None else self._walker.walk(self.thread)
+        start = self.thread or _unlisted_thread(dump)
+        self.stack = None if start is None else self._walker.walk(start)
         """Its stack; None if the dump does not say which thread it is."""
 
     def walk(self, thread: Thread) -> Stack:
@@ -182,6 +183,17 @@ class DumpFacts:
                 {"module": message.module, "messages": list(message.messages)} for message in self.dump.mac_crash_info
             ],
         }
+
+
+def _unlisted_thread(dump: Minidump) -> Thread | None:
+    """Return a stand-in for the thread that crashed, if the exception has its registers and the thread list lacks it.
+
+    So it is where the thread list is damaged.
+    """
+    exception = dump.exception
+    if exception is None or exception.registers is None:
+        return None
+    return Thread(-1, exception.thread_id, None, exception.registers, None)
 
 
 def place(frame: Frame) -> str:

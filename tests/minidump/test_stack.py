@@ -8,7 +8,7 @@ from struct import pack
 
 import pytest
 
-from antenna.minidump import Frame, Minidump, Process, Registers, Stack, StackWalker, Trust
+from antenna.minidump import DumpFacts, Frame, Minidump, Process, Registers, Stack, StackWalker, Trust
 from antenna.minidump.stack import MAX_FRAMES
 from tests.support.minidumps.builder import DumpBuilder, ThreadSpec
 from tests.support.minidumps.contexts import context
@@ -224,6 +224,19 @@ def test_the_thread_that_crashed_is_walked_from_where_it_crashed() -> None:
     walker = StackWalker(dump)
     tops = [walker.walk(thread).frames[0].instruction for thread in dump.threads]
     assert tops == [APP + 0x100, LIBRARY + 0x100]
+
+
+def test_a_thread_that_is_not_listed_is_walked_from_where_it_crashed() -> None:
+    builder = DumpBuilder()
+    builder.system("Linux", "amd64")
+    builder.exception(MAIN, 11, 1, context=context("amd64", {"rip": APP + 0x100, "rsp": STACK}))
+    builder.modules(modules(LINUX))
+    builder.memory([(STACK, pack("<Q", APP + 0x500))])
+    facts = DumpFacts(Minidump(builder.build()))
+    assert (facts.thread, facts.as_json()["crashing_thread_index"]) == (None, None)
+    assert facts.stack is not None
+    assert places(facts.stack) == [("context", APP + 0x100), ("scan", APP + 0x4FF)]
+    assert facts.summary() == "MyApp · SIGSEGV at 0x0 · MyApp+0x100 · Linux x86_64"
 
 
 def test_a_thread_without_registers_says_so() -> None:
