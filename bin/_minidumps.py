@@ -225,7 +225,7 @@ def _said(facts: DumpFacts) -> Iterator[str]:
     if facts.annotations:
         yield "Annotations in the dump:"
     for name, value in sorted(facts.annotations.items()):
-        yield f"  {line(name)}: {short(value)}"
+        yield f"  {short(name)}: {short(value)}"
 
 
 def _module_name(facts: DumpFacts, index: int) -> str:

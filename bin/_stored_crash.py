@@ -151,7 +151,7 @@ class StoredCrash:
         for dump in self.dumps:
             if dump.read is not None and dump is not self.main:
                 yield ""
-                yield _minidumps.line(f"{dump.name}: {dump.read.facts.summary(self.program)}")
+                yield _minidumps.short(f"{dump.name}: {dump.read.facts.summary(self.program)}")
                 yield from (f"  {text}".rstrip() for text in dump.read.describe(shown))
         yield ""
         names = "MISSING" if self.dump_names is None else json.dumps(self.dump_names)
@@ -162,8 +162,8 @@ class StoredCrash:
         java = _java.java_exception(self.raw_crash)
         if java is not None:
             yield ""
-            yield _minidumps.line(java.title)
-            yield from (_minidumps.line(f"  {text}") for text in java.lines)
+            yield _minidumps.short(java.title)
+            yield from (_minidumps.short(f"  {text}") for text in java.lines)
 
     def _describe_raw_crash(self) -> Iterator[str]:
         metadata = self.raw_crash.get("metadata")
@@ -174,12 +174,12 @@ class StoredCrash:
         yield f"Annotations ({raw_crash_path(self.crash_id)}):"
         for name, value in sorted(self.raw_crash.items()):
             if name != "metadata":
-                yield f"  {_minidumps.line(name)}: {_minidumps.short(_text(value))}"
+                yield f"  {_minidumps.short(name)}: {_minidumps.short(_text(value))}"
         if metadata:
             yield ""
             yield "How it came:"
         for name, value in sorted(metadata.items()):
-            yield f"  {_minidumps.line(name)}: {_minidumps.short(_text(value))}"
+            yield f"  {_minidumps.short(name)}: {_minidumps.short(_text(value))}"
         if notes:
             yield ""
             yield "Notes of the collector:"

@@ -57,7 +57,7 @@ def show_file(path: Path, store: Store | None, shown: _minidumps.Shown, *, as_js
             if as_json:
                 _common.print_json({"file": str(path), **read.as_json()})
             else:
-                print(_minidumps.line(read.facts.summary()))
+                print(_minidumps.short(read.facts.summary()))
                 print_lines(read.describe(shown))
     except MinidumpError as error:
         if as_json:
@@ -71,7 +71,7 @@ def show_stored(crash: "StoredCrash", shown: _minidumps.Shown, *, as_json: bool)
     if as_json:
         _common.print_json(crash.as_json())
     else:
-        print(_minidumps.line(crash.summary))
+        print(_minidumps.short(crash.summary))
         print_lines(crash.describe(shown))
     for problem in crash.problems:
         _common.note(_common.printable(f"{crash.crash_id}: {problem}"))

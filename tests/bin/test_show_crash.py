@@ -157,6 +157,13 @@ def test_a_java_stack_trace_is_text(store: Store) -> None:
     assert "  at a.b(C.java:1)" in result.lines
 
 
+def test_long_values_are_cut(store: Store) -> None:
+    store.keep({"ProductName": "x" * 5000, "y" * 5000: "z" * 5000, "JavaStackTrace": "J" * 5000}, **{MAIN: crash()})
+    result = store.show()
+    assert max(map(len, result.lines)) < 1000
+    assert "(5,000 characters; --json has them all)" in result.stdout
+
+
 def test_a_crash_with_neither(store: Store) -> None:
     store.keep({"JavaException": {"exception": 5}})
     result = store.show()
