@@ -39,18 +39,18 @@ def _emulator(environment_name: str, emulator: AbstractContextManager[str]) -> I
     if running := os.environ.get(environment_name):
         yield running
         return
-    with _or_skip(emulator) as address:
+    with _or_skip(emulator, "REQUIRE_EMULATORS") as address:
         yield address
 
 
 @contextmanager
-def _or_skip(program: AbstractContextManager[T]) -> Iterator[T]:
-    """Start a program that the tests need, or skip them; where there must be one, they fail."""
+def _or_skip(program: AbstractContextManager[T], required: str) -> Iterator[T]:
+    """Start a program that the tests need, or skip them; they fail where ``required`` is in the environment."""
     with ExitStack() as started:
         try:
             running = started.enter_context(program)
         except EmulatorMissingError as error:
-            if os.environ.get("REQUIRE_EMULATORS"):
+            if os.environ.get(required):
                 pytest.fail(str(error), pytrace=False)
             pytest.skip(_in_short(str(error)))
         yield running
@@ -120,7 +120,8 @@ def start_nginx(tmp_path: Path) -> Iterator[StartNginx]:
     with ExitStack() as started:
 
         def start(collector_port: int, changes: dict[str, str] | None = None) -> Nginx:
-            return started.enter_context(_or_skip(running_nginx(tmp_path, collector_port, changes or {})))
+            nginx = running_nginx(tmp_path, collector_port, changes or {})
+            return started.enter_context(_or_skip(nginx, "REQUIRE_NGINX"))
 
         yield start
 
