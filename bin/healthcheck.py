@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException
 
 
-def serves(port: int, timeout: float = 4.0) -> bool:
+def serves(host: str, port: int, timeout: float = 4.0) -> bool:
     """Whether ``/__lbheartbeat__`` on this machine answers 200 within ``timeout`` seconds."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=timeout)
+    connection = HTTPConnection(host, port, timeout=timeout)
     try:
         connection.request("GET", "/__lbheartbeat__")
         return connection.getresponse().status == 200  # noqa: PLR2004 - OK
@@ -31,5 +31,14 @@ def configured_port(environ: Mapping[str, str]) -> int:
     return int(port) if port.isdecimal() else 8000
 
 
+def configured_hosts(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the addresses to ask: LISTEN_ADDRESS, or those of this machine where the collector listens on all."""
+    host = environ.get("LISTEN_ADDRESS", "").strip().removeprefix("[").removesuffix("]")
+    if not host:
+        return "127.0.0.1", "::1"
+    return ({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host),)  # noqa: S104 - nothing listens here
+
+
 if __name__ == "__main__":
-    sys.exit(0 if serves(configured_port(os.environ)) else 1)
+    port = configured_port(os.environ)
+    sys.exit(0 if any(serves(host, port) for host in configured_hosts(os.environ)) else 1)

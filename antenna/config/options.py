@@ -17,6 +17,7 @@ from antenna.config.parsers import (
     parse_dsn,
     parse_duration,
     parse_int,
+    parse_listen_address,
     parse_metric_prefix,
 )
 
@@ -95,6 +96,12 @@ class WebServerConfig:
     class Config:
         """Options, without a namespace. Other settings of gunicorn are not for operators."""
 
+        listen_address = Option(
+            default="",
+            doc="IP address to listen on, or a name of this machine. Not set: all of IPv4 and IPv6, or of the one that "
+            "the system has.",
+            parser=parse_listen_address,
+        )
         port = Option(default="8000", doc="TCP port to listen on.", parser=bounded(parse_int, "1", "65535"))
         admin_port = Option(
             default="",
@@ -139,6 +146,7 @@ class WebServerConfig:
     def __init__(self, config: ConfigManager) -> None:
         """Raises ``ConfigurationError``."""
         self.config = config.with_options(self)
+        self.listen_address: str = self.config("listen_address")
         self.port: int = self.config("port")
         self.admin_port: int | None = self.config("admin_port")
         if self.admin_port == self.port:

@@ -5,6 +5,7 @@
 """Parsers: what turns the text of an option into its value, and says what it expects."""
 
 import importlib
+import ipaddress
 import math
 import re
 from collections.abc import Callable
@@ -189,3 +190,26 @@ parse_class = _DottedPathParser(
 parse_attribute = _DottedPathParser(
     "the dotted path of something in a Python module, such as package.module.NAME", lambda _: True
 )
+
+
+# RFC 1123 section 2.1, with the underscores that some networks have.
+_HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
+
+
+@expects("an IP address or the name of a host, without a port")
+def parse_listen_address(text: str) -> str:
+    """Read an address, IPv6 in brackets or not, or a name; returns it without brackets. An empty text stays so."""
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if not bare:
+        if text:
+            raise ValueError
+        return ""
+    if ":" in bare or bare != text or re.fullmatch(r"[0-9.]+", bare):
+        # Brackets are for IPv6. Gunicorn takes no zone, as in fe80::1%eth0.
+        address = ipaddress.IPv6Address(bare) if bare != text else ipaddress.ip_address(bare)
+        if "%" in bare:
+            raise ValueError
+        return str(address)
+    if not _HOST_NAME.fullmatch(bare):
+        raise ValueError
+    return bare

@@ -21,10 +21,11 @@ from antenna.config import AppConfig, ConfigurationError, WebServerConfig, build
 from antenna.hub import look_up_names_apart
 from antenna.limits import MAX_HEAD_SIZE
 from antenna.ops.instance import Instance
+from antenna.server.addresses import addresses_of, gunicorn_address, keep_ipv6_apart, wait_until_free
 from antenna.server.allocator import keep_freed_memory
 from antenna.server.first_start import FirstStart
 from antenna.server.framed_body import FramedBody
-from antenna.server.listener import refuse_new_connections, wait_until_free
+from antenna.server.listener import refuse_new_connections
 from antenna.server.request_line import AntennaRequest
 from antenna.shared_file import create_shared_file
 
@@ -40,6 +41,7 @@ try:
     _config = WebServerConfig(build_config())
     # Gunicorn's logger needs these, and would end with a traceback.
     AppConfig(build_config())
+    _hosts = addresses_of(_config.listen_address)
 except ConfigurationError as _error:
     _abort_start(_error)
 
@@ -48,7 +50,7 @@ _first_start = FirstStart()
 # Seconds that a worker, when it ends, gives the delivery of the spool.
 _DELIVERY_GRACE = 3.0
 
-bind = [f"0.0.0.0:{port}" for port in (_config.port, _config.admin_port) if port]
+bind = [gunicorn_address(host, port) for port in (_config.port, _config.admin_port) if port for host in _hosts]
 backlog = 2048
 workers = _config.workers
 worker_class = "antenna.server.worker.AntennaWorker"
@@ -82,6 +84,7 @@ def on_starting(server: Any) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    keep_ipv6_apart()
     # Gunicorn gives the master that replaces this one the environment that it has kept.
     create_shared_file(os.environ, server.cfg.env_orig)
     # With a master that is replaced, or systemd, the sockets are there already.

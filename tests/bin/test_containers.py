@@ -27,6 +27,21 @@ class TestHealthcheck:
     def test_asks_where_the_collector_listens(self, value: str | None, port: int) -> None:
         assert healthcheck.configured_port({} if value is None else {"PORT": value}) == port
 
+    @pytest.mark.parametrize(
+        ("value", "hosts"),
+        [
+            (None, ("127.0.0.1", "::1")),
+            (" ", ("127.0.0.1", "::1")),
+            ("0.0.0.0", ("127.0.0.1",)),  # noqa: S104 - nothing listens here
+            ("[::]", ("::1",)),
+            ("[2001:db8::1]\n", ("2001:db8::1",)),
+            ("10.0.0.1", ("10.0.0.1",)),
+            ("pod-1", ("pod-1",)),
+        ],
+    )
+    def test_asks_the_address_the_collector_listens_on(self, value: str | None, hosts: tuple[str, ...]) -> None:
+        assert healthcheck.configured_hosts({} if value is None else {"LISTEN_ADDRESS": value}) == hosts
+
     def test_fails_if_nobody_serves(self) -> None:
         assert run_shell("python bin/healthcheck.py", {"PORT": str(free_port())}).exit_code == 1
 

@@ -27,7 +27,14 @@ SYSLOG_CRITICAL = 2
 
 BOOT_ERROR = GunicornArbiter.WORKER_BOOT_ERROR
 
-OPTIONS = ("PORT", "GUNICORN_WORKERS", "GUNICORN_WORKER_CLASS", "GUNICORN_WORKER_CONNECTIONS", "GUNICORN_MAX_REQUESTS")
+OPTIONS = (
+    "LISTEN_ADDRESS",
+    "PORT",
+    "GUNICORN_WORKERS",
+    "GUNICORN_WORKER_CLASS",
+    "GUNICORN_WORKER_CONNECTIONS",
+    "GUNICORN_MAX_REQUESTS",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -45,9 +52,11 @@ def load() -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("option", "value", "setting", "expected"),
     [
-        ("PORT", None, "bind", ["0.0.0.0:8000"]),
-        ("PORT", "8123", "bind", ["0.0.0.0:8123"]),
-        ("ADMIN_PORT", "8124", "bind", ["0.0.0.0:8000", "0.0.0.0:8124"]),
+        ("PORT", None, "bind", ["0.0.0.0:8000", "[::]:8000"]),
+        ("PORT", "8123", "bind", ["0.0.0.0:8123", "[::]:8123"]),
+        ("ADMIN_PORT", "8124", "bind", ["0.0.0.0:8000", "[::]:8000", "0.0.0.0:8124", "[::]:8124"]),
+        ("LISTEN_ADDRESS", "127.0.0.1", "bind", ["127.0.0.1:8000"]),
+        ("LISTEN_ADDRESS", "[::1]", "bind", ["[::1]:8000"]),
         ("GUNICORN_WORKERS", None, "workers", 1),
         ("GUNICORN_WORKERS", "4", "workers", 4),
         ("GUNICORN_WORKER_CLASS", None, "worker_class", "antenna.server.worker.AntennaWorker"),
@@ -65,6 +74,8 @@ def load() -> dict[str, Any]:
 def test_settings(
     monkeypatch: pytest.MonkeyPatch, option: str, value: str | None, setting: str, expected: object
 ) -> None:
+    # Also where this machine has no IPv6.
+    monkeypatch.setattr("antenna.server.addresses._has_family", lambda _: True)
     if value is not None:
         monkeypatch.setenv(option, value)
 
@@ -87,6 +98,7 @@ def test_gunicorn_knows_the_settings() -> None:
     [
         ("PORT", "0"),
         ("PORT", "http"),
+        ("LISTEN_ADDRESS", "127.0.0.1:80"),
         ("GUNICORN_WORKERS", "0"),
         ("GUNICORN_WORKER_CLASS", "gevents"),
         ("LOGGING_LEVEL", "LOUD"),
@@ -222,7 +234,7 @@ def test_another_server_beside_this_one_is_started_as_this_one_was() -> None:
 def test_port_that_is_taken_ends_the_start_unless_it_is_that_of_the_server_before(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("antenna.server.listener.wait_until_free.__defaults__", (0.2,))
+    monkeypatch.setattr("antenna.server.addresses.wait_until_free.__defaults__", (0.2,))
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = other.getsockname()
         load()["on_starting"](Arbiter(address, master_pid=1))

@@ -2,17 +2,15 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""An address that is taken is waited for; a listening socket ends without a reset for anybody who is connected."""
+"""A listening socket ends without a reset for anybody who is connected."""
 
 import socket
 import sys
-import threading
 from collections.abc import Iterator
 
 import pytest
 
-from antenna.config import ConfigurationError
-from antenna.server.listener import refuse_new_connections, wait_until_free
+from antenna.server.listener import refuse_new_connections
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="done with a filter of Linux")
 
@@ -59,21 +57,3 @@ def test_port_is_free_for_the_next_server(listener: socket.socket) -> None:
 
     with socket.create_server(address) as successor, connect(successor):
         successor.accept()[0].close()
-
-
-def test_address_that_becomes_free_in_time_is_waited_for(listener: socket.socket) -> None:
-    threading.Timer(0.3, listener.close).start()
-
-    wait_until_free([listener.getsockname()], 10)
-
-
-@pytest.mark.parametrize(
-    ("address", "problem"), [(("192.0.2.1", 8000), "Cannot assign requested address"), (None, "Address already in use")]
-)
-def test_address_that_cannot_be_had_is_named(
-    listener: socket.socket, address: tuple[str, int] | None, problem: str
-) -> None:
-    host, port = address or listener.getsockname()
-
-    with pytest.raises(ConfigurationError, match=f"cannot listen on {host}, port {port}: {problem}"):
-        wait_until_free([(host, port)], 0.2)

@@ -62,7 +62,13 @@ class AntennaServer(Program):
         super().__init__(
             [str(PROJECT_ROOT / "bin" / "run_web.sh")],
             log_file=directory / f"server-{self.port}.log",
-            environment={**inherited, "VIRTUAL_ENV": sys.prefix, "PORT": str(self.port), **environment},
+            environment={
+                **inherited,
+                "VIRTUAL_ENV": sys.prefix,
+                "LISTEN_ADDRESS": self.host,
+                "PORT": str(self.port),
+                **environment,
+            },
             directory=directory,
         )
 
