@@ -228,6 +228,18 @@ def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
     return descriptor
 
 
+def read_regular(path: Path, most: int) -> bytes:
+    """Return the content of a file. Raises ``WrongType`` for anything but a file of ``most`` bytes, and ``OSError``."""
+    descriptor = open_regular(path)
+    try:
+        size = os.fstat(descriptor).st_size
+        if size > most:
+            raise WrongType(errno.EFBIG, f"has {size} bytes, and may have {most}", str(path))
+        return b"".join(read_pieces(descriptor, size, os.pread))
+    finally:
+        os.close(descriptor)
+
+
 def require_type(status: os.stat_result, wanted: int, path: Path) -> None:
     """Raise ``WrongType`` unless ``status`` is that of the type ``wanted``, such as ``stat.S_IFDIR``."""
     found = stat.S_IFMT(status.st_mode)

@@ -32,7 +32,7 @@ from antenna.crashmover import CrashMover  # noqa: E402 - patched first
 from antenna.ext.crashpublish_base import CrashPublishBase, NoOpCrashPublish  # noqa: E402 - patched first
 from antenna.ext.crashstorage_base import CrashStorageBase  # noqa: E402 - patched first
 from antenna.hub import restore_close  # noqa: E402 - patched first
-from antenna.spool.spool import Spool  # noqa: E402 - patched first
+from antenna.spool import Spool  # noqa: E402 - patched first
 
 restore_close()
 

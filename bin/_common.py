@@ -79,13 +79,17 @@ def print_json(item: object) -> None:
 
 
 def printable(text: str) -> str:
-    """Return text that a screen can show: what clients sent may hold characters that control it."""
+    """Return text that a terminal can show: what clients sent may hold characters that control it.
+
+    Escaped, as in JSON, is what Unicode does not call printable: control characters (C0, C1, DEL), those that change
+    the direction of text, and halves of surrogate pairs, as in names that are not UTF-8. Line breaks stay.
+    """
     return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
 
 
 def note(message: str) -> None:
-    """Tell the person before the screen something."""
-    print(message, file=sys.stderr)
+    """Tell the person before the screen something; characters that control a terminal are escaped."""
+    print(printable(message), file=sys.stderr)
 
 
 class Progress:

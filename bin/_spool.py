@@ -4,6 +4,7 @@
 
 """Entries of the spool, and delivering them by hand."""
 
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,8 +20,10 @@ from antenna.backend import BackendError, CrashRefused
 from antenna.crashmover.attempts import Attempts
 from antenna.crashmover.breaker import State
 from antenna.crashmover.delivery import Delivered, Delivery
-from antenna.spool.entry import Entry, EntryDamaged, EntryName, Kind, read_failures
-from antenna.spool.spool import Spool
+from antenna.files import require_type
+from antenna.spool import Entry, EntryDamaged, Kind, Spool
+from antenna.spool.entry import EntryName, read_failures
+from antenna.spool.stock import SetAside
 
 # Seconds for the first attempt, each other has twice as many as the one before; large dumps get more.
 TIMEOUT = 30.0
@@ -37,12 +40,29 @@ class Item:
     kind: Kind
     name: EntryName
     path: Path
-    is_set_aside: bool
+    #: None for an entry that waits.
+    set_aside: SetAside | None = None
 
     @property
     def state(self) -> str:
         """What is left to do, or that it was set aside."""
-        return f"set_aside/{self.kind.value}" if self.is_set_aside else self.kind.value
+        return self.kind.value if self.set_aside is None else f"set_aside/{self.kind.value}"
+
+    @property
+    def is_acknowledged(self) -> bool:
+        """Whether it was set aside, and somebody knows."""
+        return self.set_aside is not None and self.set_aside.is_acknowledged
+
+    def problem(self) -> str:
+        """Return why it cannot be delivered, as far as can be told without reading it; nothing if it is gone by now."""
+        try:
+            require_type(self.path.lstat(), self.kind.file_type, self.path)
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            return str(error.strerror)
+        is_readable = os.access(self.path, os.R_OK | (os.X_OK if self.kind is Kind.CRASH else 0))
+        return "" if is_readable else "cannot be read"
 
     @property
     def since(self) -> datetime | None:
@@ -56,7 +76,7 @@ class Item:
         """Return a line for each time that it could not be delivered; none if it is gone by now."""
         try:
             return read_failures(self.path, self.kind)
-        except FileNotFoundError:
+        except OSError:  # gone by now, or no entry at all
             return []
 
     def describe(self) -> dict[str, Any]:
@@ -64,10 +84,12 @@ class Item:
         return {
             "crash_id": self.name.crash_id,
             "kind": self.kind.value,
-            "set_aside": self.is_set_aside,
+            "set_aside": self.set_aside is not None,
+            "acknowledged": self.is_acknowledged,
             "since": self.since and self.since.isoformat(),
             "size": self.name.size,
             "failures": len(self.failures()),
+            "problem": self.problem(),
             "path": str(self.path),
         }
 
@@ -77,13 +99,13 @@ def items_waiting(spool: Spool) -> Iterator[Item]:
     for kind in Kind:
         for text in spool.oldest(kind, sys.maxsize):
             if name := EntryName.parse(text):
-                yield Item(kind, name, spool.root / kind.value / text, is_set_aside=False)
+                yield Item(kind, name, spool.root / kind.value / text)
 
 
 def items_set_aside(spool: Spool) -> Iterator[Item]:
     """Yield the entries that were set aside."""
-    for kind, name, path in spool.entries_set_aside():
-        yield Item(kind, name, path, is_set_aside=True)
+    for entry in spool.entries_set_aside():
+        yield Item(entry.kind, entry.name, entry.path, entry)
 
 
 def all_items(spool: Spool) -> Iterator[Item]:
@@ -120,7 +142,7 @@ class Deliverer:
             return item, NOT_TRIED
         entry = self._delivery.claim(item.kind, item.name.text)
         if entry is None:
-            return item, IN_OTHER_HANDS
+            return item, item.problem() or IN_OTHER_HANDS
         try:
             return item, self._try(entry)
         except (EntryDamaged, CrashRefused, OSError) as error:

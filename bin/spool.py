@@ -14,7 +14,8 @@ Examples:
   bin/spool.py list --json | jq 'select(.failures > 0)'
   bin/spool.py show de1bb258-cbbf-4589-a673-34f800261122
   bin/spool.py deliver                         # all, now, and not at the collector's pace
-  bin/spool.py retry --all                     # what was set aside is delivered again
+  bin/spool.py restore --all                   # what was set aside is delivered again
+  bin/spool.py ack de1bb258-cbbf-4589-a673-34f800261122  # somebody knows: the heartbeat need not tell
   bin/spool.py export DIR                      # in the layout of the bucket
 
 """
@@ -22,6 +23,7 @@ Examples:
 import argparse
 import json
 import logging
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -36,8 +38,9 @@ from bin import _backends, _common, _spool  # isort: split
 from antenna.backend import Deadline
 from antenna.config import build_config
 from antenna.ext.fs.crashstorage import FSCrashStorage
-from antenna.spool.entry import EntryDamaged, Kind, SpooledCrash
-from antenna.spool.spool import Spool
+from antenna.spool import EntryDamaged, Kind, Spool
+from antenna.spool.crash_files import SpooledCrash
+from antenna.spool.stock import SetAside
 
 EXPORT_TIMEOUT = 600.0
 
@@ -45,6 +48,7 @@ EXPORT_TIMEOUT = 600.0
 def list_entries(args: argparse.Namespace) -> int:
     """Print the entries."""
     spool = _backends.spool()
+    problems = 0
     for item in _spool.all_items(spool):
         description = item.describe()
         if args.json:
@@ -52,8 +56,20 @@ def list_entries(args: argparse.Namespace) -> int:
         else:
             since = "-" if item.since is None else f"{item.since:%Y-%m-%dT%H:%M:%SZ}"
             failures = f"  {description['failures']} failures" if description["failures"] else ""
-            print(f"{item.state:<17}  {since:<20}  {item.name.crash_id}  {item.name.size:>12,}{failures}")
-    return 0
+            acknowledged = "  acknowledged" if item.is_acknowledged else ""
+            print(f"{item.state:<17}  {since:<20}  {item.name.crash_id}  {item.name.size:>12,}{failures}{acknowledged}")
+        if description["problem"]:
+            problems += 1
+            _common.note(f"{item.path}: {description['problem']}")
+    return 1 if problems + name_foreign_things(spool) else 0
+
+
+def name_foreign_things(spool: Spool) -> int:
+    """Name what lies among the entries and is none; return how many that are."""
+    paths = list(spool.foreign_things())
+    for path in paths:
+        _common.note(f"{path}: no entry of the spool, and left alone")
+    return len(paths)
 
 
 def summarize(args: argparse.Namespace) -> int:
@@ -75,7 +91,9 @@ def summarize(args: argparse.Namespace) -> int:
         else:
             oldest_age = "" if age is None else f"  oldest {age:,} s"
             print(f"{state:<17}  {counts[state]:>9,} entries  {sizes[state]:>16,} bytes{oldest_age}")
-    return 0
+    if waiting := spool.count_set_aside():
+        _common.note(f"{waiting} of those set aside wait for somebody to restore, remove or acknowledge them")
+    return 1 if name_foreign_things(spool) else 0
 
 
 def describe_content(item: _spool.Item) -> dict[str, Any]:
@@ -85,7 +103,7 @@ def describe_content(item: _spool.Item) -> dict[str, Any]:
         return description
     try:
         crash = SpooledCrash(item.name.crash_id, item.path)
-    except EntryDamaged as error:
+    except (EntryDamaged, OSError) as error:
         return description | {"damaged": str(error)}
     dumps = [{"name": name, "size": dump.size} for name, dump in crash.dumps.items()]
     raw_crash = json.loads(crash.encoded_raw_crash())
@@ -96,13 +114,15 @@ def describe_content(item: _spool.Item) -> dict[str, Any]:
 def show(args: argparse.Namespace) -> int:
     """Print all there is to know of the entries of an id."""
     spool = _backends.spool()
+    damaged = False
     for item in _spool.chosen(_spool.all_items(spool), [args.crash_id]):
         content = describe_content(item)
+        damaged |= "damaged" in content
         if args.json:
             _common.print_json(content)
         else:
-            print(json.dumps(content, indent=2, ensure_ascii=False))
-    return 0
+            print(_common.printable(json.dumps(content, indent=2, ensure_ascii=False)))
+    return 1 if damaged else 0
 
 
 def deliver(args: argparse.Namespace) -> int:
@@ -132,13 +152,36 @@ def deliver_all(spool: Spool, items: list[_spool.Item]) -> tuple[int, Counter[st
     return delivered, left
 
 
-def retry(args: argparse.Namespace) -> int:
+def restore(args: argparse.Namespace) -> int:
     """Let collectors deliver again what was set aside, and print the ids."""
+    return with_each_set_aside(args, Spool.restore)
+
+
+def remove(args: argparse.Namespace) -> int:
+    """Delete what was set aside, and print the ids."""
+    return with_each_set_aside(args, Spool.delete)
+
+
+def acknowledge(args: argparse.Namespace) -> int:
+    """Acknowledge what was set aside, and print the ids."""
+    return with_each_set_aside(args, Spool.acknowledge)
+
+
+def with_each_set_aside(args: argparse.Namespace, action: Callable[[Spool, SetAside], None]) -> int:
+    """Do something with the entries of the ids, or all, that were set aside, and print the ids."""
     spool = _backends.spool()
+    problems = 0
     for item in _spool.chosen(_spool.items_set_aside(spool), args.crash_ids):
-        spool.take_back(item.kind, item.name, item.path)
-        print(item.name.crash_id)
-    return 0
+        if item.set_aside is None:
+            continue
+        try:
+            action(spool, item.set_aside)
+        except OSError as error:
+            problems += 1
+            _common.note(f"{item.name.crash_id}: {error.strerror}")
+        else:
+            print(item.name.crash_id)
+    return 1 if problems else 0
 
 
 def export(args: argparse.Namespace) -> int:
@@ -152,8 +195,8 @@ def export(args: argparse.Namespace) -> int:
         try:
             copy(item, target)
             print(item.name.crash_id)
-        except (EntryDamaged, FileNotFoundError) as error:
-            is_there = item.path.exists()
+        except (EntryDamaged, OSError) as error:
+            is_there = os.path.lexists(item.path)
             problems += is_there
             _common.note(f"{item.name.crash_id}: {error if is_there else 'delivered meanwhile'}")
     if len(items) > len(crashes):
@@ -162,7 +205,7 @@ def export(args: argparse.Namespace) -> int:
 
 
 def copy(item: _spool.Item, target: FSCrashStorage) -> None:
-    """Copy a crash. Raises ``EntryDamaged`` or ``FileNotFoundError`` for one that is delivered meanwhile, too."""
+    """Copy a crash. Raises ``EntryDamaged`` or ``OSError``, for one that is delivered meanwhile, too."""
     crash = SpooledCrash(item.name.crash_id, item.path)
     try:
         target.save_crash(crash, Deadline(EXPORT_TIMEOUT))
@@ -193,17 +236,23 @@ def parse_arguments() -> argparse.Namespace:
     command = add("deliver", deliver, "save and publish what waits, and print the ids; exit code 1 if some are left")
     command.add_argument("crash_ids", metavar="ID", nargs="*", type=_backends.parse_id, help="default: all")
 
-    command = add("retry", retry, "let collectors deliver again what was set aside, and print the ids")
-    command.add_argument("crash_ids", metavar="ID", nargs="*", type=_backends.parse_id)
-    command.add_argument("--all", action="store_true", help="all that were set aside")
+    for name, function, text in (
+        ("restore", restore, "let collectors deliver again what was set aside, and print the ids"),
+        ("retry", restore, "the same as restore"),
+        ("remove", remove, "delete what was set aside, for good, and print the ids"),
+        ("ack", acknowledge, "acknowledge what was set aside: the heartbeat warns of it no longer; print the ids"),
+    ):
+        command = add(name, function, text)
+        command.add_argument("crash_ids", metavar="ID", nargs="*", type=_backends.parse_id)
+        command.add_argument("--all", action="store_true", help="all that were set aside")
 
     command = add("export", export, "copy crashes, those set aside too, in the layout of the bucket; print the ids")
     command.add_argument("directory", metavar="DIR", type=Path, help="directory to copy to; made if it is not there")
     command.add_argument("crash_ids", metavar="ID", nargs="*", type=_backends.parse_id, help="default: all")
 
     args = parser.parse_args()
-    if args.command is retry and bool(args.crash_ids) == args.all:
-        parser.error("retry: say which ids, or --all")
+    if "all" in args and bool(args.crash_ids) == args.all:
+        parser.error("say which ids, or --all")
     return args
 
 

@@ -168,7 +168,7 @@ import gevent.thread
 from gevent._hub_local import get_hub_if_exists
 from antenna.hub import run_blocking
 from antenna.files import probe, replace_file
-from antenna.spool.entry import Kind
+from antenna.spool import Kind
 from tests.support.crashes import make_id, make_report
 from tests.support.spools import make_spool
 
@@ -199,7 +199,7 @@ def use():
     for report in reports:
         spool.add_crash(report)
     spool.add_id(make_id())
-    spool.tend()
+    spool.clean_up_and_count()
     spool.check_room(500_000)
     spool.probe()
     for kind in Kind:
@@ -212,14 +212,15 @@ def use():
             spool.set_aside(entry)
             entry.release()
     for aside in list(spool.entries_set_aside()):
-        spool.take_back(*aside)
+        spool.acknowledge(aside)
+        spool.restore(aside)
     for kind in Kind:
         for name in spool.oldest(kind, 10):
             entry = spool.claim(kind, name)
             (spool.saved if kind is Kind.CRASH else spool.remove)(entry)
             entry.release()
     assert get_hub_if_exists() is None
-    return spool.scan().entries
+    return spool.clean_up_and_count().entries
 
 gevent.thread.LockType.__enter__ = gevent.thread.LockType.acquire = tell
 left = run_blocking(use)

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from antenna.files import Read, open_temporary_file, read_pieces, write_pieces
+from antenna.files import Read, open_regular, open_temporary_file, read_pieces, write_pieces
 from antenna.hub import pread, run_blocking
 
 # Pieces are put together up to this size: one of a few bytes, as a client may send them, takes ten times its size.
@@ -158,13 +158,13 @@ class Buffer:
 
 
 class StoredFile:
-    """The content of an existing file. Raises ``OSError``."""
+    """The content of an existing file. Raises ``WrongType`` for anything but a file, and ``OSError``."""
 
     __slots__ = ("descriptor", "size")
 
     def __init__(self, path: Path) -> None:
         """Open the file."""
-        self.descriptor: int | None = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.descriptor: int | None = open_regular(path)
         self.size = os.fstat(self.descriptor).st_size
 
     def pieces(self, read: Read = os.pread) -> Iterator[bytes]:

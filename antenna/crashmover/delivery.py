@@ -100,6 +100,7 @@ class Delivery:
     def _perform(self, entry: Entry, time_factor: int) -> Delivered:
         if entry.kind is Kind.CRASH:
             return self._save(entry, time_factor)
+        entry.check()
         self._crashpublish.publish_crash(entry.crash_id, Deadline(self._publishing.timeout * time_factor))
         self._publishing.breaker.succeeded()
         _log_published(entry)

@@ -110,13 +110,16 @@ class CrashMover:
             return
         spool = self._writer.spool
         try:
-            run_blocking(spool.prepare)
+            lacking = run_blocking(spool.prepare)
         except OSError as error:
             if error.errno not in DISK_ERRORS:
                 raise ConfigurationError(
                     f"CRASHMOVER_SPOOL_DIR: cannot write to {spool.root}: {error.strerror}"
                 ) from error
             self._writer.failed(error)
+        else:
+            if lacking:
+                logger.warning("the file system of %s has %s", spool.root, "; ".join(lacking))
 
     def verify(self) -> list[Problem]:
         """Prove at start that crashes can be saved and published. Return what is wrong with the backends.

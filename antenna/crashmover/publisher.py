@@ -20,8 +20,7 @@ from antenna.crashmover.spool_writer import SpoolWriter
 from antenna.ext.crashpublish_base import CrashPublishBase
 from antenna.hub import catch_up, run_blocking
 from antenna.refusal import Lost
-from antenna.spool.entry import Entry
-from antenna.spool.spool import Spool
+from antenna.spool import Entry, Spool
 
 logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("crashmover")

@@ -6,7 +6,6 @@
 
 import errno
 import logging
-import os
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -19,8 +18,7 @@ from antenna.ops.errors import describe
 from antenna.ops.gauges import SpoolState
 from antenna.ops.instance import Instance
 from antenna.refusal import LossCause, Lost
-from antenna.spool.entry import Entry, Kind
-from antenna.spool.spool import Spool, SpoolFull
+from antenna.spool import Entry, Kind, OutOfProportion, Spool, SpoolFull
 
 logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("crashmover")
@@ -58,8 +56,11 @@ class SpoolWriter:
         """Write a crash; returns when it is on the disk."""
         try:
             self._write(Kind.CRASH, lambda: self.spool.add_crash(report))
+        except OutOfProportion as error:
+            metrics.incr("spool_out_of_proportion")
+            raise Lost(LossCause.SPOOL_FULL) from error
         except SpoolFull as error:
-            self._lacking = report.size
+            self._lacking = error.size
             raise Lost(LossCause.SPOOL_FULL) from error
         self._lacking = 0
 
@@ -96,8 +97,8 @@ class SpoolWriter:
 
     def check_set_aside(self) -> None:
         """Raise ``SetAside`` if there are entries that somebody has to look at."""
-        if count := run_blocking(lambda: len(os.listdir(self.spool.root / "set_aside"))):  # noqa: PTH208 - names only
-            raise SetAside(f"{count} entries can never be delivered; see set_aside in the spool")
+        if count := run_blocking(self.spool.count_set_aside):
+            raise SetAside(f"{count} entries can never be delivered; see bin/spool.py list")
 
     def check_health(self) -> None:
         """Raise an exception if the spool takes no crashes, or no more of the size that it has just turned away."""
@@ -110,24 +111,23 @@ class SpoolWriter:
 
     def state(self) -> SpoolState:
         """Clean up, and return what waits in the spool. For a native thread; raises ``OSError``."""
-        statistics = self.spool.tend()
-        disk = os.statvfs(self.spool.root)
-        crashes, ids, set_aside = (
-            len(os.listdir(self.spool.root / name))  # noqa: PTH208 - there may be 100,000: no Path for each of them
-            for name in (Kind.CRASH.value, Kind.ID.value, "set_aside")
-        )
+        statistics = self.spool.clean_up_and_count()
         return SpoolState(
-            crashes=crashes,
-            ids=ids,
+            crashes=statistics.crashes,
+            ids=statistics.ids,
             size=statistics.size,
-            room=max(0, min(self.spool.max_size - statistics.size, disk.f_bavail * disk.f_frsize)),
+            room=self.spool.room_left(),
             oldest_age=time.time() - statistics.oldest if statistics.oldest else 0.0,
-            set_aside=set_aside,
+            set_aside=statistics.set_aside,
+            foreign=statistics.foreign,
         )
 
     def _write(self, kind: Kind, action: Callable[[], R]) -> R:
         try:
             result = run_blocking(action)
+        except OutOfProportion:
+            # It takes others.
+            raise
         except SpoolFull as error:
             self.failed(error, kind)
             raise

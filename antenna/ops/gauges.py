@@ -28,6 +28,8 @@ class SpoolState:
     room: int = 0
     oldest_age: float = 0.0
     set_aside: int = 0
+    #: Things among the entries that are none.
+    foreign: int = 0
 
 
 class Gauges:
@@ -67,6 +69,7 @@ class Gauges:
         crashmover_metrics.gauge("spool_room", state.room)
         crashmover_metrics.gauge("spool_oldest_age", max(0, round(state.oldest_age)))
         crashmover_metrics.gauge("spool_set_aside", state.set_aside)
+        crashmover_metrics.gauge("spool_foreign", state.foreign)
 
     def _send_workers(self, rows: list[Row]) -> None:
         metrics.gauge("workers", len(rows))

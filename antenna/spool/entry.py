@@ -2,25 +2,27 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""An entry of the spool: its name and its files."""
+"""An entry of the spool: its kind, its name, its lock, and the failures that are written down with it."""
 
-import errno
-import json
 import os
 import re
-from collections.abc import Iterable
+import stat
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 from typing import Self
 
-from antenna.crash.buffer import Content, StoredFile
-from antenna.crash.report import CrashReport, Dump
-from antenna.files import fsync_directory, write_file
+from antenna.crash import crash_id as crash_ids
+from antenna.files import WrongType, open_regular, read_regular, write_all
+from antenna.spool.crash_files import SpooledCrash
+from antenna.spool.locks import Lock, Locks
+from antenna.spool.raw_crash import EntryDamaged
 
-_NAME = re.compile(r"(?P<time>\d{8}T\d{6}\.\d{6})-(?P<crash_id>[0-9a-f-]{36})(?:\.(?P<size>\d+))?")
+_NAME = re.compile(r"(?P<time>[0-9]{8}T[0-9]{6}\.[0-9]{6})-(?P<crash_id>[0-9a-f-]{36})(?:\.(?P<size>[0-9]+))?")
 _TIME = "%Y%m%dT%H%M%S.%f"
+# Bytes of failures, and of the file of an id, that are read: some thousand failures.
+_MOST_FAILURES = 1024 * 1024
 
 
 class Kind(Enum):
@@ -29,9 +31,10 @@ class Kind(Enum):
     CRASH = "save"
     ID = "publish"
 
-
-class EntryDamaged(Exception):
-    """What lies in the spool is not a whole crash: it can never be delivered."""
+    @property
+    def file_type(self) -> int:
+        """What an entry of this kind is: a directory or a file."""
+        return stat.S_IFDIR if self is Kind.CRASH else stat.S_IFREG
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,7 @@ class EntryName:
     text: str
     time: str
     crash_id: str
+    #: Bytes on the disk when it was written, of a crash.
     size: int
 
     @classmethod
@@ -62,55 +66,6 @@ class EntryName:
         return datetime.fromisoformat(self.time).replace(tzinfo=UTC)
 
 
-class SpooledCrash:
-    """A crash of the spool, as a storage takes it. ``close()`` it."""
-
-    def __init__(self, crash_id: str, directory: Path) -> None:
-        """Open the files. Raises ``EntryDamaged``, ``OSError``."""
-        self.crash_id = crash_id
-        try:
-            self._raw_crash = (directory / "raw_crash").read_bytes()
-            names = set(json.loads(self._raw_crash)["metadata"]["dump_checksums"])
-        except (FileNotFoundError, NotADirectoryError, ValueError, LookupError, TypeError) as error:
-            raise EntryDamaged(f"raw_crash: {type(error).__name__}: {error}") from error
-        self.deferred = (directory / "deferred").exists()
-        paths = {path.name.removeprefix("dump."): path for path in directory.glob("dump.*")}
-        if names != paths.keys():
-            raise EntryDamaged(f"the dumps are {sorted(names)}, and there are {sorted(paths)}")
-        self.dumps: dict[str, Dump] = {}
-        try:
-            for name in sorted(names):
-                self.dumps[name] = Dump(name, StoredFile(paths[name]), "md5")
-        except OSError:
-            for dump in self.dumps.values():
-                # Not dump.content.close(), which is for greenlets: this runs in a native thread.
-                if dump.content.descriptor is not None:
-                    os.close(dump.content.descriptor)
-            raise
-
-    @property
-    def size(self) -> int:
-        """Bytes of the dumps."""
-        return sum(dump.size for dump in self.dumps.values())
-
-    def encoded_raw_crash(self) -> bytes:
-        """Return the raw crash as it was made when the crash came in."""
-        return self._raw_crash
-
-    def raw_crash_pieces(self) -> Iterable[bytes]:
-        """Return the same as a storage takes it."""
-        return (self._raw_crash,)
-
-    def encoded_dump_names(self) -> bytes:
-        """Return the sorted list of dump names: JSON."""
-        return json.dumps(sorted(self.dumps)).encode("ascii")
-
-    def close(self) -> None:
-        """Close the files."""
-        for dump in self.dumps.values():
-            dump.content.close()
-
-
 @dataclass(slots=True)
 class Entry:
     """An entry that this process has claimed. ``release()`` it."""
@@ -118,21 +73,72 @@ class Entry:
     path: Path
     kind: Kind
     crash_id: str
-    descriptor: int
+    #: None for what only has the name of an entry, such as a FIFO: it cannot be locked.
+    lock: Lock | None
+    #: Why this can never be delivered, as far as was seen when it was claimed.
+    problem: str = ""
+
+    @classmethod
+    def claim(cls, path: Path, kind: Kind, crash_id: str, locks: Locks) -> Self | None:
+        """Lock an entry; None if somebody else has it, or it is gone. Raises ``OSError``."""
+        try:
+            lock = locks.take(path, kind.file_type)
+        except WrongType as error:
+            return cls(path, kind, crash_id, None, str(error.strerror))
+        if lock is None:
+            return None
+        try:
+            return cls(path, kind, crash_id, lock, _problem(path, kind, crash_id))
+        except BaseException:
+            lock.release()
+            raise
+
+    def check(self) -> None:
+        """Raise ``EntryDamaged`` if it was seen when the entry was claimed that this can never be delivered."""
+        if self.problem:
+            raise EntryDamaged(self.problem)
 
     def load(self) -> SpooledCrash:
-        """Open the crash of an entry of ``Kind.CRASH``. Raises ``EntryDamaged``, ``OSError``."""
+        """Open the crash of an entry of ``Kind.CRASH``, and verify it. Raises ``EntryDamaged``, ``OSError``."""
+        self.check()
         return SpooledCrash(self.crash_id, self.path)
 
     def note_failure(self, error: str) -> int:
-        """Write down, for people, why it could not be delivered; return how often that was so. Raises ``OSError``."""
-        with failures_path(self.path, self.kind).open("a", encoding="utf-8") as file:
-            file.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {error!a}\n")
-        return len(read_failures(self.path, self.kind))
+        """Write down, for people, why it could not be delivered; return how often that was so.
+
+        What cannot be written down, because the disk is full or something else has the name, counts as once.
+        """
+        if self.lock is None:
+            return 1
+        line = f"{datetime.now(UTC).isoformat(timespec='seconds')} {error!a}\n"
+        try:
+            descriptor = open_regular(failures_path(self.path, self.kind), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+            try:
+                write_all(descriptor, line.encode("ascii"))
+            finally:
+                os.close(descriptor)
+            return len(read_failures(self.path, self.kind))
+        except OSError:
+            return 1
 
     def release(self) -> None:
         """Let others claim it."""
-        os.close(self.descriptor)
+        if self.lock is not None:
+            self.lock.release()
+
+
+def _problem(path: Path, kind: Kind, crash_id: str) -> str:
+    """Return what is wrong with the id of an entry, or nothing. Raises ``OSError``."""
+    if not crash_ids.is_valid(crash_id):
+        return "its name has no valid crash id"
+    if kind is Kind.CRASH:
+        return ""  # loading it tells more
+    try:
+        first_line = read_regular(path, _MOST_FAILURES).partition(b"\n")[0]
+    except WrongType as error:
+        return str(error.strerror)
+    # The name says all there is to know: one that was emptied can be published.
+    return "" if first_line in {b"", crash_id.encode("ascii")} else "it has another id than its name"
 
 
 def failures_path(path: Path, kind: Kind) -> Path:
@@ -143,46 +149,10 @@ def failures_path(path: Path, kind: Kind) -> Path:
 def read_failures(path: Path, kind: Kind) -> list[str]:
     """Return a line for each failure of the entry at ``path``. Raises ``OSError``."""
     try:
-        lines = failures_path(path, kind).read_text(encoding="utf-8", errors="replace").splitlines()
+        content = read_regular(failures_path(path, kind), _MOST_FAILURES)
     except FileNotFoundError:
         if kind is Kind.CRASH and path.exists():
             return []
         raise
+    lines = content.decode(errors="replace").splitlines()
     return lines if kind is Kind.CRASH else lines[1:]
-
-
-def write_crash(report: CrashReport, directory: Path) -> int:
-    """Write the files of a crash into a directory that nobody sees yet; return their size. Raises ``OSError``."""
-    size = 0
-    for name, dump in report.dumps.items():
-        path = directory / f"dump.{name}"
-        if not _link(dump.content, path):
-            write_file(path, dump.pieces())
-        size += dump.size
-    if report.deferred:
-        write_file(directory / "deferred", [])
-    # Encoded last: the checksums in it come from the pass that wrote the dumps.
-    raw_crash = directory / "raw_crash"
-    write_file(raw_crash, report.raw_crash_pieces())
-    fsync_directory(directory)
-    return size + raw_crash.stat().st_size
-
-
-def _link(content: Content, path: Path) -> bool:
-    """Give the temporary file of a dump a name, instead of copying it; say whether that worked."""
-    if content.descriptor is None:
-        return False
-    # With a directory, Python calls linkat(2), which can follow the symbolic link in /proc; without one, link(2), which
-    # does not. The name is absolute, so it does not matter which directory.
-    root = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.link(f"/proc/self/fd/{content.descriptor}", path, src_dir_fd=root, follow_symlinks=True)
-    except OSError as error:
-        # EXDEV: another file system. ENOENT: a file that had a name once; no /proc. EPERM: no hard links there.
-        if error.errno in (errno.EXDEV, errno.ENOENT, errno.EPERM, errno.EOPNOTSUPP):
-            return False
-        raise
-    finally:
-        os.close(root)
-    os.fsync(content.descriptor)
-    return True

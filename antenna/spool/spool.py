@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The spool: a durable queue on disk for what could not be saved or published at once.
+"""The spool directory: what happens to entries.
 
 Layout below ``CRASHMOVER_SPOOL_DIR`` (a person's guide is in the docs)::
 
@@ -11,47 +11,37 @@ Layout below ``CRASHMOVER_SPOOL_DIR`` (a person's guide is in the docs)::
     publish/<time>-<crash id>           the id of a crash that is saved; to publish
     set_aside/                          entries that can never be delivered
     tmp/                                entries being written or taken apart
-
-An entry appears complete and fsynced, by a rename. Whoever works on one holds an flock on it, which ends with the
-process however that ends.
 """
 
 import contextlib
-import fcntl
+import errno
 import heapq
-import os
-import shutil
-import tempfile
+import stat
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from antenna.config import ConfigManager, Option, bounded, parse_size
 from antenna.crash.report import CrashReport
-from antenna.files import fsync_directory, make_directories, write_file
-from antenna.spool.entry import Entry, EntryName, Kind, failures_path, write_crash
+from antenna.files import fsync_directory, write_file
+from antenna.spool.crash_files import expected_size, write_crash
+from antenna.spool.entry import Entry, EntryName, Kind, failures_path
+from antenna.spool.locks import Locks
+from antenna.spool.room import Room
+from antenna.spool.stock import (
+    SET_ASIDE,
+    SetAside,
+    Statistics,
+    acknowledgement_of,
+    count_set_aside,
+    entries_set_aside,
+    foreign_things,
+    visible_names,
+)
+from antenna.spool.upkeep import clean_up, make_spool_directories, probe, prove, remove_tree
 
-# What lies in tmp/, nobody works on, and is older than this, in seconds, was left by a kill.
-_STALE = 60.0
-
-# The spool is counted anew before more than one part in so many of its room is taken, but not more often than after
-# so many times the time that a count takes.
-_SHARE = 16
-_COUNT_PAUSE = 10
-
-
-class SpoolFull(Exception):
-    """There is no room for another crash."""
-
-
-@dataclass(frozen=True, slots=True)
-class Statistics:
-    """What waits in the spool. ``oldest`` is seconds since the epoch, or None."""
-
-    entries: int = 0
-    size: int = 0
-    oldest: float | None = None
+# What open(2) says for the sake of this process, and not of the entry.
+_NOT_THE_ENTRY = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 class Spool:
@@ -71,12 +61,8 @@ class Spool:
         spool_max_size = Option(
             default="10GiB",
             parser=bounded(parse_size, "1"),
-            doc="Bytes of crashes in the spool. When it is full, crashes that cannot be saved are answered with 503.",
-        )
-        spool_min_free = Option(
-            default="100MiB",
-            parser=parse_size,
-            doc="Bytes that the spool leaves free on its disk.",
+            doc="Bytes that crashes may take in the spool, as they lie on the disk. When it is full, crashes that "
+            "cannot be saved are answered with 503.",
         )
 
     def __init__(self, config: ConfigManager) -> None:
@@ -84,80 +70,63 @@ class Spool:
         self.config = config.with_options(self)
         self.root = Path(self.config("spool_dir"))
         self.max_size: int = self.config("spool_max_size")
-        self.min_free: int = self.config("spool_min_free")
-        self._statistics = Statistics()
-        # Bytes that this process has added since the spool was last counted, and that it is about to add. Threads may
-        # lose an update of each other: these are estimates, until the next count.
-        self._added = 0
-        self._adding = 0
-        self._counted = 0.0
-        self._count_took = 0.0
+        self._room = Room(self.root, self.max_size)
+        self._locks = Locks()
 
-    def prepare(self) -> None:
-        """Prove that the spool can be written, and make it ready. Raises ``OSError``."""
-        self._make_directories()
-        self.probe()
-        self.tend()
+    @property
+    def statistics(self) -> Statistics:
+        """What the last count has found in the spool."""
+        return self._room.statistics
 
-    def tend(self) -> Statistics:
-        """Do what is to be done now and then: take away what kills have left, count what waits. Raises ``OSError``."""
-        self._make_directories()
-        for path in (self.root / "tmp").iterdir():
-            with contextlib.suppress(OSError):
-                if time.time() - path.stat().st_mtime > _STALE and (descriptor := _lock(path)) is not None:
-                    _remove_tree(path)
-                    os.close(descriptor)
-        return self.scan()
+    def prepare(self) -> list[str]:
+        """Make the spool ready, and prove that it can be written by doing what is done to a crash and to an id.
 
-    def _make_directories(self) -> None:
-        for name in ("save", "publish", "set_aside", "tmp"):
-            make_directories(self.root / name)
+        Return what durability its file system lacks, for people. Raises ``OSError``.
+        """
+        make_spool_directories(self.root)
+        lacking = prove(self.root, self._locks)
+        self.clean_up_and_count()
+        return lacking
+
+    def clean_up_and_count(self) -> Statistics:
+        """Do what is to be done now and then: remove what kills have left, count what is there. Raises ``OSError``."""
+        make_spool_directories(self.root)
+        clean_up(self.root, self._locks)
+        return self._room.count()
 
     def probe(self) -> None:
-        """Write a file and take it away again. Raises ``OSError``."""
-        with tempfile.NamedTemporaryFile(prefix="probe-", dir=self.root / "tmp") as file:
-            file.write(b"probe")
-            file.flush()
-            os.fsync(file.fileno())
+        """Write a file and remove it. Raises ``OSError``."""
+        probe(self.root)
+
+    def room_left(self) -> int:
+        """Return the bytes that are left for crashes. Raises ``OSError``."""
+        return self._room.left()
 
     def check_room(self, size: int) -> None:
-        """Raise ``SpoolFull`` if ``size`` more bytes are too many."""
-        added = self._added + self._adding + size
-        # Other workers add and deliver, too: the less room is left, the more often it is measured.
-        if added * _SHARE > self.max_size - self._statistics.size and self._may_count():
-            self.scan()
-        added = self._added + self._adding + size
-        if self._statistics.size + added > self.max_size:
-            raise SpoolFull(f"the spool holds {self._statistics.size + added - size} bytes")
-        disk = os.statvfs(self.root)
-        free = disk.f_bavail * disk.f_frsize
-        if free - size < self.min_free:
-            raise SpoolFull(f"only {free} bytes are free on the disk")
-
-    def _may_count(self) -> bool:
-        return time.monotonic() - self._counted > _COUNT_PAUSE * self._count_took
+        """Raise ``SpoolFull`` if there is no room for ``size`` more bytes."""
+        self._room.check(size)
 
     def add_crash(self, report: CrashReport) -> None:
-        """Write a crash; returns when it is on the disk. Raises ``SpoolFull``, ``OSError``."""
-        expected = report.size
-        self.check_room(expected)
-        self._adding += expected
+        """Write a crash; returns when it is on the disk. Raises ``SpoolFull``, ``OutOfProportion``, ``OSError``."""
+        work = self._new_work(report.crash_id)
+        self._room.reserve(work.name, expected_size(report), report.payload_size)
         try:
-            work = self._new_work(report.crash_id)
             work.mkdir()
-            descriptor = _lock(work)
+            lock = self._locks.take(work, stat.S_IFDIR)
             try:
                 size = write_crash(report, work)
+                # Again, now that it is known what the crash takes: JSON may be six times as long as what came in.
+                self._room.settle(work.name, size, report.payload_size)
                 self._put(work, self._new_path(Kind.CRASH, report.crash_id, size))
             except BaseException:
-                _remove_tree(work)
+                remove_tree(work)
                 raise
             finally:
-                if descriptor is not None:
-                    os.close(descriptor)
-            self._added += size
+                if lock is not None:
+                    lock.release()
+            self._room.add(size)
         finally:
-            self._adding -= expected
+            self._room.release(work.name)
 
     def add_id(self, crash_id: str) -> None:
         """Write the id of a saved crash that is to be published; returns when it is on the disk. Raises ``OSError``."""
@@ -167,21 +136,23 @@ class Spool:
         """Write an id as ``add_id`` does, and claim the entry before others can."""
         work = self._new_work(crash_id)
         target = self._new_path(Kind.ID, crash_id)
-        descriptor = None
+        lock = None
         try:
             write_file(work, [f"{crash_id}\n".encode("ascii")])
-            descriptor = os.open(work, os.O_RDONLY | os.O_CLOEXEC)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            lock = self._locks.take(work, stat.S_IFREG)
             self._put(work, target)
         except BaseException:
-            if descriptor is not None:
-                os.close(descriptor)
-            _remove_tree(work)
+            if lock is not None:
+                lock.release()
+            remove_tree(work)
             raise
-        return Entry(target, Kind.ID, crash_id, descriptor)
+        return Entry(target, Kind.ID, crash_id, lock)
 
     def _new_work(self, crash_id: str) -> Path:
         return self.root / "tmp" / f"{crash_id}-{time.time_ns()}"
+
+    def _new_path(self, kind: Kind, crash_id: str, size: int | None = None) -> Path:
+        return self.root / kind.value / EntryName.make(crash_id, size)
 
     def _put(self, work: Path, target: Path) -> None:
         """Let an entry appear. Raises ``OSError``."""
@@ -195,108 +166,80 @@ class Spool:
             raise
 
     def oldest(self, kind: Kind, most: int) -> list[str]:
-        """Return the names of up to ``most`` entries, the oldest first."""
-        return heapq.nsmallest(most, self._names(kind))
+        """Return the names of up to ``most`` entries, the oldest first. Raises ``OSError``."""
+        return heapq.nsmallest(most, visible_names(self.root / kind.value))
 
     def claim(self, kind: Kind, name: str) -> Entry | None:
-        """Claim an entry; ``None`` if somebody else has it, or it is gone."""
+        """Claim an entry; ``None`` if somebody else has it, if it is gone, cannot be opened, or has no entry's name.
+
+        What has the name of an entry and is none, such as a FIFO, is claimed without a lock: ``Entry.check`` says so.
+        Raises ``OSError`` if no file can be opened at all.
+        """
         parsed = EntryName.parse(name)
-        path = self.root / kind.value / name
-        descriptor = _lock(path) if parsed else None
-        if parsed is None or descriptor is None:
+        if parsed is None:
             return None
-        return Entry(path, kind, parsed.crash_id, descriptor)
+        try:
+            return Entry.claim(self.root / kind.value / name, kind, parsed.crash_id, self._locks)
+        except OSError as error:
+            if error.errno in _NOT_THE_ENTRY:
+                raise
+            return None
 
     def remove(self, entry: Entry) -> None:
-        """Take a delivered entry away. Out of sight first: a kill may come half-way."""
+        """Remove a delivered entry. Out of sight first: a kill may come half-way. Raises ``OSError``."""
         work = self.root / "tmp" / entry.path.name
         entry.path.rename(work)
-        _remove_tree(work)
+        remove_tree(work)
 
     def saved(self, entry: Entry) -> None:
-        """Turn a crash that is saved by now into an id that is left to publish."""
+        """Turn a crash that is saved by now into an id that is left to publish. Raises ``OSError``."""
         self.add_id(entry.crash_id)
         self.remove(entry)
 
     def set_aside(self, entry: Entry) -> None:
-        """Keep an entry that can never be delivered where nobody tries again."""
-        target = self.root / "set_aside" / f"{entry.kind.value}-{entry.path.name}"
+        """Keep an entry that can never be delivered where nobody tries again. Raises ``OSError``."""
+        target = self.root / SET_ASIDE / f"{entry.kind.value}-{entry.path.name}"
         entry.path.rename(target)
         fsync_directory(target.parent)
         fsync_directory(entry.path.parent)
 
-    def entries_set_aside(self) -> Iterator[tuple[Kind, EntryName, Path]]:
+    def entries_set_aside(self) -> Iterator[SetAside]:
         """Yield what was set aside, the oldest of each kind first. Raises ``OSError``."""
-        for path in sorted((self.root / "set_aside").iterdir()):
-            for kind in Kind:
-                name = EntryName.parse(path.name.removeprefix(f"{kind.value}-"))
-                if name is not None:
-                    yield kind, name, path
+        return entries_set_aside(self.root)
 
-    def take_back(self, kind: Kind, name: EntryName, path: Path) -> None:
+    def count_set_aside(self) -> int:
+        """Count what was set aside, and neither restored, removed nor acknowledged since. Raises ``OSError``."""
+        return count_set_aside(self.root)
+
+    def foreign_things(self) -> Iterator[Path]:
+        """Yield what lies among the entries and has no name of an entry. Raises ``OSError``."""
+        return foreign_things(self.root)
+
+    def restore(self, entry: SetAside) -> None:
         """Let an entry that was set aside be delivered again, its failures forgotten. Raises ``OSError``."""
-        if kind is Kind.ID:
-            self.add_id(name.crash_id)
-            path.unlink()
+        path = entry.path
+        acknowledgement_of(path).unlink(missing_ok=True)
+        if entry.kind is Kind.ID:
+            self.add_id(entry.name.crash_id)
+            self._delete(path)
             return
-        failures_path(path, kind).unlink(missing_ok=True)
-        target = self.root / kind.value / name.text
+        with contextlib.suppress(NotADirectoryError):
+            failures_path(path, entry.kind).unlink(missing_ok=True)
+        target = self.root / entry.kind.value / entry.name.text
         path.rename(target)
         fsync_directory(target.parent)
         fsync_directory(path.parent)
 
-    def scan(self) -> Statistics:
-        """Count what waits. Raises ``OSError``."""
-        start = time.monotonic()
-        entries = size = 0
-        oldest: EntryName | None = None
-        for name in self._entries():
-            entries += 1
-            size += name.size
-            oldest = name if oldest is None or name.time < oldest.time else oldest
-        since = None
-        with contextlib.suppress(ValueError):  # a name that a person gave
-            since = oldest.since.timestamp() if oldest else None
-        self._statistics = Statistics(entries, size, since)
-        self._added = 0
-        self._counted = time.monotonic()
-        self._count_took = self._counted - start
-        return self._statistics
+    def acknowledge(self, entry: SetAside) -> None:
+        """Take note that somebody knows of an entry that was set aside. Raises ``OSError``."""
+        with contextlib.suppress(FileExistsError):
+            write_file(acknowledgement_of(entry.path), [])
 
-    def _entries(self) -> Iterator[EntryName]:
-        for kind in Kind:
-            yield from filter(None, map(EntryName.parse, self._names(kind)))
+    def delete(self, entry: SetAside) -> None:
+        """Delete an entry that was set aside, for good. Raises ``OSError``."""
+        acknowledgement_of(entry.path).unlink(missing_ok=True)
+        self._delete(entry.path)
 
-    def _names(self, kind: Kind) -> list[str]:
-        names = os.listdir(self.root / kind.value)  # noqa: PTH208 - there may be 100,000: no Path for each of them
-        return [name for name in names if not name.startswith(".")]
-
-    def _new_path(self, kind: Kind, crash_id: str, size: int | None = None) -> Path:
-        return self.root / kind.value / EntryName.make(crash_id, size)
-
-
-def _lock(path: Path) -> int | None:
-    """Open and lock ``path``; ``None`` if another process has it locked, or it is gone from there."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(descriptor), path.stat()):
-            return descriptor
-    except (BlockingIOError, FileNotFoundError):
-        pass
-    except BaseException:
-        os.close(descriptor)
-        raise
-    os.close(descriptor)
-    return None
-
-
-def _remove_tree(path: Path) -> None:
-    with contextlib.suppress(OSError):
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+    def _delete(self, path: Path) -> None:
+        work = path.rename(self.root / "tmp" / path.name)
+        remove_tree(work)

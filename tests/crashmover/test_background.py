@@ -15,8 +15,7 @@ from markus.testing import MetricsMock
 
 from antenna.crashmover.background import BackgroundDelivery
 from antenna.crashmover.breaker import State
-from antenna.spool.entry import Kind
-from antenna.spool.spool import Spool
+from antenna.spool import Kind, Spool
 from tests.support.crashes import make_id, make_report
 from tests.support.deliveries import (
     TIMEOUT,

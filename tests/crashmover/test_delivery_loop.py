@@ -28,8 +28,8 @@ from antenna.crashmover.delivery_loop import DeliveryLoop
 from antenna.crashmover.verdicts import Pace
 from antenna.ext.crashpublish_base import CrashPublishBase
 from antenna.ext.crashstorage_base import NoOpCrashStorage
-from antenna.spool.entry import Entry, EntryDamaged, Kind, read_failures
-from antenna.spool.spool import Spool
+from antenna.spool import Entry, EntryDamaged, Kind, Spool
+from antenna.spool.entry import read_failures
 from tests.support.crashes import make_id, make_report
 from tests.support.disk import Disk
 from tests.support.spools import assert_tidy, make_spool, names

@@ -26,7 +26,7 @@ from antenna.config import ConfigurationError, build_config
 from antenna.crash.report import CrashReport
 from antenna.crashmover import CrashMover
 from antenna.refusal import Lost, Reason, Refusal
-from antenna.spool.spool import SpoolFull
+from antenna.spool import SpoolFull
 from tests.support.backends import ENVIRONMENT, Publish, Storage, is_away
 from tests.support.crashes import make_report
 from tests.support.disk import Disk
@@ -287,12 +287,12 @@ class TestWithASpool:
 
         with pytest.raises(Refusal):
             mover.move(make_report({"upload_file_minidump": bytes(size)}))
-        with pytest.raises(SpoolFull, match="the spool holds 60"):
+        with pytest.raises(SpoolFull, match="the spool holds 69632 bytes"):
             check()
 
         shutil.rmtree(next((spool / "save").iterdir()))
         assert mover.spool
-        mover.spool.scan()
+        mover.spool.clean_up_and_count()
         check()
 
     @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EROFS])

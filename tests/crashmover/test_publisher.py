@@ -18,8 +18,7 @@ from antenna.config import build_config
 from antenna.crashmover.attempts import Attempts
 from antenna.crashmover.publisher import Publisher
 from antenna.crashmover.spool_writer import SpoolWriter
-from antenna.spool.entry import Kind
-from antenna.spool.spool import Spool
+from antenna.spool import Kind, Spool
 from tests.support.backends import ENVIRONMENT, Publish
 from tests.support.crashes import make_id
 from tests.support.spools import make_spool, names

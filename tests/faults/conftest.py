@@ -61,7 +61,6 @@ def start_collector(
             "CRASHMOVER_SAVE_TIMEOUT": "1s",
             "CRASHMOVER_PUBLISH_TIMEOUT": "500ms",
             "CRASHMOVER_SPOOL_DIR": str(machine.directory / "spool"),
-            "CRASHMOVER_SPOOL_MIN_FREE": "0",
         }
         server = start_server(environment | machine.environment | options)
         return Collector(server, gcs_bucket, pubsub_topic)

@@ -134,7 +134,7 @@ class _Maker:
         self._seed = seed
         self._seconds = self._chance.uniform(_MIN_SECONDS, _MAX_SECONDS)
         self._steps: list[Step] = []
-        self._options = {"CRASHMOVER_SPOOL_MIN_FREE": self._chance.choice(["0", "1MiB"])}
+        self._options: dict[str, str] = {}
 
     def make(self, troubles: Sequence[str] | None) -> Schedule:
         names = sorted(TROUBLES)

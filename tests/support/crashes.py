@@ -11,6 +11,7 @@ from pathlib import Path
 from antenna.crash.buffer import Buffer
 from antenna.crash.crash_id import mint
 from antenna.crash.report import CrashReport, Dump
+from antenna.files import PIECE_SIZE
 from antenna.payload.memory import Memory, Share
 from antenna.payload.report_room import ReportRoom
 from antenna.payload.temporary_space import TemporarySpace
@@ -48,7 +49,8 @@ def make_buffer(content: bytes, directory: Path | None = None) -> Buffer:
     """Return a buffer with this content: in memory, or in a temporary file in ``directory``."""
     buffer = Buffer(make_room(len(content) if directory is None else 0, directory or Path()))
     if content or directory:
-        buffer.append(content)
+        for start in range(0, len(content) or 1, PIECE_SIZE):
+            buffer.append(content[start : start + PIECE_SIZE])
     buffer.flush()
     return buffer
 
@@ -63,6 +65,7 @@ def make_report(
         annotations={"ProductName": "Firefox", "Notes": "naïve \U0001f600 \n"},
         crash_id=make_id(DEFER if deferred else ACCEPT),
         deferred=deferred,
+        payload_size=1000 + sum(map(len, dumps.values())),
     )
     for name, content in dumps.items():
         buffer = make_buffer(content, directory)

@@ -61,7 +61,7 @@ class Publisher(FSCrashPublish):
         super().publish_crash(crash_id, deadline)
 
     def published(self) -> list[str]:
-        return [path.read_text() for path in sorted(self.root.glob("*"))]
+        return [path.read_text() for path in sorted(self.root.glob("[!.]*"))]
 
 
 def make_attempts(operation: str) -> Attempts:

@@ -11,7 +11,7 @@ from pathlib import Path
 from antenna.config import build_config
 from antenna.crash.report import CrashReport
 from antenna.spool import Entry, Kind, Spool
-from antenna.spool.entry import SpooledCrash
+from antenna.spool.crash_files import SpooledCrash
 from tests.support.crashes import make_id, make_report
 from tests.support.reports import MINIDUMP
 
@@ -26,7 +26,7 @@ REPORTS: dict[str, Mapping[str, bytes]] = {
 
 def make_spool(directory: Path, **options: str) -> Spool:
     environ = {name.upper(): value for name, value in options.items()}
-    spool = Spool(build_config({"SPOOL_DIR": str(directory), "SPOOL_MIN_FREE": "0"} | environ))
+    spool = Spool(build_config({"SPOOL_DIR": str(directory)} | environ))
     spool.prepare()
     return spool
 
@@ -87,7 +87,7 @@ def add(spool: Spool, kind: Kind) -> str:
 # Claims an entry, says whether that worked, and keeps it until its input ends.
 CLAIMANT = """
 import sys
-from antenna.spool.entry import Kind
+from antenna.spool import Kind
 from tests.spool.test_spool import make_spool
 
 entry = make_spool(sys.argv[1]).claim(Kind[sys.argv[2]], sys.argv[3])

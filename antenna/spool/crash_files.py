@@ -1,0 +1,203 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""The files of a crash in the spool: written so that they are whole, and read only if they still are."""
+
+import errno
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from antenna.crash.buffer import Content, StoredFile
+from antenna.crash.report import CrashReport, Dump
+from antenna.files import (
+    REFUSED,
+    WrongType,
+    fsync_directory,
+    fsync_file,
+    open_regular,
+    read_regular,
+    size_on_disk,
+    write_file,
+)
+from antenna.spool.raw_crash import EntryDamaged, dump_checksums
+
+_DUMP = "dump."
+
+# What a file takes on a disk is a multiple of this, on most file systems, in bytes.
+_BLOCK = 4096
+# Bytes that the collector adds to the annotations of a report, about.
+_METADATA = 2048
+
+# What is larger, in bytes, no collector has written: it is not read. A raw crash is held in memory. A dump is as large
+# as BREAKPAD_MAX_DECOMPRESSED_SIZE at most, which is 200 MiB unless somebody has set it.
+_MOST_RAW_CRASH = 256 * 1024 * 1024
+_MOST_DUMP = 4 * 1024 * 1024 * 1024
+
+# The hashes that BREAKPAD_DUMP_CHECKSUM_ALGORITHM may name, by the number of their hexadecimal digits. The collector
+# that wrote an entry may have had another algorithm than this one. Where several have as many digits, the usual one is
+# first.
+_ALGORITHMS = {
+    32: ("md5",),
+    40: ("sha1",),
+    56: ("sha224", "sha3_224"),
+    64: ("sha256", "sha3_256", "blake2s"),
+    96: ("sha384", "sha3_384"),
+    128: ("sha512", "sha3_512", "blake2b"),
+}
+
+# What link(2) says where a file cannot be given another name. EXDEV: the name would be on another file system.
+# ENOENT: the file had a name once, or there is no /proc. EMLINK: no more names.
+_NO_LINK = REFUSED | {errno.EXDEV, errno.ENOENT, errno.EMLINK, errno.ELOOP}
+
+
+class SpooledCrash:
+    """A crash of the spool, as a storage takes it. ``close()`` it."""
+
+    def __init__(self, crash_id: str, directory: Path) -> None:
+        """Open the files, and verify them. Raises ``EntryDamaged``, ``OSError``.
+
+        The raw crash has to be that of ``crash_id``, and each dump has to have the checksum that stands in it. This
+        pass over the dumps also computes what a storage compares: nothing is hashed twice.
+        """
+        self.crash_id = crash_id
+        try:
+            self._raw_crash = read_regular(directory / "raw_crash", _MOST_RAW_CRASH)
+            checksums = dump_checksums(self._raw_crash, crash_id)
+            names = {path.name.removeprefix(_DUMP) for path in directory.iterdir() if path.name.startswith(_DUMP)}
+        except (FileNotFoundError, NotADirectoryError, WrongType) as error:
+            raise EntryDamaged(f"raw_crash: {error.strerror}") from error
+        if names != checksums.keys():
+            raise EntryDamaged(f"the dumps should be {sorted(checksums)}, and are {sorted(names)}")
+        self.deferred = os.path.lexists(directory / "deferred")
+        self.dumps: dict[str, Dump] = {}
+        try:
+            for name, checksum in sorted(checksums.items()):
+                self.dumps[name] = _verified_dump(name, directory / f"{_DUMP}{name}", checksum)
+        except BaseException:
+            for dump in self.dumps.values():
+                _close(dump.content)
+            raise
+
+    @property
+    def size(self) -> int:
+        """Bytes of the dumps."""
+        return sum(dump.size for dump in self.dumps.values())
+
+    def encoded_raw_crash(self) -> bytes:
+        """Return the raw crash as it was made when the crash came in."""
+        return self._raw_crash
+
+    def raw_crash_pieces(self) -> Iterable[bytes]:
+        """Return the same as a storage takes it."""
+        return (self._raw_crash,)
+
+    def encoded_dump_names(self) -> bytes:
+        """Return the sorted list of dump names: JSON."""
+        return json.dumps(sorted(self.dumps)).encode("ascii")
+
+    def close(self) -> None:
+        """Close the files."""
+        for dump in self.dumps.values():
+            dump.content.close()
+
+
+def _verified_dump(name: str, path: Path, checksum: str) -> Dump:
+    """Open a dump. Raises ``EntryDamaged`` if its bytes do not have that checksum, and ``OSError``."""
+    try:
+        content = StoredFile(path)
+    except WrongType as error:
+        raise EntryDamaged(f"{path.name}: {error.strerror}") from error
+    dump = None
+    try:
+        dump = _dump_with_checksum(name, content, checksum)
+    finally:
+        if dump is None:
+            _close(content)
+    if dump is None:
+        raise EntryDamaged(f"{path.name}: its {content.size} bytes do not have the checksum in the raw crash")
+    return dump
+
+
+def _dump_with_checksum(name: str, content: Content, checksum: str) -> Dump | None:
+    """Return a dump with that content, or None if its bytes do not have that checksum. Raises ``OSError``."""
+    if content.size > _MOST_DUMP:
+        return None
+    dumps = (Dump(name, content, algorithm) for algorithm in _ALGORITHMS.get(len(checksum), ()))
+    return next((dump for dump in dumps if dump.checksum == checksum), None)
+
+
+def _close(content: Content) -> None:
+    """Close a file as a native thread may: ``Content.close`` is for greenlets."""
+    if content.descriptor is not None:
+        os.close(content.descriptor)
+
+
+def expected_size(report: CrashReport) -> int:
+    """Return the bytes that a crash will take on the disk, as far as can be told before it is written."""
+    directory = _BLOCK
+    raw_crash = _in_blocks(report.annotations_size + _METADATA)
+    return directory + raw_crash + sum(_expected_dump_size(dump.content) for dump in report.dumps.values())
+
+
+def _expected_dump_size(content: Content) -> int:
+    if content.descriptor is None:
+        return _in_blocks(content.size)
+    return size_on_disk(content.descriptor)
+
+
+def _in_blocks(size: int) -> int:
+    return -(-size // _BLOCK) * _BLOCK
+
+
+def write_crash(report: CrashReport, directory: Path) -> int:
+    """Write the files of a crash into a directory that nobody sees yet.
+
+    Return the bytes that they take on the disk. Raises ``OSError``.
+    """
+    for name, dump in report.dumps.items():
+        path = directory / f"{_DUMP}{name}"
+        if not _link(dump.content, path):
+            write_file(path, dump.pieces())
+    if report.deferred:
+        write_file(directory / "deferred", [])
+    # Encoded last: the checksums in it come from the pass that wrote the dumps.
+    write_file(directory / "raw_crash", report.raw_crash_pieces())
+    fsync_directory(directory)
+    return measure(directory)
+
+
+def measure(directory: Path) -> int:
+    """Return the bytes that an entry takes on the disk, as far as it consists of files. Raises ``OSError``."""
+    size = directory.lstat().st_blocks * 512
+    for path in directory.iterdir():
+        try:
+            descriptor = open_regular(path)
+        except (WrongType, FileNotFoundError):
+            continue
+        try:
+            size += size_on_disk(descriptor)
+        finally:
+            os.close(descriptor)
+    return size
+
+
+def _link(content: Content, path: Path) -> bool:
+    """Give the temporary file of a dump a name, instead of copying it; say whether that worked. Raises ``OSError``."""
+    if content.descriptor is None:
+        return False
+    # With a directory, Python calls linkat(2), which can follow the symbolic link in /proc; without one, link(2), which
+    # does not. The name is absolute, so it does not matter which directory.
+    root = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.link(f"/proc/self/fd/{content.descriptor}", path, src_dir_fd=root, follow_symlinks=True)
+    except OSError as error:
+        if error.errno in _NO_LINK:
+            return False
+        raise
+    finally:
+        os.close(root)
+    fsync_file(content.descriptor)
+    return True

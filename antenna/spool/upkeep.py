@@ -1,0 +1,117 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""What is done to a spool at start and now and then: prove that it can be written, remove what kills have left."""
+
+import contextlib
+import os
+import secrets
+import shutil
+import stat
+import time
+from pathlib import Path
+
+from antenna.files import fsync_directory, fsync_file, make_directories, write_file
+from antenna.spool.locks import Lock, Locks
+from antenna.spool.stock import SET_ASIDE
+
+# Seconds after which a kill has left what lies in tmp/ and nobody works on. Without flock nobody can tell, so it has to
+# be longer than any crash takes to be written.
+_STALE = 60.0
+_STALE_WITHOUT_FLOCK = 3600.0
+
+# How names begin of what is written to prove that it can be. A dot hides them from those who look for entries.
+_PROBE = ".probe-"
+
+
+def make_spool_directories(root: Path) -> None:
+    """Make the directories that are not there. Raises ``OSError``."""
+    for name in ("save", "publish", SET_ASIDE, "tmp"):
+        make_directories(root / name)
+
+
+def prove(root: Path, locks: Locks) -> list[str]:
+    """Prove that the spool can be written, by doing what is done to a crash and to an id.
+
+    Return what durability its file system lacks, for people. Raises ``OSError``.
+    """
+    crash = root / "tmp" / f"{_PROBE}{secrets.token_hex(8)}"
+    crash_id = crash.with_name(f"{crash.name}-id")
+    lock = None
+    try:
+        crash.mkdir()
+        write_file(crash / "raw_crash", [b"probe"])
+        write_file(crash_id, [b"probe"])
+        lock = locks.take(crash, stat.S_IFDIR)
+        lacking = _lacking(crash, lock)
+        for directory, work in (("save", crash), ("publish", crash_id), (SET_ASIDE, crash)):
+            appeared = work.rename(root / directory / work.name)
+            fsync_directory(appeared.parent)
+            appeared.rename(work)
+    finally:
+        if lock is not None:
+            lock.release()
+        remove_tree(crash)
+        remove_tree(crash_id)
+    return lacking
+
+
+def _lacking(crash: Path, lock: Lock | None) -> list[str]:
+    """Return what the file system of a spool lacks, for people. Raises ``OSError``."""
+    lacking = []
+    descriptor = os.open(crash / "raw_crash", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        if not fsync_file(descriptor):
+            lacking.append("no fsync of files: crashes that wait may be lost when the power fails")
+    finally:
+        os.close(descriptor)
+    if not fsync_directory(crash):
+        lacking.append("no fsync of directories: a crash that was just spooled may be lost when the power fails")
+    if lock is not None and not lock.is_shared:
+        lacking.append("no flock: several workers may deliver a crash twice")
+    return lacking
+
+
+def probe(root: Path) -> None:
+    """Write a file and remove it, as a check of the health that costs little. Raises ``OSError``."""
+    path = root / "tmp" / f"{_PROBE}{secrets.token_hex(8)}"
+    try:
+        write_file(path, [b"probe"])
+    finally:
+        remove_tree(path)
+
+
+def clean_up(root: Path, locks: Locks) -> None:
+    """Remove what a kill has left. Raises ``OSError`` if a directory cannot be read."""
+    for path in (root / "tmp").iterdir():
+        _remove_if_stale(path, locks)
+    for directory in ("save", "publish", SET_ASIDE):
+        for path in (root / directory).glob(f"{_PROBE}*"):
+            _remove_if_stale(path, locks)
+
+
+def _remove_if_stale(path: Path, locks: Locks) -> None:
+    with contextlib.suppress(OSError):
+        status = path.lstat()
+        age = time.time() - status.st_mtime
+        file_type = stat.S_IFMT(status.st_mode)
+        if age <= _STALE:
+            return
+        if file_type not in {stat.S_IFDIR, stat.S_IFREG}:
+            path.unlink()  # a FIFO, for instance: nobody works on it
+            return
+        lock = locks.take(path, file_type)
+        if lock is not None:
+            if lock.is_shared or age > _STALE_WITHOUT_FLOCK:
+                remove_tree(path)
+            lock.release()
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a file, or a directory with all that is in it, as far as that can be done."""
+    with contextlib.suppress(OSError):
+        if stat.S_ISDIR(path.lstat().st_mode):
+            shutil.rmtree(path)
+        else:
+            path.unlink()
