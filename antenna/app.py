@@ -20,8 +20,10 @@ from antenna.config import (
     WebServerConfig,
     build_config,
     collect_options,
+    describe_unknown,
     removed_options,
     service_links,
+    unknown_names,
 )
 from antenna.crashmover import CrashMover
 from antenna.health_resource import (
@@ -160,9 +162,12 @@ def build_app(environ: dict[str, str] | None = None) -> AntennaApp:
     set_up_sentry(app_config)
     set_up_metrics(app_config)
     environ = dict(os.environ) if environ is None else environ
-    for name, instead in removed_options(environ):
+    removed = dict(removed_options(environ))
+    for name, instead in removed.items():
         logger.warning("%s is set, and there is no such option any more: %s", name, instead)
     app = AntennaApp(app_config, config, find_shared_file(environ))
+    for name, meant in unknown_names(environ, {*app.option_names, *removed}):
+        logger.warning("%s", describe_unknown(name, meant))
     for name, value in service_links(environ, app.option_names):
         logger.warning("%s=%s is ignored: Kubernetes sets it for a service of that name", name, value)
     return app

@@ -31,6 +31,7 @@ from antenna.config.manager import (
     is_set,
     mask_value,
 )
+from antenna.config.names import describe_unknown, unknown_names
 from antenna.config.options import AppConfig, WebServerConfig
 from antenna.config.parsers import (
     Parser,
@@ -62,6 +63,7 @@ __all__ = [
     "build_config",
     "collect_options",
     "describe_options",
+    "describe_unknown",
     "expects",
     "is_secret",
     "is_set",
@@ -78,4 +80,5 @@ __all__ = [
     "service_links",
     "strip_library_variables",
     "subclass_of",
+    "unknown_names",
 ]

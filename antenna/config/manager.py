@@ -37,6 +37,11 @@ __all__ = [
 
 MASK = "*****"
 
+# Credentials in a URL, or in front of a host and its port; and a query, which may have tokens.
+_CREDENTIALS = re.compile(r"(?:(?<=://)|^)[^/\s]*@")
+_QUERY = re.compile(r"\?\S+")
+_COMMANDS = {"CMD_PREFIX"}
+
 
 def is_secret(name: str) -> bool:
     """Whether the name of an option says that its value must never be shown."""
@@ -47,7 +52,19 @@ def mask_value(name: str, value: str) -> str:
     """The value as it may be shown: masked if the name says that it is secret, and so are credentials inside a URL."""
     if is_secret(name):
         return MASK if value else ""
-    return re.sub(r"(?<=://)[^/\s]*@", f"{MASK}@", value)
+    if name in _COMMANDS:
+        return _mask_command(value)
+    masked = _CREDENTIALS.sub(f"{MASK}@", value)
+    return _QUERY.sub(f"?{MASK}", masked) if "://" in masked else masked
+
+
+def _mask_command(command: str) -> str:
+    """Show which program a command is; its arguments and the variables in front of it may be anything."""
+    words = command.split()
+    if not words:
+        return ""
+    program = next((word for word in words if "=" not in word and not word.startswith("-")), "")
+    return program if words == [program] else f"{program} {MASK}".strip()
 
 
 def build_config(environ: Mapping[str, str] | None = None) -> ConfigManager:

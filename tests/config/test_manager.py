@@ -99,6 +99,12 @@ def test_bad_secret_is_masked_in_its_error_and_in_every_chained_one() -> None:
         ("PORT", "8000", "8000"),
         ("STORAGE_EMULATOR_HOST", "http://me:hunter2@127.0.0.1:4443", "http://*****@127.0.0.1:4443"),
         ("STORAGE_EMULATOR_HOST", "http://127.0.0.1:4443/a@b", "http://127.0.0.1:4443/a@b"),
+        ("STORAGE_EMULATOR_HOST", "me:hunter2@127.0.0.1:4443", "*****@127.0.0.1:4443"),
+        ("STORAGE_EMULATOR_HOST", "http://127.0.0.1:4443/?token=hunter2", "http://127.0.0.1:4443/?*****"),
+        ("CMD_PREFIX", "py-spy record --token hunter2", "py-spy *****"),
+        ("CMD_PREFIX", "TOKEN=hunter2 py-spy", "py-spy *****"),
+        ("CMD_PREFIX", "py-spy", "py-spy"),
+        ("CMD_PREFIX", "", ""),
     ],
 )
 def test_secrets_are_masked_wherever_values_are_shown(name: str, value: str, shown: str) -> None:
