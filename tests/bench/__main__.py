@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tests.bench.backends import PUBSUB, STORAGE
 from tests.bench.cases import CASES, Case
+from tests.bench.decisions import decisions_table, measure_decisions
 from tests.bench.measure import BenchmarkError, Plan, Run, measure
 from tests.bench.profile import Profiling
 from tests.bench.report import DETAILS, RESULTS, figures_table, machine, ratios_table
@@ -24,6 +25,7 @@ Measures a collector, or compares several in one run, in turns.
 
 A SETUP is a git revision or "." (the working tree, the default), options of the collector, or another collector:
   "HEAD~3"    ". GUNICORN_WORKERS=4"    'command="python -m other --port $PORT" directory=/path'
+In the end it measures what a decision of the throttler costs, in the working tree.
 Quote each as one argument. Setups are run with the packages of the Python that runs this."""
 
 
@@ -49,6 +51,7 @@ def main() -> int:
                 print(error, file=sys.stderr)
                 exit_code = 1
     _print(setups, runs)
+    print(f"\n{decisions_table(measure_decisions())}")
     if profiling:
         print(profiling.summary())
     if arguments.json:

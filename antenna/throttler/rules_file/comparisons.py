@@ -17,8 +17,9 @@ _MAX_LENGTH = 100
 _VERSION = re.compile(r"[vV]?([0-9]+(?:\.[0-9]+)*)([^0-9.+][^+]*)?(?:\+.*)?", re.DOTALL)
 _WORDS = re.compile(r"[0-9]+|[A-Za-z]+")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
-_DATE = re.compile(r"([0-9]{4})-?([0-9]{2})-?([0-9]{2})(?:(?:[0-9]{2}){0,3}|[T ].*)", re.DOTALL)
-_DIGITS = re.compile(r"[0-9]+")
+_DATE = re.compile(r"([0-9]{4})-?([0-9]{2})-?([0-9]{2})(?:[T ].*)?", re.DOTALL)
+# Of a day, and of one with hours and minutes, and seconds, behind it.
+_LENGTHS_OF_DATES = (8, 12, 14)
 # Of seconds, and of milliseconds, since 1970.
 _LENGTHS_OF_SECONDS = (10, 13)
 
@@ -58,12 +59,14 @@ def read_date(text: str) -> date | None:
 
     20261122, 20261122120000, 2026-11-22, 2026-11-22T12:00:00Z; 1795320893, 1795320893000.
     """
-    if len(text) in _LENGTHS_OF_SECONDS and _DIGITS.fullmatch(text):
-        return datetime.fromtimestamp(int(text[:10]), UTC).date()
-    match = _DATE.fullmatch(text) if len(text) <= _MAX_LENGTH else None
-    if match is None:
-        return None
+    if text.isdigit() and text.isascii():
+        if len(text) in _LENGTHS_OF_SECONDS:
+            return datetime.fromtimestamp(int(text[:10]), UTC).date()
+        digits = text if len(text) in _LENGTHS_OF_DATES else ""
+    else:
+        match = _DATE.fullmatch(text) if len(text) <= _MAX_LENGTH else None
+        digits = match[1] + match[2] + match[3] if match is not None else ""
     try:
-        return date(int(match[1]), int(match[2]), int(match[3]))
+        return date(int(digits[:4]), int(digits[4:6]), int(digits[6:8]))
     except ValueError:
         return None

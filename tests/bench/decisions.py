@@ -1,0 +1,75 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""What a decision of the throttler costs: Mozilla's rules in Python, and as a rules file, on the annotation sets."""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from antenna.config import build_config
+from antenna.throttler import Throttler
+
+ROOT = Path(__file__).resolve().parents[2]
+RULES = {"Python": "antenna.throttler.MOZILLA_RULES", "file": str(ROOT / "docs" / "examples" / "mozilla.toml")}
+
+# Of the runs the fastest counts: what else the machine does makes others slower, and none faster.
+_RUNS = 30
+_DECISIONS = 200
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What it costs to decide about one annotation set: microseconds of CPU, by where the rules are."""
+
+    name: str
+    has_json: bool
+    """Whether a rule looks into the telemetry environment."""
+    microseconds: Mapping[str, float]
+
+    @property
+    def ratio(self) -> float:
+        """How many times as much it costs from the file."""
+        return self.microseconds["file"] / self.microseconds["Python"]
+
+
+def measure_decisions() -> list[Decision]:
+    """Measure all annotation sets, in turns."""
+    throttlers = {where: _throttler(rules) for where, rules in RULES.items()}
+    return [_measure(path, throttlers) for path in sorted((ROOT / "tests" / "data" / "annotations").glob("*.json"))]
+
+
+def _throttler(rules: str) -> Throttler:
+    config = build_config({"BREAKPAD_THROTTLER_RULES": rules})
+    return Throttler(config.with_namespace("breakpad").with_namespace("throttler"))
+
+
+def _measure(path: Path, throttlers: Mapping[str, Throttler]) -> Decision:
+    crash: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["annotations"]
+    best = dict.fromkeys(throttlers, float("inf"))
+    for _ in range(_RUNS):
+        for where, throttler in throttlers.items():
+            start = time.process_time()
+            for _ in range(_DECISIONS):
+                throttler.throttle(crash)
+            best[where] = min(best[where], (time.process_time() - start) / _DECISIONS * 1e6)
+    return Decision(path.stem, "esr" in path.stem, best)
+
+
+def decisions_table(decisions: list[Decision]) -> str:
+    """Return the costs as a table."""
+    lines = [f"{'decision, us of CPU':44} {'Python':>8} {'file':>8} {'ratio':>6}"]
+    lines += [
+        f"{decision.name:44} {decision.microseconds['Python']:8.1f} {decision.microseconds['file']:8.1f} "
+        f"{decision.ratio:6.2f}"
+        for decision in decisions
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(decisions_table(measure_decisions()))
