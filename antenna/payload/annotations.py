@@ -8,14 +8,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from antenna.fast.texts import decode_texts
 from antenna.hub import Turn
 from antenna.json_size import count_built, is_nested_deeper
 from antenna.limits import MAX_JSON_DEPTH, MAX_JSON_ITEMS
 from antenna.payload.annotation_costs import check_memory
 from antenna.payload.charsets import decode_text
-from antenna.payload.json_annotations import MAX_FAST_SIZE, LongNumbers, decode_json, decode_texts
+from antenna.payload.json_annotations import LongNumbers, decode_json
 from antenna.payload.notes import Notes, note_repeated, shorten
 from antenna.refusal import Reason, Refusal
+
+# Bytes of JSON that are decoded in one go, if it is all text: annotations with a large environment take some 100 KiB.
+# Nobody else goes on meanwhile, and what it builds is not counted before: at most 10 ms, and 10 MiB for as long.
+_FAST_SIZE = 256 * 1024
 
 NOTE_BOTH = "includes annotations in both json-encoded extra and formdata parts"
 
@@ -66,7 +71,7 @@ def _read_texts(parts: Sequence[AnnotationPart], notes: Notes) -> dict[str, str]
 
 
 def _read_json(contents: Sequence[bytes], notes: Notes, reserve_items: Callable[[int], None]) -> dict[str, Any]:
-    if sum(map(len, contents)) <= MAX_FAST_SIZE:
+    if sum(map(len, contents)) <= _FAST_SIZE:
         decoded = [decode_texts(content) for content in contents]
     else:
         decoded = [None] * len(contents)

@@ -5,38 +5,18 @@
 """Bounded streaming gunzip (RFC 1952)."""
 
 import time
-import zlib
 from collections.abc import Iterable, Iterator
-from itertools import chain
-from typing import Any
 
+from antenna.fast.inflate import Inflater, errors, inflater
 from antenna.files import PIECE_SIZE
 from antenna.limits import MAX_GZIP_MEMBERS
-from antenna.payload.libdeflate import Libdeflate
-from antenna.payload.memory import Share
 from antenna.refusal import Reason, Refusal
 
-try:
-    from isal import isal_zlib
-except ImportError:  # no wheel for this platform
-    _fast_zlib: Any = zlib
-else:
-    # Inflates at more than twice the speed of zlib; the result is the same.
-    _fast_zlib = isal_zlib
-
-_GZIP = 16 + zlib.MAX_WBITS
 _MAGIC = b"\x1f\x8b"
 # RFC 1952 section 2.3: magic, method, flags.
 _START_SIZE = 4
 # Flags of what clients send: nothing optional, or a file name only.
 _USUAL_FLAGS = frozenset({b"\x00", b"\x08"})
-# The stream ends in the size of the content (RFC 1952 section 2.3.1), if it is one member and nothing after it.
-_SIZE_FIELD = 4
-#: Bytes of a stream that is inflated in one go. Nobody else goes on meanwhile: 0.5 ms for a real report, 35 ms for one
-#: that is made of nothing but the starts of blocks.
-SMALL_STREAM = 256 * 1024
-# An inflater copies what is left of its input each time its output is full.
-_INPUT_SIZE = 64 * 1024
 # What real streams inflate to in a second on a slow machine, and what a call takes there, however little it gets. A
 # stream of nothing but the starts of blocks takes a hundred times as long: when it is so many seconds behind, it gets
 # its input in smaller pieces, and then an end.
@@ -54,17 +34,13 @@ class Gunzip:
     is no member is ignored, as ``gzip -d`` does. Raises ``Refusal``: ``BAD_GZIP`` for
     what is no gzip, damaged or cut off, ``TOO_LARGE`` over ``max_size`` bytes of output and for what
     takes many times the CPU of real content. The libraries are not equally strict with codes that no
-    compressor writes; all compare checksum and size.
+    compressor writes; both compare checksum and size.
     """
 
-    def __init__(
-        self, pieces: Iterable[bytes], *, max_size: int, memory: Share | None = None, whole: Libdeflate | None = None
-    ) -> None:
-        """``pieces`` of the stream, of any size. With ``whole``, a small one waits in ``memory`` until all is there."""
+    def __init__(self, pieces: Iterable[bytes], *, max_size: int) -> None:
+        """``pieces`` of the stream, of any size."""
         self._pieces = iter(pieces)
         self._max_size = max_size
-        self._memory = memory
-        self._whole = whole
         #: CPU time spent on inflating so far.
         self.seconds = 0.0
         # By how much that is more than it may be for a real stream.
@@ -72,11 +48,6 @@ class Gunzip:
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the content."""
-        if self._whole is not None and self._memory is not None:
-            content = self._small(self._whole, self._memory)
-            if content is not None:
-                yield from content
-                return
         size = 0
         for output in self._members():
             size += len(output)
@@ -86,59 +57,20 @@ class Gunzip:
                 raise Refusal(Reason.TOO_LARGE, "time to decompress")
             yield output
 
-    def _small(self, whole: Libdeflate, memory: Share) -> list[bytes] | None:
-        """Return the content of a small stream, None for a large or unusual one, of which nothing is used up then."""
-        held = bytearray()  # not a list: a client may send a byte at a time
-        if self._gather(held, memory) and (content := self._at_once(whole, bytes(held))) is not None:
-            return content
-        self._pieces = chain(_cut(bytes(held)), self._pieces)
-        return None
-
-    def _gather(self, held: bytearray, memory: Share) -> bool:
-        """Add pieces to ``held``; say whether that is all of the stream, and it is small."""
-        taken = 0
-        try:
-            for piece in self._pieces:
-                held += piece
-                if (
-                    len(held) > SMALL_STREAM
-                    or not _is_usual(bytes(held[:_START_SIZE]))
-                    or not memory.reserve(len(piece))
-                ):
-                    return False
-                taken += len(piece)
-            return True
-        finally:
-            memory.release(taken)
-
-    def _at_once(self, whole: Libdeflate, stream: bytes) -> list[bytes] | None:
-        largest = min(whole.capacity, self._max_size)
-        if int.from_bytes(stream[-_SIZE_FIELD:], "little") > largest:
-            return None
-        start = time.thread_time()
-        inflated = whole.inflate(stream)
-        self.seconds += time.thread_time() - start
-        if inflated is None:
-            return None
-        content, used = inflated
-        if sum(map(len, content)) > largest or stream.startswith(_MAGIC, used):
-            return None
-        return content
-
     def _members(self) -> Iterator[bytes]:
         rest = self._at_least(_START_SIZE, b"")
         for _ in range(MAX_GZIP_MEMBERS):
-            inflater = _inflater(rest)
-            while not inflater.eof:
+            member = inflater(has_plain_header=_is_usual(rest))
+            while not member.eof:
                 # The inflater may hold output back when all its input is used up: only then ask for more.
                 rest = rest or next(self._pieces, b"")
                 later = b""
                 if self._lag > _SLOW:
                     rest, later = rest[:_SLOW_INPUT_SIZE], rest[_SLOW_INPUT_SIZE:]
-                output = self._inflate(inflater, rest)
+                output = self._inflate(member, rest)
                 if not output and not rest:
                     raise Refusal(Reason.BAD_GZIP, "cut off")
-                rest = (inflater.unused_data if inflater.eof else inflater.unconsumed_tail) + later
+                rest = _left(member) + later
                 yield output
             rest = self._at_least(_START_SIZE, rest)
             if not rest.startswith(_MAGIC):
@@ -153,11 +85,11 @@ class Gunzip:
             data += piece
         return data
 
-    def _inflate(self, inflater: Any, data: bytes) -> bytes:
+    def _inflate(self, member: Inflater, data: bytes) -> bytes:
         start = time.thread_time()
         try:
-            output: bytes = inflater.decompress(data, PIECE_SIZE)
-        except (zlib.error, _fast_zlib.error, EOFError, ValueError) as error:
+            output = member.decompress(data, PIECE_SIZE)
+        except errors() as error:
             raise Refusal(Reason.BAD_GZIP, "damaged") from error
         seconds = time.thread_time() - start
         self.seconds += seconds
@@ -166,17 +98,11 @@ class Gunzip:
         return output
 
 
+def _left(member: Inflater) -> bytes:
+    """Return what of its input an inflater has not used."""
+    return member.unused_data if member.eof else member.unconsumed_tail
+
+
 def _is_usual(start: bytes) -> bool:
-    """Whether this may be, or become, the start of a stream as clients send it."""
-    return start[:2] == _MAGIC[: len(start)] and (len(start) < _START_SIZE or start[3:4] in _USUAL_FLAGS)
-
-
-def _cut(data: bytes) -> Iterator[bytes]:
-    return (data[start : start + _INPUT_SIZE] for start in range(0, len(data), _INPUT_SIZE))
-
-
-def _inflater(start: bytes) -> Any:
-    """Return an inflater for the member that begins with ``start``."""
-    # isal takes a header with several optional fields for damaged if it comes in pieces.
-    library = _fast_zlib if _is_usual(start) else zlib
-    return library.decompressobj(wbits=_GZIP)
+    """Whether a member that begins like this has no optional field but a file name."""
+    return start.startswith(_MAGIC) and start[3:4] in _USUAL_FLAGS

@@ -4,8 +4,8 @@
 
 """Annotations in JSON: decoded as they came, or refused. What is decoded can always be written again.
 
-``decode_texts`` is for what crash reporters send: all annotations are text. ``decode_json`` is for everything else, and
-has a limit for each thing that a client could make expensive.
+Annotations that are all text, as crash reporters send them, do not come here: ``antenna.fast.texts`` decodes them. For
+everything else there is a limit on each thing that a client could make expensive.
 """
 
 import json
@@ -26,42 +26,12 @@ from antenna.payload.notes import note_repeated
 from antenna.payload.surrogates import replace_halves
 from antenna.refusal import Reason, Refusal
 
-try:
-    import jiter
-except ImportError:  # no wheel for this platform
-    _fast_json: Any = None
-else:
-    # Decodes at twice the speed of json; the result is the same.
-    _fast_json = jiter
-
-#: Bytes of JSON that ``decode_texts`` decodes. Annotations with a large environment take some 100 KiB. Nobody else goes
-#: on meanwhile, and what it builds is not counted before: at most 10 ms, and 10 MiB for as long.
-MAX_FAST_SIZE = 256 * 1024
-
 # So many digits tell any double from all others.
 _DOUBLE_DIGITS = 17
 _SMALLEST_NORMAL = sys.float_info.min
 
 # Numbers and objects that are decoded before other greenlets have their turn: 1 ms.
 _TURN_AFTER = 1000
-
-_TEXT_ONLY = frozenset([str])
-
-
-def decode_texts(data: bytes) -> dict[str, str] | None:
-    """Decode the annotations of a JSON part in half the time if they are as crash reporters send them: all text.
-
-    Returns what ``decode_json`` would, which then has no notes; ``None`` for anything else, be it JSON or not.
-    """
-    if _fast_json is None or len(data) > MAX_FAST_SIZE:
-        return None
-    try:
-        value = _fast_json.from_json(data, allow_inf_nan=False, cache_mode="none", catch_duplicate_keys=True)
-    except ValueError:
-        return None
-    if isinstance(value, dict) and _TEXT_ONLY.issuperset(map(type, value.values())):
-        return value
-    return None
 
 
 class LongNumbers:

@@ -20,9 +20,8 @@ from antenna.files import DISK_ERRORS, prepare_directory, probe_temporary_file
 from antenna.hub import Turn, run_blocking
 from antenna.limits import MAX_BOUNDARY_LENGTH, PART_LIMITS, Limits, PartLimits
 from antenna.payload.body import RequestBody
-from antenna.payload.gunzip import SMALL_STREAM, Gunzip
+from antenna.payload.gunzip import Gunzip
 from antenna.payload.headers import parse_parameters
-from antenna.payload.libdeflate import Libdeflate
 from antenna.payload.memory import AnnotationMemory, Memory, Share
 from antenna.payload.multipart import MultipartParser
 from antenna.payload.parts import PartCollector
@@ -32,9 +31,6 @@ from antenna.refusal import Reason, Refusal
 
 logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("breakpad_resource")
-
-# Small gzip bodies with no more content are inflated in one go.
-_SMALL_CONTENT = 768 * 1024
 
 
 class PayloadReader:
@@ -77,7 +73,6 @@ class PayloadReader:
         self._memory = Memory(self.limits.memory_per_worker)
         self.temporary_space = TemporarySpace(self.limits.temp_size_per_worker)
         self._annotation_memory = AnnotationMemory(self.limits.memory_per_worker)
-        self._libdeflate = Libdeflate.load(_SMALL_CONTENT)
 
     def check_temporary_files(self) -> None:
         """Prove that temporary files can be written. Raises ``OSError``."""
@@ -98,8 +93,7 @@ class PayloadReader:
             parser = MultipartParser(boundary, parts, max_header_size=self.part_limits.header_size)
             if compressed:
                 metrics.incr("gzipped_crash")
-                whole = self._libdeflate if body.declared_size <= SMALL_STREAM else None
-                unzipped = Gunzip(body.pieces(), max_size=self.limits.decompressed_size, memory=memory, whole=whole)
+                unzipped = Gunzip(body.pieces(), max_size=self.limits.decompressed_size)
                 _feed(parser, unzipped, body.turn)
                 metrics.timing("gzipped_crash_decompress", unzipped.seconds * 1000)
             else:

@@ -25,19 +25,18 @@ from gunicorn.config import Config
 from gunicorn.http.errors import NoMoreData, ParseException
 from gunicorn.http.parser import RequestParser
 
-import antenna.payload.gunzip
+import antenna.fast.inflate
 from antenna.config import build_config
 from antenna.crash import crash_id as crash_ids
 from antenna.crash.dump_names import RESERVED, object_key
 from antenna.crash.report import CrashReport
+from antenna.fast.texts import decode_texts
 from antenna.json_size import count_built
 from antenna.limits import MAX_JSON_ITEMS, PART_LIMITS, PartLimits
 from antenna.minidump import MinidumpError
 from antenna.payload.body import BodyStream, RequestBody
 from antenna.payload.gunzip import Gunzip
-from antenna.payload.json_annotations import decode_json, decode_texts
-from antenna.payload.libdeflate import Libdeflate
-from antenna.payload.memory import Memory, Share
+from antenna.payload.json_annotations import decode_json
 from antenna.payload.reader import PayloadReader
 from antenna.refusal import Reason, Refusal
 from antenna.server.framed_body import FramedBody, UnframedBody
@@ -206,31 +205,19 @@ def fuzz_bodies(data: bytes) -> None:
 
 
 def fuzz_gunzip(data: bytes) -> None:
-    """Both libraries inflate to the same, in whatever pieces. The first byte says what they are.
-
-    And so does libdeflate, or it takes codes that they do not.
-    """
+    """Both libraries inflate to the same, in whatever pieces. The first byte says what they are."""
     if not data:
         return
     size = PIECE_SIZES[data[0] % len(PIECE_SIZES)]
     outcomes = [gunzip(library, data[1:], each) for library in (zlib, isal.isal_zlib) for each in (65536, size)]
-    at_once = gunzip(isal.isal_zlib, data[1:], size, whole=libdeflate())
-    if Reason.BAD_GZIP not in outcomes:
-        outcomes.append(at_once)
     if Reason.TOO_LARGE not in outcomes:  # one may see the damage before, the other after that
         assert all(outcome == outcomes[0] for outcome in outcomes)
 
 
-@cache
-def libdeflate() -> Libdeflate | None:
-    return Libdeflate.load(100_000)
-
-
-def gunzip(library: Any, data: bytes, size: int, whole: Libdeflate | None = None) -> bytes | Reason:
-    memory = Share(Memory(100_000), 100_000)
-    with mock.patch.object(antenna.payload.gunzip, "_fast_zlib", library):
+def gunzip(library: Any, data: bytes, size: int) -> bytes | Reason:
+    with mock.patch.object(antenna.fast.inflate, "_library", library):
         try:
-            return b"".join(Gunzip(pieces_of(data, size), max_size=1_000_000, memory=memory, whole=whole))
+            return b"".join(Gunzip(pieces_of(data, size), max_size=1_000_000))
         except Refusal as error:
             return error.reason
 

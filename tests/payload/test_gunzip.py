@@ -4,29 +4,20 @@
 
 """A gzip stream is inflated piece by piece, in the same way by each library."""
 
-import ctypes
 import gzip
 import random
 import struct
-import sys
-import threading
 import time
-import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import partial
-from types import SimpleNamespace
 
 import isal.isal_zlib
 import pytest
 
-import antenna.payload.gunzip
-import antenna.payload.libdeflate
+import antenna.fast.inflate
 from antenna.limits import MAX_GZIP_MEMBERS
 from antenna.payload.gunzip import Gunzip
-from antenna.payload.libdeflate import Libdeflate
-from antenna.payload.memory import Memory, Share
 from antenna.refusal import Reason, Refusal
 
 TEXT = b"The quick brown fox jumps over the lazy dog. " * 20
@@ -39,13 +30,11 @@ SMALL = 768 * 1024
 Open = Callable[..., Gunzip]
 
 
-@pytest.fixture(params=["libdeflate", "isal", "zlib"])
+@pytest.fixture(params=[isal.isal_zlib, zlib], ids=["isal", "zlib"])
 def unzip(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Open:
-    """Inflate with each of the three; the first takes what is small and in one member, and leaves the rest to isal."""
-    monkeypatch.setattr(antenna.payload.gunzip, "_fast_zlib", zlib if request.param == "zlib" else isal.isal_zlib)
-    if request.param != "libdeflate":
-        return Gunzip
-    return partial(Gunzip, memory=Share(Memory(MIB), MIB), whole=Libdeflate.load(SMALL))
+    """Inflate with each of the libraries."""
+    monkeypatch.setattr(antenna.fast.inflate, "_library", request.param)
+    return Gunzip
 
 
 def in_pieces(data: bytes, size: int) -> Iterator[bytes]:
@@ -167,109 +156,10 @@ def test_time_is_measured(unzip: Open) -> None:
     assert 0 < unzipped.seconds < 1
 
 
-class TestSmallStreams:
-    """Those that are inflated in one go."""
-
-    @pytest.fixture
-    def memory(self) -> Memory:
-        return Memory(MIB)
-
-    @pytest.fixture
-    def calls(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-        """Sizes of the streams that were, whether it worked or not."""
-        sizes: list[int] = []
-        inflate = Libdeflate.inflate
-
-        def counted(library: Libdeflate, data: bytes) -> tuple[list[bytes], int] | None:
-            sizes.append(len(data))
-            return inflate(library, data)
-
-        monkeypatch.setattr(Libdeflate, "inflate", counted)
-        return sizes
-
-    def unzip(self, data: bytes, memory: Memory, max_size: int = 10 * MIB) -> bytes:
-        pieces = in_pieces(data, 10_000)
-        whole = Libdeflate.load(SMALL)
-        assert whole is not None
-        return b"".join(Gunzip(pieces, max_size=max_size, memory=Share(memory, MIB), whole=whole))
-
-    @pytest.mark.parametrize(
-        "data",
-        [
-            pytest.param(gzip.compress(SOME), id="noise"),
-            pytest.param(gzip.compress(bytes(SMALL)), id="as much as may be"),
-            pytest.param(gzip.compress(TEXT)[:-8] + bytes(8), id="damaged"),
-            pytest.param(gzip.compress(TEXT) * 2, id="two members"),
-        ],
-    )
-    def test_tried(self, data: bytes, memory: Memory, calls: list[int]) -> None:
-        with suppress(Refusal):
-            self.unzip(data, memory)
-        assert calls == [len(data)]
-
-    @pytest.mark.parametrize(
-        "data",
-        [
-            pytest.param(gzip.compress(bytes(SMALL + 1)), id="more content"),
-            pytest.param(gzip.compress(NOISE), id="a larger stream"),
-            pytest.param(with_optional_fields(TEXT, 2), id="optional fields"),
-        ],
-    )
-    def test_not_tried(self, data: bytes, memory: Memory, calls: list[int]) -> None:
-        assert self.unzip(data, memory) == gzip.decompress(data)
-        assert calls == []
-
-    @pytest.mark.parametrize("start", [TEXT, b"\x1f", gzip.compress(TEXT)[:3] + b"\x02"])
-    def test_what_is_unusual_is_not_waited_for(self, memory: Memory, start: bytes) -> None:
-        pieces = iter([start, *[bytes(1000)] * 100])
-        whole = Libdeflate.load(SMALL)
-        unzipped = Gunzip(pieces, max_size=MIB, memory=Share(memory, MIB), whole=whole)
-        with pytest.raises(Refusal):
-            list(unzipped)
-
-        assert len(list(pieces)) >= 99
-
-    def test_more_than_a_report_may_have(self, memory: Memory) -> None:
-        assert self.unzip(gzip.compress(SOME), memory, max_size=len(SOME)) == SOME
-        with pytest.raises(Refusal) as raised:
-            self.unzip(gzip.compress(SOME), memory, max_size=len(SOME) - 1)
-        assert raised.value.reason is Reason.TOO_LARGE
-
-    def test_size_that_is_not_the_content_s(self, memory: Memory) -> None:
-        data = gzip.compress(bytes(2 * SMALL)) + b"\x01\0\0\0"
-
-        assert self.unzip(data, memory) == bytes(2 * SMALL)
-
-    def test_without_memory(self, calls: list[int]) -> None:
-        assert self.unzip(gzip.compress(SOME), Memory(50_000)) == SOME
-        assert calls == []
-
-    def test_memory_is_released(self, memory: Memory) -> None:
-        self.unzip(gzip.compress(SOME), memory)
-        self.unzip(gzip.compress(bytes(2 * SMALL)), memory)
-        unzipped = Gunzip(_client_that_goes(), max_size=MIB, memory=Share(memory, MIB), whole=Libdeflate.load(SMALL))
-        with pytest.raises(Refusal):
-            list(unzipped)
-
-        assert memory.reserve(MIB)
-
-    def test_bytes_that_drip_take_no_more_memory(self, memory: Memory) -> None:
-        data = gzip.compress(SOME)
-        unzipped = Gunzip(in_pieces(data, 2), max_size=MIB, memory=Share(memory, MIB), whole=Libdeflate.load(SMALL))
-        tracemalloc.start()
-        for content in unzipped:
-            assert content == SOME[: len(content)]
-            break
-        _, peak = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-
-        assert peak < 4 * len(data)
-
+class TestCosts:
     @pytest.mark.parametrize("size", [250_000, 750_000])
-    def test_blocks_without_content_keep_nobody_waiting(self, memory: Memory, size: int) -> None:
-        data = blocks_without_content(size)
-        whole = Libdeflate.load(SMALL)
-        pieces = iter(Gunzip(in_pieces(data, 65536), max_size=MIB, memory=Share(memory, MIB), whole=whole))
+    def test_blocks_without_content_keep_nobody_waiting(self, size: int) -> None:
+        pieces = iter(Gunzip(in_pieces(blocks_without_content(size), 65536), max_size=MIB))
 
         steps: list[float] = []
         piece: bytes | None = b""
@@ -304,51 +194,6 @@ class TestSmallStreams:
         for size in (7, 1000, 65536):
             assert b"".join(Gunzip(in_pieces(data, size), max_size=5 * MIB)) == content
 
-    def test_threads_share_it(self) -> None:
-        whole = Libdeflate.load(SMALL)
-        assert whole is not None
-        texts = [random.Random(number).randbytes(1000) * 200 for number in range(4)]
-        wrong: list[int] = []
-
-        def inflate(number: int) -> None:
-            data = gzip.compress(texts[number])
-            for _ in range(200):
-                inflated = whole.inflate(data)
-                if inflated is None or b"".join(inflated[0]) != texts[number]:
-                    wrong.append(number)
-
-        interval = sys.getswitchinterval()
-        sys.setswitchinterval(1e-6)
-        threads = [threading.Thread(target=inflate, args=[number]) for number in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        sys.setswitchinterval(interval)
-
-        assert wrong == []
-
-    def test_content_lives_on(self, memory: Memory) -> None:
-        contents = [self.unzip(gzip.compress(text), memory) for text in (TEXT, SOME, b"")]
-
-        assert contents == [TEXT, SOME, b""]
-
-    @pytest.mark.parametrize(
-        "package", [None, SimpleNamespace(_deflate=isal.isal_zlib)], ids=["none", "other functions"]
-    )
-    def test_without_the_library(self, monkeypatch: pytest.MonkeyPatch, package: object) -> None:
-        monkeypatch.setattr(antenna.payload.libdeflate, "_package", package)
-
-        assert Libdeflate.load(SMALL) is None
-
-    def test_without_memory_for_an_inflater(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        library = SimpleNamespace(
-            libdeflate_gzip_decompress_ex=SimpleNamespace(), libdeflate_alloc_decompressor=lambda: None
-        )
-        monkeypatch.setattr(ctypes, "PyDLL", lambda _: library)
-
-        assert Libdeflate.load(SMALL) is None
-
 
 def blocks_without_content(size: int) -> bytes:
     """Return a gzip of nothing in ``size`` bytes: for each block, an inflater makes its tables anew (RFC 1951)."""
@@ -369,8 +214,3 @@ def _bytes(bits: str) -> bytes:
     """Pack bits as they come, the first into the lowest place of the first byte."""
     size = -(-len(bits) // 8)
     return int(bits[::-1], 2).to_bytes(size, "little")
-
-
-def _client_that_goes() -> Iterator[bytes]:
-    yield gzip.compress(SOME)[:100_000]
-    raise Refusal(Reason.INCOMPLETE_BODY)
