@@ -42,6 +42,11 @@ MAX_ANNOTATIONS_SIZE = 8 * 1024 * 1024
 # Bytes that annotations take at the same time: decoded, where one character beyond U+FFFF makes every other of the same
 # text take four bytes, and encoded again, where a control character takes six.
 MAX_ANNOTATIONS_MEMORY = 48 * 1024 * 1024
+# Bytes of all parts of a report together that have a transfer encoding, as they came. Decoding them takes more CPU than
+# inflating them. Hardly anybody sends any, and minidumps of games, the largest, have some 20 MB.
+MAX_ENCODED_SIZE = 64 * 1024 * 1024
+# Sequences in quoted-printable that are no escapes. More of them tell that the content is no quoted-printable.
+MAX_BARE_EQUALS_SIGNS = 10_000
 # Dumps of one report: those of its processes, and files that go with them.
 MAX_DUMPS = 32
 # Notes on a report that its client can cause.
@@ -79,6 +84,7 @@ class PartLimits:
     annotations_size: int = MAX_ANNOTATIONS_SIZE
     annotation_name_size: int = MAX_ANNOTATION_NAME_SIZE
     dumps: int = MAX_DUMPS
+    encoded_size: int = MAX_ENCODED_SIZE
 
 
 PART_LIMITS = PartLimits()

@@ -48,9 +48,8 @@ class PartCollector:
     Raises ``Refusal``; ``close()`` gives memory and temporary files back.
     """
 
-    def __init__(self, room: Room, *, max_dump_size: int, limits: PartLimits = PART_LIMITS) -> None:
-        """``room`` is what all parts together may take. ``max_dump_size`` bounds dumps before they are decoded."""
-        self._max_dump_size = max_dump_size
+    def __init__(self, room: Room, limits: PartLimits = PART_LIMITS) -> None:
+        """``room`` is what all parts together may take."""
         self._limits = limits
         self._room = room
         self._annotation_bytes = Buffer(room)
@@ -59,8 +58,9 @@ class PartCollector:
         self._nameless = 0
         self._notes = Notes()
         self._take: Callable[[bytes], None] = self._ignore
-        # The current part, if it has a transfer encoding.
+        # The current part, if it has a transfer encoding, and the bytes of those before it as they came.
         self._encoded: _EncodedPart | None = None
+        self._encoded_size = 0
 
     @property
     def annotations_size(self) -> int:
@@ -135,13 +135,15 @@ class PartCollector:
         if decoder is None:
             self._notes.add(f"Kept {shorten(name)} as it came: unknown transfer encoding {shorten(encoding)}.")
             return
-        is_dump = self._take != self._take_annotation
-        max_size = self._max_dump_size if is_dump else self._limits.annotations_size - self.annotations_size
+        max_size = self._limits.encoded_size - self._encoded_size
+        if self._take == self._take_annotation:
+            max_size = min(max_size, self._limits.annotations_size - self.annotations_size)
         content = EncodedContent(decoder(), self._room, max_size)
         self._encoded = _EncodedPart(name, encoding, content, self._take)
         self._take = content.append
 
     def _end_encoded(self, part: _EncodedPart) -> None:
+        self._encoded_size += part.content.size
         content, is_decoded = part.content.finish()
         if is_decoded:
             self._notes.add(f"Decoded {shorten(part.name)} from {part.encoding}.")

@@ -87,7 +87,7 @@ class PayloadReader:
         compressed = _is_gzip(environ.get("HTTP_CONTENT_ENCODING", ""))
         memory = Share(self._memory, self.limits.memory_per_report)
         room = ReportRoom(memory, self.temporary_space.share(body), self.temp_dir)
-        parts = PartCollector(room, max_dump_size=self.limits.decompressed_size, limits=self.part_limits)
+        parts = PartCollector(room, self.part_limits)
         with contextlib.ExitStack() as resources:
             resources.callback(parts.close)
             parser = MultipartParser(boundary, parts, max_header_size=self.part_limits.header_size)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from antenna.crash.buffer import Buffer, Room
+from antenna.limits import MAX_BARE_EQUALS_SIGNS
 from antenna.refusal import Reason, Refusal
 
 #: Encodings that change nothing.
@@ -71,15 +72,22 @@ class Base64:
 
 
 class QuotedPrintable:
-    """Quoted-printable (RFC 2045 section 6.7). What is no escape stays as it is, as the RFC proposes."""
+    """Quoted-printable (RFC 2045 section 6.7). What is no escape stays as it is, as the RFC proposes.
+
+    Content that is full of equals signs that begin no escape is no quoted-printable at all.
+    """
 
     def __init__(self) -> None:
         """Begin before the first character."""
         self._rest = b""
+        self._bare = 0
 
     def feed(self, data: bytes) -> bytes:
-        """Return what the next bytes add to the decoded content."""
+        """Return what the next bytes add to the decoded content. Raises ``Damaged``."""
         text = self._rest + data
+        self._bare += text.count(b"==") + text.count(b"=\r") - text.count(b"=\r\n")
+        if self._bare > MAX_BARE_EQUALS_SIGNS:
+            raise Damaged
         # What Python's decoder would drop is no escape. Twice, for three equals signs in a row. All this takes little
         # time whatever the content is; a regular expression would take seconds for one that is full of escapes.
         text = text.replace(b"==", b"=3D=").replace(b"==", b"=3D=")
@@ -111,6 +119,11 @@ class EncodedContent:
         self._wire = Buffer(room)
         self._decoded = Buffer(room)
         self._is_damaged = False
+
+    @property
+    def size(self) -> int:
+        """Bytes that have come."""
+        return self._wire.size
 
     def append(self, piece: bytes) -> None:
         """Take the next bytes. Raises ``Refusal`` (``TOO_LARGE``), and as ``Buffer``."""

@@ -40,7 +40,7 @@ class Read:
 
     def __call__(self, *parts: bytes, memory: int = 768 * 1024, **limits: int) -> CrashReport:
         room = make_room(memory, self._directory)
-        collector = PartCollector(room, max_dump_size=200_000_000, limits=PartLimits(**limits))
+        collector = PartCollector(room, PartLimits(**limits))
         self._resources.callback(collector.close)
         for each in parts:
             head, _, content = each.partition(b"\r\n\r\n")
@@ -216,9 +216,17 @@ class TestTransferEncoding:
             read(annotation("b", "1"), part(self.ANNOTATION + "base64", content), annotations_size=12)
         assert raised.value.reason is Reason.TOO_LARGE
 
+    def test_limit_is_for_all_parts_together(self, read: Read) -> None:
+        parts = [PRODUCT, part(self.DUMP + "base64", b"TURN" * 3), part(self.ANNOTATION + "base64", b"TURN")]
+
+        assert read(*parts, encoded_size=16).annotations["a"] == "MDM"
+        with pytest.raises(Refusal) as raised:
+            read(*parts, encoded_size=15)
+        assert raised.value.reason is Reason.TOO_LARGE
+
     def test_of_a_part_that_is_not_there_to_its_end(self, tmp_path: Path) -> None:
         open_before = psutil.Process().num_fds()
-        collector = PartCollector(make_room(0, tmp_path), max_dump_size=200_000_000)
+        collector = PartCollector(make_room(0, tmp_path))
         collector.part_begun(self.DUMP.replace("\n", "\r\n").encode() + b"base64")
         collector.part_data(b"TURN" * 1000)
         assert psutil.Process().num_fds() > open_before

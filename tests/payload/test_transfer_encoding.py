@@ -126,6 +126,12 @@ def test_goes_to_files_and_leaves_none(tmp_path: Path, encoding: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("size", [1, 1000, 65536])
+@pytest.mark.parametrize("data", [b"==" * 11_000, b"=\rx" * 11_000, b"A" * 100_000 + b"=" * 23_000])
+def test_content_full_of_equals_signs_is_no_quoted_printable(tmp_path: Path, data: bytes, size: int) -> None:
+    assert decode("quoted-printable", data, size, tmp_path) == (data, False)
+
+
 def test_size_is_bounded(tmp_path: Path) -> None:
     encoded = EncodedContent(DECODERS["base64"](), make_room(1000, tmp_path), max_size=10)
     encoded.append(b"TURN" * 2)
