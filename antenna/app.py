@@ -83,12 +83,12 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
             app.add_error_handler(Exception, _answer_error)
             app.add_error_handler(falcon.HTTPBadRequest, _answer_unknown_method)
         self.add_route(SUBMIT, submit)
-        checks = _checks(submit, mover)
+        checks = _checks(submit, mover, throttler)
         version = read_version(app_config.basedir)
         self._watch = Watch(self.instance, _watched(submit, mover, checks, version))
         for path, resource in (
             ("/__lbheartbeat__", LBHeartbeatResource()),
-            ("/__heartbeat__", HeartbeatResource(list(checks.values()), self.instance)),
+            ("/__heartbeat__", HeartbeatResource(list(checks.values()), self.instance, self._rules)),
             ("/__version__", VersionResource(version)),
             ("/__ready__", ReadyResource(lambda: mover.could_keep_a_crash)),
             ("/__broken__", BrokenResource()),
@@ -117,6 +117,10 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
         if path in self._own_paths:
             return None if method in ("GET", "HEAD") else Outcome.METHOD
         return Outcome.NOT_FOUND
+
+    def _rules(self) -> dict[str, str]:
+        """Return which rules decide, for the heartbeat."""
+        return {"name": self.throttler.policy.name, "sha256": self.throttler.policy.digest}
 
     def _note_wrong_path(self, method: str, outcome: Outcome) -> None:
         """Log once that crashes come to a path where they are not taken. Which path is the client's secret."""
@@ -173,12 +177,13 @@ def build_app(environ: dict[str, str] | None = None) -> AntennaApp:
     return app
 
 
-def _checks(submit: BreakpadSubmitterResource, mover: CrashMover) -> dict[str, HealthCheck]:
+def _checks(submit: BreakpadSubmitterResource, mover: CrashMover, throttler: Throttler) -> dict[str, HealthCheck]:
     """Return the checks of the heartbeat by their names."""
     checks = [HealthCheck(name, check) for name, check in mover.health_checks().items()]
     checks.append(HealthCheck("temporary_files", submit.payload_reader.check_temporary_files))
     if mover.writer is not None:
         checks.append(HealthCheck("set_aside", mover.writer.check_set_aside, is_warning=True))
+    checks.append(HealthCheck("rules", throttler.check_rules, is_warning=True))
     return {check.name: check for check in checks}
 
 

@@ -111,10 +111,16 @@ class LBHeartbeatResource:
 class HeartbeatResource:
     """``/__heartbeat__``: runs the checks side by side, and says what came of each."""
 
-    def __init__(self, checks: Sequence[HealthCheck], instance: Instance | None = None) -> None:
-        """``instance`` knows since when each check has had the same outcome, in any worker."""
+    def __init__(
+        self,
+        checks: Sequence[HealthCheck],
+        instance: Instance | None = None,
+        rules: Callable[[], dict[str, str]] | None = None,
+    ) -> None:
+        """``instance`` knows since when each check has had the same outcome, in any worker; ``rules`` which decide."""
         self._checks = checks
         self._instance = instance or Instance(workers=1)
+        self._rules = rules
 
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
         """Answer 200, or 503 with the errors as ``<name of the check>: <reason>``. A warning is no error."""
@@ -124,7 +130,8 @@ class HeartbeatResource:
         errors = [f"{name}: {outcome['message']}" for name, outcome in outcomes.items() if outcome["status"] == "error"]
         if errors:
             resp.status = falcon.HTTP_503
-        _answer(resp, {"errors": errors, "checks": outcomes})
+        rules = {} if self._rules is None else {"rules": self._rules()}
+        _answer(resp, {"errors": errors, "checks": outcomes, **rules})
 
     on_head = on_get
 

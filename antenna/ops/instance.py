@@ -38,7 +38,7 @@ CONDITIONS = (
 )
 
 #: The checks of ``/__heartbeat__``.
-CHECKS = ("storage", "publish", "spool", "temporary_files", "set_aside")
+CHECKS = ("storage", "publish", "spool", "temporary_files", "set_aside", "rules")
 
 #: How a worker can end: told to, killed by SIGKILL (out of memory, as a rule), stuck, by another signal, by itself.
 ENDINGS = ("stopped", "killed", "stuck", "crashed", "failed")

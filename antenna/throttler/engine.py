@@ -21,7 +21,7 @@ from antenna.throttler.last_good import LastGood
 from antenna.throttler.options import parse_product_packagenames, parse_products, parse_rules
 from antenna.throttler.policy import Policy
 from antenna.throttler.quotas import Quotas
-from antenna.throttler.reload import RulesLoader
+from antenna.throttler.reload import BrokenRulesError, RulesLoader
 from antenna.throttler.rule import ACCEPT, CONTINUE, DEFER, REJECT, Random, Result, Rule
 from antenna.throttler.unlisted import UnlistedNames
 
@@ -122,6 +122,11 @@ class Throttler:
     def problem(self) -> str:
         """Why other rules decide than the options ask for; empty while all is well."""
         return self._loader.problem
+
+    def check_rules(self) -> None:
+        """For ``/__heartbeat__``: raise ``BrokenRulesError`` while the rules are broken."""
+        if self.problem:
+            raise BrokenRulesError(self.problem)
 
     def start(self) -> None:
         """Begin to look, in the background, whether the rules have changed."""

@@ -5,6 +5,7 @@
 """Rules that change while crashes come in, and rules that are broken then: nothing is lost."""
 
 import contextlib
+import hashlib
 import os
 import signal
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import requests
 
 from tests.support.collector import Collector
 from tests.support.reports import annotation
@@ -159,6 +161,9 @@ def test_broken_rules_lose_nothing_however_a_worker_starts(collector: Collector,
     rules.break_it()
     wait_until(lambda: refusals(collector) >= WORKERS)
     assert all_workers_decide_by(collector, "old")
+    heartbeat = requests.get(f"{collector.server.url}/__heartbeat__", timeout=10)
+    assert (heartbeat.status_code, heartbeat.json()["checks"]["rules"]["status"]) == (200, "warning")
+    assert "BREAKPAD_THROTTLER_RULES" in heartbeat.json()["checks"]["rules"]["message"]
 
     for pid in workers(collector):
         os.kill(pid, signal.SIGKILL)
@@ -174,6 +179,11 @@ def test_broken_rules_lose_nothing_however_a_worker_starts(collector: Collector,
     rules.write("new")
     wait_until(lambda: all_workers_decide_by(collector, "new"))
     assert "the rules are good again" in collector.server.logs()
+    heartbeat = requests.get(f"{collector.server.url}/__heartbeat__", timeout=10)
+    assert heartbeat.json()["checks"]["rules"]["status"] == "ok"
+    assert heartbeat.json()["rules"]["name"] == rules.options["BREAKPAD_THROTTLER_RULES"]
+    if rules.is_file:
+        assert heartbeat.json()["rules"]["sha256"] == hashlib.sha256(rules.path.read_bytes()).hexdigest()
 
 
 def test_broken_rules_and_workers_that_are_replaced_after_some_requests(
