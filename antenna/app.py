@@ -140,7 +140,7 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
 
     def assume(self, problems: Iterable[Problem]) -> None:
         """Take over what ``verify`` has returned in another process."""
-        self.crashmover.assume(problems)
+        self.crashmover.backends.assume(problems)
 
     def join(self, instance: Instance, row: Row) -> None:
         """From now on this process is a worker of ``instance``, with a row of its own in the table."""
@@ -179,7 +179,12 @@ def build_app(environ: dict[str, str] | None = None) -> AntennaApp:
 
 def _checks(submit: BreakpadSubmitterResource, mover: CrashMover, throttler: Throttler) -> dict[str, HealthCheck]:
     """Return the checks of the heartbeat by their names."""
-    checks = [HealthCheck(name, check) for name, check in mover.health_checks().items()]
+    # A storage that keeps nothing was chosen: that is no error.
+    is_warning = {"storage": not mover.keeps_crashes}
+    checks = [
+        HealthCheck(name, check, is_warning=is_warning.get(name, False))
+        for name, check in mover.health_checks().items()
+    ]
     checks.append(HealthCheck("temporary_files", submit.payload_reader.check_temporary_files))
     if mover.writer is not None:
         checks.append(HealthCheck("set_aside", mover.writer.check_set_aside, is_warning=True))
@@ -196,8 +201,8 @@ def _watched(
     if writer is not None:
         probes["spool"] = lambda: writer.probed(checks["spool"].error())
     return Watched(
-        is_down={backend: partial(mover.finds_down, backend) for backend in BACKENDS},
-        look_after=mover.look_after,
+        is_down={backend: partial(mover.backends.finds_down, backend) for backend in BACKENDS},
+        look_after=mover.backends.look_after,
         probes=probes,
         spool=None if writer is None else writer.state,
         temporary_files=lambda: (space.size, space.max_size),

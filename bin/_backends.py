@@ -73,6 +73,8 @@ def _config() -> ConfigManager:
 def storage() -> CrashStorageBase:
     """Return the configured storage. Raises ``ToolError`` if it keeps nothing that could be read."""
     config = _config()
+    if not config("crashstorage_class", default=""):
+        raise _common.ToolError("CRASHMOVER_CRASHSTORAGE_CLASS is not set: set it and its options as for the collector")
     storage_class = config.with_options(CrashMover)("crashstorage_class")
     if storage_class.load is CrashStorageBase.load:
         raise _common.ToolError(

@@ -5,14 +5,16 @@
 """The application is put together from the environment, and says what it runs with."""
 
 import logging
+import re
 from pathlib import Path
 
 import pytest
 from falcon.testing import Result, TestClient
 
 from antenna.app import AntennaApp, build_app
-from antenna.config import REMOVED_OPTIONS, AppConfig, ConfigurationError, build_config
+from antenna.config import REMOVED_OPTIONS, AppConfig, ConfigurationError, build_config, parse_class
 from tests.support.backends import ENVIRONMENT, Storage
+from tests.support.options import OPTION_NAMES
 from tests.support.reports import BOUNDARY, annotation, multipart
 
 
@@ -27,12 +29,41 @@ def post_report(app: AntennaApp) -> Result:
     return TestClient(app).simulate_post("/submit", body=body, headers=headers)
 
 
-def test_collector_without_options_serves() -> None:
-    config = build_config({})
+def test_collector_with_nothing_but_a_storage_serves() -> None:
+    config = build_config({"CRASHMOVER_CRASHSTORAGE_CLASS": ENVIRONMENT["CRASHMOVER_CRASHSTORAGE_CLASS"]})
     app = AntennaApp(AppConfig(config), config)
 
     assert TestClient(app).simulate_get("/__lbheartbeat__").status_code == 200
     app.verify()
+
+
+@pytest.mark.parametrize("environ", [{}, {"CRASHMOVER_CRASHSTORAGE_CLASS": " "}])
+def test_storage_has_to_be_named(environ: dict[str, str]) -> None:
+    config = build_config(environ)
+
+    with pytest.raises(ConfigurationError) as raised:
+        AntennaApp(AppConfig(config), config)
+
+    said = str(raised.value)
+    assert said.startswith("CRASHMOVER_CRASHSTORAGE_CLASS is not set: ")
+    settings = [
+        dict(re.findall(r"(CRASHMOVER_\w+)=(\S+)", part)) for part in said.partition("In files:")[2].split("In ")
+    ]
+    assert [set(names) - OPTION_NAMES for names in settings] == [set(), set()]
+    for names in settings:
+        assert parse_class(names["CRASHMOVER_CRASHSTORAGE_CLASS"]).keeps
+        assert parse_class(names["CRASHMOVER_CRASHPUBLISH_CLASS"]).publishes
+
+
+def test_storage_that_keeps_nothing_is_a_warning_of_the_heartbeat() -> None:
+    app = make_app(CRASHMOVER_CRASHSTORAGE_CLASS="antenna.ext.crashstorage_base.NoOpCrashStorage")
+
+    answer = TestClient(app).simulate_get("/__heartbeat__")
+
+    assert answer.status_code == 200
+    assert answer.json["errors"] == []
+    assert answer.json["checks"]["storage"]["status"] == "warning"
+    assert "not kept" in answer.json["checks"]["storage"]["message"]
 
 
 @pytest.mark.parametrize(

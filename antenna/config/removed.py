@@ -14,6 +14,7 @@ REMOVED_OPTIONS: dict[str, str] = {
     "BREAKPAD_MAX_ANNOTATION_VALUE_SIZE": "an annotation may take as much as all of a report, 8 MiB",
     "BREAKPAD_MAX_DUMPS": "a report may have 32 dumps",
     "BREAKPAD_MAX_PART_HEADER_SIZE": "the headers of one part may take 16 KiB",
+    "CRASHMOVER_CRASHSTORAGE_KEEP": "the storage in memory keeps 10 objects",
     "CRASHMOVER_SPOOL_DELIVERY_RATE": "a worker delivers at most 500 crashes and 500 ids of the spool a second",
 }
 

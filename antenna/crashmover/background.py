@@ -32,10 +32,16 @@ class BackgroundDelivery:
         """``saving`` and ``publishing`` are those of live traffic."""
         pace = pace or Pace()
         delivery = Delivery(spool, crashstorage, crashpublish, saving=saving, publishing=publishing)
-        self._loops = [
-            DeliveryLoop(spool, Kind.CRASH, delivery, saving.breaker, crashstorage.check_health, pace=pace),
-            DeliveryLoop(spool, Kind.ID, delivery, publishing.breaker, crashpublish.check_health, pace=pace),
-        ]
+        self._loops = []
+        # What would go nowhere stays in the spool: it was promised.
+        if crashstorage.keeps:
+            self._loops.append(
+                DeliveryLoop(spool, Kind.CRASH, delivery, saving.breaker, crashstorage.check_health, pace=pace)
+            )
+        if crashpublish.publishes:
+            self._loops.append(
+                DeliveryLoop(spool, Kind.ID, delivery, publishing.breaker, crashpublish.check_health, pace=pace)
+            )
         self._threads = [threading.Thread(target=loop.run, daemon=True) for loop in self._loops]
 
     def start(self) -> None:

@@ -117,7 +117,7 @@ class Delivery:
         self._saving.breaker.succeeded()
         metrics.incr("saved", tags=["via:spool"])
         logger.info("%s saved", entry.crash_id, extra={"event": "saved", "crash_id": entry.crash_id})
-        if crash.deferred:
+        if crash.deferred or not self._crashpublish.publishes:
             return Delivered.ALL
         outcome = self._publishing.run(entry.crash_id, partial(self._crashpublish.publish_crash, entry.crash_id))
         if outcome is not AttemptOutcome.DONE:

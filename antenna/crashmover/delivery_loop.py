@@ -14,7 +14,7 @@ from collections.abc import Callable
 import gevent
 import gevent.pool
 
-from antenna.backend import BackendConfigurationError, BackendDenied, BackendError, CrashRefused
+from antenna.backend import BackendError, CrashRefused
 from antenna.crashmover.breaker import CircuitBreaker, State
 from antenna.crashmover.delivery import Delivery
 from antenna.crashmover.verdicts import Pace, Verdict, Verdicts
@@ -56,7 +56,6 @@ class DeliveryLoop:
         self._kind = kind
         self._delivery = delivery
         self._breaker = breaker
-        self._check_health = check_health
         self._verdicts = Verdicts(breaker, check_health, pace)
         self._pace = pace
         self._stopped = threading.Event()
@@ -100,8 +99,6 @@ class DeliveryLoop:
         # However many have failed and wait for their turn, others are among these.
         names = run_blocking(self._spool.oldest, self._kind, self._pace.batch + len(self._verdicts))
         self._verdicts.forget_all_but(names)
-        if not names and self._breaker.state is State.DOWN:
-            self._ask_backend()
         for name in names:
             if not self._verdicts.is_due(name):
                 continue
@@ -122,18 +119,6 @@ class DeliveryLoop:
         # No longer, for those that take long: new entries may come meanwhile.
         self._in_hand.join(self._pace.idle)
         return self._delivered - before
-
-    def _ask_backend(self) -> None:
-        """Find out whether a backend that was away is back, although the spool has no entry to find out with.
-
-        Else a collector that gets no traffic while its heartbeat fails would never be healthy again. Where something
-        was denied, only a crash can tell: a health check may need other permissions.
-        """
-        if isinstance(self._breaker.last_error, BackendDenied | BackendConfigurationError):
-            return
-        with contextlib.suppress(Exception):
-            self._check_health()
-            self._breaker.succeeded()
 
     def _wait_for_turn(self) -> None:
         """Keep to the rate, and let live traffic go first."""

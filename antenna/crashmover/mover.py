@@ -6,27 +6,26 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
-import gevent
 import markus
 
-from antenna.backend import BYTES_PER_SECOND, BackendConfigurationError, BackendDenied, BackendError, Deadline, Problem
+from antenna.backend import BYTES_PER_SECOND, Deadline, Problem
 from antenna.config import ConfigManager, ConfigurationError, Option, bounded, parse_duration, parse_int, subclass_of
 from antenna.crash.report import CrashReport
 from antenna.crashmover.attempts import ANSWER_WITHIN, AttemptOutcome, Attempts
+from antenna.crashmover.backends import NOT_KEPT, Backends
 from antenna.crashmover.background import BackgroundDelivery
-from antenna.crashmover.breaker import CircuitBreaker, State
+from antenna.crashmover.breaker import State
 from antenna.crashmover.destination import Destination, Sent
 from antenna.crashmover.publisher import Publisher
 from antenna.crashmover.spool_writer import SpoolWriter
 from antenna.crashmover.timeouts import Timeouts, TimeoutsWithoutSpool
 from antenna.ext.crashpublish_base import CrashPublishBase
-from antenna.ext.crashstorage_base import CrashStorageBase, NoOpCrashStorage
+from antenna.ext.crashstorage_base import CrashStorageBase
 from antenna.files import DISK_ERRORS
 from antenna.hub import run_blocking
-from antenna.ops.errors import describe
 from antenna.ops.instance import Instance
 from antenna.spool import Kind, Spool
 
@@ -34,8 +33,19 @@ logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("crashmover")
 breakpad_metrics = markus.get_metrics("breakpad_resource")
 
-# How long a start waits for backends that do not answer, if there is a spool.
-_VERIFY_TIMEOUT = 5.0
+
+#: What a start says that was not told where to keep crashes.
+NO_STORAGE = (
+    "CRASHMOVER_CRASHSTORAGE_CLASS is not set: say where crashes are to be kept. In files: "
+    "CRASHMOVER_CRASHSTORAGE_CLASS=antenna.ext.fs.crashstorage.FSCrashStorage "
+    "CRASHMOVER_CRASHSTORAGE_FS_ROOT=/var/lib/antenna/crashes "
+    "CRASHMOVER_CRASHPUBLISH_CLASS=antenna.ext.fs.crashpublish.FSCrashPublish "
+    "CRASHMOVER_CRASHPUBLISH_FS_ROOT=/var/lib/antenna/queue . In Google Cloud: "
+    "CRASHMOVER_CRASHSTORAGE_CLASS=antenna.ext.gcs.crashstorage.GcsCrashStorage "
+    "CRASHMOVER_CRASHSTORAGE_BUCKET_NAME=my-bucket "
+    "CRASHMOVER_CRASHPUBLISH_CLASS=antenna.ext.pubsub.crashpublish.PubSubCrashPublish "
+    "CRASHMOVER_CRASHPUBLISH_PROJECT_ID=my-project CRASHMOVER_CRASHPUBLISH_TOPIC_NAME=my-topic"
+)
 
 
 class CrashMover:
@@ -48,14 +58,13 @@ class CrashMover:
         """Options."""
 
         crashstorage_class = Option(
-            default="antenna.ext.crashstorage_base.NoOpCrashStorage",
             parser=subclass_of(CrashStorageBase),
             doc="Where crashes are saved.",
         )
         crashpublish_class = Option(
             default="antenna.ext.crashpublish_base.NoOpCrashPublish",
             parser=subclass_of(CrashPublishBase),
-            doc="Where ids of saved crashes are published.",
+            doc="Where ids of saved crashes are published. Not set: nowhere, with a warning at start.",
         )
         max_attempts = Option(
             default="20",
@@ -73,6 +82,9 @@ class CrashMover:
         """``config`` has the namespace ``CRASHMOVER``. ``instance``: what the workers know together."""
         instance = instance or Instance(workers=1)
         self.config = config.with_options(self)
+        if not config("crashstorage_class", default=""):
+            raise ConfigurationError(NO_STORAGE)
+        self._publishing_is_chosen = bool(config("crashpublish_class", default=""))
         self.crashstorage: CrashStorageBase = self.config("crashstorage_class")(config.with_namespace("crashstorage"))
         self.crashpublish: CrashPublishBase = self.config("crashpublish_class")(config.with_namespace("crashpublish"))
         spool = Spool(config)
@@ -81,6 +93,13 @@ class CrashMover:
         self._writer = SpoolWriter(spool, instance) if self.spool else None
         self._saving = self._attempts("save", Kind.CRASH, timeouts.save, instance)
         self._publishing = self._attempts("publish", Kind.ID, timeouts.publish, instance)
+        self.backends = Backends(
+            self.crashstorage,
+            self.crashpublish,
+            saving=self._saving,
+            publishing=self._publishing,
+            writer=self._writer,
+        )
         self._storage = Destination(self._writer)
         self._publisher = Publisher(self.crashpublish, self._publishing, self._writer)
         self._background: BackgroundDelivery | None = None
@@ -122,61 +141,16 @@ class CrashMover:
                 logger.warning("the file system of %s has %s", spool.root, "; ".join(lacking))
 
     def verify(self) -> list[Problem]:
-        """Prove at start that crashes can be saved and published. Return what is wrong with the backends.
+        """Prove at start that crashes can be kept. Returns, and raises, what ``Backends.verify`` does.
 
-        With a spool that takes crashes, nothing that is wrong with a backend is a reason not to start: crashes wait.
-        Without one, a start is strict. Raises ``ConfigurationError``, ``BackendConfigurationError`` for what only an
-        operator can mend, and ``BackendError`` for a backend that is away.
+        Raises ``ConfigurationError`` for a spool that can never be written.
         """
         self.prepare()
-        if isinstance(self.crashstorage, NoOpCrashStorage):
-            logger.warning("crashes are not kept: CRASHMOVER_CRASHSTORAGE_CLASS names no storage")
-        problems = []
-        for attempts, error in self._errors_of_backends():
-            backend = attempts.breaker.backend
-            if self._writer is None:
-                if isinstance(error, BackendConfigurationError):
-                    raise error
-                raise BackendError(f"{backend} is away: {error}") from error
-            is_denied = isinstance(error, BackendConfigurationError | BackendDenied)
-            if is_denied and not self._writer.takes(Kind.CRASH):
-                raise error
-            # With its traceback, so that Sentry hears of it.
-            logger.error(
-                "the start goes on although %s does not work: %s. Crashes wait in %s",
-                backend,
-                error,
-                self._writer.spool.root,
-                exc_info=error,
-            )
-            problems.append(Problem(backend, str(error), is_denied))
-        self.assume(problems)
-        return problems
-
-    def _errors_of_backends(self) -> Iterator[tuple[Attempts, Exception]]:
-        """Check the backends side by side, and yield what is wrong."""
-        checks = [
-            (gevent.spawn(_error_of, backend.verify), attempts)
-            for backend, attempts in ((self.crashstorage, self._saving), (self.crashpublish, self._publishing))
-        ]
-        gevent.joinall([check for check, _ in checks], timeout=_VERIFY_TIMEOUT if self.spool else None)
-        for check, attempts in checks:
-            error = check.value if check.ready() else BackendError(f"no answer within {_VERIFY_TIMEOUT:g} s")
-            if error is not None:
-                yield attempts, error
-
-    def assume(self, problems: Iterable[Problem]) -> None:
-        """Take over what a start has found out, be it in another process: crashes do not try these backends."""
-        for attempts in (self._saving, self._publishing):
-            for problem in problems:
-                if problem.backend == attempts.breaker.backend:
-                    error = BackendDenied(problem.reason) if problem.is_denied else BackendError(problem.reason)
-                    attempts.breaker.trip(error)
+        return self.backends.verify()
 
     def start(self) -> None:
         """Say where crashes go, and start to deliver the spool in the background."""
-        logger.info("crashes are saved in %s", self.crashstorage.place)
-        logger.info("their ids are published to %s", self.crashpublish.place)
+        self._say_where_crashes_go()
         if self.spool is None:
             logger.warning("there is no spool: what cannot be saved is lost. CRASHMOVER_SPOOL_DIR is not set")
             return
@@ -190,6 +164,18 @@ class CrashMover:
         )
         self._background.start()
 
+    def _say_where_crashes_go(self) -> None:
+        if self.crashstorage.keeps:
+            logger.info("crashes are saved in %s", self.crashstorage.place)
+        else:
+            logger.warning(NOT_KEPT)
+        if self.crashpublish.publishes:
+            logger.info("their ids are published to %s", self.crashpublish.place)
+        elif self._publishing_is_chosen:
+            logger.info("their ids are not published")
+        else:
+            logger.warning("their ids are not published: CRASHMOVER_CRASHPUBLISH_CLASS is not set")
+
     def stop(self, seconds: float) -> None:
         """Stop delivering; wait up to ``seconds`` for the entries in hand."""
         deadline = Deadline(seconds)
@@ -201,32 +187,18 @@ class CrashMover:
 
     def health_checks(self) -> dict[str, Callable[[], None]]:
         """Return the checks of ``/__heartbeat__`` by the name of what they check."""
-        checks: dict[str, Callable[[], None]] = {
-            "storage": partial(_check, self.crashstorage, self._saving.breaker),
-            "publish": partial(_check, self.crashpublish, self._publishing.breaker),
-        }
-        if self._writer is not None:
-            checks["spool"] = self._writer.check_health
-        return checks
+        checks = self.backends.health_checks()
+        return checks if self._writer is None else {**checks, "spool": self._writer.check_health}
+
+    @property
+    def keeps_crashes(self) -> bool:
+        """Whether crashes can be found again. Where not, ``health_checks`` says so, of ``storage``."""
+        return self.crashstorage.keeps
 
     @property
     def writer(self) -> SpoolWriter | None:
         """What writes to the spool; None where there is none."""
         return self._writer
-
-    def look_after(self) -> None:
-        """Find out now and then whether a backend that is down is back, where nothing else does.
-
-        The delivery of the spool does; but there may be no spool, or nothing in it.
-        """
-        for backend, attempts in ((self.crashstorage, self._saving), (self.crashpublish, self._publishing)):
-            if attempts.breaker.is_forgotten and _error_of(backend.check_health) is None:
-                attempts.breaker.succeeded()
-
-    def finds_down(self, backend: str) -> bool:
-        """Whether the crashes of this worker find ``storage`` or ``publish`` down, or get no answer from it."""
-        attempts = {"storage": self._saving, "publish": self._publishing}[backend]
-        return attempts.breaker.state is not State.UP
 
     @property
     def could_keep_a_crash(self) -> bool:
@@ -248,8 +220,11 @@ class CrashMover:
             logger.info("%s spooled", report.crash_id, extra={"event": "spooled", **fields})
             return
         breakpad_metrics.incr("save_crash.count")
-        logger.info("%s saved", report.crash_id, extra={"event": "saved", **fields})
-        if not report.deferred:
+        if self.crashstorage.keeps:
+            logger.info("%s saved", report.crash_id, extra={"event": "saved", **fields})
+        else:
+            logger.info("%s not kept", report.crash_id, extra={"event": "not_kept", **fields})
+        if not report.deferred and self.crashpublish.publishes:
             self._publisher.publish(report.crash_id)
         # Not before: a crash whose id is lost counts as lost, and is promised to nobody.
         metrics.incr("saved", tags=["via:live"])
@@ -260,19 +235,3 @@ class CrashMover:
             partial(self.crashstorage.save_crash, report),
             answer_within=ANSWER_WITHIN + report.size / BYTES_PER_SECOND,
         )
-
-
-def _check(backend: CrashStorageBase | CrashPublishBase, breaker: CircuitBreaker) -> None:
-    """Raise what is wrong with a backend: what its own check says, or else what crashes have found out."""
-    backend.check_health()
-    if breaker.state is State.DOWN:
-        raise BackendError(f"crashes find it down: {describe(breaker.last_error)}")
-
-
-def _error_of(action: Callable[[], None]) -> Exception | None:
-    """Return what ``action`` raises: gevent would print an error that gets out of a greenlet."""
-    try:
-        action()
-    except Exception as error:  # noqa: BLE001 - the caller takes care of it
-        return error
-    return None

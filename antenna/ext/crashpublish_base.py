@@ -4,6 +4,8 @@
 
 """What a crash publisher does, and one that does nothing."""
 
+from typing import ClassVar
+
 from antenna.backend import Deadline
 from antenna.config import ConfigManager
 
@@ -15,6 +17,8 @@ class CrashPublishBase:
     """Publishes ids of saved crashes for a processor."""
 
     config: ConfigManager
+    #: Whether anybody hears of ids. Where not, none are given to it.
+    publishes: ClassVar[bool] = True
 
     @property
     def place(self) -> str:
@@ -43,7 +47,9 @@ class CrashPublishBase:
 
 
 class NoOpCrashPublish(CrashPublishBase):
-    """Publishes nothing."""
+    """Publishes nothing: a processor has to find crashes by itself."""
+
+    publishes = False
 
     class Config:
         """No options."""

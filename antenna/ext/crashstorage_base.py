@@ -8,16 +8,19 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import gevent
 
 from antenna.backend import Deadline
-from antenna.config import ConfigManager, Option, bounded, parse_int
+from antenna.config import ConfigManager
 from antenna.crash.object_names import dump_names_path, dump_path, raw_crash_path
 from antenna.crash.report import Dump
 from antenna.files import Read
 from antenna.hub import put_together
+
+# Objects that the storage in memory keeps.
+_KEPT = 10
 
 JSON = "application/json"
 BINARY = "application/octet-stream"
@@ -71,6 +74,8 @@ class CrashStorageBase:
     """
 
     config: ConfigManager
+    #: Whether crashes can be found again. Where not, the log and the heartbeat say so.
+    keeps: ClassVar[bool] = True
 
     @property
     def place(self) -> str:
@@ -144,17 +149,17 @@ def _outcome(storage: CrashStorageBase, item: StoredObject, deadline: Deadline) 
 
 
 class NoOpCrashStorage(CrashStorageBase):
-    """Keeps the last few crashes in memory, for tests and for measuring everything but a storage."""
+    """Keeps the last few objects in memory, for tests and for measuring everything but a storage."""
+
+    keeps = False
 
     class Config:
-        """Options."""
-
-        keep = Option(default="10", parser=bounded(parse_int, "0"), doc="Number of objects kept in memory.")
+        """No options."""
 
     def __init__(self, config: ConfigManager) -> None:
         """``config`` has the namespace ``CRASHMOVER_CRASHSTORAGE``."""
         self.config = config.with_options(self)
-        self.objects: deque[tuple[str, bytes]] = deque(maxlen=self.config("keep"))
+        self.objects: deque[tuple[str, bytes]] = deque(maxlen=_KEPT)
 
     def save_object(self, item: StoredObject, deadline: Deadline) -> None:
         """Keep the object until others push it out."""

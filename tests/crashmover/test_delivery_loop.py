@@ -19,7 +19,7 @@ import gevent
 import pytest
 from markus.testing import MetricsMock
 
-from antenna.backend import BackendConfigurationError, BackendDenied, BackendError, CrashRefused, Deadline
+from antenna.backend import BackendDenied, BackendError, CrashRefused, Deadline
 from antenna.config import build_config
 from antenna.crashmover.attempts import Attempts
 from antenna.crashmover.breaker import State
@@ -369,28 +369,6 @@ class TestBackendThatIsDown:
 
         assert backend.taken == [waiting]
         assert time.monotonic() - started < 2
-
-    @pytest.mark.parametrize(
-        ("error", "is_back"),
-        [
-            (BackendError("away"), True),
-            (BackendDenied("status 403"), False),
-            (BackendConfigurationError("no bucket"), False),
-        ],
-        ids=["away", "denied", "not there"],
-    )
-    def test_is_asked_for_its_health_when_the_spool_is_empty(
-        self, spool: Spool, backend: Backend, error: Exception, is_back: bool
-    ) -> None:
-        loop = make_loop(spool, backend)
-        backend.breaker.trip(error)
-        backend.behaviour = DOWN
-        loop.deliver_round()
-        assert backend.breaker.state is State.DOWN
-
-        backend.behaviour = None
-        loop.deliver_round()
-        assert backend.breaker.state is (State.UP if is_back else State.DOWN)
 
     def test_in_part_sets_nothing_aside(self, spool: Spool, backend: Backend) -> None:
         crash_ids = add(spool, 50)

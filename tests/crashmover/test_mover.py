@@ -26,7 +26,7 @@ from antenna.config import ConfigurationError, build_config
 from antenna.crash.report import CrashReport
 from antenna.crashmover import CrashMover
 from antenna.refusal import Lost, Reason, Refusal
-from antenna.spool import SpoolFull
+from antenna.spool import Kind, SpoolFull
 from tests.support.backends import ENVIRONMENT, Publish, Storage, is_away
 from tests.support.crashes import make_report
 from tests.support.disk import Disk
@@ -103,6 +103,58 @@ class TestStart:
         assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
             "there is no spool: what cannot be saved is lost. CRASHMOVER_SPOOL_DIR is not set"
         ]
+
+    @pytest.mark.parametrize(
+        ("publisher", "said", "level"),
+        [
+            ("", "their ids are not published: CRASHMOVER_CRASHPUBLISH_CLASS is not set", logging.WARNING),
+            ("antenna.ext.crashpublish_base.NoOpCrashPublish", "their ids are not published", logging.INFO),
+        ],
+    )
+    def test_warns_that_no_publisher_is_named(
+        self, caplog: pytest.LogCaptureFixture, publisher: str, said: str, level: int
+    ) -> None:
+        with caplog.at_level(logging.INFO):
+            make_mover(CRASHMOVER_CRASHPUBLISH_CLASS=publisher).start()
+
+        assert [record.levelno for record in caplog.records if record.getMessage() == said] == [level]
+
+    def test_says_that_crashes_are_not_kept(self, caplog: pytest.LogCaptureFixture) -> None:
+        mover = make_mover(CRASHMOVER_CRASHSTORAGE_CLASS="antenna.ext.crashstorage_base.NoOpCrashStorage")
+        report = make_report()
+
+        with caplog.at_level(logging.INFO):
+            mover.start()
+            mover.move(report)
+
+        assert (
+            "crashes are not kept: CRASHMOVER_CRASHSTORAGE_CLASS names a storage that keeps nothing" in caplog.messages
+        )
+        assert f"{report.crash_id} not kept" in caplog.messages
+        assert not [message for message in caplog.messages if "saved" in message and "cannot be saved" not in message]
+
+    @pytest.mark.parametrize(
+        ("option", "backend", "kind"),
+        [
+            ("CRASHMOVER_CRASHSTORAGE_CLASS", "antenna.ext.crashstorage_base.NoOpCrashStorage", Kind.CRASH),
+            ("CRASHMOVER_CRASHPUBLISH_CLASS", "antenna.ext.crashpublish_base.NoOpCrashPublish", Kind.ID),
+        ],
+    )
+    def test_what_was_promised_is_not_delivered_to_nobody(
+        self, spool: Path, option: str, backend: str, kind: Kind
+    ) -> None:
+        mover = make_mover(CRASHMOVER_SPOOL_DIR=str(spool), **{option: backend})
+        assert mover.spool
+        with make_report() as report:
+            mover.spool.add_crash(report)
+        mover.spool.add_id(report.crash_id)
+
+        mover.start()
+        gevent.sleep(0.5)
+        mover.stop(5)
+
+        others = Kind.ID if kind is Kind.CRASH else Kind.CRASH
+        assert (spooled(spool, kind.value) != "", spooled(spool, others.value)) == (True, "")
 
 
 class TestMoving:

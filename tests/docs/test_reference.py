@@ -72,7 +72,7 @@ def test_every_option_is_on_the_page(pages: Path) -> None:
 @pytest.mark.parametrize(
     "backends",
     [
-        {},
+        {"CRASHMOVER_CRASHSTORAGE_CLASS": "antenna.ext.crashstorage_base.NoOpCrashStorage"},
         {
             "CRASHMOVER_CRASHSTORAGE_CLASS": "antenna.ext.fs.crashstorage.FSCrashStorage",
             "CRASHMOVER_CRASHSTORAGE_FS_ROOT": "crashes",

@@ -1,0 +1,134 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Whether storage and publisher work: at the start, for the heartbeat, and now and then in between."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+
+import gevent
+
+from antenna.backend import BackendConfigurationError, BackendDenied, BackendError, Problem
+from antenna.crashmover.attempts import Attempts
+from antenna.crashmover.breaker import CircuitBreaker, State
+from antenna.crashmover.spool_writer import SpoolWriter
+from antenna.ext.crashpublish_base import CrashPublishBase
+from antenna.ext.crashstorage_base import CrashStorageBase
+from antenna.ops.errors import describe
+from antenna.spool import Kind
+
+logger = logging.getLogger(__name__)
+
+# Seconds that a start waits for backends that do not answer, if there is a spool.
+_VERIFY_TIMEOUT = 5.0
+
+NOT_KEPT = "crashes are not kept: CRASHMOVER_CRASHSTORAGE_CLASS names a storage that keeps nothing"
+
+
+class Backends:
+    """The storage and the publisher, each with the attempts whose breaker says what crashes have found out about it."""
+
+    def __init__(
+        self,
+        crashstorage: CrashStorageBase,
+        crashpublish: CrashPublishBase,
+        *,
+        saving: Attempts,
+        publishing: Attempts,
+        writer: SpoolWriter | None,
+    ) -> None:
+        """``writer`` writes to the spool; it is None where there is none."""
+        self._crashstorage = crashstorage
+        self._pairs = ((crashstorage, saving), (crashpublish, publishing))
+        self._breakers = {attempts.breaker.backend: attempts.breaker for _, attempts in self._pairs}
+        self._writer = writer
+
+    def verify(self) -> list[Problem]:
+        """Prove at start that crashes can be saved and published. Return what is wrong.
+
+        With a spool that takes crashes, nothing that is wrong with a backend is a reason not to start: crashes wait.
+        Without one, a start is strict. Raises ``BackendConfigurationError`` for what only an operator can mend, and
+        ``BackendError`` for a backend that is away.
+        """
+        problems = []
+        for breaker, error in self._errors():
+            if self._writer is None:
+                if isinstance(error, BackendConfigurationError):
+                    raise error
+                raise BackendError(f"{breaker.backend} is away: {error}") from error
+            is_denied = isinstance(error, BackendConfigurationError | BackendDenied)
+            if is_denied and not self._writer.takes(Kind.CRASH):
+                raise error
+            # With its traceback, so that Sentry hears of it.
+            logger.error(
+                "the start goes on although %s does not work: %s. Crashes wait in %s",
+                breaker.backend,
+                error,
+                self._writer.spool.root,
+                exc_info=error,
+            )
+            problems.append(Problem(breaker.backend, str(error), is_denied))
+        self.assume(problems)
+        return problems
+
+    def _errors(self) -> Iterator[tuple[CircuitBreaker, Exception]]:
+        """Check the backends side by side, and yield what is wrong."""
+        checks = [(gevent.spawn(_error_of, backend.verify), attempts.breaker) for backend, attempts in self._pairs]
+        gevent.joinall([check for check, _ in checks], timeout=_VERIFY_TIMEOUT if self._writer else None)
+        for check, breaker in checks:
+            error = check.value if check.ready() else BackendError(f"no answer within {_VERIFY_TIMEOUT:g} s")
+            if error is not None:
+                yield breaker, error
+
+    def assume(self, problems: Iterable[Problem]) -> None:
+        """Take over what a start has found out, be it in another process: crashes do not try these backends."""
+        for problem in problems:
+            error = BackendDenied(problem.reason) if problem.is_denied else BackendError(problem.reason)
+            self._breakers[problem.backend].trip(error)
+
+    def health_checks(self) -> dict[str, Callable[[], None]]:
+        """Return the checks of ``/__heartbeat__`` by the name of what they check. They raise what is wrong."""
+        checks: dict[str, Callable[[], None]] = {}
+        for backend, attempts in self._pairs:
+            checks[attempts.breaker.backend] = partial(_check, backend, attempts.breaker)
+        if not self._crashstorage.keeps:
+            checks["storage"] = _say_not_kept
+        return checks
+
+    def look_after(self) -> None:
+        """Find out now and then whether a backend that is down is back, where nothing else does.
+
+        The delivery of the spool does; but there may be no spool, or nothing in it.
+        """
+        for backend, attempts in self._pairs:
+            breaker = attempts.breaker
+            # Where something was denied, only a crash can tell: a health check may need other permissions.
+            is_denied = isinstance(breaker.last_error, BackendDenied | BackendConfigurationError)
+            if breaker.is_forgotten and not is_denied and _error_of(backend.check_health) is None:
+                breaker.succeeded()
+
+    def finds_down(self, backend: str) -> bool:
+        """Whether the crashes of this worker find ``storage`` or ``publish`` down, or get no answer from it."""
+        return self._breakers[backend].state is not State.UP
+
+
+def _check(backend: CrashStorageBase | CrashPublishBase, breaker: CircuitBreaker) -> None:
+    """Raise what is wrong with a backend: what its own check says, or else what crashes have found out."""
+    backend.check_health()
+    if breaker.state is State.DOWN:
+        raise BackendError(f"crashes find it down: {describe(breaker.last_error)}")
+
+
+def _say_not_kept() -> None:
+    raise BackendError(NOT_KEPT)
+
+
+def _error_of(action: Callable[[], None]) -> Exception | None:
+    """Return what ``action`` raises: gevent would print an error that gets out of a greenlet."""
+    try:
+        action()
+    except Exception as error:  # noqa: BLE001 - the caller takes care of it
+        return error
+    return None
