@@ -115,10 +115,15 @@ class MultipartParser:
         header also ends in an empty line.
         """
         resume = start + self._searched
-        end = self._buffer.find(b"\r\n\r\n", resume)
-        early = self._find_boundary(self._delimiter, resume, len(self._buffer) if end < 0 else end)
-        if early is not None:
-            end = early.start() - len(self._delimiter)
+        # The boundary first: where one follows the other, a search for the empty line would go to the end each time.
+        early = self._find_boundary(self._delimiter, resume, len(self._buffer))
+        before = len(self._buffer) if early is None else early.start() - len(self._delimiter)
+        # The line break that belongs to the boundary may be that of the empty line, too.
+        end = self._buffer.find(b"\r\n\r\n", resume, before + len(_LINE_BREAK))
+        if end >= 0:
+            early = None
+        elif early is not None:
+            end = before
         # Up to three bytes of the end may be here already.
         size = (end if end >= 0 else len(self._buffer) - 3) - start
         if size > self._max_header_size or self._headers_size + size > MAX_ALL_PART_HEADERS_SIZE:
