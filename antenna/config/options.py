@@ -69,6 +69,11 @@ class AppConfig:
         statsd_namespace = Option(
             default="", doc="Put in front of the name of every metric, with a dot.", parser=parse_metric_prefix
         )
+        metrics_mozilla_names = Option(
+            default="false",
+            doc="Send the metrics of Mozilla's Antenna as well, under its names, for its dashboards.",
+            parser=parse_bool,
+        )
         secret_sentry_dsn = Option(
             default="", doc="DSN of the Sentry project. Not set: no errors are reported.", parser=parse_dsn
         )
@@ -86,6 +91,7 @@ class AppConfig:
         self.statsd_host: str = self.config("statsd_host")
         self.statsd_port: int = self.config("statsd_port")
         self.statsd_namespace: str = self.config("statsd_namespace")
+        self.metrics_mozilla_names: bool = self.config("metrics_mozilla_names")
         self.secret_sentry_dsn: str = self.config("secret_sentry_dsn")
         self.hostname: str = self.config("hostname")
 

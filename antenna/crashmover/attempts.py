@@ -119,7 +119,7 @@ class Attempts:
             return False
         if self._spool_takes is not None and self.breaker.state is State.DOWN:
             return False  # the breaker has logged that the backend is down
-        metrics.incr("retry_count", tags=[f"operation:{self.operation}"])
+        metrics.incr("retry_count", tags=[f"operation:{self.operation}", f"count:{attempt}"])
         logger.warning("%s: %s failed, trying again: %s", crash_id, self.operation, describe(error), extra=extra)
         gevent.sleep(pause)
         return True

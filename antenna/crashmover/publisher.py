@@ -57,7 +57,9 @@ class Publisher:
         """
         if not self._has_spool:
             if self._run(crash_id, _LONGEST_WAIT) is not AttemptOutcome.DONE:
-                logger.error("%s is saved but not published", crash_id)
+                metrics.incr("unpublished")
+                extra = {"event": "unpublished", "crash_id": crash_id}
+                logger.error("%s is saved but not published", crash_id, extra=extra)
             return
         wait = min(max(self._usual_time * _USUAL_TIMES, _SHORTEST_WAIT), _LONGEST_WAIT)
         attempt = _PatientAttempt(partial(self._run, crash_id, wait), wait)

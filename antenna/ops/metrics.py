@@ -18,6 +18,7 @@ from markus.filters import AddTagFilter, RegisteredMetricsFilter
 from markus.main import MetricsFilter, MetricsRecord
 
 from antenna.config import AppConfig
+from antenna.ops.mozilla import MozillaNames
 from antenna.ops.statsd import StatsdMetrics
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ def set_up_metrics(app_config: AppConfig) -> None:
             "statsd_host": app_config.statsd_host,
             "statsd_port": app_config.statsd_port,
             "statsd_namespace": app_config.statsd_namespace,
+            "mozilla_names": MozillaNames() if app_config.metrics_mozilla_names else None,
         }
         backends.append({"class": StatsdMetrics, "options": options, "filters": filters})
     if app_config.local_dev_env:

@@ -20,6 +20,7 @@ from markus.backends import BackendBase
 from markus.main import MetricsRecord
 
 from antenna.hub import run_blocking
+from antenna.ops.mozilla import MozillaNames
 
 logger = logging.getLogger(__name__)
 
@@ -49,9 +50,10 @@ class StatsdMetrics(BackendBase):  # type: ignore[misc]  # markus comes without 
     """
 
     def __init__(self, options: dict[str, Any], filters: list[Any]) -> None:
-        """``options``: ``statsd_host``, ``statsd_port`` and ``statsd_namespace``, which begins each name."""
+        """``options``: ``statsd_host``, ``statsd_port``, ``statsd_namespace``, ``mozilla_names``."""
         super().__init__(options=options, filters=filters)
         self._address: tuple[str, int] = (options["statsd_host"], options["statsd_port"])
+        self._mozilla: MozillaNames | None = options.get("mozilla_names")
         namespace = options["statsd_namespace"]
         self._prefix = f"{namespace}." if namespace else ""
         self._waiting: deque[str] = deque(maxlen=MAX_WAITING)
@@ -68,8 +70,17 @@ class StatsdMetrics(BackendBase):  # type: ignore[misc]  # markus comes without 
 
     def emit(self, record: MetricsRecord) -> None:
         """Take a metric."""
+        name = f"{self._prefix}{record.key}"
+        if self._mozilla is not None:
+            for theirs in self._mozilla.translate(record):
+                self._add(theirs.key, theirs)
+            if name in self._mozilla.names:
+                return
+        self._add(name, record)
+
+    def _add(self, name: str, record: MetricsRecord) -> None:
         tags = f"|#{','.join(record.tags)}" if record.tags else ""
-        self._waiting.append(f"{self._prefix}{record.key}:{record.value}|{_TYPES[record.stat_type]}{tags}")
+        self._waiting.append(f"{name}:{record.value}|{_TYPES[record.stat_type]}{tags}")
 
     def flush(self) -> None:
         """Send what is waiting, unless that takes too long."""

@@ -94,8 +94,12 @@ class PayloadReader:
             if compressed:
                 metrics.incr("gzipped_crash")
                 unzipped = Gunzip(body.pieces(), max_size=self.limits.decompressed_size)
-                _feed(parser, unzipped, body.turn)
-                metrics.timing("gzipped_crash_decompress", unzipped.seconds * 1000)
+                result = "fail"
+                try:
+                    metrics.histogram("crash_size_inflated", _feed(parser, unzipped, body.turn))
+                    result = "success"
+                finally:
+                    metrics.timing("gzipped_crash_decompress", unzipped.seconds * 1000, tags=[f"result:{result}"])
             else:
                 _feed(parser, body.pieces(), body.turn)
             parser.close()
@@ -107,10 +111,14 @@ class PayloadReader:
         return report
 
 
-def _feed(parser: MultipartParser, pieces: Iterable[bytes], turn: Turn) -> None:
+def _feed(parser: MultipartParser, pieces: Iterable[bytes], turn: Turn) -> int:
+    """Feed the parser with the body; return its size."""
+    size = 0
     for piece in pieces:
         parser.feed(piece)
         turn.pass_on()
+        size += len(piece)
+    return size
 
 
 def _boundary(content_type: str) -> bytes:

@@ -5,12 +5,16 @@
 """Gunicorn's own log records, in the master and in the workers, go where ours go, without what a client sent."""
 
 import sys
+from datetime import timedelta
 from typing import Any
 
+import markus
 from gunicorn.glogging import Logger
 
 from antenna.config import AppConfig, build_config
 from antenna.ops.logs import set_up_logging
+
+metrics = markus.get_metrics("gunicorn")
 
 # The exit code of a worker that could not start.
 _BOOT_ERROR = 3
@@ -22,10 +26,28 @@ class GunicornLogger(Logger):  # type: ignore[misc]  # gunicorn comes without ty
     def setup(self, cfg: Any) -> None:
         """Gunicorn calls this at start, and again in the master on SIGHUP."""
         super().setup(cfg)
-        set_up_logging(AppConfig(build_config()))
+        app_config = AppConfig(build_config())
+        set_up_logging(app_config)
+        self._counts = app_config.metrics_mozilla_names
+
+    def access(self, resp: Any, req: Any, environ: Any, request_time: timedelta) -> None:
+        """There is no access log; but Mozilla's dashboards have requests as gunicorn counts them."""
+        if self._counts:
+            status = str(resp.status).partition(" ")[0]
+            metrics.timing("request.time", request_time / timedelta(milliseconds=1), tags=[f"status:{status}"])
+
+    def critical(self, msg: str, *args: object, **kwargs: Any) -> None:
+        """Log what is fatal."""
+        self._count("critical")
+        super().critical(msg, *args, **kwargs)
+
+    def _count(self, level: str) -> None:
+        if self._counts:
+            metrics.incr("log", tags=[f"level:{level}"])
 
     def warning(self, msg: str, *args: object, **kwargs: Any) -> None:
         """Log a warning; of an invalid request only what kind of invalid, not the client's address and bytes."""
+        self._count("warning")
         if msg.startswith("Invalid request from ip="):
             super().warning("Invalid request: %s", type(sys.exception()).__name__)
         else:
@@ -33,6 +55,7 @@ class GunicornLogger(Logger):  # type: ignore[misc]  # gunicorn comes without ty
 
     def error(self, msg: str, *args: object, **kwargs: Any) -> None:
         """Log an error, unless it is one more line about a start that failed: a record of ours has said why."""
+        self._count("error")
         is_repeated = msg.startswith(("Shutting down", "Reason")) or (
             msg.startswith("Worker (pid") and _BOOT_ERROR in args
         )
@@ -40,6 +63,7 @@ class GunicornLogger(Logger):  # type: ignore[misc]  # gunicorn comes without ty
 
     def exception(self, msg: str, *args: object, **kwargs: Any) -> None:
         """Log an error with its traceback, but without the URI, whose query string is the client's."""
+        self._count("exception")
         if msg.startswith("Error handling request"):
             super().exception("Error handling request")
         else:
