@@ -95,7 +95,6 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
         ):
             self.add_route(path, resource)
             self._admin.add_route(path, resource)
-            self._own_paths.add(path)
 
     def __call__(self, env: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer a request, as WSGI servers call it."""
@@ -108,6 +107,11 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
             self._note_wrong_path(env["REQUEST_METHOD"], outcome)
         send_in_one_piece(body, env["REQUEST_METHOD"], answer)
         return answer_early(body, answer)
+
+    def add_route(self, uri_template: str, resource: object, **options: Any) -> None:
+        """Add a route; a request to its path has not gone astray."""
+        self._own_paths.add(uri_template)
+        super().add_route(uri_template, resource, **options)
 
     def _outcome_elsewhere(self, env: dict[str, Any], *, is_admin: bool) -> Outcome | None:
         """How a request ended that is no POST of a crash, which its resource counts. None for our own GET routes."""
