@@ -2,12 +2,15 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Google's JSON APIs, for looking into them: what the collector itself does not need."""
+"""Google's clients for Cloud Storage and Pub/Sub, with the application default credentials, or for their emulators.
+
+Those for Pub/Sub speak JSON over HTTP and not gRPC: so they go through the same proxies as all else.
+"""
 
 import os
-from collections.abc import Iterator, Mapping
-from http import HTTPStatus
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from bin import _common, _python  # isort: split
 
@@ -15,96 +18,69 @@ _python.require_packages()
 
 import google.auth  # noqa: E402 - needs the packages
 import requests  # noqa: E402 - needs the packages
+from google.api_core.exceptions import GoogleAPICallError, GoogleAPIError, RetryError  # noqa: E402 - needs the packages
+from google.api_core.retry import Retry, if_transient_error  # noqa: E402 - needs the packages
+from google.auth.credentials import AnonymousCredentials  # noqa: E402 - needs the packages
 from google.auth.exceptions import GoogleAuthError  # noqa: E402 - needs the packages
-from google.auth.transport.requests import AuthorizedSession  # noqa: E402 - needs the packages
-from urllib3.util import Retry  # noqa: E402 - needs the packages
+from google.cloud import storage  # noqa: E402 - needs the packages
+from google.cloud.storage.retry import DEFAULT_RETRY  # noqa: E402 - needs the packages
+from google.pubsub_v1 import PublisherClient, SubscriberClient  # noqa: E402 - needs the packages
 
-# What calls raise besides ``ToolError``.
-ERRORS = (GoogleAuthError, requests.RequestException, OSError)
+_PUBSUB_SCOPES = ("https://www.googleapis.com/auth/pubsub",)
 
-TIMEOUT = 60.0
-SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
-_RETRY = Retry(total=3, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504), raise_on_status=False)
+#: Options of calls. A person waits: by themselves, the clients try for minutes, or only once.
+STORAGE_OPTIONS: dict[str, Any] = {"timeout": 60.0, "retry": DEFAULT_RETRY.with_timeout(5.0)}
+PUBSUB_OPTIONS: dict[str, Any] = {"timeout": 60.0, "retry": Retry(predicate=if_transient_error, timeout=5.0)}
 
-
-class GoogleApi:
-    """An API of Google, or an emulator of it, with the application default credentials."""
-
-    def __init__(self, url: str, emulator: str | None) -> None:
-        """``emulator``, host and port or a URL, takes the place of the host of ``url``."""
-        if emulator:
-            host = emulator if "://" in emulator else f"http://{emulator}"
-            self._url = host.rstrip("/") + "/" + url.split("/", 3)[3]
-            self._session = requests.Session()
-        else:
-            self._url = url
-            credentials, _ = google.auth.default(scopes=SCOPES)
-            self._session = AuthorizedSession(credentials)
-        adapter = requests.adapters.HTTPAdapter(max_retries=_RETRY)
-        self._session.mount("https://", adapter)
-        self._session.mount("http://", adapter)
-
-    def request(
-        self,
-        method: str,
-        path: str,
-        body: object = None,
-        *,
-        params: Mapping[str, str] | None = None,
-    ) -> requests.Response:
-        """Return an answer of status 200 or 204. Raises ``ToolError``, a ``StatusError`` for another status."""
-        try:
-            answer = self._session.request(method, self._url + path, json=body, params=params, timeout=TIMEOUT)
-        except requests.ConnectionError as error:
-            reason = str(error).rpartition(": ")[2].strip("\"')")
-            raise _common.ToolError(f"cannot reach {self._url}: {reason}") from error
-        if answer.status_code not in {HTTPStatus.OK, HTTPStatus.NO_CONTENT}:
-            raise StatusError(answer)
-        return answer
-
-    def call(self, method: str, path: str, body: object = None, **options: Any) -> dict[str, Any]:
-        """Return the JSON object of the answer. Raises as ``request`` does."""
-        content: dict[str, Any] = self.request(method, path, body, **options).json()
-        return content
-
-    def make(self, method: str, path: str, body: object, **options: Any) -> bool:
-        """Make a thing; say whether it was not there before. Raises as ``request`` does."""
-        try:
-            self.request(method, path, body, **options)
-        except StatusError as error:
-            if error.status == HTTPStatus.CONFLICT:
-                return False
-            raise
-        return True
-
-    def items(self, path: str, key: str, **params: str) -> Iterator[Any]:
-        """Yield the items of a list, page by page. Raises as ``request`` does."""
-        while True:
-            page = self.call("GET", path, params=params)
-            yield from page.get(key, ())
-            if not page.get("nextPageToken"):
-                return
-            params["pageToken"] = page["nextPageToken"]
+PubSubClient = TypeVar("PubSubClient", PublisherClient, SubscriberClient)
 
 
-class StatusError(_common.ToolError):
-    """The API refuses."""
+def storage_client(project: str | None = None) -> storage.Client:
+    """Return a client for Cloud Storage. Raises ``GoogleAuthError``.
 
-    def __init__(self, answer: requests.Response) -> None:
-        """Take the message out of the answer, if there is one."""
-        try:
-            message = answer.json()["error"]["message"]
-        except (ValueError, KeyError, TypeError):
-            message = answer.text.strip()
-        super().__init__(f"{answer.request.method} {answer.url}: status {answer.status_code}: {message}")
-        self.status = answer.status_code
-
-
-def pubsub() -> GoogleApi:
-    """Return Cloud Pub/Sub: https://cloud.google.com/pubsub/docs/reference/rest ."""
-    return GoogleApi("https://pubsub.googleapis.com/v1/", os.environ.get("PUBSUB_EMULATOR_HOST"))
+    Objects belong to a bucket, not to a project, but the client wants to hear of one.
+    """
+    emulator = os.environ.get("STORAGE_EMULATOR_HOST")
+    if not emulator:
+        credentials, _ = google.auth.default(scopes=storage.Client.SCOPE)
+        return storage.Client(project=project or "none", credentials=credentials)
+    endpoint = {"api_endpoint": _with_scheme(emulator)}
+    return storage.Client(project=project or "none", credentials=AnonymousCredentials(), client_options=endpoint)
 
 
-def gcs() -> GoogleApi:
-    """Return Cloud Storage: https://cloud.google.com/storage/docs/json_api/v1 ."""
-    return GoogleApi("https://storage.googleapis.com/storage/v1/", os.environ.get("STORAGE_EMULATOR_HOST"))
+def pubsub_client(kind: type[PubSubClient]) -> PubSubClient:
+    """Return a client for topics or for subscriptions of Pub/Sub. Raises ``GoogleAuthError``."""
+    emulator = os.environ.get("PUBSUB_EMULATOR_HOST")
+    if not emulator:
+        credentials, _ = google.auth.default(scopes=_PUBSUB_SCOPES)
+        return kind(credentials=credentials, transport="rest")
+    # By itself, the client would speak gRPC to an emulator.
+    transport = kind.get_transport_class("rest")
+    return kind(transport=transport(host=_with_scheme(emulator), credentials=AnonymousCredentials()))
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn errors of the clients into ``ToolError``. For ``with`` blocks, and as a decorator."""
+    try:
+        yield
+    except BrokenPipeError:  # of stdout
+        raise
+    except (GoogleAPIError, GoogleAuthError, requests.RequestException, OSError) as error:
+        raise _common.ToolError(_common.printable(_reason(error))) from error
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, RetryError) and error.cause is not None:
+        return _reason(error.cause)
+    if isinstance(error, GoogleAPICallError) and error.code:
+        return f"status {int(error.code)}: {error.message}"
+    if isinstance(error, requests.ConnectionError) and error.request is not None and error.request.url is not None:
+        server = "/".join(error.request.url.split("/", 3)[:3])
+        cause = str(error).rpartition(": ")[2].strip("\"')")
+        return f"cannot reach {server}: {cause}"
+    return str(error) or type(error).__name__
+
+
+def _with_scheme(emulator: str) -> str:
+    return (emulator if "://" in emulator else f"http://{emulator}").rstrip("/")

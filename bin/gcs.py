@@ -20,43 +20,53 @@ Examples:
 import argparse
 import os
 import sys
+from datetime import datetime
 from pathlib import Path
-from urllib.parse import quote
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bin import _common, _google  # isort: split
 
+from google.api_core.exceptions import Conflict
+
 
 def list_buckets(args: argparse.Namespace) -> None:
     """Print the buckets of the project."""
-    for bucket in _google.gcs().items("b", "items", project=args.project):
+    for bucket in _google.storage_client(args.project).list_buckets(**_google.STORAGE_OPTIONS):
         if args.json:
-            _common.print_json({"name": bucket["name"], "created": bucket.get("timeCreated")})
+            _common.print_json({"name": bucket.name, "created": _time(bucket.time_created)})
         else:
-            print(bucket["name"])
+            print(_common.printable(bucket.name))
 
 
 def create_bucket(args: argparse.Namespace) -> None:
     """Make the bucket."""
-    body = {"name": args.bucket, "location": args.location}
-    is_new = _google.gcs().make("POST", "b", body, params={"project": args.project})
-    _common.note(f"bucket {args.bucket} {'created' if is_new else 'is there already'}")
+    outcome = "created"
+    try:
+        _google.storage_client(args.project).create_bucket(
+            args.bucket, location=args.location, **_google.STORAGE_OPTIONS
+        )
+    except Conflict:
+        outcome = "is there already"
+    _common.note(f"bucket {args.bucket} {outcome}")
 
 
 def list_objects(args: argparse.Namespace) -> None:
     """Print the objects whose names begin with the prefix."""
-    for item in _google.gcs().items(f"b/{quote(args.bucket, safe='')}/o", "items", prefix=args.prefix):
+    client = _google.storage_client()
+    fields = "items(name,size,contentType,updated),nextPageToken"
+    for blob in client.list_blobs(args.bucket, prefix=args.prefix, fields=fields, **_google.STORAGE_OPTIONS):
         if args.json:
-            description = {"name": item["name"], "size": int(item["size"])}
-            _common.print_json(description | {"content_type": item.get("contentType"), "updated": item.get("updated")})
+            description = {"name": blob.name, "size": blob.size}
+            _common.print_json(description | {"content_type": blob.content_type, "updated": _time(blob.updated)})
         else:
-            print(item["name"])
+            print(_common.printable(blob.name))
 
 
 def get_object(args: argparse.Namespace) -> None:
     """Write the bytes of an object to a file, or to stdout."""
-    content = _google.gcs().request("GET", _object_path(args.bucket, args.object), params={"alt": "media"}).content
+    blob = _google.storage_client().bucket(args.bucket).blob(args.object)
+    content: bytes = blob.download_as_bytes(**_google.STORAGE_OPTIONS)
     if args.output is None:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
@@ -67,14 +77,14 @@ def get_object(args: argparse.Namespace) -> None:
 
 def remove_objects(args: argparse.Namespace) -> None:
     """Remove objects."""
-    api = _google.gcs()
+    bucket = _google.storage_client().bucket(args.bucket)
     for name in args.objects:
-        api.request("DELETE", _object_path(args.bucket, name))
+        bucket.blob(name).delete(**_google.STORAGE_OPTIONS)
         _common.note(f"{name} removed")
 
 
-def _object_path(bucket: str, name: str) -> str:
-    return f"b/{quote(bucket, safe='')}/o/{quote(name, safe='')}"
+def _time(time: datetime | None) -> str | None:
+    return None if time is None else time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -117,6 +127,7 @@ def parse_arguments() -> argparse.Namespace:
     return args
 
 
+@_google.explained()
 def main() -> int:
     """Do what the command says; return the exit code."""
     args = parse_arguments()
@@ -125,4 +136,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    _common.run(main, *_google.ERRORS)
+    _common.run(main)

@@ -19,16 +19,18 @@ Examples:
 """
 
 import argparse
-import base64
 import os
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bin import _common, _google  # isort: split
+
+from google import pubsub_v1
+from google.api_core.exceptions import Conflict
+from google.protobuf.json_format import MessageToDict
+from google.pubsub_v1 import PublisherClient, SubscriberClient
 
 from antenna.crash.crash_id import is_valid
 from antenna.ext.crashpublish_base import TEST_ID
@@ -41,47 +43,56 @@ def topic_path(args: argparse.Namespace) -> str:
 
 def list_topics(args: argparse.Namespace) -> None:
     """Print the topics of the project."""
-    _print_names(_google.pubsub().items(f"projects/{args.project}/topics", "topics"), as_json=args.json)
+    for topic in _google.pubsub_client(PublisherClient).list_topics(
+        project=f"projects/{args.project}", **_google.PUBSUB_OPTIONS
+    ):
+        if args.json:
+            _common.print_json(MessageToDict(pubsub_v1.Topic.pb(topic)))
+        else:
+            print(_short(topic.name))
 
 
 def create_topic(args: argparse.Namespace) -> None:
     """Make the topic."""
-    is_new = _google.pubsub().make("PUT", topic_path(args), {})
-    _common.note(f"topic {topic_path(args)} {'created' if is_new else 'is there already'}")
+    outcome = "created"
+    try:
+        _google.pubsub_client(PublisherClient).create_topic(name=topic_path(args), **_google.PUBSUB_OPTIONS)
+    except Conflict:
+        outcome = "is there already"
+    _common.note(f"topic {topic_path(args)} {outcome}")
 
 
 def list_subscriptions(args: argparse.Namespace) -> None:
     """Print the subscriptions of the project, of all topics."""
-    _print_names(_google.pubsub().items(f"projects/{args.project}/subscriptions", "subscriptions"), as_json=args.json)
+    client = _google.pubsub_client(SubscriberClient)
+    for subscription in client.list_subscriptions(project=f"projects/{args.project}", **_google.PUBSUB_OPTIONS):
+        if args.json:
+            _common.print_json(MessageToDict(pubsub_v1.Subscription.pb(subscription)))
+        else:
+            print(f"{_short(subscription.name)}\t{_short(subscription.topic)}")
 
 
 def create_subscription(args: argparse.Namespace) -> None:
     """Make a subscription to the topic."""
     path = f"projects/{args.project}/subscriptions/{args.subscription}"
-    body = {"topic": topic_path(args), "ackDeadlineSeconds": args.ack_deadline}
-    is_new = _google.pubsub().make("PUT", path, body)
-    _common.note(f"subscription {path} to {args.topic} {'created' if is_new else 'is there already'}")
+    subscription = pubsub_v1.Subscription(name=path, topic=topic_path(args), ack_deadline_seconds=args.ack_deadline)
+    outcome = "created"
+    try:
+        _google.pubsub_client(SubscriberClient).create_subscription(subscription, **_google.PUBSUB_OPTIONS)
+    except Conflict:
+        outcome = "is there already"
+    _common.note(f"subscription {path} to {args.topic} {outcome}")
 
 
 def publish(args: argparse.Namespace) -> None:
     """Publish ids."""
-    messages = [{"data": base64.b64encode(item.encode()).decode()} for item in args.crash_ids]
-    _google.pubsub().call("POST", f"{topic_path(args)}:publish", {"messages": messages})
+    messages = [pubsub_v1.PubsubMessage(data=crash_id.encode()) for crash_id in args.crash_ids]
+    _google.pubsub_client(PublisherClient).publish(topic=topic_path(args), messages=messages, **_google.PUBSUB_OPTIONS)
     _common.note(f"{len(messages)} published on {topic_path(args)}")
 
 
-def _print_names(items: Iterable[dict[str, Any]], *, as_json: bool) -> None:
-    for item in items:
-        if as_json:
-            _common.print_json(item)
-        elif "topic" in item:
-            print(f"{_short(item['name'])}\t{_short(item['topic'])}")
-        else:
-            print(_short(item["name"]))
-
-
 def _short(name: str) -> str:
-    return name.rpartition("/")[2]
+    return _common.printable(name.rpartition("/")[2])
 
 
 def parse_message(text: str) -> str:
@@ -133,6 +144,7 @@ def parse_arguments() -> argparse.Namespace:
     return args
 
 
+@_google.explained()
 def main() -> int:
     """Do what the command says; return the exit code."""
     args = parse_arguments()
@@ -141,4 +153,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    _common.run(main, *_google.ERRORS)
+    _common.run(main)

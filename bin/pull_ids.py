@@ -11,6 +11,8 @@ FSCrashPublish. Without them: the directory of 'make run', .local/queue.
 
 On Pub/Sub, ids that are looked at are out of reach of the processor while the program runs.
 
+What is no crash id is named on stderr, and ends in exit code 1, but for the test message of a start.
+
 Examples:
   bin/pull_ids.py
   bin/pull_ids.py --ack --limit 100 | bin/fetch_crashes.py --raw --dumps DIR
@@ -19,171 +21,20 @@ Examples:
 
 """
 
-import base64
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from itertools import islice
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bin import _backends, _common, _google  # isort: split
+from bin import _backends, _common  # isort: split
 
 from antenna.crash.crash_id import is_valid
-from antenna.ext.crashpublish_base import CrashPublishBase
-from antenna.ext.fs.crashpublish import FSCrashPublish
-from antenna.ext.pubsub.crashpublish import PubSubCrashPublish
+from antenna.ext.crashpublish_base import TEST_ID
+from bin._queues import Message, Queue, open_queue
 
-# Messages of one request.
-BATCH = 100
 PAUSE = 0.5
-# How long Pub/Sub keeps a message from others after it was last asked to, in seconds: a program that is killed keeps
-# nothing longer.
-LEASE = 60
-
-
-@dataclass(frozen=True)
-class Message:
-    """A published id. ``key`` is the same when it comes again."""
-
-    key: str
-    data: str
-    published: str
-
-
-class Queue(Protocol):
-    """Where ids were published."""
-
-    def receive(self, limit: int) -> Sequence[Message]:
-        """Return up to ``limit`` of the next messages, none at the end of the queue. One may come again."""
-
-    def acknowledge(self) -> None:
-        """Take away what was received."""
-
-    def give_back(self) -> None:
-        """Let others receive what was received and not taken away."""
-
-
-class DirectoryQueue:
-    """The directory of ``FSCrashPublish``: a file an id, named ``<nanoseconds since 1970>-<crash id>``."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._received: set[str] = set()
-
-    def receive(self, limit: int) -> list[Message]:
-        """Return the oldest of those that were not received yet."""
-        if not self._root.is_dir():
-            raise _common.ToolError(f"{self._root} is not a directory")
-        files = sorted(file for file in self._root.iterdir() if not file.name.startswith("."))
-        news = [file for file in files if file.name not in self._received][:limit]
-        self._received.update(file.name for file in news)
-        return [self._message(file) for file in news]
-
-    @staticmethod
-    def _message(file: Path) -> Message:
-        time_part, _, crash_id = file.name.partition("-")
-        seconds = int(time_part) / 1e9 if time_part.isdecimal() else file.stat().st_mtime
-        return Message(file.name, crash_id, datetime.fromtimestamp(seconds, UTC).isoformat())
-
-    def acknowledge(self) -> None:
-        """Remove the files."""
-        for name in self._received:
-            (self._root / name).unlink(missing_ok=True)
-        self._received.clear()
-
-    def give_back(self) -> None:
-        """Nothing was taken."""
-
-
-class Subscription:
-    """A subscription of Pub/Sub."""
-
-    def __init__(self, path: str, wait: float) -> None:
-        """``path`` is its full name; ``wait`` is how long, in seconds, a message may take to come."""
-        self._path = path
-        self._wait = wait
-        self._api = _google.pubsub()
-        # Of each message, by its key, what acknowledges it: another when it comes again.
-        self._handles: dict[str, str] = {}
-        self._renewed = time.monotonic()
-
-    def receive(self, limit: int) -> list[Message]:
-        """Return messages, none if none came in time. Others do not receive them meanwhile."""
-        deadline = time.monotonic() + self._wait
-        while not (messages := self._pull(min(limit, BATCH))) and time.monotonic() < deadline:
-            time.sleep(PAUSE)
-        return messages
-
-    def _pull(self, limit: int) -> list[Message]:
-        if time.monotonic() - self._renewed > LEASE / 2:
-            self._renewed = time.monotonic()
-            self._set_deadline(self._handles.values(), LEASE)
-        # A request that waits at the server would go on receiving after the program has ended.
-        answer = self._call("pull", {"maxMessages": limit, "returnImmediately": True})
-        received = answer.get("receivedMessages", ())
-        handles = {item["message"]["messageId"]: item["ackId"] for item in received}
-        self._handles.update(handles)
-        self._set_deadline(handles.values(), LEASE)
-        return [
-            Message(
-                key=item["message"]["messageId"],
-                data=base64.b64decode(item["message"].get("data", "")).decode("utf-8", "replace"),
-                published=item["message"]["publishTime"],
-            )
-            for item in received
-        ]
-
-    def acknowledge(self) -> None:
-        """Acknowledge."""
-        for handles in _batches(self._handles.values()):
-            self._call("acknowledge", {"ackIds": handles})
-        self._handles.clear()
-
-    def give_back(self) -> None:
-        """Let the messages be delivered again at once."""
-        self._set_deadline(self._handles.values(), 0)
-
-    def _set_deadline(self, handles: Iterable[str], seconds: int) -> None:
-        for batch in _batches(handles):
-            self._call("modifyAckDeadline", {"ackIds": batch, "ackDeadlineSeconds": seconds})
-
-    def _call(self, verb: str, body: object) -> dict[str, Any]:
-        return self._api.call("POST", f"{self._path}:{verb}", body)
-
-
-def _batches(handles: Iterable[str]) -> Iterator[list[str]]:
-    rest = iter(handles)
-    while batch := list(islice(rest, BATCH)):
-        yield batch
-
-
-def open_queue(publisher: CrashPublishBase, subscription: str | None, wait: float) -> Queue:
-    """Return the queue that ``publisher`` fills. Raises ``ToolError``."""
-    if isinstance(publisher, FSCrashPublish):
-        return DirectoryQueue(publisher.root)
-    if isinstance(publisher, PubSubCrashPublish):
-        project = f"projects/{publisher.config('project_id')}"
-        if subscription is None:
-            topic = f"{project}/topics/{publisher.config('topic_name')}"
-            return Subscription(only_subscription(topic), wait)
-        return Subscription(f"{project}/subscriptions/{subscription}", wait)
-    raise _common.ToolError(f"{type(publisher).__name__} has no queue that this program knows")
-
-
-def only_subscription(topic: str) -> str:
-    """Return the full name of the topic's subscription. Raises ``ToolError`` if it has none or several."""
-    names: list[str] = list(_google.pubsub().items(f"{topic}/subscriptions", "subscriptions"))
-    if len(names) == 1:
-        return names[0]
-    if names:
-        choices = ", ".join(sorted(name.rpartition("/")[2] for name in names))
-        raise _common.ToolError(f"{topic} has several subscriptions: name one with --subscription: {choices}")
-    raise _common.ToolError(f"{topic} has no subscription: bin/pubsub.py create-subscription makes one")
 
 
 def pull(queue: Queue, *, limit: int, follow: bool) -> Iterator[list[Message]]:
@@ -203,16 +54,22 @@ def pull(queue: Queue, *, limit: int, follow: bool) -> Iterator[list[Message]]:
             return
 
 
-def show(messages: Sequence[Message], *, as_json: bool) -> None:
-    """Print crash ids; what else was published, such as the test message, is named on stderr."""
+def show(messages: Sequence[Message], *, as_json: bool) -> bool:
+    """Print crash ids, and name what else was published on stderr; return whether that was damaged.
+
+    The test message is not: collectors publish it to prove that they can.
+    """
+    is_damaged = False
     for message in messages:
         if not is_valid(message.data):
-            _common.note(f"not a crash id: {message.data!r}")
+            _common.note(f"not a crash id: {message.data!a}")
+            is_damaged |= message.data != TEST_ID
         elif as_json:
             _common.print_json({"crash_id": message.data, "published": message.published, "key": message.key})
         else:
             print(message.data)
     sys.stdout.flush()
+    return is_damaged
 
 
 def main() -> int:
@@ -232,17 +89,18 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print an object a line: id, time of publishing, key")
     args = parser.parse_args()
 
+    is_damaged = False
     queue = open_queue(_backends.publisher(), args.subscription, args.wait)
     try:
         for messages in pull(queue, limit=args.limit, follow=args.follow):
-            show(messages, as_json=args.json)
+            is_damaged |= show(messages, as_json=args.json)
             # Not before they are printed: a kill in between may print ids again, but loses none.
             if args.ack:
                 queue.acknowledge()
     finally:
         queue.give_back()
-    return 0
+    return int(is_damaged)
 
 
 if __name__ == "__main__":
-    _common.run(main, *_backends.ERRORS, *_google.ERRORS)
+    _common.run(main, *_backends.ERRORS)

@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -141,7 +142,7 @@ class ShortDeadlines(HTTPServer):
         return {"ackId": f"{crash_id} {self.deliveries[crash_id]}", "message": message}
 
     def modify_ack_deadline(self, request: dict[str, Any]) -> dict[str, Any]:
-        then = time.monotonic() + request["ackDeadlineSeconds"]
+        then = time.monotonic() + request.get("ackDeadlineSeconds", 0)
         self.waiting.update({crash_id: then for crash_id in self.valid(request) if crash_id in self.waiting})
         return {}
 
@@ -164,7 +165,7 @@ class _Handler(BaseHTTPRequestHandler):
             "pull": self.server.pull,
             "acknowledge": self.server.acknowledge,
             "modifyAckDeadline": self.server.modify_ack_deadline,
-        }[self.path.rpartition(":")[2]]
+        }[urlsplit(self.path).path.rpartition(":")[2]]
         answer = json.dumps(verb(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(answer)))
@@ -187,7 +188,7 @@ def short_deadlines() -> Iterator[ShortDeadlines]:
 
 def pull_ids(server: ShortDeadlines, arguments: str = "") -> Result:
     """Run the program with leases of a second."""
-    program = "import sys; from bin import pull_ids; pull_ids.LEASE = 1; sys.exit(pull_ids.main())"
+    program = "import sys; from bin import pull_ids, _subscription; _subscription.LEASE = 1; sys.exit(pull_ids.main())"
     environment = {
         "PUBSUB_EMULATOR_HOST": f"127.0.0.1:{server.server_port}",
         "CRASHMOVER_CRASHPUBLISH_CLASS": "antenna.ext.pubsub.crashpublish.PubSubCrashPublish",

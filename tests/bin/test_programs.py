@@ -50,7 +50,7 @@ ERRORS = [
     (
         "gcs.py --bucket b list-objects",
         1,
-        "cannot reach http://127.0.0.1:1/storage/v1/: [Errno 111] Connection refused",
+        "cannot reach http://127.0.0.1:1: [Errno 111] Connection refused",
     ),
     ("send_crashes.py example.com", 1, "not a URL to send to: example.com"),
     ("send_crashes.py --annotations /nonexistent", 1, "/nonexistent: No such file or directory"),

@@ -1,0 +1,99 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Where ids were published: the directory of ``FSCrashPublish``, or a subscription of Pub/Sub."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from antenna.crash.crash_id import is_valid
+from antenna.ext.crashpublish_base import CrashPublishBase
+from antenna.ext.fs.crashpublish import FSCrashPublish
+from antenna.ext.pubsub.crashpublish import PubSubCrashPublish
+from bin import _common
+
+
+@dataclass(frozen=True)
+class Message:
+    """A published id. ``key`` is the same when it comes again."""
+
+    key: str
+    data: str
+    published: str
+
+
+class Queue(Protocol):
+    """Where ids were published."""
+
+    def receive(self, limit: int) -> Sequence[Message]:
+        """Return up to ``limit`` of the next messages, none at the end of the queue. One may come again."""
+
+    def acknowledge(self) -> None:
+        """Take away what was received."""
+
+    def give_back(self) -> None:
+        """Let others receive what was received and not taken away."""
+
+
+class DirectoryQueue:
+    """The directory of ``FSCrashPublish``: a file an id, named ``<nanoseconds since 1970>-<crash id>``."""
+
+    def __init__(self, root: Path) -> None:
+        """``root`` is the directory."""
+        self._root = root
+        self._received: set[str] = set()
+        self._seen: set[str] = set()
+
+    def receive(self, limit: int) -> list[Message]:
+        """Return the oldest of those that were not received yet."""
+        if not self._root.is_dir():
+            raise _common.ToolError(f"{self._root} is not a directory")
+        names = sorted(file.name for file in self._root.iterdir() if not file.name.startswith("."))
+        news = [name for name in names if name not in self._seen][:limit]
+        self._seen.update(news)
+        messages = [self._message(name) for name in news]
+        # What is no id was put there by somebody else, and stays.
+        self._received.update(message.key for message in messages if is_valid(message.data))
+        return messages
+
+    def _message(self, name: str) -> Message:
+        """Return the id in a name, or else the whole name."""
+        time_part, _, crash_id = name.partition("-")
+        if not is_valid(crash_id) or not (self._root / name).is_file():
+            return Message(name, name, "")
+        try:
+            published = datetime.fromtimestamp(int(time_part) / 1e9, UTC).isoformat()
+        except (ValueError, OverflowError, OSError):
+            published = ""
+        return Message(name, crash_id, published)
+
+    def acknowledge(self) -> None:
+        """Remove the files."""
+        for name in self._received:
+            (self._root / name).unlink(missing_ok=True)
+        self._received.clear()
+
+    def give_back(self) -> None:
+        """Nothing was taken."""
+
+
+def open_queue(publisher: CrashPublishBase, subscription: str | None, wait: float) -> Queue:
+    """Return the queue that ``publisher`` fills; ``wait`` is how long, in seconds, an id may take to come.
+
+    Raises ``ToolError``.
+    """
+    if isinstance(publisher, FSCrashPublish):
+        return DirectoryQueue(publisher.root)
+    if isinstance(publisher, PubSubCrashPublish):
+        from bin import _subscription  # noqa: PLC0415 - Google's clients take a second to import
+
+        project = f"projects/{publisher.config('project_id')}"
+        path = f"{project}/subscriptions/{subscription}"
+        if subscription is None:
+            path = _subscription.only_subscription(f"{project}/topics/{publisher.config('topic_name')}")
+        return _subscription.Subscription(path, wait)
+    raise _common.ToolError(f"{type(publisher).__name__} has no queue that this program knows")
