@@ -16,6 +16,7 @@ import requests
 from tests.bench.books import Bookkeeper, Books
 from tests.bench.cases import Case
 from tests.bench.processes import cpu_seconds
+from tests.support.certificates import make_certificate
 from tests.support.emulators import running_gcs, running_pubsub
 from tests.support.google_cloud import GcsBucket, PubSubTopic
 from tests.support.programs import Program, free_port
@@ -31,6 +32,8 @@ class Backends:
 
     sinks: Program
     sinks_port: int
+    #: The port for TLS, and the certificate that shows up there. None: the collector does without TLS.
+    tls: tuple[int, Path] | None
     #: None: the sinks take what is saved.
     bucket: GcsBucket | None
     #: None: the sinks take what is published.
@@ -39,12 +42,19 @@ class Backends:
     @property
     def environment(self) -> dict[str, str]:
         """The collector's options."""
-        host = f"127.0.0.1:{self.sinks_port}"
+        url = f"http://127.0.0.1:{self.sinks_port}"
+        trusted = {}
+        if self.tls is not None:
+            port, certificate = self.tls
+            # The certificate is one for this name.
+            url = f"https://localhost:{port}"
+            trusted["SSL_CERT_FILE"] = str(certificate)
         return {
-            "STORAGE_EMULATOR_HOST": self.bucket.emulator_url if self.bucket else f"http://{host}",
+            **trusted,
+            "STORAGE_EMULATOR_HOST": self.bucket.emulator_url if self.bucket else url,
             "CRASHMOVER_CRASHSTORAGE_CLASS": "antenna.ext.gcs.crashstorage.GcsCrashStorage",
             "CRASHMOVER_CRASHSTORAGE_BUCKET_NAME": self.bucket.name if self.bucket else "crashes",
-            "PUBSUB_EMULATOR_HOST": self.topic.emulator_host if self.topic else host,
+            "PUBSUB_EMULATOR_HOST": self.topic.emulator_host if self.topic else url,
             "CRASHMOVER_CRASHPUBLISH_CLASS": "antenna.ext.pubsub.crashpublish.PubSubCrashPublish",
             "CRASHMOVER_CRASHPUBLISH_PROJECT_ID": self.topic.project_id if self.topic else "test",
             "CRASHMOVER_CRASHPUBLISH_TOPIC_NAME": self.topic.name if self.topic else "crash-ids",
@@ -79,14 +89,15 @@ def running_backends(case: Case, emulators: list[str], directory: Path) -> Itera
             bucket = GcsBucket(started.enter_context(running_gcs(directory)))
         if PUBSUB in emulators:
             topic = PubSubTopic(started.enter_context(running_pubsub(directory)))
+        tls = (free_port(), make_certificate(directory, "localhost")) if case.over_tls else None
         sinks = Program(
-            [sys.executable, "-m", "tests.bench.sinks", str(port), *latencies],
+            [sys.executable, "-m", "tests.bench.sinks", str(port), *latencies, *map(str, tls or ())],
             log_file=directory / "sinks.log",
             directory=PROJECT_ROOT,
         )
         started.callback(sinks.kill)
         sinks.wait_until(lambda: _answers(port))
-        yield Backends(sinks, port, bucket, topic)
+        yield Backends(sinks, port, tls, bucket, topic)
 
 
 def _answers(port: int) -> bool:

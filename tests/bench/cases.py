@@ -19,12 +19,16 @@ class Case:
     #: Seconds from the end of a request to the answer.
     storage_latency: float = 0.0
     publish_latency: float = 0.0
+    #: Whether the collector saves and publishes over TLS, as it does on Google Cloud.
+    over_tls: bool = False
 
 
 _CASES = [
     Case("kept", "kept, 400 kB, gzip", "kept"),
+    Case("kept-tls", "the same, saved and published over TLS", "kept", over_tls=True),
     Case("rejected", "rejected, 400 kB, gzip", "rejected"),
     Case("large", "kept, 12 MB dump, gzip", "large", clients=8),
+    Case("large-tls", "the same, over TLS", "large", clients=8, over_tls=True),
     Case("latency", "kept, storage 50 ms", "kept", storage_latency=0.05),
     Case(
         "latency-high",

@@ -4,14 +4,16 @@
 
 """A stand-in for Cloud Storage and Pub/Sub, a process of its own: fast, with latencies as set, and it keeps the books.
 
-``python -m tests.bench.sinks PORT STORAGE_LATENCY PUBLISH_LATENCY`` (in seconds). One port takes uploads (media,
-multipart, resumable), the calls around them, and publishing over REST.
+``python -m tests.bench.sinks PORT STORAGE_LATENCY PUBLISH_LATENCY [TLS_PORT CERTIFICATE]``, latencies in seconds. One
+port takes uploads (media, multipart, resumable), the calls around them, and publishing over REST. The other one takes
+the same over TLS; the file ``CERTIFICATE`` has the certificate and its key.
 """
 
 import asyncio
 import base64
 import json
 import re
+import ssl
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -56,10 +58,12 @@ class Content:
 class Sinks:
     """What all connections share."""
 
-    def __init__(self, port: int, storage_latency: float, publish_latency: float) -> None:
+    def __init__(self, port: int, storage_latency: float, publish_latency: float, *tls: str) -> None:
+        """``tls`` are a port for TLS and the file of its certificate, if there is to be one."""
         self.port = port
         self.storage_latency = storage_latency
         self.publish_latency = publish_latency
+        self._tls = tls
         self.books = Bookkeeper()
         self.buffer = memoryview(bytearray(_BUFFER_SIZE))
         self.resumable: dict[str, str] = {}
@@ -68,6 +72,10 @@ class Sinks:
         """Serve until the process is killed."""
         loop = asyncio.get_running_loop()
         server = await loop.create_server(lambda: Connection(self), "127.0.0.1", self.port, backlog=2048)
+        if self._tls:
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            tls.load_cert_chain(self._tls[1])
+            await loop.create_server(lambda: Connection(self), "127.0.0.1", int(self._tls[0]), backlog=2048, ssl=tls)
         await server.serve_forever()
 
 
@@ -184,4 +192,4 @@ def _resource(name: str, content: Content) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    asyncio.run(Sinks(int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])).serve())
+    asyncio.run(Sinks(int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3]), *sys.argv[4:]).serve())

@@ -23,8 +23,9 @@ QUICK = Plan(seconds=0.5, repeat=1, emulators=[], warm_up_seconds=0.1)
 CRASH_ID = "de1bb258-cbbf-4589-a673-34f800160918"
 
 
-def test_every_crash_is_taken_and_accounted_for() -> None:
-    run = measure(QUICK, Setup("."), PROJECT_ROOT, replace(CASES["mixed"], clients=4))
+@pytest.mark.parametrize("case", ["mixed", "kept-tls"])
+def test_every_crash_is_taken_and_accounted_for(case: str) -> None:
+    run = measure(QUICK, Setup("."), PROJECT_ROOT, replace(CASES[case], clients=4))
     assert run.crashes > 0
     assert run.rate > 0
     assert run.units > 0.1

@@ -5,7 +5,6 @@
 """Crashes in a bucket of Google Cloud Storage."""
 
 import logging
-import os
 import uuid
 from collections.abc import Iterator
 from functools import cached_property
@@ -19,7 +18,7 @@ from antenna.config import ConfigManager, Option
 from antenna.ext.crashstorage_base import BINARY, CrashStorageBase, StoredObject
 from antenna.ext.gcs.upload import Upload
 from antenna.ext.google.credentials import credentials_for
-from antenna.ext.google.http import Forbidden, GoogleHttp, PreconditionFailed, TooManyRequests
+from antenna.ext.google.http import Forbidden, GoogleHttp, PreconditionFailed, TooManyRequests, emulator_endpoint
 
 logger = logging.getLogger(__name__)
 
@@ -58,8 +57,8 @@ class GcsCrashStorage(CrashStorageBase):
         """``config`` has the namespace ``CRASHMOVER_CRASHSTORAGE``. Raises ``BackendConfigurationError``."""
         self.config = config.with_options(self)
         self.bucket_name: str = self.config("bucket_name")
-        emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
-        self._endpoint = _with_scheme(emulator).rstrip("/") if emulator else _ENDPOINT
+        emulator = emulator_endpoint("STORAGE_EMULATOR_HOST")
+        self._endpoint = emulator or _ENDPOINT
         self._credentials = credentials_for(emulator, _SCOPES)
         self._http = GoogleHttp(self._endpoint, self._credentials)
         bucket = quote(self.bucket_name, safe="")
@@ -198,10 +197,6 @@ class GcsCrashStorage(CrashStorageBase):
 def _names_an_object(error: Forbidden | PreconditionFailed) -> bool:
     """Whether Google has refused an upload for the sake of an object that is there already."""
     return isinstance(error, PreconditionFailed) or any(reason in error.details for reason in _IS_THERE)
-
-
-def _with_scheme(emulator: str) -> str:
-    return emulator if "://" in emulator else f"http://{emulator}"
 
 
 def _read_options() -> dict[str, Any]:

@@ -10,6 +10,7 @@ callers have a deadline and a spool. But a request whose connection has ended wh
 
 import http.client
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from typing import Any, Protocol
@@ -162,6 +163,14 @@ class _Pieces:
         for piece in self._body():
             turn.pass_on()
             yield piece
+
+
+def emulator_endpoint(variable: str) -> str | None:
+    """Return the endpoint of the emulator that an environment variable names, as host and port or as a URL, if any."""
+    emulator = os.environ.get(variable, "").rstrip("/")
+    if not emulator:
+        return None
+    return emulator if "://" in emulator else f"http://{emulator}"
 
 
 def _shared_token(credentials: Credentials, connections: Connections) -> SharedToken:

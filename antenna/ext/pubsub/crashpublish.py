@@ -7,7 +7,6 @@
 import base64
 import json
 import logging
-import os
 from urllib.parse import quote
 
 import gevent
@@ -17,7 +16,7 @@ from antenna.backend import BackendConfigurationError, BackendDenied, BackendErr
 from antenna.config import ConfigManager, Option, bounded, parse_duration
 from antenna.ext.crashpublish_base import TEST_ID, CrashPublishBase
 from antenna.ext.google.credentials import credentials_for
-from antenna.ext.google.http import GoogleHttp
+from antenna.ext.google.http import GoogleHttp, emulator_endpoint
 
 logger = logging.getLogger(__name__)
 
@@ -58,8 +57,8 @@ class PubSubCrashPublish(CrashPublishBase):
         """``config`` has the namespace ``CRASHMOVER_CRASHPUBLISH``. Raises ``BackendConfigurationError``."""
         self.config = config.with_options(self)
         self._timeout: float = self.config("timeout")
-        emulator = os.environ.get("PUBSUB_EMULATOR_HOST", "").removeprefix("http://").rstrip("/")
-        self._endpoint = f"http://{emulator}" if emulator else _ENDPOINT
+        emulator = emulator_endpoint("PUBSUB_EMULATOR_HOST")
+        self._endpoint = emulator or _ENDPOINT
         self._topic = f"projects/{self.config('project_id')}/topics/{self.config('topic_name')}"
         # Names of topics may have a %.
         self._path = f"/v1/{quote(self._topic)}"
