@@ -14,8 +14,8 @@ import pytest
 from gevent import socket
 
 import antenna.server.early_answer
+from antenna.server.connection import Connection as WorkerConnection
 from antenna.server.early_answer import answer_early, half_close_and_drain, send_in_one_piece
-from antenna.server.worker import Connection as WorkerConnection
 
 
 @dataclass

@@ -17,8 +17,8 @@ from gunicorn.http.parser import RequestParser
 import antenna.server.framed_body
 from antenna.hub import Turn
 from antenna.refusal import Reason, Refusal
+from antenna.server.connection import Connection
 from antenna.server.framed_body import FramedBody
-from antenna.server.worker import Connection
 from tests.support.reports import chunked
 from tests.support.wire import Wire
 

@@ -7,16 +7,15 @@
 import socket
 import time
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import gevent
 import pytest
 from gevent import socket as gevent_socket
 
+import antenna.server.connection
 import antenna.server.early_answer
-import antenna.server.worker
-from antenna.server.worker import Connection, RequestWait
+from antenna.server.connection import Connection, RequestWait
 
 HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 MIB = 1024 * 1024
@@ -32,8 +31,7 @@ class Pair:
     def wait_for_head(self, idle_seconds: float) -> bytes:
         """Wait for a request's head as gunicorn does; returns what came, nothing if it did not come in time."""
         head = b""
-        worker: Any = SimpleNamespace(waits=set())
-        with RequestWait(worker, self.connection, idle_seconds):
+        with RequestWait(set(), self.connection, idle_seconds):
             while not head.endswith(b"\r\n\r\n"):
                 head += self.connection.recv(8192)
             return head
@@ -51,8 +49,8 @@ def pair() -> Iterator[Pair]:
 @pytest.fixture(autouse=True)
 def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for 20 s in a test."""
-    monkeypatch.setattr(antenna.server.worker, "HEAD_TIMEOUT", 0.2)
-    monkeypatch.setattr(antenna.server.worker, "SEND_TIMEOUT", 0.2)
+    monkeypatch.setattr(antenna.server.connection, "HEAD_TIMEOUT", 0.2)
+    monkeypatch.setattr(antenna.server.connection, "SEND_TIMEOUT", 0.2)
     monkeypatch.setattr(antenna.server.early_answer, "DRAIN_IDLE_SECONDS", 0.1)
 
 
