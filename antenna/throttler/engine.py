@@ -93,7 +93,7 @@ class Throttler:
         self.config = config.with_options(self)
         self.rng = rng
         self.now = now
-        self.unlisted = UnlistedNames()
+        self.unlisted = UnlistedNames(shared_file)
         self._loader = RulesLoader(self.config, LastGood(shared_file))
         self._quotas = Quotas(shared_file)
         self._rules_reported: set[str] = set()
@@ -129,12 +129,19 @@ class Throttler:
             raise BrokenRulesError(self.problem)
 
     def start(self) -> None:
-        """Begin to look, in the background, whether the rules have changed."""
+        """Say which rules decide, and begin to look, in the background, whether they have changed."""
+        self._say_which()
         gevent.spawn(self._loader.watch, self._replace)
 
     def _replace(self, policy: Policy) -> None:
         self.policy = policy
         self._rules_reported.clear()
+        self._say_which()
+
+    def _say_which(self) -> None:
+        policy = self.policy
+        counts = f"{len(policy.rules)} rules, {len(policy.products)} products"
+        logger.info("rules: %s, sha256 %s: %s", policy.name, policy.digest, counts)
 
     def throttle(self, raw_crash: Mapping[str, Any]) -> tuple[Result, str, float]:
         """Return what becomes of this crash, the name of the rule that decided, and the percentage it goes by.

@@ -9,8 +9,11 @@ import os
 import struct
 
 from antenna.shared_file import SIZE, locked
-from antenna.throttler.quotas import SIZE as START
+from antenna.throttler import unlisted
 from antenna.throttler.sources import Texts, kept_texts
+
+START = unlisted.START + unlisted.SIZE
+"""Where it lies in the shared file."""
 
 _HEADER = struct.Struct("!Q32s")
 _MAX_SIZE = SIZE - START - _HEADER.size

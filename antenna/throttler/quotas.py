@@ -18,6 +18,7 @@ from contextlib import nullcontext
 
 from antenna.shared_file import locked
 from antenna.throttler.policy import Policy
+from antenna.throttler.unlisted import START as UNLISTED_START
 
 WINDOW_SECONDS = 60
 
@@ -29,7 +30,7 @@ _COUNTS = struct.Struct(f"!{2 * _RING}I")
 _ONE_COUNT = struct.Struct("!2I")
 _PLACE_SIZE = _KEY.size + _COUNTS.size
 
-SIZE = 1024 * 1024
+SIZE = UNLISTED_START
 """Bytes at the start of the shared file that are for quotas."""
 
 _PLACES = SIZE // _PLACE_SIZE

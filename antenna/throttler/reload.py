@@ -111,13 +111,6 @@ class RulesLoader:
         self._last_good.keep(sources.texts)
         self._mended()
         metrics.incr("rules_loaded", tags=["outcome:good"])
-        logger.info(
-            "rules: %s, sha256 %s: %d rules, %d products",
-            policy.name,
-            policy.digest,
-            len(policy.rules),
-            len(policy.products),
-        )
         return policy
 
     def _refuse(self, error: Exception) -> None:

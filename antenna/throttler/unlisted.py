@@ -4,12 +4,19 @@
 
 """Says in the log which products and packages are rejected for being on no list.
 
-That is how operators notice a new product. The names come from clients: they are escaped, cut, and few.
+That is how operators notice a new product. The names come from clients: they are escaped, cut, and few. The workers of
+an instance count together, in the file that they share.
 """
 
+import hashlib
 import logging
+import os
+import struct
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
+
+from antenna.shared_file import locked
 
 # The name under which log queries of existing deployments find these lines.
 logger = logging.getLogger("antenna.throttler")
@@ -18,20 +25,28 @@ MAX_NAME_LENGTH = 50
 """Characters of a name that are logged."""
 
 MAX_NAMES_PER_HOUR = 20
-"""Different lines that one worker logs in an hour. It counts the reports beyond them."""
+"""Different lines that an instance logs in an hour. It counts the reports beyond them."""
 
 _HOUR_SECONDS = 3600.0
+
+# When the hour began, by the clock; reports that were not logged; how many lines were, and their hashes.
+_HASH_SIZE = 8
+_STATE = struct.Struct(f"!dQQ{MAX_NAMES_PER_HOUR * _HASH_SIZE}s")
+START, SIZE = 1024 * 1024 - 4096, 4096
+"""Where it lies in the shared file."""
 
 
 class UnlistedNames:
     """Logs each name once an hour."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """``clock`` returns seconds."""
+    def __init__(self, shared_file: int | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        """``shared_file`` is a descriptor of ``antenna.shared_file``; ``clock`` returns seconds, in all processes."""
+        self._file = shared_file
         self._clock = clock
-        self._hour_began = clock()
+        self._own_state = bytes(_STATE.size)
+        # What this process knows to be logged, so that it need not look.
         self._logged: set[str] = set()
-        self._not_logged = 0
+        self._logged_since = 0.0
 
     def product(self, name: str) -> None:
         """Take note of a crash of a product that is not listed."""
@@ -47,22 +62,47 @@ class UnlistedNames:
         self._log("ProductName B2G: fake accept")
 
     def _log(self, line: str) -> None:
-        if self._clock() - self._hour_began >= _HOUR_SECONDS:
-            self._begin_hour()
-        if line in self._logged:
+        now = self._clock()
+        if line in self._logged and now - self._logged_since < _HOUR_SECONDS:
             return
-        if len(self._logged) < MAX_NAMES_PER_HOUR:
-            self._logged.add(line)
+        with nullcontext() if self._file is None else locked(self._file, START, SIZE):
+            is_new, left_out, began = self._note(line, now)
+        if began != self._logged_since:
+            self._logged_since = began
+            self._logged.clear()
+        if left_out:
+            logger.info("%d more reports of products or packages that are not listed", left_out)
+        if is_new:
             logger.info("%s", line)
-            return
-        self._not_logged += 1
+        if is_new or is_new is None:
+            self._logged.add(line)
 
-    def _begin_hour(self) -> None:
-        if self._not_logged:
-            logger.info("%d more reports of products or packages that are not listed", self._not_logged)
-        self._hour_began = self._clock()
-        self._logged.clear()
-        self._not_logged = 0
+    def _note(self, line: str, now: float) -> tuple[bool | None, int, float]:
+        """Take note of a line, and return three things.
+
+        Whether it is to be logged, None if it has been; how many reports of the hour before were not; and when this
+        hour began.
+        """
+        began, not_logged, count, hashes = _STATE.unpack(self._read())
+        left_out = 0
+        if not began or now - began >= _HOUR_SECONDS:
+            began, left_out, not_logged, count = now, not_logged, 0, 0
+        digest = hashlib.blake2b(line.encode("utf-8", "surrogatepass"), digest_size=_HASH_SIZE).digest()
+        noted = [hashes[start : start + _HASH_SIZE] for start in range(0, count * _HASH_SIZE, _HASH_SIZE)]
+        is_new: bool | None = None
+        if digest not in noted:
+            is_new = count < MAX_NAMES_PER_HOUR
+            noted, not_logged = ([*noted, digest], not_logged) if is_new else (noted, not_logged + 1)
+        self._write(_STATE.pack(began, not_logged, len(noted), b"".join(noted)))
+        return is_new, left_out, began
+
+    def _read(self) -> bytes:
+        return self._own_state if self._file is None else os.pread(self._file, _STATE.size, START)
+
+    def _write(self, state: bytes) -> None:
+        self._own_state = state
+        if self._file is not None:
+            os.pwrite(self._file, state, START)
 
 
 def _shown(name: str) -> str:

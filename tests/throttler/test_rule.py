@@ -68,6 +68,16 @@ def test_result(result: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("number", "result"), [(2, REJECT), ((10, 0, 2), (10, ACCEPT, REJECT)), ((1, 4, 1), (1, CONTINUE, DEFER))]
+)
+def test_results_by_their_numbers(number: Any, result: Any) -> None:
+    rule = Rule("x", "*", always, number)
+
+    assert rule.result == result
+    assert all(isinstance(each, Result) for each in rule.results)
+
+
+@pytest.mark.parametrize(
     "result",
     [
         None,
@@ -140,3 +150,41 @@ def test_sample(percentage: float, drawn: float, expected: Result) -> None:
 
 def test_result_without_a_sample_goes_by_100_percent() -> None:
     assert Rule("x", "*", always, DEFER).decide(Returns(0.999999)) == (DEFER, 100)
+
+
+def by_client(percentage: float, name: str = "x") -> Rule:
+    return Rule(name, "*", always, (percentage, ACCEPT, REJECT), sample_by="client")
+
+
+def chosen(rule: Rule, clients: int = 20_000) -> set[int]:
+    """Return the clients that are chosen, whatever is drawn."""
+    return {number for number in range(clients) if rule.decide(Returns(0.5), {"client": f"{number:x}"})[0] is ACCEPT}
+
+
+@pytest.mark.parametrize("percentage", [0, 1, 10, 50, 99, 100])
+def test_sample_by_a_value_keeps_its_percentage(percentage: float) -> None:
+    expected = 20_000 * percentage / 100
+    deviation = (expected * (1 - percentage / 100)) ** 0.5
+
+    assert abs(len(chosen(by_client(percentage))) - expected) <= 4 * deviation
+
+
+def test_sample_by_a_value_is_stable_and_grows() -> None:
+    ten, twenty, other = chosen(by_client(10)), chosen(by_client(20)), chosen(by_client(10, "y"))
+
+    assert chosen(by_client(10)) == ten
+    assert ten < twenty
+    # Of another rule's choice, a tenth is in both: 200, with a standard deviation of 13.
+    assert 140 < len(ten & other) < 260
+
+
+@pytest.mark.parametrize("crash", [{}, {"client": ""}])
+def test_sample_by_a_value_that_is_absent_is_drawn(crash: dict[str, Any]) -> None:
+    assert by_client(10).decide(Returns(0.05), crash) == (ACCEPT, 10)
+    assert by_client(10).decide(Returns(0.95), crash) == (REJECT, 10)
+
+
+def test_the_place_of_a_value_does_not_change_with_versions_of_the_collector() -> None:
+    place = by_client(10).place_of({"client": "5e1286fc-da97-479e-918b-6bfb0c3d1c72"})
+
+    assert place == pytest.approx(0.562495840519278, abs=1e-12)

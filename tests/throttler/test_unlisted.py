@@ -8,7 +8,9 @@ import logging
 
 import pytest
 
-from antenna.throttler import FAKEACCEPT, REJECT
+from antenna.config import ConfigManager
+from antenna.shared_file import create_shared_file, find_shared_file
+from antenna.throttler import FAKEACCEPT, REJECT, Throttler
 from antenna.throttler.unlisted import MAX_NAMES_PER_HOUR, UnlistedNames
 from tests.throttler.conftest import BuildThrottler
 
@@ -23,6 +25,15 @@ class Clock:
 
     def __call__(self) -> float:
         return self.seconds
+
+
+@pytest.fixture
+def shared_file() -> int:
+    environ: dict[str, str] = {}
+    create_shared_file(environ)
+    descriptor = find_shared_file(environ)
+    assert descriptor is not None
+    return descriptor
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -74,7 +85,7 @@ def test_a_name_can_neither_forge_a_line_nor_fill_it(caplog: pytest.LogCaptureFi
 
 def test_a_name_is_logged_once_an_hour(caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
-    names = UnlistedNames(clock)
+    names = UnlistedNames(clock=clock)
 
     names.product("Game")
     clock.seconds += 3599
@@ -87,7 +98,7 @@ def test_a_name_is_logged_once_an_hour(caplog: pytest.LogCaptureFixture) -> None
 
 def test_beyond_twenty_names_an_hour_reports_are_counted(caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
-    names = UnlistedNames(clock)
+    names = UnlistedNames(clock=clock)
 
     for number in range(MAX_NAMES_PER_HOUR + 500):
         names.product(f"Game {number}")
@@ -99,3 +110,29 @@ def test_beyond_twenty_names_an_hour_reports_are_counted(caplog: pytest.LogCaptu
         "500 more reports of products or packages that are not listed",
         "Android_PackageName rejected: Fenix 'org.example.fork'",
     ]
+
+
+def test_all_workers_count_together(caplog: pytest.LogCaptureFixture, shared_file: int) -> None:
+    clock = Clock()
+    workers = [UnlistedNames(shared_file, clock) for _ in range(4)]
+
+    for hour in range(3):
+        for number in range(30):
+            for worker in workers:
+                worker.product(f"Game {number}")
+                worker.product("Game 0")
+        names = [line for line in lines(caplog) if line.startswith("ProductName")]
+        assert names == [f"ProductName rejected: 'Game {number}'" for number in range(20)] * (hour + 1)
+        clock.seconds += 3600
+    assert [line for line in lines(caplog) if "more reports" in line] == [
+        "40 more reports of products or packages that are not listed"
+    ] * 2
+
+
+def test_made_as_by_mozilla_s_antenna_it_logs_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "antenna")
+    throttler = Throttler(ConfigManager.from_dict({"PRODUCTS": "antenna.throttler.MOZILLA_PRODUCTS"}))
+
+    throttler.throttle({"ProductName": "Game"})
+
+    assert caplog.record_tuples == [("antenna.throttler", logging.INFO, "ProductName rejected: 'Game'")]
