@@ -8,6 +8,7 @@
 """
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,8 +51,13 @@ def part_of(path: Path) -> str:
     return path.relative_to(ROOT / "antenna").parts[0].removesuffix(".py")
 
 
-def imports() -> Iterator[tuple[str, str, str]]:
+@functools.cache
+def imports() -> tuple[tuple[str, str, str], ...]:
     """Each import in ``antenna/``: where it stands, the part that it stands in, the module that it names."""
+    return tuple(_imports())
+
+
+def _imports() -> Iterator[tuple[str, str, str]]:
     for path in sorted((ROOT / "antenna").rglob("*.py")):
         part = part_of(path)
         if part == "__init__":
