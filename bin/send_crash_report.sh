@@ -13,7 +13,8 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 minidump=$root/bin/sample_crash.dmp
 boundary="-----------------------------$(date +%s)$$"
 
-files=$(mktemp -d)
+# In a container with a read-only file system, only the volume of the spool can be written.
+files=$(mktemp -d 2>/dev/null || mktemp -d -p "${BREAKPAD_TEMP_DIR:-.}")
 trap 'rm -rf "$files"' EXIT
 trap 'exit 1' HUP INT TERM
 

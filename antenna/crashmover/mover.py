@@ -38,9 +38,9 @@ breakpad_metrics = markus.get_metrics("breakpad_resource")
 NO_STORAGE = (
     "CRASHMOVER_CRASHSTORAGE_CLASS is not set: say where crashes are to be kept. In files: "
     "CRASHMOVER_CRASHSTORAGE_CLASS=antenna.ext.fs.crashstorage.FSCrashStorage "
-    "CRASHMOVER_CRASHSTORAGE_FS_ROOT=/var/lib/antenna/crashes "
+    "CRASHMOVER_CRASHSTORAGE_FS_ROOT=/var/spool/antenna/crashes "
     "CRASHMOVER_CRASHPUBLISH_CLASS=antenna.ext.fs.crashpublish.FSCrashPublish "
-    "CRASHMOVER_CRASHPUBLISH_FS_ROOT=/var/lib/antenna/queue . In Google Cloud: "
+    "CRASHMOVER_CRASHPUBLISH_FS_ROOT=/var/spool/antenna/queue . In Google Cloud: "
     "CRASHMOVER_CRASHSTORAGE_CLASS=antenna.ext.gcs.crashstorage.GcsCrashStorage "
     "CRASHMOVER_CRASHSTORAGE_BUCKET_NAME=my-bucket "
     "CRASHMOVER_CRASHPUBLISH_CLASS=antenna.ext.pubsub.crashpublish.PubSubCrashPublish "

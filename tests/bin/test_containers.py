@@ -53,6 +53,22 @@ class TestEntrypoint:
         assert result.exit_code == Arbiter.WORKER_BOOT_ERROR
         assert "cannot start: PORT has a bad value" in result.stdout
 
+    def test_web_passes_its_arguments_on(self) -> None:
+        result = run_shell("bin/entrypoint.sh web --version", {"PORT": "1"})
+
+        assert result.exit_code == 0
+        assert "gunicorn" in result.stdout
+
+    def test_shell_is_a_shell(self) -> None:
+        assert run_shell("bin/entrypoint.sh shell -c 'echo $0 a b'", {}).stdout in {"bash a b\n", "sh a b\n"}
+
+    def test_nothing_is_told_how_to_use_it(self) -> None:
+        result = run_shell("bin/entrypoint.sh", {})
+
+        assert result.exit_code == 1
+        assert result.stderr.startswith("Usage: ")
+        assert "web" in result.stderr
+
     def test_other_commands_are_run(self) -> None:
         assert run_shell("bin/entrypoint.sh echo a 'b  c'", {}).stdout == "a b  c\n"
 
