@@ -87,19 +87,11 @@ class PayloadReader:
         compressed = _is_gzip(environ.get("HTTP_CONTENT_ENCODING", ""))
         memory = Share(self._memory, self.limits.memory_per_report)
         room = ReportRoom(memory, self.temporary_space.share(body), self.temp_dir)
-        parts = PartCollector(room, self.part_limits)
         with contextlib.ExitStack() as resources:
-            resources.callback(parts.close)
+            parts = resources.enter_context(contextlib.closing(PartCollector(room, self.part_limits)))
             parser = MultipartParser(boundary, parts, max_header_size=self.part_limits.header_size)
             if compressed:
-                metrics.incr("gzipped_crash")
-                unzipped = Gunzip(body.pieces(), max_size=self.limits.decompressed_size)
-                result = "fail"
-                try:
-                    metrics.histogram("crash_size_inflated", _feed(parser, unzipped, body.turn))
-                    result = "success"
-                finally:
-                    metrics.timing("gzipped_crash_decompress", unzipped.seconds * 1000, tags=[f"result:{result}"])
+                self._feed_unpacked(parser, body)
             else:
                 _feed(parser, body.pieces(), body.turn)
             parser.close()
@@ -109,6 +101,17 @@ class PayloadReader:
         report.payload_size = body.size
         report.user_agent = _user_agent(environ)
         return report
+
+    def _feed_unpacked(self, parser: MultipartParser, body: RequestBody) -> None:
+        """Feed the parser with what a gzipped body inflates to."""
+        metrics.incr("gzipped_crash")
+        unzipped = Gunzip(body.pieces(), max_size=self.limits.decompressed_size)
+        result = "fail"
+        try:
+            metrics.histogram("crash_size_inflated", _feed(parser, unzipped, body.turn))
+            result = "success"
+        finally:
+            metrics.timing("gzipped_crash_decompress", unzipped.seconds * 1000, tags=[f"result:{result}"])
 
 
 def _feed(parser: MultipartParser, pieces: Iterable[bytes], turn: Turn) -> int:
