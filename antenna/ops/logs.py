@@ -51,6 +51,8 @@ def set_up_logging(app_config: AppConfig) -> None:
     google = logging.getLogger("google")
     google.setLevel(root.level)
     google.propagate = True
+    # urllib3 warns of each connection that it does not keep, of which a burst of crashes has hundreds.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
 
     gunicorn = logging.getLogger("gunicorn.error")
     gunicorn.handlers.clear()

@@ -21,6 +21,9 @@ from gevent.queue import Empty, SimpleQueue
 # Seconds that an attempt is left alone before the next address is tried as well. RFC 8305 section 5 recommends it.
 _ATTEMPT_DELAY = 0.25
 
+# Addresses that are remembered. Names such as Google's have hundreds in the course of time.
+_MAX_REMEMBERED = 1000
+
 SocketOptions = Sequence[tuple[int, int, int | bytes]]
 # What getaddrinfo() returns for one address: family, type, protocol, canonical name, address.
 _AddressInfo = tuple[int, int, int, str, Any]
@@ -46,11 +49,16 @@ class AddressBook:
 
     def answered(self, address: Any) -> None:
         """Try ``address`` first from now on."""
-        self._experience[address] = 1
+        self._remember(address, 1)
 
     def gave_no_answer(self, address: Any) -> None:
         """Try ``address`` last from now on."""
-        self._experience[address] = -1
+        self._remember(address, -1)
+
+    def _remember(self, address: Any, experience: int) -> None:
+        if len(self._experience) >= _MAX_REMEMBERED:
+            self._experience.clear()
+        self._experience[address] = experience
 
 
 def _alternate_families(infos: Sequence[_AddressInfo]) -> list[_AddressInfo]:

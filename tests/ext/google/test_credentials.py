@@ -288,3 +288,55 @@ class TestCredentials:
 
         with pytest.raises(BackendConfigurationError, match="no credentials for Google Cloud: "):
             credentials_for(None, ["scope"])
+
+    def test_that_are_found_on_the_machine_are_looked_for_until_they_are(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        found: list[Credentials] = []
+
+        def find(**_: object) -> tuple[Credentials, None]:
+            if not found:
+                raise google.auth.exceptions.DefaultCredentialsError("the metadata server gives no answer")
+            return found[0], None
+
+        monkeypatch.setattr(google.auth, "default", find)
+        monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+        with Peer(send(OK)) as peer:
+            client = connect(peer, credentials_for(None, ["scope"]))
+            with pytest.raises(BackendError, match="DefaultCredentialsError: the metadata server gives no answer"):
+                post(client)
+            found.append(FakeCredentials())
+            gevent.sleep(1.1)
+
+            assert [post(client) for _ in range(2)] == [RESULT] * 2
+            client.close()
+
+        assert [request.headers["authorization"] for request in peer.requests] == ["Bearer token-1"] * 2
+
+    def test_by_federation_need_no_network_until_there_is_a_request(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "subject").write_text("abc")
+        pool = "projects/1/locations/global/workloadIdentityPools/p"
+        token = {"access_token": "federated", "expires_in": 3600, "issued_token_type": "t", "token_type": "Bearer"}
+        with Peer(send(answer(json.dumps(token).encode()))) as server, Peer(send(OK)) as peer:
+            file = tmp_path / "credentials.json"
+            file.write_text(
+                json.dumps(
+                    {
+                        "type": "external_account",
+                        "audience": f"//iam.googleapis.com/{pool}/providers/x",
+                        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+                        "token_url": f"{server.url}/v1/token",
+                        "credential_source": {"file": str(tmp_path / "subject")},
+                    }
+                )
+            )
+            monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(file))
+            credentials = credentials_for(None, ["https://www.googleapis.com/auth/pubsub"])
+            assert server.connections == []
+            client = connect(peer, credentials)
+
+            assert [post(client) for _ in range(2)] == [RESULT] * 2
+
+            assert [request.line for request in server.requests] == ["POST /v1/token HTTP/1.1"]
+            assert {request.headers["authorization"] for request in peer.requests} == {"Bearer federated"}
+            client.close()
