@@ -1,0 +1,190 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""The spool of a running collector in an outage: among hostile clients, damage on the disk, and things of others."""
+
+import os
+import random
+import shutil
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+import requests
+
+from antenna.spool.stock import take_stock
+from tests.support.collector import Collector
+from tests.support.odd_things import ODD_THINGS, make_odd_thing
+from tests.support.raw_http import RawResponse
+from tests.support.reports import annotation, dump, gzipped_report, report
+from tests.system.conftest import StartCollector
+
+MIB = 1024 * 1024
+
+
+class Outage:
+    """A collector whose storage is away until ``end()``."""
+
+    def __init__(self, collector: Collector, directory: Path) -> None:
+        self.collector = collector
+        self.spool = directory / "spool"
+        self._crashes = directory / "crashes"
+        shutil.rmtree(self._crashes)
+        self._crashes.touch()
+
+    def end(self) -> None:
+        self._crashes.unlink()
+
+    def assert_delivered(self, answers: list[RawResponse]) -> None:
+        """Check that the crashes that were answered with ids are saved as a whole, and published."""
+        for answer in answers:
+            self.collector.server.wait_until(partial(self._is_saved, self.collector.assert_kept(answer)))
+            crash = self.collector.assert_saved(answer)
+            self.collector.assert_published(crash.crash_id)
+
+    def _is_saved(self, crash_id: str) -> bool:
+        return any(name.startswith("v1/raw_crash/") for name in self.collector.objects_of(crash_id))
+
+    def is_well(self) -> bool:
+        """Whether the heartbeat has no errors: it looks at the storage now and then."""
+        return requests.get(f"{self.collector.server.url}/__heartbeat__", timeout=10).ok
+
+    def warning(self) -> str:
+        """Return what the heartbeat warns of; it has no errors."""
+        answer = requests.get(f"{self.collector.server.url}/__heartbeat__", timeout=10)
+        checks = answer.json()["checks"].values()
+        assert answer.status_code == 200
+        return " ".join(check["message"] for check in checks if check["status"] == "warning")
+
+
+@pytest.fixture
+def outage(start_local_collector: StartCollector, tmp_path: Path) -> Callable[..., Outage]:
+    def begin(**options: str) -> Outage:
+        collector = start_local_collector(
+            CRASHMOVER_SPOOL_DIR=str(tmp_path / "spool"), BREAKPAD_TEMP_DIR=str(tmp_path), **options
+        )
+        return Outage(collector, tmp_path)
+
+    return begin
+
+
+def honest_report() -> bytes:
+    return report(annotation("ProductName", "Firefox"), dump(random.randbytes(100_000)))
+
+
+def bomb(content: bytes) -> bytes:
+    """Return a report of a few kilobytes that inflates to much more."""
+    return gzipped_report(annotation("ProductName", "Firefox"), dump(content))
+
+
+def test_hostile_clients_do_not_turn_honest_ones_away(outage: Callable[..., Outage]) -> None:
+    away = outage(CRASHMOVER_SPOOL_MAX_SIZE="32MiB")
+    hostile = bomb(b"MDMP" * MIB)
+    assert len(hostile) < 10_000
+
+    bombs, kept = [], []
+    for _ in range(30):
+        bombs.append(away.collector.submit(hostile))
+        kept.append(away.collector.submit(honest_report()))
+        assert take_stock(away.spool).size <= 32 * MIB
+
+    refused = [answer for answer in bombs if answer.status == 503]
+    assert 1 <= len(bombs) - len(refused) <= 4  # they have half of the room, and four take that much
+    assert all(answer.headers["Retry-After"] for answer in refused)
+    away.end()
+    away.assert_delivered([*kept, *(answer for answer in bombs if answer.status != 503)])
+
+
+def test_zeros_take_no_room(outage: Callable[..., Outage]) -> None:
+    away = outage(CRASHMOVER_SPOOL_MAX_SIZE="4MiB")
+
+    kept = [away.collector.submit(bomb(bytes(60 * MIB))) for _ in range(5)]
+    kept += [away.collector.submit(honest_report()) for _ in range(10)]
+
+    away.end()
+    away.assert_delivered(kept)
+
+
+def test_what_was_damaged_is_set_aside_and_the_heartbeat_says_so(outage: Callable[..., Outage]) -> None:
+    away = outage()
+    answers = [away.collector.submit(honest_report()) for _ in range(5)]
+    damaged, _, emptied, *_ = entries = sorted((away.spool / "save").iterdir())
+    content = bytearray((damaged / "dump.upload_file_minidump").read_bytes())
+    content[50_000] ^= 1
+    (damaged / "dump.upload_file_minidump").write_bytes(content)
+    os.truncate(emptied / "dump.upload_file_minidump", 0)
+
+    away.end()
+
+    crash_ids = {entry.name[23:59] for entry in (damaged, emptied)}
+    away.assert_delivered([answer for answer in answers if answer.text[11:47] not in crash_ids])
+    set_aside = away.spool / "set_aside"
+    away.collector.server.wait_until(lambda: len(list(set_aside.iterdir())) == 2)
+    assert all("checksum" in (entry / "failures").read_text() for entry in set_aside.iterdir())
+    assert len(entries) == 5
+    for crash_id in crash_ids:
+        away.collector.assert_not_saved(crash_id)
+    away.collector.server.wait_until(away.is_well)
+    assert away.warning() == "2 entries can never be delivered; see bin/spool.py list"
+    for entry in list(set_aside.iterdir()):
+        (set_aside / f"{entry.name}.acknowledged").touch()
+    assert away.warning() == ""
+
+
+def test_things_that_do_not_belong_there_hold_up_nothing(outage: Callable[..., Outage]) -> None:
+    away = outage()
+    names = [f"20200101T000000.000000-{number:08x}-1111-4111-8111-111110160918" for number in range(20)]
+    things = [*ODD_THINGS, "file", "device"]
+    for name, thing in zip(names, things, strict=False):
+        make_odd_thing(away.spool / "save" / f"{name}.5", thing)
+        make_odd_thing(away.spool / "publish" / name, thing)
+        make_odd_thing(away.spool / "tmp" / name, thing)
+        make_odd_thing(away.spool / "save" / os.fsdecode(b"\xff" + name.encode()), thing)
+    answers = [away.collector.submit(honest_report()) for _ in range(3)]
+    entry = next(path for path in (away.spool / "save").iterdir() if path.name[23:31] == answers[0].text[11:19])
+    make_odd_thing(entry / "failures", "FIFO")
+    make_odd_thing(entry / "something", "socket")
+
+    away.end()
+
+    away.assert_delivered(answers)
+    # A file that has the name of an id is one: it is the only one whose content is looked at.
+    away.collector.server.wait_until(lambda: len(list((away.spool / "set_aside").iterdir())) == 2 * len(things))
+    assert {path.name[:1] for path in (away.spool / "save").iterdir()} == {os.fsdecode(b"\xff")}
+    assert list((away.spool / "publish").iterdir()) == []
+    away.collector.server.wait_until(away.is_well)
+    away.collector.server.wait_until(lambda: "entries can never be delivered" in away.warning())
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b'{"a":' * 100_000, b"[1]", b"\xff\xfe", b'{"uuid": "x"}'], ids=["empty", "deep", "list", "x", "y"]
+)
+def test_raw_crash_that_is_none_is_set_aside(outage: Callable[..., Outage], content: bytes) -> None:
+    away = outage()
+    first, second = away.collector.submit(honest_report()), away.collector.submit(honest_report())
+    entry = min((away.spool / "save").iterdir())
+    (entry / "raw_crash").write_bytes(content)
+
+    away.end()
+
+    away.assert_delivered([second])
+    away.collector.assert_not_saved(away.collector.assert_kept(first))
+    away.collector.server.wait_until(lambda: len(list((away.spool / "set_aside").iterdir())) == 1)
+
+
+def test_large_entries_are_verified_while_others_are_served(outage: Callable[..., Outage]) -> None:
+    away = outage()
+    large = [report(annotation("ProductName", "Firefox"), dump(random.randbytes(20 * MIB))) for _ in range(4)]
+    answers = [away.collector.submit(request) for request in large]
+    away.end()
+    longest = 0.0
+    while take_stock(away.spool).crashes:
+        start = time.monotonic()
+        assert away.collector.server.is_serving()
+        longest = max(longest, time.monotonic() - start)
+
+    assert longest < 2
+    away.assert_delivered(answers)
