@@ -102,13 +102,20 @@ def describe_content(item: _spool.Item) -> dict[str, Any]:
     if item.kind is Kind.ID:
         return description
     try:
-        crash = SpooledCrash(item.name.crash_id, item.path)
+        crash = load(item)
     except (EntryDamaged, OSError) as error:
         return description | {"damaged": str(error)}
     dumps = [{"name": name, "size": dump.size} for name, dump in crash.dumps.items()]
     raw_crash = json.loads(crash.encoded_raw_crash())
     crash.close()
     return description | {"deferred": crash.deferred, "dumps": dumps, "raw_crash": raw_crash}
+
+
+def load(item: _spool.Item) -> SpooledCrash:
+    """Open a crash, and verify it. Raises ``EntryDamaged``, ``OSError``."""
+    if problem := item.problem():
+        raise EntryDamaged(problem)
+    return SpooledCrash(item.name.crash_id, item.path)
 
 
 def show(args: argparse.Namespace) -> int:
@@ -206,7 +213,7 @@ def export(args: argparse.Namespace) -> int:
 
 def copy(item: _spool.Item, target: FSCrashStorage) -> None:
     """Copy a crash. Raises ``EntryDamaged`` or ``OSError``, for one that is delivered meanwhile, too."""
-    crash = SpooledCrash(item.name.crash_id, item.path)
+    crash = load(item)
     try:
         target.save_crash(crash, Deadline(EXPORT_TIMEOUT))
     finally:

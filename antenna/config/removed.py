@@ -16,7 +16,7 @@ REMOVED_OPTIONS: dict[str, str] = {
     "BREAKPAD_MAX_PART_HEADER_SIZE": "the headers of one part may take 16 KiB",
     "CRASHMOVER_CRASHSTORAGE_KEEP": "the storage in memory keeps 10 objects",
     "CRASHMOVER_SPOOL_DELIVERY_RATE": "a worker delivers at most 500 crashes and 500 ids of the spool a second",
-    "CRASHMOVER_SPOOL_MIN_FREE": "the spool leaves 5 % of its disk free, and no more than 100 MiB",
+    "CRASHMOVER_SPOOL_MIN_FREE": "the spool leaves 100 MiB of its disk free, or 5 % of a disk of less than 2 GB",
 }
 
 

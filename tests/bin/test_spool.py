@@ -5,6 +5,7 @@
 """The spool is looked into, delivered, copied, and given another chance by hand, also while collectors run."""
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Mapping
@@ -20,10 +21,13 @@ from antenna.ext.crashstorage_base import CrashStorageBase
 from antenna.ext.fs.crashstorage import FSCrashStorage
 from antenna.ext.gcs.crashstorage import GcsCrashStorage
 from antenna.spool import Kind, Spool
+from antenna.spool.entry import EntryName
+from bin._common import printable
 from tests.bin.conftest import Result, run_shell
 from tests.support.crashes import OLD_ID, make_id, make_report
 from tests.support.deliveries import objects_of
 from tests.support.google_cloud import GcsBucket, PubSubTopic
+from tests.support.odd_things import ODD_THINGS, make_odd_thing
 from tests.support.programs import line_of, run_python
 from tests.support.reports import MINIDUMP
 from tests.support.server import AntennaServer, file_system_environment, google_cloud_environment
@@ -245,12 +249,91 @@ def test_deliver_leaves_the_id_of_a_crash_that_is_saved_and_not_published(place:
 
 
 @pytest.mark.parametrize("choice", ["--all", "ids"])
+def test_ack_and_remove_take_care_of_what_was_set_aside(place: Place, choice: str) -> None:
+    report, crash_id = place.add(), place.add_id()
+    for kind in Kind:
+        place.set_aside(kind)
+    chosen = "--all" if choice == "--all" else f"{report.crash_id} {crash_id}"
+    assert "2 of those set aside wait for somebody" in place.run("summary").stderr
+
+    assert sorted(place.run(f"ack {chosen}").lines) == sorted([report.crash_id, crash_id])
+
+    assert place.run("summary").stderr == ""
+    assert [item["acknowledged"] for item in place.run("list --json").objects] == [True, True]
+    assert all(line.endswith("  acknowledged") for line in place.run("list").lines)
+    assert sorted(place.run(f"remove {chosen}").lines) == sorted([report.crash_id, crash_id])
+    assert place.run("list").lines == []
+    assert list((place.spool.root / "set_aside").iterdir()) == []
+
+
+def test_remove_leaves_what_waits(place: Place) -> None:
+    report = place.add()
+
+    assert place.run(f"remove {report.crash_id}").exit_code == 1
+    assert place.run("remove --all").lines == []
+
+    assert len(names(place.spool)) == 1
+
+
+@pytest.mark.parametrize("command", ["list --json", "summary", "export DIR", "deliver", "restore --all"])
+def test_what_does_not_belong_there_is_named_and_holds_up_nothing(place: Place, tmp_path: Path, command: str) -> None:
+    place.add()
+    paths = [
+        place.spool.root / directory / os.fsdecode(name)
+        for directory in ("save", "publish", "set_aside")
+        for name in (b"README", b"\xff\x1b[2J", "\u202eREADME\x9b".encode())
+    ]
+    for path in paths:
+        make_odd_thing(path, "FIFO")
+
+    result = place.run(command.replace("DIR", f"{tmp_path}/copy"))
+
+    if command.startswith(("list", "summary")):
+        assert result.exit_code == 1
+        named = {f"{printable(str(path))}: no entry of the spool, and left alone" for path in paths}
+        assert named == set(result.stderr.splitlines())
+    else:
+        assert result.exit_code == 0
+    assert not re.search("[\x1b\x9b\u202e]", result.stdout + result.stderr)
+
+
+@pytest.mark.parametrize("thing", [*ODD_THINGS, "file"])
+def test_what_only_has_the_name_of_an_entry_ends_no_program(place: Place, tmp_path: Path, thing: str) -> None:
+    report, odd = place.add(), make_id()
+    path = place.spool.root / "save" / EntryName.make(odd, 5)
+    make_odd_thing(path, thing)
+
+    listed, shown = place.run("list"), place.run(f"show {odd} --json")
+    exported, delivered = place.run(f"export {tmp_path}/copy"), place.run("deliver")
+
+    assert (listed.exit_code, len(listed.lines)) == (1 if thing != "directory" else 0, 2)
+    assert (f"{path}: is a" in listed.stderr) is (thing != "directory")
+    assert (shown.exit_code, exported.exit_code, delivered.exit_code) == (1, 1, 1)
+    assert shown.objects[0]["damaged"]
+    assert exported.lines == delivered.lines == [report.crash_id]
+    assert f"{odd}: " in exported.stderr
+    assert f"{odd}: " in delivered.stderr
+
+
+def test_damaged_dump_is_named_and_not_delivered(place: Place, tmp_path: Path) -> None:
+    report, damaged = place.add(), place.add()
+    next(place.spool.root.glob(f"save/*{damaged.crash_id}*/dump.{MINIDUMP}")).write_bytes(b"MDMP")
+
+    results = [place.run(command) for command in (f"show {damaged.crash_id}", f"export {tmp_path}/copy", "deliver")]
+
+    assert [result.exit_code for result in results] == [1, 1, 1]
+    for result in results:
+        assert "do not have the checksum in the raw crash" in result.stdout + result.stderr
+    assert results[1].lines == results[2].lines == [report.crash_id]
+
+
+@pytest.mark.parametrize("choice", ["--all", "ids"])
 def test_retry_gives_what_was_set_aside_another_chance(place: Place, choice: str) -> None:
     report, crash_id = place.add(), place.add_id()
     for kind in Kind:
         place.set_aside(kind)
 
-    result = place.run("retry --all" if choice == "--all" else f"retry {report.crash_id} {crash_id}")
+    result = place.run("retry --all" if choice == "--all" else f"restore {report.crash_id} {crash_id}")
 
     assert sorted(result.lines) == sorted([report.crash_id, crash_id])
     assert [item["failures"] for item in place.run("list --json").objects] == [0, 0]

@@ -45,3 +45,32 @@ def test_crashes_are_saved_and_published_on_a_volume_that_refuses_calls(
     collector.assert_published(crash.crash_id)
     for directory in (tmp_path / "crashes", tmp_path / "queue"):
         assert collector.server.logs().count(f"the file system of {directory} has {logged}") == 1
+
+
+def test_crashes_wait_in_a_spool_on_a_volume_that_refuses_calls(
+    start_local_collector: StartCollector, tmp_path: Path
+) -> None:
+    spool, crashes = tmp_path / "spool", tmp_path / "crashes"
+    spool.mkdir()
+    refused = ["chmod=EPERM", "directory-fsync=EINVAL", "nameless-file=EOPNOTSUPP", "link=EPERM", "flock=ENOSYS"]
+    collector = start_local_collector(
+        **volume_that_refuses(spool, *refused),
+        CRASHMOVER_SPOOL_DIR=str(spool),
+        BREAKPAD_TEMP_DIR=str(spool),
+        BREAKPAD_MEMORY_PER_REPORT="0",
+        GUNICORN_WORKERS="2",
+    )
+    crashes.rename(tmp_path / "elsewhere")
+    crashes.touch()
+
+    answers = [collector.submit_parts(annotation("ProductName", "Firefox"), dump(b"MDMP" * 1000)) for _ in range(5)]
+
+    crash_ids = {collector.assert_kept(answer) for answer in answers}
+    crashes.unlink()
+    collector.server.wait_until(lambda: not [*(spool / "save").iterdir(), *(spool / "publish").iterdir()])
+    for answer in answers:
+        collector.assert_saved(answer)
+    assert crash_ids <= collector.published()
+    log = collector.server.logs()
+    assert "no fsync of directories: a crash that was just spooled may be lost when the power fails" in log
+    assert "no flock: several workers may deliver a crash twice" in log
