@@ -183,7 +183,7 @@ class BreakpadSubmitterResource:
         return bool(self._token) and scheme.lower() == "bearer" and hmac.compare_digest(given, self._token)
 
     def _throttle(self, report: CrashReport) -> Verdict:
-        verdict = self.throttler.judge({**report.annotations, "metadata": report.request_metadata()})
+        verdict = self.throttler.judge(report.annotations, report.request_metadata())
         report.throttle_rule = verdict.rule_name
         report.throttle_rules = verdict.policy.label if verdict.policy.is_file else ""
         throttle_metrics.incr(verdict.result.name.lower())

@@ -27,14 +27,16 @@ class CrashView(dict[str, Any]):
 
     __slots__ = ("_documents", "_documents_items", "_documents_size", "_identity", "raw")
 
-    def __init__(self, raw: Mapping[str, Any]) -> None:
-        """``raw`` holds the annotations as they came, and ``metadata`` if there is any."""
+    def __init__(self, raw: Mapping[str, Any], metadata: Mapping[str, Any] | None = None) -> None:
+        """``raw`` holds the annotations as they came, and may hold ``metadata``; that given apart stands in for it."""
         if _TEXT_ONLY.issuperset(map(type, raw.values())):
             super().__init__(raw)
         else:
             super().__init__(
                 (name, value if isinstance(value, str) else _readable(name, value)) for name, value in raw.items()
             )
+        if metadata is not None:
+            super().__setitem__(METADATA, metadata)
         self.raw = raw
         self._documents: dict[str, Any] = {}
         self._documents_size = self._documents_items = 0

@@ -146,17 +146,18 @@ class Throttler:
     def throttle(self, raw_crash: Mapping[str, Any]) -> tuple[Result, str, float]:
         """Return what becomes of this crash, the name of the rule that decided, and the percentage it goes by.
 
-        The percentage is 100 for a rule that does not sample and 0 for ``NO_MATCH``.
+        ``raw_crash`` holds the annotations, and may hold ``metadata``. The percentage is 100 for a rule that does not
+        sample and 0 for ``NO_MATCH``.
         """
         verdict = self.judge(raw_crash)
         return verdict.result, verdict.rule_name, verdict.percentage
 
-    def judge(self, raw_crash: Mapping[str, Any]) -> Verdict:
+    def judge(self, annotations: Mapping[str, Any], metadata: Mapping[str, Any] | None = None) -> Verdict:
         """Return what becomes of this crash, and why.
 
-        ``raw_crash`` holds the annotations, and under ``metadata`` what else rules may look at.
+        Rules find ``metadata``, what is known of the request, under that name among the annotations.
         """
-        crash = CrashView(raw_crash)
+        crash = CrashView(annotations, metadata)
         policy = self.policy
         remove: tuple[str, ...] = ()
         for rule in policy.rules:

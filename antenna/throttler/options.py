@@ -54,7 +54,7 @@ def _read_rules(value: str, sources: Sources) -> tuple[Rule, ...]:
         if not rules:
             raise ValueError(f"{PurePath(value).name} has no rules: each begins with a line [[rules]]")
         return rules
-    found = _import(value, sources, _RULES)
+    found = _import(value, sources, f"{_RULES}; the path of a rules file has a / in it or ends in .toml")
     if not isinstance(found, list | tuple):
         raise ValueError(f"expected {_RULES}, not a {type(found).__name__}")  # noqa: TRY004 - parsers raise ValueError
     for position, item in enumerate(found, start=1):

@@ -37,7 +37,9 @@ def _plain(value: object) -> Any:
     """Return a value of the file as one that a value of a crash can equal."""
     if isinstance(value, str | int | float):
         return value
-    raise ValueError("takes a text, a number or true or false")
+    raise ValueError(
+        "takes a text, a number or true or false" + ("; in takes a list" if isinstance(value, list) else "")
+    )
 
 
 def _texts(value: object) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from antenna.throttler.rules_file.conditions import Always
 from antenna.throttler.rules_file.lines import Lines
 from antenna.throttler.rules_file.problems import Problem, RulesFileError, meant
 from antenna.throttler.rules_file.rule_table import read_rule
-from antenna.throttler.rules_file.values import read_count, read_names, read_result
+from antenna.throttler.rules_file.values import SECTIONS, read_count, read_names, read_result
 
 T = TypeVar("T")
 
@@ -27,7 +27,6 @@ MAX_SIZE = 1024 * 1024
 
 _MAX_PER_MINUTE = 10_000_000
 
-_SECTIONS = ("products", "packages", "quota", "rules")
 _QUOTA_KEYS = ("per_minute", "products", "name", "otherwise")
 
 
@@ -52,8 +51,8 @@ class _Reader:
         self._problems: list[str] = []
 
     def read(self) -> Policy:
-        for key in self._content.keys() - set(_SECTIONS):
-            self._report(key, f"unknown key {key!r}{meant(key, _SECTIONS)}")
+        for key in self._content.keys() - set(SECTIONS):
+            self._report(key, f"unknown key {key!r}{meant(key, SECTIONS)}")
         products = self._section("products", read_names) or ()
         packages = self._section("packages", _packages) or {}
         quota = self._section("quota", lambda value: _quota(value, products))

@@ -12,7 +12,7 @@ from antenna.throttler.rule import Condition as AnyCondition
 from antenna.throttler.rules_file.condition_table import CONDITION_KEYS, read_condition
 from antenna.throttler.rules_file.conditions import Condition, Test
 from antenna.throttler.rules_file.problems import Problem, meant
-from antenna.throttler.rules_file.values import read_names, read_result
+from antenna.throttler.rules_file.values import SECTIONS, read_names, read_result
 
 # What a rule may have, besides the keys of its condition.
 _RULE_KEYS = (
@@ -33,6 +33,8 @@ _SAMPLE_KEYS = ("percentage", "chosen", "otherwise")
 def read_rule(table: Mapping[str, Any], taken: Container[str] = ()) -> Rule:
     """Return the rule that a table describes; its name must not be one of ``taken``. Raises ``Problem``."""
     for key in table:
+        if key in SECTIONS:
+            raise Problem(key, f"{key} belongs to the top of the file, above the first line in brackets")
         if key not in _RULE_KEYS and key not in CONDITION_KEYS:
             raise Problem(key, f"unknown key {key!r}{meant(key, (*_RULE_KEYS, *CONDITION_KEYS))}")
     name = table.get("name")

@@ -8,6 +8,9 @@ from typing import Any
 
 from antenna.throttler.rule import Result
 
+SECTIONS = ("products", "packages", "quota", "rules")
+"""What a rules file has at the top."""
+
 
 def read_names(value: Any) -> tuple[str, ...]:
     """Return a list of names."""

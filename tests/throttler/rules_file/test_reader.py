@@ -114,6 +114,7 @@ def problem_of(text: str) -> str:
         (["stop_sending = true"], 4, "goes with a result REJECT only"),
         (['sample_by = "client_id"'], 4, "goes with percentage only"),
         (["percentage = 5"], 4, "stand in for result"),
+        (['products = ["Game"]'], 4, "products belongs to the top of the file"),
         (["comment = 5"], 4, "comment takes a text"),
     ],
 )
