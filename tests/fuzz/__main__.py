@@ -5,7 +5,8 @@
 """Fuzzes the collector: ``python -m tests.fuzz [--minutes 5] [TARGET...]``.
 
 What it learns is kept in ``.fuzz/``, and goes on from there next time. An input that breaks a promise ends up there as
-``TARGET-crash-*``; move it to ``tests/fuzz/findings/TARGET/``, and it is a test from then on.
+``TARGET-crash-*``; move it to ``tests/fuzz/findings/TARGET/``, and it is a test from then on. The target ``expensive``
+is a search for requests that cost too much: see ``tests.fuzz.expensive``.
 """
 
 import argparse
@@ -22,6 +23,10 @@ with atheris.instrument_imports(include=["antenna", "gunicorn.http", "tests.fuzz
     from tests.fuzz.targets import TARGETS
     from tests.support.minidumps.damage import mutations
 
+# The search for expensive requests, which is no work for a fuzzer.
+EXPENSIVE = "expensive"
+ALL = (*TARGETS, EXPENSIVE)
+
 DIRECTORY = Path(".fuzz")
 # An input that takes longer than this many seconds, or memory over this many MiB, is a finding too.
 TIMEOUT = 5
@@ -34,16 +39,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--minutes", type=float, default=5.0, help="how long in all")
     parser.add_argument("--run", choices=TARGETS, help=argparse.SUPPRESS)
-    parser.add_argument("targets", nargs="*", default=list(TARGETS), metavar="TARGET", help=", ".join(TARGETS))
+    parser.add_argument("targets", nargs="*", default=list(ALL), metavar="TARGET", help=", ".join(ALL))
     arguments = parser.parse_args()
     seconds = round(arguments.minutes * 60 / len(arguments.targets))
     if arguments.run:
         fuzz(arguments.run, seconds)
     # A process for each, as libFuzzer ends the one it runs in.
-    command = [sys.executable, "-m", "tests.fuzz", "--minutes", str(seconds / 60)]
-    return max(
-        subprocess.run([*command, "--run", target, target], check=False).returncode for target in arguments.targets
+    fuzzing = [sys.executable, "-m", "tests.fuzz", "--minutes", str(seconds / 60)]
+    searching = [sys.executable, "-m", "tests.fuzz.expensive", "--seconds", str(seconds)]
+    commands = (
+        searching if target == EXPENSIVE else [*fuzzing, "--run", target, target] for target in arguments.targets
     )
+    return max(subprocess.run(command, check=False).returncode for command in commands)
 
 
 def fuzz(target: str, seconds: int) -> None:

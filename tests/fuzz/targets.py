@@ -167,7 +167,7 @@ def fuzz_requests(data: bytes) -> None:
     try:
         for request in parser:
             request.body = FramedBody(request)
-            environ = _environ(request)
+            environ = environ_of(request)
             read_report(payload_reader, request.body, environ)
             if not request.body.ended:
                 return
@@ -175,7 +175,8 @@ def fuzz_requests(data: bytes) -> None:
         return
 
 
-def _environ(request: Any) -> dict[str, Any]:
+def environ_of(request: Any) -> dict[str, Any]:
+    """Return what WSGI tells of the headers of a request that gunicorn has parsed."""
     environ: dict[str, Any] = {}
     for name, value in request.headers:
         key = name.replace("-", "_")

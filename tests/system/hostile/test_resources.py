@@ -97,7 +97,13 @@ def test_zip_bomb_of_1_gib(target: Target, prefix: bytes) -> None:
         pytest.param(lambda: report(extra(b'{"a":"' + rb"\ud800" * MIB + b'"}')), 1.0, id="lone surrogates"),
         pytest.param(lambda: report(extra(b'{"a":"' + rb"\"," * 2 * MIB + b'"}')), 1.0, id="escaped quotes"),
         pytest.param(lambda: report(extra(b'"" ' * 2 * MIB + b"," * 50_000)), 1.0, id="strings without commas"),
-        pytest.param(lambda: post(chunked(bytes(MIB // 2), 1), CHUNKED), 2.0, id="chunks"),
+        pytest.param(lambda: post(chunked(bytes(MIB // 3), 1), CHUNKED), 2.0, id="chunks"),
+        pytest.param(
+            lambda: post(chunked(before_content(dump(b"")) + bytes(1_600_000), 1), CHUNKED), 1.0, id="more chunks"
+        ),
+        pytest.param(
+            lambda: gzipped(repeated(b"", b"\r\n--" + BOUNDARY.encode(), 20 * MIB)), 0.5, id="parts without anything"
+        ),
     ],
 )
 def test_cpu(target: Target, make: Callable[[], bytes], seconds: float) -> None:
