@@ -143,7 +143,7 @@ class Buffer:
             raise self._failure(error) from error
 
     def getvalue(self) -> bytes:
-        """Return the whole content: only for what is known to be small, or has to be in memory."""
+        """Return the whole content. Only for content that is small, or that has to be in memory."""
         if self.descriptor is None:
             return b"".join(self._pending)
         self.flush()

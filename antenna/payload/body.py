@@ -47,7 +47,7 @@ class RequestBody:
         self._stream = stream
         self._max_size = limits.payload_size
         self._deadline = time.monotonic() + limits.body_timeout
-        #: The turn of this connection while the body is read: others go on now and then.
+        #: The turn of this connection while the body is read: now and then it lets other connections go on.
         self.turn = Turn()
         stream.begin(self._deadline, self.turn)
         #: Bytes that the client has announced.
@@ -65,7 +65,7 @@ class RequestBody:
         self._stream.interrupt(refusal)
 
     def pieces(self) -> Iterator[bytes]:
-        """Yield the body in pieces of at most some 64 KiB; others have their turn in between."""
+        """Yield the body in pieces of at most some 64 KiB; other connections have their turn in between."""
         if self.declared_size > self._max_size:
             raise Refusal(Reason.TOO_LARGE, "declared length")
         while piece := self._read():
@@ -73,7 +73,7 @@ class RequestBody:
             if self.size > self._max_size:
                 raise Refusal(Reason.TOO_LARGE, "body")
             yield piece
-            # Not all who ask for pieces do something with each: a read that finds bytes lets nobody else go on.
+            # A caller may ask for the next piece at once. A read that finds bytes lets no other greenlet go on.
             self.turn.pass_on()
         if not self.size:
             raise Refusal(Reason.NO_CONTENT_LENGTH)

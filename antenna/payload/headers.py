@@ -107,7 +107,7 @@ def parse_parameters(header: str) -> tuple[str, dict[str, str]]:
 
 
 def _unescape(quoted: str) -> str:
-    """Take the backslashes away that quote a quotation mark or another backslash; clients leave others unquoted."""
+    """Remove each backslash that quotes a quotation mark or another backslash. Clients quote nothing else."""
     return "\\".join(piece.replace('\\"', '"') for piece in quoted.split("\\\\"))
 
 

@@ -2,7 +2,16 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""How much room the temporary files in a worker may take, and which report has to leave when there is no more."""
+"""How much room the temporary files in a worker may take, and which reports have to leave when it is used up.
+
+A few kB of gzip may inflate to many MiB. So a few clients that send hardly anything could fill the room and keep all
+others out. When it is full, and one more report asks for some, those reports have to leave that take the most of it for
+each byte that their clients have sent: their rate. A report only makes others leave whose rate is far above its own, so
+ordinary reports never do that to one another.
+
+A report that has to leave is refused with ``TOO_LARGE`` as soon as its greenlet reads on. The one that asks waits for
+the room until then, a second at most.
+"""
 
 import time
 from typing import Protocol
@@ -10,14 +19,13 @@ from typing import Protocol
 from antenna.payload.memory import Memory
 from antenna.refusal import Reason, Refusal
 
-# Seconds that a report may wait for the room of those that have to leave: they may be about to write.
+# Seconds that a report waits for room until others have left: their greenlets may be about to write to their files.
 _ROOM_TIMEOUT = 1.0
-# Seconds after which somebody looks again who has to: others may have taken the room. With thousands of reports a look
-# takes some milliseconds.
+# Seconds between two looks at which reports have to leave. One look at thousands of reports takes some milliseconds.
 _LOOK_AGAIN = 0.1
-# Who has to leave takes so many times as much for each byte as who asks. Real reports are not so unlike: gzip takes a
+# A rate is far above another one if it is so many times as high. Those of real reports differ less: gzip takes a
 # minidump to a third or a tenth.
-_FAR_WORSE = 16
+_FAR_ABOVE = 16
 
 
 class Sender(Protocol):
@@ -36,11 +44,7 @@ class Sender(Protocol):
 
 
 class TemporarySpace:
-    """Bytes that the temporary files of all reports in a worker may take together.
-
-    When they are used up, the report leaves that takes the most of them for each byte that its client has sent. A few
-    kB may inflate to many MiB, so clients that hardly send anything could keep all others out.
-    """
+    """Bytes that the temporary files of all reports in a worker may take together."""
 
     def __init__(self, size: int) -> None:
         """``size`` in bytes."""
@@ -48,7 +52,7 @@ class TemporarySpace:
         self._memory = Memory(size)
         self._holders: set[TemporaryShare] = set()
         self._leaving: set[TemporaryShare] = set()
-        # The rates of those who wait for room, and the bytes that they want together.
+        # The rates of the reports that wait for room, and the bytes that they want together.
         self._rates: list[float] = []
         self._wanted = 0
         self._next_look = 0.0
@@ -63,8 +67,8 @@ class TemporarySpace:
         return TemporaryShare(self, sender)
 
     def reserve(self, size: int, share: "TemporaryShare") -> bool:
-        """Reserve ``size`` bytes for ``share``; say whether there is room for them, or others have made some."""
-        if not self._memory.reserve(size) and not self._take_from_others(size, share):
+        """Reserve ``size`` bytes for ``share``; other reports may have to leave first. Say whether there is room."""
+        if not self._memory.reserve(size) and not self._wait_for_others(size, share):
             return False
         if share.can_be_interrupted:
             self._holders.add(share)
@@ -77,7 +81,7 @@ class TemporarySpace:
             self._holders.discard(share)
             self._leaving.discard(share)
 
-    def _take_from_others(self, size: int, share: "TemporaryShare") -> bool:
+    def _wait_for_others(self, size: int, share: "TemporaryShare") -> bool:
         end = time.monotonic() + _ROOM_TIMEOUT
         rate = share.rate(size)
         self._rates.append(rate)
@@ -85,7 +89,7 @@ class TemporarySpace:
         try:
             while not self._memory.reserve(size):
                 left = end - time.monotonic()
-                if left <= 0 or not self._have_others_leave():
+                if left <= 0 or not self._make_others_leave():
                     return False
                 if self._memory.wait(size, min(left, _LOOK_AGAIN)):
                     return True
@@ -95,17 +99,20 @@ class TemporarySpace:
             self._wanted -= size
             self._rates.remove(rate)
 
-    def _have_others_leave(self) -> bool:
-        """End as many reports that are far worse as hold what is wanted, the worst first; say whether to wait."""
+    def _make_others_leave(self) -> bool:
+        """Make reports leave that hold together what is wanted, the highest rate first; say whether any are leaving.
+
+        Only reports leave whose rate is far above the lowest one of those that wait.
+        """
         missing = self._wanted - sum(share.size for share in self._leaving)
         if missing > 0:
             now = time.monotonic()
             if now < self._next_look:
-                return True  # until the next one
+                return True  # until the next look
             self._next_look = now + _LOOK_AGAIN
-            limit = _FAR_WORSE * min(self._rates)
-            worse = [share for share in self._holders if share.rate() > limit]
-            for share in sorted(worse, key=TemporaryShare.rate, reverse=True):
+            limit = _FAR_ABOVE * min(self._rates)
+            above = [share for share in self._holders if share.rate() > limit]
+            for share in sorted(above, key=TemporaryShare.rate, reverse=True):
                 if missing <= 0:
                     break
                 self._holders.remove(share)
@@ -142,7 +149,7 @@ class TemporaryShare:
         return (self.size + more) / max(self._sender.size, 1)
 
     def reserve(self, size: int) -> bool:
-        """Reserve ``size`` bytes; say whether there is room for them, or others have made some within a second."""
+        """Reserve ``size`` bytes; other reports may have to leave first. Say whether there is room within a second."""
         self.check()
         if not self._space.reserve(size, self):
             return False

@@ -113,7 +113,7 @@ class EncodedContent:
     """The content of a part while it arrives: as it comes, and decoded as far as that works."""
 
     def __init__(self, decoder: Decoder, room: Room, max_size: int) -> None:
-        """``room`` is asked for both; ``max_size`` bounds what comes, and so what is decoded, which is never more."""
+        """Both take some of ``room``. ``max_size`` bounds what comes, and what is decoded, which is never more."""
         self._decoder = decoder
         self._max_size = max_size
         self._wire = Buffer(room)

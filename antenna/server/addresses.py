@@ -29,7 +29,8 @@ _POLL = 0.1
 def addresses_of(listen_address: str) -> list[str]:
     """Return the addresses to listen on, IPv4 first: those of a name, or of the whole machine if there is none.
 
-    Addresses of a family that the system has not, as where IPv6 is switched off, are left out if there are others.
+    Where the system lacks IPv4 or IPv6, because it is switched off, addresses of that family are left out, unless there
+    are no others.
     Raises ``ConfigurationError`` for a name without an address.
     """
     candidates = _look_up(listen_address) if listen_address else EVERYWHERE
@@ -59,7 +60,7 @@ def gunicorn_address(host: str, port: int) -> str:
 
 
 def keep_ipv6_apart() -> None:
-    """Make gunicorn's listening sockets for IPv6 leave IPv4 to others. To be called before they are made."""
+    """Make gunicorn's listening sockets for IPv6 take no IPv4 connections. To be called before they are made."""
     TCP6Socket.bind = _bind_ipv6
 
 

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""One client: its connection, the wait for its next request, and the refusal of what is no request.
+"""One client: its connection, the wait for its next request, and refusals of requests that are no HTTP.
 
 Gunicorn reads requests from a ``Connection``, and answers on it. Three times are bounded here:
 

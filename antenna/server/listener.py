@@ -25,10 +25,11 @@ _DROP_SYN = (
 
 
 def refuse_new_connections(listener: socket.socket) -> None:
-    """Let the kernel ignore who wants to connect, while those whose handshake has begun become connections still.
+    """Have the kernel ignore new clients, while handshakes that have begun still become connections.
 
-    Linux resets the connections that nobody has taken from a listening socket when it is closed. Without new ones, all
-    can be taken first. A client tries again after a second, and finds the port closed, or the next server on it.
+    When a listening socket is closed, Linux resets the connections that nobody has accepted from it. Without new ones,
+    a worker can accept all of them first. A new client tries again after a second, and finds the port closed, or the
+    next server on it.
     Elsewhere than on Linux nothing happens.
     """
     if sys.platform != "linux":

@@ -67,8 +67,9 @@ class AntennaRequest(Request):  # type: ignore[misc] # gunicorn comes without ty
 class _HeadReader:
     """Reads the head of a request, and no more than a head may have.
 
-    Gunicorn looks through all of a head again with each piece that comes. Of a large head it gets few pieces, however
-    many the client sends. Of a small one it gets each as it comes, and notices at once what is no HTTP.
+    Gunicorn looks through all of a head again with each piece that it gets. So it gets few pieces of a large head,
+    however many the client sends. Of a small one it gets each piece as it comes: it then notices at once that a client
+    speaks no HTTP.
     """
 
     def __init__(self, unreader: Any) -> None:

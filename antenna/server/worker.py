@@ -6,7 +6,7 @@
 
 The stop, after SIGTERM:
 
-1. The master has the kernel ignore who wants to connect from now on (``antenna.server.listener``). It tells the
+1. The master has the kernel ignore new clients from now on (``antenna.server.listener``). It tells the
    workers.
 2. A worker waits a moment: handshakes that have begun become connections.
 3. It accepts all connections that the kernel has for it, and closes its listening sockets. If it closed them before,
@@ -133,7 +133,7 @@ class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes withou
         super().handle_request(listener_name, req, sock, addr)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
-        """Answer a request that is not HTTP like any other refusal, without a word on who sent it."""
+        """Answer a request that is not HTTP with a refusal. The log record does not name the client."""
         if not isinstance(exc, ParseException):
             super().handle_error(req, client, addr, exc)
             return

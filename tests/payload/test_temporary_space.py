@@ -172,7 +172,7 @@ class TestReportThatHasToLeave:
         assert asking.get(timeout=1)
 
     def test_while_it_waits_for_room_itself(self, space: TemporarySpace, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(antenna.payload.temporary_space, "_FAR_WORSE", 1)
+        monkeypatch.setattr(antenna.payload.temporary_space, "_FAR_ABOVE", 1)
         stuck, report = Report(space, sent=1, takes=600), Report(space, sent=10, takes=400)
         for each in (stuck, report):
             each.reading.kill()
