@@ -63,9 +63,10 @@ class Backends:
                 raise error
             # With its traceback, so that Sentry hears of it.
             logger.error(
-                "the start goes on although %s does not work: %s. Crashes wait in %s",
+                "the start goes on although %s does not work: %s. %s wait in %s",
                 breaker.backend,
                 error,
+                "Crashes" if breaker.backend == "storage" else "Ids",
                 self._writer.spool.root,
                 exc_info=error,
             )

@@ -8,10 +8,11 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any, TypeVar
 
 import markus
 
-from antenna.backend import BYTES_PER_SECOND, Deadline, Problem
+from antenna.backend import BYTES_PER_SECOND, BackendConfigurationError, Deadline, Problem
 from antenna.config import ConfigManager, ConfigurationError, Option, bounded, parse_duration, parse_int, subclass_of
 from antenna.crash.report import CrashReport
 from antenna.crashmover.attempts import ANSWER_WITHIN, AttemptOutcome, Attempts
@@ -19,6 +20,7 @@ from antenna.crashmover.backends import NOT_KEPT, Backends
 from antenna.crashmover.background import BackgroundDelivery
 from antenna.crashmover.breaker import State
 from antenna.crashmover.destination import Destination, Sent
+from antenna.crashmover.late_backends import LatePublisher, LateStorage
 from antenna.crashmover.publisher import Publisher
 from antenna.crashmover.spool_writer import SpoolWriter
 from antenna.crashmover.timeouts import Timeouts, TimeoutsWithoutSpool
@@ -32,6 +34,8 @@ from antenna.spool import Kind, Spool
 logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("crashmover")
 breakpad_metrics = markus.get_metrics("breakpad_resource")
+
+B = TypeVar("B", CrashStorageBase, CrashPublishBase)
 
 
 #: What a start says that was not told where to keep crashes.
@@ -85,10 +89,10 @@ class CrashMover:
         if not config("crashstorage_class", default=""):
             raise ConfigurationError(NO_STORAGE)
         self._publishing_is_chosen = bool(config("crashpublish_class", default=""))
-        self.crashstorage: CrashStorageBase = self.config("crashstorage_class")(config.with_namespace("crashstorage"))
-        self.crashpublish: CrashPublishBase = self.config("crashpublish_class")(config.with_namespace("crashpublish"))
         spool = Spool(config)
         self.spool = spool if spool.config("spool_dir") else None
+        self.crashstorage: CrashStorageBase = self._build(config, "crashstorage", LateStorage)
+        self.crashpublish: CrashPublishBase = self._build(config, "crashpublish", LatePublisher)
         timeouts = Timeouts(config) if self.spool else TimeoutsWithoutSpool(config)
         self._writer = SpoolWriter(spool, instance) if self.spool else None
         self._saving = self._attempts("save", Kind.CRASH, timeouts.save, instance)
@@ -104,6 +108,25 @@ class CrashMover:
         self._publisher = Publisher(self.crashpublish, self._publishing, self._writer)
         self._background: BackgroundDelivery | None = None
         self._parts = (self, timeouts, spool, self.crashstorage, self.crashpublish)
+
+    def _build(self, config: ConfigManager, name: str, late_class: Callable[[Any, ConfigManager], B]) -> B:
+        """Build the storage or the publisher; with a spool it is built later, if it cannot be now.
+
+        Raises ``ConfigurationError``, and ``BackendConfigurationError`` without a spool.
+        """
+        backend_class = self.config(f"{name}_class")
+        options = config.with_namespace(name)
+        try:
+            backend: B = backend_class(options)
+        except ConfigurationError:
+            raise
+        except Exception as error:
+            if self.spool is not None:
+                return late_class(backend_class, options)
+            if isinstance(error, BackendConfigurationError):
+                raise
+            raise BackendConfigurationError(f"{backend_class.__name__} cannot be set up: {error}") from error
+        return backend
 
     def _attempts(self, operation: str, kind: Kind, timeout: float, instance: Instance) -> Attempts:
         return Attempts(

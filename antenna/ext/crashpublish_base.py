@@ -4,8 +4,6 @@
 
 """What a crash publisher does, and one that does nothing."""
 
-from typing import ClassVar
-
 from antenna.backend import Deadline
 from antenna.config import ConfigManager
 
@@ -18,7 +16,7 @@ class CrashPublishBase:
 
     config: ConfigManager
     #: Whether anybody hears of ids. Where not, none are given to it.
-    publishes: ClassVar[bool] = True
+    publishes: bool = True
 
     @property
     def place(self) -> str:

@@ -8,7 +8,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import gevent
 
@@ -75,7 +75,7 @@ class CrashStorageBase:
 
     config: ConfigManager
     #: Whether crashes can be found again. Where not, the log and the heartbeat say so.
-    keeps: ClassVar[bool] = True
+    keeps: bool = True
 
     @property
     def place(self) -> str:

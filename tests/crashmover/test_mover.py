@@ -490,8 +490,8 @@ class TestWithASpool:
         assert problems == [Problem(backend, str(error), is_denied) for backend in ("storage", "publish")]
         loud = [record for record in caplog.records if record.exc_info]
         assert [record.getMessage() for record in loud] == [
-            f"the start goes on although {backend} does not work: {error}. Crashes wait in {spool}"
-            for backend in ("storage", "publish")
+            f"the start goes on although {backend} does not work: {error}. {what} wait in {spool}"
+            for backend, what in (("storage", "Crashes"), ("publish", "Ids"))
         ]
         assert {f"storage is down: {error}", f"publish is down: {error}"} <= set(caplog.messages)
         for name in ("storage", "publish"):

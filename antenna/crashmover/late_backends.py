@@ -1,0 +1,113 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Stand-ins for backends that cannot be built when the collector starts.
+
+A backend may have to reach something to be built, such as a server of credentials. With a spool that is no reason not
+to start: the stand-in fails as a backend does that is away, so crashes wait, and builds the real one as soon as that
+works.
+"""
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from antenna.backend import BackendError, Deadline
+from antenna.config import ConfigManager
+from antenna.ext.crashpublish_base import CrashPublishBase
+from antenna.ext.crashstorage_base import CrashStorageBase, StorableCrash, StoredObject
+
+B = TypeVar("B")
+
+
+class _Late(Generic[B]):
+    """Builds a backend when it is first needed, again and again until that works."""
+
+    def __init__(self, backend_class: Callable[[ConfigManager], B], config: ConfigManager) -> None:
+        self._class = backend_class
+        self._config = config
+        self._backend: B | None = None
+
+    def get(self) -> B:
+        """Return the backend. Raises ``BackendError`` if it cannot be built yet."""
+        if self._backend is None:
+            try:
+                self._backend = self._class(self._config)
+            except Exception as error:
+                raise BackendError(f"cannot be set up: {error}") from error
+        return self._backend
+
+    @property
+    def is_built(self) -> bool:
+        """Whether there is something to close."""
+        return self._backend is not None
+
+
+class LateStorage(CrashStorageBase):
+    """A storage that is built later."""
+
+    def __init__(self, storage_class: type[CrashStorageBase], config: ConfigManager) -> None:
+        """``config`` has the namespace ``CRASHMOVER_CRASHSTORAGE``."""
+        self.config = config.with_options(storage_class)
+        self.keeps = storage_class.keeps
+        self._name = storage_class.__name__
+        self._late: _Late[CrashStorageBase] = _Late(storage_class, config)
+
+    @property
+    def place(self) -> str:
+        """The class: more is not known yet."""
+        return self._late.get().place if self._late.is_built else self._name
+
+    def save_crash(self, crash: StorableCrash, deadline: Deadline) -> None:
+        """Store a crash."""
+        self._late.get().save_crash(crash, deadline)
+
+    def save_object(self, item: StoredObject, deadline: Deadline) -> None:
+        """Store one object."""
+        self._late.get().save_object(item, deadline)
+
+    def close(self) -> None:
+        """Close what was built."""
+        if self._late.is_built:
+            self._late.get().close()
+
+    def check_health(self) -> None:
+        """Raise an exception if objects cannot be stored now."""
+        self._late.get().check_health()
+
+    def verify(self) -> None:
+        """Prove at start that objects can be stored."""
+        self._late.get().verify()
+
+
+class LatePublisher(CrashPublishBase):
+    """A publisher that is built later."""
+
+    def __init__(self, publish_class: type[CrashPublishBase], config: ConfigManager) -> None:
+        """``config`` has the namespace ``CRASHMOVER_CRASHPUBLISH``."""
+        self.config = config.with_options(publish_class)
+        self.publishes = publish_class.publishes
+        self._name = publish_class.__name__
+        self._late: _Late[CrashPublishBase] = _Late(publish_class, config)
+
+    @property
+    def place(self) -> str:
+        """The class: more is not known yet."""
+        return self._late.get().place if self._late.is_built else self._name
+
+    def publish_crash(self, crash_id: str, deadline: Deadline) -> None:
+        """Publish an id."""
+        self._late.get().publish_crash(crash_id, deadline)
+
+    def close(self) -> None:
+        """Close what was built."""
+        if self._late.is_built:
+            self._late.get().close()
+
+    def check_health(self) -> None:
+        """Raise an exception if ids cannot be published now."""
+        self._late.get().check_health()
+
+    def verify(self) -> None:
+        """Prove at start that ids can be published."""
+        self._late.get().verify()
