@@ -14,6 +14,7 @@ import gevent
 import markus
 
 from antenna.backend import BackendError, CrashRefused, Deadline, error_class
+from antenna.crash.buffer import TemporaryFilesFailed
 from antenna.crashmover.breaker import CircuitBreaker, State
 from antenna.ops.errors import describe
 from antenna.ops.instance import Instance
@@ -81,6 +82,10 @@ class Attempts:
             try:
                 with self.breaker.attempt(answer_within):
                     action(deadline)
+            except TemporaryFilesFailed:
+                # The dump cannot be read: nobody can save it, and the backend is not to blame.
+                self._measure(start, _FAIL)
+                raise
             except Exception as error:
                 self._measure(start, _FAIL)
                 outcome = AttemptOutcome.FAILED

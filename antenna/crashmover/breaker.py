@@ -13,6 +13,7 @@ from enum import Enum
 import markus
 
 from antenna.backend import CrashRefused, NoAnswer, error_class
+from antenna.crash.buffer import TemporaryFilesFailed
 from antenna.hub import catch_up
 from antenna.ops.errors import describe
 from antenna.ops.instance import Instance
@@ -114,7 +115,8 @@ class CircuitBreaker:
         self._probes += is_probe
         try:
             yield
-        except CrashRefused:
+        except (CrashRefused, TemporaryFilesFailed):
+            # The crash is at fault, or a disk of ours.
             self._answer_due = None
             raise
         except Exception as error:

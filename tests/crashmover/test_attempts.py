@@ -14,6 +14,7 @@ import pytest
 from markus.testing import MetricsMock
 
 from antenna.backend import BackendDenied, BackendError, CrashRefused, Deadline, TimeLimit
+from antenna.crash.buffer import TemporaryFilesFailed
 from antenna.crashmover.attempts import AttemptOutcome, Attempts
 from antenna.crashmover.breaker import State
 
@@ -251,6 +252,18 @@ def test_refused_crash_is_not_tried_again(metricsmock: MetricsMock) -> None:
     assert backend.calls == 10
     assert attempts.breaker.state is State.UP, "the backend is there, it is the crash that it refuses"
     assert len(metricsmock.filter_records("incr", "crashmover.crash_save_failed")) == 10
+
+
+@pytest.mark.parametrize("has_spool", [True, False])
+def test_temporary_file_that_cannot_be_read_is_no_failure_of_the_backend(*, has_spool: bool) -> None:
+    backend = Backend(100, TemporaryFilesFailed("temporary files in /tmp: Input/output error"))
+    attempts = make_attempts(has_spool=has_spool)
+
+    for _ in range(20):
+        with pytest.raises(TemporaryFilesFailed):
+            attempts.run(CRASH_ID, backend)
+    assert backend.calls == 20
+    assert attempts.breaker.state is State.UP
 
 
 def test_denial_counts_against_the_backend() -> None:
