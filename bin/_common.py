@@ -5,6 +5,7 @@
 """What the programs share: arguments, errors, exit codes, progress. Needs the standard library only."""
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -41,6 +42,9 @@ def run(main: Callable[[], int], *errors: type[Exception]) -> NoReturn:
     """
     program = Path(sys.argv[0]).name
     expected: tuple[type[Exception], ...] = (ToolError, *errors)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal of another encoding shows what it cannot show as an escape.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = main()
         sys.stdout.flush()

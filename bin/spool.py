@@ -68,7 +68,8 @@ def name_foreign_things(spool: Spool) -> int:
     """Name what lies among the entries and is none; return how many that are."""
     paths = list(spool.foreign_things())
     for path in paths:
-        _common.note(f"{path}: no entry of the spool, and left alone")
+        name = str(path).replace("\n", "\\n")  # which would make two lines of it
+        _common.note(f"{name}: no entry of the spool, and left alone")
     return len(paths)
 
 

@@ -16,6 +16,7 @@ from antenna.crash.crash_id import date_of
 from tests.bin.conftest import TOKEN, Collector, Result, run_shell
 from tests.support.captures import MINIDUMPS
 from tests.support.google_cloud import GcsBucket
+from tests.support.odd_things import make_odd_thing
 from tests.support.server import ACCEPT_EVERYTHING, AntennaServer
 
 MINIDUMP = MINIDUMPS / "own-chromium156-renderer-linux.dmp"
@@ -352,6 +353,27 @@ def test_what_clients_sent_does_not_control_the_terminal(damaged: dict[str, Path
     assert table.exit_code == 0, table.stderr
     assert len(table.lines) == 2
     assert all(line.isprintable() for line in table.lines)
+
+
+def test_terminals_of_other_encodings_show_escapes(damaged: dict[str, Path], tmp_path: Path) -> None:
+    damaged["raw_crash"].write_text(json.dumps({"ProductName": "na\u00efve \U0001f600"}))
+    environment = fs_environment(tmp_path) | {"PYTHONIOENCODING": "ascii"}
+    table = run_shell("bin/list_crashes.py --date 20160918 --table", environment)
+    assert table.exit_code == 0, table.stderr
+    assert "na\\xefve \\U0001f600" in table.stdout
+
+
+@pytest.mark.parametrize("thing", ["directory", "FIFO", "link to itself"])
+@pytest.mark.parametrize("name", ["raw_crash", "dump_names"])
+def test_programs_go_on_after_what_is_no_file(thing: str, name: str, damaged: dict[str, Path], tmp_path: Path) -> None:
+    damaged[name].unlink()
+    make_odd_thing(damaged[name], thing)
+    environment = fs_environment(tmp_path)
+    for command in (f"show_crash.py {OTHER_DAY_ID}", f"fetch_crashes.py --dumps {tmp_path}/to {OTHER_DAY_ID}"):
+        result = run_shell(f"bin/{command}", environment)
+        assert (result.exit_code, result.stdout.count(OTHER_DAY_ID + "\n")) == (1, 0)
+        assert "Traceback" not in result.stderr
+        assert result.stderr
 
 
 @pytest.fixture(params=["fs", "google"])

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import gevent
 import pytest
 import requests
 
@@ -17,6 +18,7 @@ from antenna.ext.crashstorage_base import CrashStorageBase
 from antenna.ext.fs.crashstorage import FSCrashStorage
 from antenna.ext.gcs.crashstorage import GcsCrashStorage
 from tests.support.google_cloud import TIMEOUT_SECONDS, GcsBucket
+from tests.support.odd_things import make_odd_thing
 
 
 @dataclass
@@ -92,7 +94,7 @@ def test_a_file_that_is_being_written_is_not_listed(fs: Filled) -> None:
 
 def test_a_file_that_cannot_be_read_is_an_error(fs: Filled) -> None:
     fs.put("v1/dump/a")
-    with pytest.raises(BackendError, match="Is a directory"):
+    with pytest.raises(BackendError, match="is a directory, and should be a file"):
         fs.storage.load("v1/dump")
 
 
@@ -102,3 +104,12 @@ def test_a_bucket_that_is_not_there_is_an_error(gcs_emulator: str, monkeypatch: 
     with pytest.raises(BackendError, match="no-such-bucket"):
         list(storage.list_paths(""))
     storage.client.close()
+
+
+@pytest.mark.parametrize("thing", ["directory", "FIFO", "socket", "link to a directory", "link to itself", "device"])
+def test_what_is_no_file_is_an_error_and_not_waited_for(tmp_path: Path, thing: str) -> None:
+    make_odd_thing(tmp_path / "odd", thing)
+    storage = FSCrashStorage(build_config({"FS_ROOT": str(tmp_path)}))
+
+    with gevent.Timeout(10), pytest.raises(BackendError, match="odd: "):
+        storage.load("odd")

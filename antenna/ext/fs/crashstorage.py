@@ -5,6 +5,7 @@
 """Crashes in a directory tree of the same shape as the bucket."""
 
 import contextlib
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from antenna.backend import BackendError, Deadline
 from antenna.config import ConfigManager, Option
 from antenna.ext.crashstorage_base import CrashStorageBase, StoredObject
 from antenna.ext.fs.directory import Directory
+from antenna.files import require_type
 from antenna.hub import run_blocking
 
 
@@ -48,7 +50,7 @@ class FSCrashStorage(CrashStorageBase):
     def load(self, path: str) -> bytes | None:
         """Return the content of a file, None if there is none. Raises ``BackendError``."""
         try:
-            return run_blocking((self.root / path).read_bytes)
+            return run_blocking(_read, self.root / path)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -68,6 +70,12 @@ class FSCrashStorage(CrashStorageBase):
     def verify(self) -> None:
         """Make the directory."""
         self._directory.verify()
+
+
+def _read(file: Path) -> bytes:
+    """Return the content of a file. Raises ``OSError``, also for a FIFO, of which the end may never come."""
+    require_type(file.stat(), stat.S_IFREG, file)
+    return file.read_bytes()
 
 
 def _list(root: Path, prefix: str) -> list[str]:
