@@ -141,15 +141,19 @@ class GoogleHttp:
     ) -> tuple[urllib3.BaseHTTPResponse, bool]:
         """Send a request, and again if a connection was gone that had been idle; return the answer, and if it was."""
         options: dict[str, Any] = {"body": body, "redirect": False, "decode_content": False, "retries": _NO_RETRIES}
+        is_repeat = False
         # What is added on the way, such as the token, is not for the second time.
         try:
             return self._http.urlopen(method, url, headers={**headers}, **options), False
+        except urllib3.exceptions.ClosedPoolError:
+            pass  # while this request waited for a token, another one has found its connection gone
         except urllib3.exceptions.HTTPError as error:
             if not isinstance(_cause_of(error), KeptConnectionGoneError):
                 raise
-        # What has ended one connection may have ended all that were idle.
-        self.close()
-        return self._http.urlopen(method, url, headers={**headers}, **options), True
+            # What has ended one connection may have ended all that were idle.
+            self.close()
+            is_repeat = True
+        return self._http.urlopen(method, url, headers={**headers}, **options), is_repeat
 
 
 class _Pieces:

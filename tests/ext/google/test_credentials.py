@@ -200,6 +200,17 @@ class TestToken:
             assert post(client) == RESULT
             client.close()
 
+    def test_that_others_wait_for_while_connections_are_given_up(self) -> None:
+        credentials = FakeCredentials(lambda: gevent.sleep(0.2))
+        with Peer(send(OK)) as peer:
+            client = connect(peer, credentials)
+            waiting = gevent.spawn(post, client)
+            gevent.sleep(0.05)
+            client.close()
+
+            assert waiting.get() == RESULT
+            client.close()
+
     def test_that_hangs_is_told_from_a_storage_that_hangs(self) -> None:
         with Peer(send(OK)) as peer:
             client = connect(peer, FakeCredentials(lambda: gevent.sleep(10)))
