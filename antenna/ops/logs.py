@@ -51,8 +51,10 @@ def set_up_logging(app_config: AppConfig) -> None:
     google = logging.getLogger("google")
     google.setLevel(root.level)
     google.propagate = True
-    # urllib3 warns of each connection that it does not keep, of which a burst of crashes has hundreds.
-    logging.getLogger("urllib3").setLevel(logging.ERROR)
+    # urllib3 warns of each connection that it does not keep, of which a burst of crashes has hundreds; google-auth of
+    # each attempt to ask a machine for its token, after the last of which the backend counts as down.
+    for chatty in ("urllib3", "google.auth.compute_engine"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)
 
     gunicorn = logging.getLogger("gunicorn.error")
     gunicorn.handlers.clear()

@@ -146,6 +146,10 @@ def test_lines_of_a_readable_traceback_cannot_pass_for_records(set_up: SetUp) ->
         ("WARNING", "antenna.test", "INFO", False),
         ("WARNING", "google.auth", "INFO", False),
         ("INFO", "google.auth", "INFO", True),
+        # Warnings of each of hundreds of connections, or of each of five attempts.
+        ("INFO", "urllib3.connectionpool", "WARNING", False),
+        ("INFO", "google.auth.compute_engine._metadata", "WARNING", False),
+        ("INFO", "google.auth.compute_engine._metadata", "ERROR", True),
         # Debug records of libraries show what they should not.
         ("DEBUG", "everett", "DEBUG", False),
         ("DEBUG", "gunicorn.error", "DEBUG", False),

@@ -85,7 +85,7 @@ class SharedToken(Credentials):
         super().__init__()  # type: ignore[no-untyped-call]
         self._credentials = credentials
         self._request = request
-        self._asking: AsyncResult[None] | None = None
+        self._asking: AsyncResult[str | None] | None = None
         self._of_this_greenlet = local()
         self._made = self._refused = -_YOUNG
         self._failed = -_PAUSE
@@ -115,33 +115,34 @@ class SharedToken(Credentials):
         if self._has_just_failed():
             raise BackendError(self._failure)
         try:
-            self._ask().get()
+            failure = self._ask().get()
         except gevent.Timeout as error:
             raise NoAnswer("no token for Google Cloud in time") from error
+        if failure is not None:
+            raise BackendError(failure)
 
     def _has_just_failed(self) -> bool:
         return time.monotonic() - self._failed < _PAUSE
 
-    def _ask(self) -> "AsyncResult[None]":
-        """Ask for a token in the background, unless somebody does already."""
+    def _ask(self) -> "AsyncResult[str | None]":
+        """Ask for a token in the background, unless somebody does already. The result is why there is none."""
         if self._asking is None:
             self._asking = AsyncResult()
             gevent.spawn(self._get_token, self._asking)
         return self._asking
 
-    def _get_token(self, outcome: "AsyncResult[None]") -> None:
+    def _get_token(self, failure: "AsyncResult[str | None]") -> None:
         try:
             with TimeLimit(_TOKEN_TIMEOUT):
                 self._credentials.refresh(self._request)
-        except Exception as error:  # noqa: BLE001 - raised again in all that wait
-            message = f"no token for Google Cloud: {type(error).__name__}: {error}"
-            self._failure = message
+        except Exception as error:  # noqa: BLE001 - it is told to all that wait
+            self._failure = f"no token for Google Cloud: {type(error).__name__}: {error}"
             self._failed = time.monotonic()
             if self._credentials.token_state is not TokenState.INVALID:
-                logger.warning("%s. The one there is expires at %s UTC", message, self._credentials.expiry)
-            outcome.set_exception(NoAnswer(message) if isinstance(error, NoAnswer) else BackendError(message))
+                logger.warning("%s. The present one expires at %s UTC", self._failure, self._credentials.expiry)
+            failure.set(self._failure)
         else:
             self._made = time.monotonic()
-            outcome.set(None)
+            failure.set(None)
         finally:
             self._asking = None

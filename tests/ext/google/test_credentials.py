@@ -15,11 +15,13 @@ import gevent
 import google.auth.exceptions
 import google.oauth2.credentials
 import pytest
+from gevent.event import Event
 from google.auth.credentials import Credentials
 from google.auth.transport import Request as AuthRequest
 
 from antenna.backend import BackendConfigurationError, BackendDenied, BackendError, NoAnswer
 from antenna.ext.google.credentials import credentials_for
+from antenna.ops.errors import describe
 from tests.support.google_http import LARGE, OK, RESULT, assert_ends_in_time, connect, post
 from tests.support.peer import (
     Answer,
@@ -132,13 +134,22 @@ class TestToken:
 
     def test_that_expires_soon_is_replaced_while_requests_go_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("antenna.ext.google.credentials._YOUNG", 0.0)
-        credentials = FakeCredentials(lambda: gevent.sleep(0.2), lifetime=60)
+        answers = [True]
+        may_answer = Event()
+
+        def wait_the_second_time() -> None:
+            if not answers:
+                may_answer.wait()
+            answers.clear()
+
+        credentials = FakeCredentials(wait_the_second_time, lifetime=60)
         with Peer(send(OK)) as peer:
             client = connect(peer, credentials)
             post(client)
             gevent.joinall([gevent.spawn(post, client) for _ in range(30)], raise_error=True)
             assert credentials.refreshed == 1
-            gevent.sleep(0.4)
+            may_answer.set()
+            gevent.sleep(0.1)
             assert credentials.refreshed == 2
             post(client)
             client.close()
@@ -174,7 +185,7 @@ class TestToken:
 
         with Peer(send(OK)) as peer:
             client = connect(peer, FakeCredentials(fail_after_a_while))
-            posts = [gevent.spawn_later(number * 0.01, post, client) for number in range(30)]
+            posts = [gevent.spawn_later(number * 0.004, post, client) for number in range(30)]
             gevent.joinall(posts)
 
             assert [str(failed.exception) for failed in posts] == (
@@ -231,8 +242,10 @@ class TestToken:
     def test_that_cannot_be_made_is_an_error_of_the_backend(self, outcome: Callable[[], None]) -> None:
         with Peer(send(OK)) as peer:
             client = connect(peer, FakeCredentials(outcome))
-            with pytest.raises(BackendError, match=r"RefreshError: |TransportError: "):
+            with pytest.raises(BackendError, match=r"RefreshError: |TransportError: ") as raised:
                 post(client)
+            # Logs and heartbeat show the message only if it comes from our own code.
+            assert describe(raised.value) == str(raised.value)
             client.close()
 
         assert peer.requests == []
