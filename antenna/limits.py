@@ -45,7 +45,7 @@ MAX_ANNOTATIONS_SIZE = 8 * 1024 * 1024
 MAX_ANNOTATIONS_MEMORY = 48 * 1024 * 1024
 # Bytes of all parts of a report together that have a transfer encoding, as they came. Decoding them takes more CPU than
 # inflating them. Hardly anybody sends any, and minidumps of games, the largest, have some 20 MB.
-MAX_ENCODED_SIZE = 64 * 1024 * 1024
+MAX_ENCODED_SIZE = 32 * 1024 * 1024
 # Sequences in quoted-printable that are no escapes. More of them tell that the content is no quoted-printable.
 MAX_BARE_EQUALS_SIGNS = 10_000
 # Dumps of one report: those of its processes, and files that go with them.

@@ -5,7 +5,7 @@
 """A crash as throttle rules see it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
 from antenna.crash import identity
@@ -32,9 +32,7 @@ class CrashView(dict[str, Any]):
         if _TEXT_ONLY.issuperset(map(type, raw.values())):
             super().__init__(raw)
         else:
-            super().__init__(
-                (name, value if isinstance(value, str) else _readable(name, value)) for name, value in raw.items()
-            )
+            super().__init__(_texts(raw))
         if metadata is not None:
             super().__setitem__(METADATA, metadata)
         self.raw = raw
@@ -78,9 +76,17 @@ class CrashView(dict[str, Any]):
     clear = pop = popitem = setdefault = update = _refuse
 
 
-def _readable(name: str, value: object) -> object:
-    # The collector's own metadata is a mapping. An annotation of that name has been replaced by it.
-    return value if name == METADATA and isinstance(value, dict) else identity.to_text(value)
+def _texts(raw: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    """Yield names and texts. Once values that came as anything else have much text together, those left have none."""
+    left = MAX_READ_JSON_SIZE
+    for name, value in raw.items():
+        # The collector's own metadata is a mapping. An annotation of that name has been replaced by it.
+        if isinstance(value, str) or (name == METADATA and isinstance(value, dict)):
+            yield name, value
+        else:
+            text = identity.to_text(value) if left > 0 else ""
+            left -= len(text)
+            yield name, text
 
 
 def view(crash: Mapping[str, Any]) -> CrashView:

@@ -17,7 +17,7 @@ import gevent
 from gunicorn.http.errors import NoMoreData, ParseException
 from gunicorn.http.parser import RequestParser
 
-from antenna.hub import put_together
+from antenna.hub import Turn, pread, put_together
 from antenna.payload.body import RequestBody
 from antenna.payload.gunzip import Gunzip
 from antenna.refusal import Refusal
@@ -105,6 +105,10 @@ def _handle(request: bytes) -> str:
         return ": ".join(map(str, error.args))
     with report:
         _, report.throttle_rule, _ = throttler().throttle(report.annotations)
+        turn = Turn()
+        for dump in report.dumps.values():
+            for _ in dump.pieces(pread):
+                turn.pass_on()
         size = len(put_together(report.raw_crash_pieces()))
         return f"{report.throttle_rule}, a raw crash of {size:,} bytes"
 

@@ -13,6 +13,7 @@ from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any
 
+from antenna.limits import MAX_READ_JSON_SIZE
 from antenna.throttler.rules_file.comparisons import read_date, read_number, read_version
 from antenna.throttler.rules_file.conditions import Check
 from antenna.throttler.rules_file.regexes import Pattern
@@ -69,7 +70,7 @@ def equals(value: object, *, is_json: bool, ignore_case: bool) -> Check:
     text = _as_text(expected)
     if ignore_case:
         lower = text.lower()
-        return lambda _, found: isinstance(found, str) and found.lower() == lower
+        return lambda _, found: isinstance(found, str) and len(found) <= len(lower) and found.lower() == lower
     return lambda _, found: found == text
 
 
@@ -83,8 +84,14 @@ def is_in(value: object, *, is_json: bool, ignore_case: bool) -> Check:
     texts = frozenset(_as_text(_plain(item)) for item in value)
     if ignore_case:
         lower = frozenset(text.lower() for text in texts)
-        return lambda _, found: found.lower() in lower
+        longest = max(map(len, lower))
+        return lambda _, found: len(found) <= longest and found.lower() in lower
     return lambda _, found: found in texts
+
+
+def _lower(text: str) -> str:
+    """Return a text in lower case, or none if it is too long: it would take a dozen bytes for each character."""
+    return text.lower() if len(text) <= MAX_READ_JSON_SIZE else ""
 
 
 def _on_texts(test: Callable[[str, tuple[str, ...]], bool]) -> "Builder":
@@ -92,7 +99,7 @@ def _on_texts(test: Callable[[str, tuple[str, ...]], bool]) -> "Builder":
         texts = _texts(value)
         if ignore_case:
             texts = tuple(text.lower() for text in texts)
-            return lambda _, found: isinstance(found, str) and test(found.lower(), texts)
+            return lambda _, found: isinstance(found, str) and test(_lower(found), texts)
         if is_json:
             return lambda _, found: isinstance(found, str) and test(found, texts)
         return lambda _, found: test(found, texts)

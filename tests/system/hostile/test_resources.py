@@ -59,6 +59,12 @@ def many_nested(opening: bytes, closing: bytes, number: int, depth: int = 150) -
     return b'{"a":[' + b",".join([opening * depth + b"0" + closing * depth] * number) + b"]}"
 
 
+def encoded(encoding: str, content: bytes) -> bytes:
+    """Return a part with a dump in a transfer encoding."""
+    head = f"Content-Disposition: form-data; name=d; filename=x\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n"
+    return head.encode() + content
+
+
 def part_header(rest: bytes) -> bytes:
     return b"--" + BOUNDARY.encode() + b"\r\nContent-Disposition: form-data; name=a" + rest + b"\r\n\r\n\r\n"
 
@@ -160,6 +166,9 @@ EXPENSIVE = [
     ),
     pytest.param(lambda: annotation("a", EMOJI + b"x" * 8_300_000), id="text with an emoji"),
     pytest.param(lambda: annotation("a", EMOJI + b"x" * 18_000_000), id="18 MB of text with an emoji"),
+    pytest.param(lambda: annotation("ProductName", EMOJI + b"x" * 8_300_000), id="product with an emoji"),
+    pytest.param(lambda: encoded("quoted-printable", b"=41" * 20 * MIB), id="quoted-printable"),
+    pytest.param(lambda: encoded("base64", b"QUJD" * 15 * MIB), id="base64"),
     pytest.param(lambda: annotation("a", b"\0" * 7_000_000), id="control characters"),
     pytest.param(lambda: annotation("a", EMOJI + b"\0" * 8_000_000), id="control characters with an emoji"),
     pytest.param(lambda: extra(b'{"a":[' + b"1.5e-310," * 49_000 + b"1]}"), id="numbers next to zero"),

@@ -5,6 +5,7 @@
 """Each operator of a rules file does what its page says, whatever types the annotations come in."""
 
 import json
+import tracemalloc
 from datetime import UTC, datetime
 from typing import Any
 
@@ -86,6 +87,20 @@ def test_operator_on_a_value_inside_json(condition: str, values: list[Any], othe
 
     assert [value for value in values if not matches(condition, crash(value))] == []
     assert [value for value in others if matches(condition, crash(value))] == []
+
+
+@pytest.mark.parametrize("condition", ['equals = "x"', 'in = ["x"]', 'starts_with = "x"', 'contains = "x"'])
+def test_the_case_of_a_long_text_is_not_changed(condition: str) -> None:
+    """To change it takes a dozen bytes for each character."""
+    text = "\N{GRINNING FACE}" + "X" * 4_000_000
+    tracemalloc.start()
+    try:
+        assert not matches(f'annotation = "T"\n{condition}\nignore_case = true', {"T": text})
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 1_000_000
 
 
 @pytest.mark.parametrize(
