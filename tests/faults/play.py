@@ -114,7 +114,7 @@ class Player:
                 collector = SupervisedCollector(self._environment(machine, directory), directory, chance)
                 stack.callback(lambda: setattr(self.outcome, "logs", collector.logs()))
                 with collector:
-                    self._wait_for_workers()
+                    self._wait_for_workers(collector)
                     record = self._load(collector, machine)
                     self._wait_for_delivery(machine, collector)
                     self._check_end(collector)
@@ -142,14 +142,13 @@ class Player:
             | options
         )
 
-    def _wait_for_workers(self) -> None:
-        """Wait until every worker has proved that it can publish: before, a refusal would end the start."""
+    def _wait_for_workers(self, collector: SupervisedCollector) -> None:
+        """Wait until every worker has started: the first one with a proof that it can publish."""
         deadline = time.monotonic() + _START_SECONDS
-        proofs = 0
-        while proofs < int(_OPTIONS["GUNICORN_WORKERS"]):
+        while collector.logs().count("their ids are published to") < int(_OPTIONS["GUNICORN_WORKERS"]):
             assert time.monotonic() < deadline, "the workers do not start"
-            proofs += len(self._topic.pull_messages())
             time.sleep(_POLL)
+        assert len(self._topic.pull_messages()) == 1
 
     def _load(self, collector: SupervisedCollector, machine: Machine) -> Record:
         schedule = self._schedule
