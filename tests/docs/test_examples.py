@@ -157,3 +157,75 @@ def test_storage_of_ones_own(start_server: StartServer) -> None:
 
     assert (small.status, large.status) == (200, 503)
     assert large.headers["Retry-After"]
+
+
+OFFICIAL_TOOLS = '{"enabled": true, "list": [{"name": "official-tools"}]}'
+
+
+def throttler_of_file(name: str) -> Throttler:
+    return Throttler(build_config({"RULES": str(EXAMPLES / name)}))
+
+
+@pytest.mark.parametrize(
+    ("crash", "verdict"),
+    [
+        ({"prod": "Firefox", "ver": "3.0"}, "REJECT foreign_product"),
+        ({"prod": "OurGame", "ver": "3.0"}, "REJECT foreign_package"),
+        ({"prod": "OurLauncher", "ver": "1.10.4"}, "REJECT old_version"),
+        ({"prod": "OurLauncher", "ver": "2.0-rc1"}, "REJECT old_version"),
+        ({"prod": "OurLauncher", "mods": '{"enabled": true, "list": [{"name": "x"}]}'}, "DEFER modified"),
+        ({"prod": "OurLauncher", "mods": '{"enabled": true}'}, "DEFER modified"),
+        (
+            {
+                "prod": "OurLauncher",
+                "channel": "beta",
+                "mods": '{"enabled": true, "list": [{"name": "official-tools"}]}',
+            },
+            "ACCEPT beta",
+        ),
+        ({"prod": "OurLauncher", "ver": "2.0", "channel": "beta"}, "ACCEPT beta"),
+        (
+            {"prod": "OurGame", "Android_PackageName": "com.example.ourgame", "client_id": "chosen 1"},
+            "ACCEPT sample",
+        ),
+        ({"prod": "OurGame", "Android_PackageName": "com.example.ourgame", "client_id": "chosen 2"}, "DEFER sample"),
+    ],
+)
+def test_rules_of_a_game(crash: dict[str, str], verdict: str) -> None:
+    result, rule, _ = throttler_of_file("game.toml").throttle(crash)
+
+    assert f"{result.name} {rule}" == verdict
+
+
+def test_what_the_rules_of_a_game_do_besides() -> None:
+    throttler = throttler_of_file("game.toml")
+
+    assert throttler.judge({"prod": "OurLauncher", "ver": "1.0"}).stop_sending
+    assert throttler.judge({"prod": "OurLauncher", "channel": "beta"}).remove == ("tester_name",)
+    crashes = [throttler.throttle({"prod": "OurLauncher", "channel": "beta"})[1] for _ in range(400)]
+    assert crashes.count("over_quota") >= 100
+
+
+@pytest.mark.parametrize(
+    ("crash", "verdict"),
+    [
+        ({"_productName": "Our Editor", "prod": "Electron", "_version": "1.2.0"}, "ACCEPT everything_else"),
+        ({"prod": "Electron", "_version": "1.2.0"}, "REJECT foreign_product"),
+        ({"_productName": "Our Editor", "_version": "0.0.0-dev.5"}, "REJECT development"),
+        ({"_productName": "Our Editor", "process_type": "browser"}, "ACCEPT main_process"),
+        ({"_productName": "Our Editor", "ptype": "gpu-process", "platform": "linux"}, "ACCEPT everything_else"),
+    ],
+)
+def test_rules_of_an_electron_application(crash: dict[str, str], verdict: str) -> None:
+    result, rule, _ = throttler_of_file("electron.toml").throttle(crash)
+
+    assert f"{result.name} {rule}" == verdict
+
+
+def test_drivers_of_an_electron_application_are_sampled() -> None:
+    throttler = throttler_of_file("electron.toml")
+
+    assert throttler.throttle({"_productName": "Our Editor", "ptype": "gpu-process", "platform": "win32"})[1:] == (
+        "gpu_on_windows",
+        10,
+    )

@@ -223,21 +223,6 @@ def test_broken_rules_at_the_first_start(start_local_collector: StartCollector, 
         start_local_collector(**rules.options)
 
 
-def test_a_file_that_is_being_written_is_no_error(start_local_collector: StartCollector, tmp_path: Path) -> None:
-    rules = Rules("file", tmp_path)
-    collector = start_local_collector(**rules.options)
-
-    text = FILE.format(rule="new")
-    with rules.path.open("w") as file:
-        for character in text:
-            file.write(character)
-            file.flush()
-            time.sleep(4 / len(text))
-
-    wait_until(lambda: all_workers_decide_by(collector, "new"))
-    assert refusals(collector) == 0
-
-
 def test_quota_is_one_of_the_whole_instance(start_local_collector: StartCollector, tmp_path: Path) -> None:
     path = tmp_path / "rules.toml"
     path.write_text(
