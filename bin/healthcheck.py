@@ -26,9 +26,12 @@ def serves(host: str, port: int, timeout: float = 4.0) -> bool:
 
 
 def configured_port(environ: Mapping[str, str]) -> int:
-    """Return the port that the collector listens on: 8000 if PORT is none, as ``tcp://10.0.0.1:80`` of Kubernetes."""
-    port = environ.get("PORT", "").strip()
-    return int(port) if port.isdecimal() else 8000
+    """Return the port to ask: ADMIN_PORT, else the one that crashes come to.
+
+    It is 8000 if PORT is none, as ``tcp://10.0.0.1:80`` of Kubernetes.
+    """
+    ports = [environ.get(name, "").strip() for name in ("ADMIN_PORT", "PORT")]
+    return next((int(port) for port in ports if port.isdecimal()), 8000)
 
 
 def configured_hosts(environ: Mapping[str, str]) -> tuple[str, ...]:

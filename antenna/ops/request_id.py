@@ -19,6 +19,11 @@ def begin_request(given: str | None) -> None:
     _current.set(given if given is not None and _WELL_FORMED.fullmatch(given) else secrets.token_hex(8))
 
 
+def end_request() -> None:
+    """This greenlet waits for another request, of which nothing is known yet."""
+    _current.set(None)
+
+
 def request_id() -> str | None:
     """Return the id of the request that this greenlet serves, None where there is none."""
     return _current.get()

@@ -36,6 +36,7 @@ from antenna.hub import Turn, restore_close
 from antenna.limits import HEAD_TIMEOUT
 from antenna.ops.accounts import count_request
 from antenna.ops.instance import Row, Worker
+from antenna.ops.request_id import end_request
 from antenna.refusal import Outcome
 from antenna.server.connection import Connection, RequestWait, reason_of, refuse, this_greenlet
 
@@ -110,6 +111,7 @@ class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes withou
 
     def timeout_ctx(self) -> RequestWait:
         """Bound the wait for the next request of the current connection; it may be here already ("pipelined")."""
+        end_request()
         # Those that wait go first: else a client that sends at once what comes next keeps the worker to itself.
         if not self._turn.pass_on():
             gevent.sleep(0)

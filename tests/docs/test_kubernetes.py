@@ -28,6 +28,16 @@ def the(kind: str) -> dict[str, Any]:
     return resource
 
 
+def the_service() -> dict[str, Any]:
+    """The service that clients come to."""
+    (service,) = (
+        resource
+        for resource in resources()
+        if resource["kind"] == "Service" and resource["spec"].get("clusterIP") != "None"
+    )
+    return service
+
+
 POD: dict[str, Any] = the("StatefulSet")["spec"]["template"]["spec"]
 (CONTAINER,) = POD["containers"]
 
@@ -62,9 +72,15 @@ def test_every_variable_is_an_option() -> None:
     assert variables <= OPTION_NAMES
 
 
-@pytest.mark.parametrize("probe", ["startupProbe", "livenessProbe", "readinessProbe"])
-def test_no_probe_looks_at_the_backends(probe: str) -> None:
-    assert CONTAINER[probe]["httpGet"] == {"path": "/__lbheartbeat__", "port": "http"}
+@pytest.mark.parametrize(
+    ("probe", "path"),
+    [("startupProbe", "/__lbheartbeat__"), ("livenessProbe", "/__lbheartbeat__"), ("readinessProbe", "/__ready__")],
+)
+def test_no_probe_asks_the_backends_or_waits_for_connections_of_clients(probe: str, path: str) -> None:
+    assert CONTAINER[probe]["httpGet"] == {"path": path, "port": "admin"}
+    ports = {port["name"]: str(port["containerPort"]) for port in CONTAINER["ports"]}
+    assert {"name": "ADMIN_PORT", "value": ports["admin"]} in CONTAINER["env"]
+    assert all(port["targetPort"] != "admin" for port in the_service()["spec"]["ports"])
 
 
 def test_a_pod_has_time_to_finish() -> None:

@@ -5,6 +5,7 @@
 """Load balancers and operators are told the truth, in time, also while the backends hang."""
 
 import json
+import logging
 import time
 
 import pytest
@@ -26,7 +27,10 @@ def heartbeat_errors(collector: Collector) -> list[str]:
     """Return the errors of the heartbeat, and check that its status goes with them."""
     answer = get(collector, "/__heartbeat__")
     errors: list[str] = answer.json()["errors"]
-    assert answer.json() == {"errors": errors}
+    checks = answer.json()["checks"]
+    assert {"storage", "publish", "temporary_files"} <= checks.keys()
+    red = [f"{name}: {check['message']}" for name, check in checks.items() if check["level"] == logging.ERROR]
+    assert errors == red
     assert answer.status_code == (503 if errors else 200)
     return errors
 
