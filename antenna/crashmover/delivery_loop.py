@@ -19,6 +19,7 @@ from antenna.crashmover.breaker import CircuitBreaker, State
 from antenna.crashmover.delivery import Delivery
 from antenna.crashmover.verdicts import Pace, Verdict, Verdicts
 from antenna.hub import run_blocking
+from antenna.ops.errors import describe
 from antenna.spool import Entry, EntryDamaged, Kind, Spool
 
 logger = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ class DeliveryLoop:
                 delivered = self.deliver_round()
             except OSError as error:
                 works = False
-                logger.warning("the spool cannot be read: %s", error)
+                logger.warning("the spool cannot be read: %s", describe(error))
             except Exception:
                 works = False
                 logger.exception("the spool cannot be delivered")
@@ -161,4 +162,4 @@ class DeliveryLoop:
             try:
                 self._delivery.set_aside(entry, error)
             except OSError as disk_error:
-                logger.warning("spool entry %s: %s", entry.path.name, disk_error)
+                logger.warning("spool entry %s: %s", entry.path.name, describe(disk_error))

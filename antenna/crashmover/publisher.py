@@ -19,6 +19,7 @@ from antenna.crashmover.destination import Destination
 from antenna.crashmover.spool_writer import SpoolWriter
 from antenna.ext.crashpublish_base import CrashPublishBase
 from antenna.hub import catch_up, run_blocking
+from antenna.ops.errors import describe
 from antenna.refusal import Lost
 from antenna.spool import Entry, Spool
 
@@ -101,7 +102,7 @@ class Publisher:
                 run_blocking(spool.remove, entry)
                 metrics.incr("delivered", tags=["kind:id"])
         except OSError as error:
-            logger.warning("%s is published, and will be again: %s", entry.crash_id, error)
+            logger.warning("%s is published, and will be again: %s", entry.crash_id, describe(error))
         finally:
             run_blocking(entry.release)
 

@@ -13,6 +13,7 @@ from enum import Enum
 from antenna.backend import BackendError
 from antenna.crashmover.breaker import CircuitBreaker, State
 from antenna.hub import run_blocking
+from antenna.ops.errors import describe
 from antenna.spool import Entry, EntryDamaged
 
 logger = logging.getLogger(__name__)
@@ -113,7 +114,7 @@ class Verdicts:
                 longest_pause = self._pace.longest_round
         elif isinstance(error, OSError):
             # The disk of the spool: neither the entry nor the backend is to blame.
-            logger.warning("spool entry %s: %s", entry.path.name, error)
+            logger.warning("spool entry %s: %s", entry.path.name, describe(error))
         elif others_got_through or self._backend_works():
             verdict = self._blame(entry, error, chances=_MAX_REFUSALS)
         else:
@@ -134,9 +135,9 @@ class Verdicts:
     def _blame(self, entry: Entry, error: Exception, chances: int) -> Verdict:
         """Write down why an entry failed; it is set aside if that was its last chance."""
         try:
-            count = run_blocking(entry.note_failure, str(error)[:_LONGEST_REASON])
+            count = run_blocking(entry.note_failure, describe(error)[:_LONGEST_REASON])
         except OSError as disk_error:
-            logger.warning("spool entry %s: %s", entry.path.name, disk_error)
+            logger.warning("spool entry %s: %s", entry.path.name, describe(disk_error))
             return Verdict.RETRY
         return Verdict.SET_ASIDE if count >= chances else Verdict.RETRY
 

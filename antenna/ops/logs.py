@@ -117,7 +117,8 @@ class MozlogWithFields(MozlogFormatter):  # type: ignore[misc]  # dockerflow com
         if (current := request_id()) is not None:
             fields["request_id"] = current
         if exc_info and exc_info[1] is not None:
-            fields["error"] = describe(exc_info[1])
+            said = describe(exc_info[1])
+            fields["error"] = repr(exc_info[1]) if said == str(exc_info[1]) else said
             fields["traceback"] = format_error(exc_info[1])
         return out
 
