@@ -42,7 +42,16 @@ class KeptConnectionGoneError(http.client.HTTPException):
 
 
 class _Answer(http.client.HTTPResponse):
-    """An answer that is not read for ever."""
+    """An answer that has an end, and is not read for ever."""
+
+    def begin(self) -> None:
+        """Read the head. Raises ``HTTPException`` if it leaves open where the answer ends, ``OSError``."""
+        super().begin()
+        # 100 Continue is not seen here. After another interim answer, the final one would be taken for that to the next
+        # request. A length that is none (RFC 9112 section 6.3) would be read until the connection ends.
+        length = self.headers.get("Content-Length", "0")
+        if self.status < http.HTTPStatus.OK or not (length.isascii() and length.isdigit()):
+            raise http.client.HTTPException(f"broken answer: status {self.status}, Content-Length {length}")
 
     def read(self, amt: int | None = None) -> bytes:
         """Return the rest of the body. Raises ``HTTPException`` if it is too long, or cut short; ``OSError``."""
@@ -119,17 +128,11 @@ class PlainConnection(HTTPConnection):
             self._held = b""
 
     def getresponse(self) -> Any:
-        """Return the head of the answer. Raises ``KeptConnectionGoneError``, other ``HTTPException``, ``OSError``."""
+        """Return the answer. Raises ``KeptConnectionGoneError``, other ``HTTPException``, ``OSError``."""
         try:
             response = super().getresponse()
         except (*_GONE, TimeoutError) as error:
             raise self._gone(error) from error
-        length = response.headers.get("Content-Length", "0")
-        # 100 Continue is not seen here. After another interim answer, the final one would be taken for that to the next
-        # request. A length that is none (RFC 9112 section 6.3) leaves open where the answer ends.
-        if response.status < http.HTTPStatus.OK or not (length.isascii() and length.isdigit()):
-            self.close()
-            raise http.client.HTTPException(f"broken answer: status {response.status}, Content-Length {length}")
         self._answered_at = time.monotonic()
         self.addresses.answered(self._peer)
         return response

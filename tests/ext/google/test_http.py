@@ -5,6 +5,7 @@
 """Every way in which a server can answer ends as a result or as an error of the backend."""
 
 import socket
+import time
 from collections.abc import Callable, Iterator
 
 import gevent
@@ -185,6 +186,30 @@ class TestAnswer:
             assert_fails(peer, r"\w+: |not JSON")
 
             assert len(peer.requests) == 1
+
+    @pytest.mark.parametrize(
+        "head",
+        [
+            b"HTTP/1.1 200 OK\r\nContent-Length: -1",
+            b"HTTP/1.1 200 OK\r\nContent-Length: +21",
+            b"HTTP/1.1 200 OK\r\nContent-Length: many",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 0x15",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 21\r\nContent-Length: 22",
+            b"HTTP/1.1 103 Early Hints\r\nLink: </>",
+        ],
+    )
+    def test_that_leaves_open_where_it_ends_is_an_error_at_once(self, head: bytes) -> None:
+        with Peer(send(head + b'\r\n\r\n{"name": "v1/dump/a"}'), send(OK)) as peer:
+            client = connect(peer)
+            started = time.monotonic()
+            with pytest.raises(BackendError):
+                post(client)
+            assert time.monotonic() - started < 2
+
+            # What comes on that connection later is nobody's answer.
+            assert post(client) == RESULT
+            assert [request.connection for request in peer.requests] == [0, 1]
+            client.close()
 
     @pytest.mark.parametrize(
         ("content", "match"),
