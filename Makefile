@@ -61,7 +61,12 @@ help:  ## Explain the targets
 .PHONY: run
 run: $(VENV)/.runtime  ## Start the collector on port 8000; crashes go to .local/crashes, their ids to .local/queue
 	@echo "Collector on http://127.0.0.1:$(PORT)/submit: send it a crash with bin/send_crash_report.sh; stop it with Ctrl-C"
+	@echo "See its crashes: make viewer"
 	@exec env VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(foreach name,$(RUN_SETTINGS),$(name)="$($(name))") bin/run_web.sh
+
+.PHONY: viewer
+viewer: $(VENV)/.viewer  ## Start the viewer on port 8001: it shows the crashes that 'make run' keeps in .local/crashes
+	@exec env VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(foreach name,$(RUN_SETTINGS),$(name)="$($(name))") bin/run_viewer.sh
 
 ##@ Develop
 
@@ -113,6 +118,7 @@ format: $(VENV)/.development  ## Format the code, and fix what a tool can fix
 lock: $(VENV)/.development  ## Pin what requirements*.in ask for. Newest releases: ARGS=--upgrade
 	$(UV_COMPILE) requirements.in --output-file requirements.txt $(ARGS)
 	$(UV_COMPILE) requirements-symbols.in --output-file requirements-symbols.txt $(ARGS)
+	$(UV_COMPILE) requirements-viewer.in --output-file requirements-viewer.txt $(ARGS)
 	$(UV_COMPILE) requirements-dev.in --output-file requirements-dev.txt --fork-strategy fewest $(ARGS)
 	$(UV_COMPILE) docker/images/fakesentry/requirements.in --constraints requirements-dev.txt \
 		--output-file docker/images/fakesentry/requirements.txt $(ARGS)
@@ -181,6 +187,11 @@ $(VENV)/.runtime: requirements.txt
 $(VENV)/.symbols: requirements-symbols.txt $(VENV)/.runtime
 	@echo "Installing what symbols and signatures need into $(VENV)"
 	@$(PIP_INSTALL) --requirement requirements-symbols.txt
+	@touch $@
+
+$(VENV)/.viewer: requirements-viewer.txt $(VENV)/.runtime
+	@echo "Installing what the viewer needs into $(VENV)"
+	@$(PIP_INSTALL) --requirement requirements-viewer.txt
 	@touch $@
 
 $(VENV)/.development: requirements-dev.txt $(VENV)/.runtime

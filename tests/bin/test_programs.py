@@ -27,6 +27,7 @@ PROGRAMS = (
     "send_crashes.py",
     "show_crash.py",
     "spool.py",
+    "viewer_index.py",
 )
 CRASH_ID = "de1bb258-cbbf-4589-a673-34f800160918"
 STORAGE_CLASS = "CRASHMOVER_CRASHSTORAGE_CLASS"

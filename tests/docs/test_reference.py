@@ -32,7 +32,8 @@ OTHER_VARIABLES = {"GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST", "P
 def components() -> Iterator[str]:
     """Names of all classes of the collector that declare options, without those that only have other defaults."""
     for module in pkgutil.walk_packages(antenna.__path__, "antenna."):
-        if module.name not in {"antenna.wsgi", "antenna.server.conf"}:  # these start the collector
+        # These two start the collector; the viewer, a program of its own, has its options on its own page.
+        if module.name not in {"antenna.wsgi", "antenna.server.conf"} and "antenna.viewer" not in module.name:
             for name, value in vars(importlib.import_module(module.name)).items():
                 if not isinstance(value, type) or value.__module__ != module.name or "Config" not in vars(value):
                     continue

@@ -1,0 +1,50 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Runs the viewer: ``python -m antenna.viewer``."""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import logging  # noqa: E402 - patched first
+import signal  # noqa: E402 - patched first
+import sqlite3  # noqa: E402 - patched first
+import sys  # noqa: E402 - patched first
+
+import gevent  # noqa: E402 - patched first
+from gevent.pywsgi import WSGIServer  # noqa: E402 - patched first
+
+from antenna.backend import BackendConfigurationError  # noqa: E402 - patched first
+from antenna.config import ConfigurationError  # noqa: E402 - patched first
+from antenna.hub import restore_close  # noqa: E402 - patched first
+from antenna.viewer.app import ViewerApp  # noqa: E402 - patched first
+
+
+def main() -> int:
+    """Serve until somebody says stop; return the exit code."""
+    logging.basicConfig(format="%(levelname)s %(message)s", level=logging.INFO)
+    restore_close()
+    try:
+        app = ViewerApp()
+        options = app.options
+        server = WSGIServer((options.listen_address, options.port), app, log=None)
+        server.start()
+    except (ConfigurationError, BackendConfigurationError, OSError, sqlite3.Error) as error:
+        sys.stderr.write(f"cannot start the viewer: {error}\n")
+        return 3
+    for number in (signal.SIGTERM, signal.SIGINT):
+        gevent.signal_handler(number, server.stop)
+    consumer = gevent.spawn(app.consumer.run)
+    sys.stderr.write(f"Crashes are at http://{options.listen_address}:{options.port}/\n")
+    try:
+        server.serve_forever()
+    finally:
+        consumer.kill()
+        app.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,116 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Who may see what.
+
+There are two levels. *Summary* is what a team may look at: stacks, counts, harmless annotations. *Protected* is what
+may hold secrets of the people whose program crashed: all annotations, comments, registers, command line, dumps.
+
+A token is sent once, at ``/login``, and kept in a cookie that scripts and other sites cannot use; tools send it as a
+bearer token. On 127.0.0.1 no token is needed. There the host that the browser asked for is checked instead, so that no
+page on the web can reach the viewer through a name of its own (DNS rebinding).
+"""
+
+import hashlib
+import hmac
+from enum import IntEnum
+from urllib.parse import urlsplit
+
+import falcon
+
+from antenna.viewer.options import ViewerConfig
+
+COOKIE = "antenna_viewer"
+
+_LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+# What is shown to everybody.
+_PUBLIC = frozenset({"/login", "/static/viewer.css", "/__lbheartbeat__"})
+
+
+class Level(IntEnum):
+    """How much somebody may see."""
+
+    NOTHING = 0
+    SUMMARY = 1
+    PROTECTED = 2
+
+
+class Access:
+    """Decides about requests: a middleware of Falcon, which notes the level in ``req.context.level``."""
+
+    def __init__(self, config: ViewerConfig) -> None:
+        """The tokens and the header are those of the options."""
+        self._config = config
+        self._cookies = {
+            level: _cookie(token)
+            for level, token in ((Level.SUMMARY, config.token), (Level.PROTECTED, config.protected_token))
+            if token
+        }
+        # Whoever reaches the viewer may look at it: its address is all that protects it.
+        self._is_open = config.is_local and not config.trusted_header and not config.token
+
+    def process_request(self, req: falcon.Request, _: falcon.Response) -> None:
+        """Refuse requests that other sites make, and those of people who are not logged in."""
+        if self._is_open and req.host.strip("[]") not in _LOCAL_HOSTS:
+            raise falcon.HTTPForbidden(title="This viewer is for this machine only: open it at http://127.0.0.1")
+        if req.method not in {"GET", "HEAD"} and _is_cross_site(req):
+            raise falcon.HTTPForbidden(title="Another site has sent this request")
+        req.context.level = self.level(req)
+        if req.context.level is Level.NOTHING and req.path not in _PUBLIC:
+            if self._config.trusted_header:
+                raise falcon.HTTPForbidden(title="The proxy in front of the viewer has logged nobody in")
+            if req.path.endswith("/json") or req.get_header("Authorization"):
+                raise falcon.HTTPUnauthorized(
+                    title="Send the viewer's token: Authorization: Bearer TOKEN", challenges=["Bearer"]
+                )
+            raise falcon.HTTPSeeOther(f"/login?next={falcon.uri.encode_value(req.relative_uri)}")
+
+    def level(self, req: falcon.Request) -> Level:
+        """Return how much the sender of a request may see."""
+        given = self._given(req)
+        for level in (Level.PROTECTED, Level.SUMMARY):
+            expected = self._cookies.get(level)
+            if expected is not None and hmac.compare_digest(given, expected):
+                return level
+        if self._config.trusted_header:
+            return Level.SUMMARY if req.get_header(self._config.trusted_header) else Level.NOTHING
+        if not self._config.is_local:
+            return Level.NOTHING
+        if not self._cookies:
+            return Level.PROTECTED
+        return Level.NOTHING if Level.SUMMARY in self._cookies else Level.SUMMARY
+
+    def cookie_for(self, token: str) -> str | None:
+        """Return the cookie for a token that somebody has typed; None for a wrong one."""
+        given = _cookie(token)
+        found = [cookie for cookie in self._cookies.values() if hmac.compare_digest(given, cookie)]
+        return found[0] if found else None
+
+    def _given(self, req: falcon.Request) -> str:
+        scheme, _, token = (req.get_header("Authorization") or "").partition(" ")
+        if scheme.lower() == "bearer":
+            return _cookie(token.strip())
+        return (req.get_cookie_values(COOKIE) or [""])[0].encode("ascii", "replace").decode("ascii")
+
+
+def require_protected(req: falcon.Request) -> None:
+    """Raise ``HTTPForbidden`` if the sender of a request may not see protected data."""
+    if req.context.level < Level.PROTECTED:
+        raise falcon.HTTPForbidden(title="This is protected: log in with the token for protected data")
+
+
+def _cookie(token: str) -> str:
+    """Return what stands for a token in the cookie: nobody can read the token from it."""
+    return hmac.new(token.encode("utf-8"), b"antenna viewer", hashlib.sha256).hexdigest()
+
+
+def _is_cross_site(req: falcon.Request) -> bool:
+    """Whether a browser sends a request for another site (Fetch Metadata; Origin of RFC 6454)."""
+    site = req.get_header("Sec-Fetch-Site")
+    if site is not None:
+        return site not in {"same-origin", "none"}
+    origin = req.get_header("Origin")
+    return origin is not None and urlsplit(origin).netloc != req.netloc

@@ -1,0 +1,91 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Puts the viewer together: index, consumer and pages."""
+
+import os
+from collections.abc import Mapping
+
+import falcon
+
+from antenna.config import build_config
+from antenna.ext.crashstorage_base import CrashStorageBase
+from antenna.symbols import Store
+from antenna.viewer.access import Access
+from antenna.viewer.consumer import Consumer
+from antenna.viewer.consumer.choice import choose_source
+from antenna.viewer.crash_reader import CrashReader
+from antenna.viewer.index import Index
+from antenna.viewer.options import INDEX_FILE, StorageConfig, ViewerConfig, symbols_dir
+from antenna.viewer.pages import Headers, Pages
+from antenna.viewer.resources.lists import (
+    HealthResource,
+    SearchResource,
+    StatusResource,
+    StyleResource,
+    SymbolsResource,
+)
+from antenna.viewer.resources.login import LoginResource
+from antenna.viewer.resources.report import ReportResource
+from antenna.viewer.resources.signature import SignatureResource
+from antenna.viewer.resources.top import TopCrashersResource
+
+
+class ViewerApp(falcon.App[falcon.Request, falcon.Response]):
+    """The WSGI application. ``consumer.run`` is to be started beside it."""
+
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        """Build everything from the environment. Raises ``ConfigurationError``, ``OSError``, ``sqlite3.Error``."""
+        environ = os.environ if environ is None else environ
+        config = build_config(environ)
+        self.options = ViewerConfig(config)
+        storage = StorageConfig(config.with_namespace("crashmover")).storage
+        symbols = symbols_dir(environ, storage)
+        self._index = index = Index(self.options.data_dir / INDEX_FILE)
+        self.reader = CrashReader(storage, symbols, allowed=self.options.annotations)
+        self.consumer = Consumer(
+            choose_source(self.options, config, storage, index),
+            self.reader,
+            index,
+            store=None if symbols is None else Store(symbols),
+            keep_days=self.options.keep_days,
+        )
+        access = Access(self.options)
+        super().__init__(middleware=[access, Headers()])
+        self._pages = Pages()
+        self.add_error_handler(falcon.HTTPError, self._answer_error)
+        self._add_routes(access, index, storage)
+
+    def close(self) -> None:
+        """End the child process and close the index."""
+        self.reader.close()
+        self._index.close()
+
+    def _add_routes(self, access: Access, index: Index, storage: CrashStorageBase) -> None:
+        pages = self._pages
+        report = ReportResource(index, storage, pages)
+        self.add_route("/", TopCrashersResource(index, pages))
+        self.add_route("/signature/", SignatureResource(index, pages))
+        self.add_route("/report/{crash_id}", report)
+        self.add_route("/report/{crash_id}/json", report, suffix="json")
+        self.add_route("/report/{crash_id}/raw", report, suffix="raw")
+        self.add_route("/report/{crash_id}/dump/{name}", report, suffix="dump")
+        self.add_route("/search", SearchResource(index, pages))
+        self.add_route("/symbols", SymbolsResource(index, pages))
+        self.add_route("/status", StatusResource(index, self.consumer.state, self.options, pages))
+        self.add_route("/login", LoginResource(access, pages))
+        self.add_route("/static/viewer.css", StyleResource())
+        self.add_route("/__lbheartbeat__", HealthResource())
+
+    def _answer_error(
+        self, req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, _: dict[str, object]
+    ) -> None:
+        """Answer an error with a page, or with JSON where JSON was asked for."""
+        resp.status = error.status
+        for name, value in (error.headers or {}).items() if isinstance(error.headers, dict) else ():
+            resp.set_header(name, value)
+        if req.path.endswith("/json"):
+            resp.media = {"error": error.title, "description": error.description}
+            return
+        self._pages.render(resp, "error.html", title=error.title, description=error.description or "")

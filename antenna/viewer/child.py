@@ -1,0 +1,85 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Reads crashes in a process of its own, whose memory and CPU are limited: dumps come from strangers.
+
+``python -m antenna.viewer.child [SYMBOLS]`` takes requests from stdin: a line of JSON each, with the sizes of what
+follows it, the raw crash, the names of the dumps and the minidump. It writes an answer for each to stdout, in order: a
+line of JSON, with the row of the crash or with an error. ``CrashReader`` runs it, and starts another one when it ends.
+"""
+
+import contextlib
+import json
+import resource
+import sys
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from antenna.symbols import Store
+from antenna.viewer.index.rows import CrashRow, make_row
+from antenna.viewer.processed import process
+
+# Bytes of address space, most of which are mapped symbol files, and of memory. The largest dumps take 200 MB.
+ADDRESS_SPACE, MEMORY = 8 * 1024**3, 768 * 1024**2
+# Seconds of CPU for one crash. Real dumps take less than one.
+CPU_SECONDS = 20
+# Characters of an answer: what stands on a page, many times over.
+MAX_ANSWER = 8_000_000
+
+
+def main() -> None:
+    """Answer requests until there are no more."""
+    store = Store(Path(sys.argv[1])) if len(sys.argv) > 1 else None
+    _limit(resource.RLIMIT_AS, ADDRESS_SPACE)
+    _limit(resource.RLIMIT_DATA, MEMORY)
+    _limit(resource.RLIMIT_CORE, 0)
+    while line := sys.stdin.buffer.readline():
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        _limit(resource.RLIMIT_CPU, int(usage.ru_utime + usage.ru_stime) + 1 + CPU_SECONDS)
+        sys.stdout.write(answer(json.loads(line), sys.stdin.buffer, store) + "\n")
+        sys.stdout.flush()
+
+
+def answer(request: dict[str, Any], stdin: BinaryIO, store: Store | None) -> str:
+    """Return the answer to a request; what it announces comes from ``stdin``."""
+    raw_crash, names, minidump = (
+        None if size is None else stdin.read(size)
+        for size in (request["raw_crash"], request["dump_names"], request["minidump"])
+    )
+    try:
+        crash = json.loads(raw_crash or b"")
+        if not isinstance(crash, dict):
+            return json.dumps({"error": "the raw crash is not a JSON object"})
+        row = _row(request, crash, json.loads(names or b"[]"), minidump, store)
+        text = json.dumps(row.as_json())
+        return text if len(text) <= MAX_ANSWER else _without_threads(row)
+    except (Exception, MemoryError) as error:  # noqa: BLE001 - the answer says it, and the next crash follows
+        return json.dumps({"error": f"{type(error).__name__}: {error}"[:500]})
+
+
+def _row(
+    request: dict[str, Any], crash: dict[str, Any], names: object, minidump: bytes | None, store: Store | None
+) -> CrashRow:
+    dump_names = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+    processed = process(request["crash_id"], crash, dump_names, minidump, store, request["trouble"])
+    return make_row(crash, processed, frozenset(request["allowed"]))
+
+
+def _without_threads(row: CrashRow) -> str:
+    dump = row.body["processed"]["dump"] or {}
+    dump["threads"] = []
+    text = json.dumps(row.as_json())
+    return text if len(text) <= MAX_ANSWER else json.dumps({"error": "the crash says more than a page can show"})
+
+
+def _limit(what: int, most: int) -> None:
+    """Lower a limit; the hard one stays, so that the CPU of the next crash can be allowed."""
+    _, hard = resource.getrlimit(what)
+    # A lower limit may be set already; macOS does not take some of them.
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(what, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+
+
+if __name__ == "__main__":
+    main()

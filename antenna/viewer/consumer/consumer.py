@@ -1,0 +1,159 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Puts crashes into the index, one after the other, for as long as the viewer runs."""
+
+import logging
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import gevent
+
+from antenna.backend import BackendError
+from antenna.crash import crash_id as crash_ids
+from antenna.hub import run_blocking
+from antenna.symbols import Store
+from antenna.viewer.consumer.sources import Pending, Source
+from antenna.viewer.crash_reader import CrashFailedError, CrashReader
+from antenna.viewer.index import CrashRow, Index
+from antenna.viewer.index.rows import failed_row
+
+logger = logging.getLogger(__name__)
+
+# Crashes whose rows are written in one transaction, and seconds that the first of them waits for it.
+_BATCH = 50
+_BATCH_SECONDS = 1.0
+# Seconds between two looks for new crashes; and for symbols that have come, and crashes that are too old.
+_INTERVAL = 3.0
+_UPKEEP_INTERVAL = 15.0
+# A look that finds nothing and takes long, as in a large bucket, is followed by a pause of so many times its length.
+_PAUSE = 5
+
+
+@dataclass
+class State:
+    """How the consumer is doing, for the page on it."""
+
+    started: float = field(default_factory=time.time)
+    looked: float | None = None
+    """When it last had nothing left to read, in seconds since 1970."""
+    read: int = 0
+    failed: int = 0
+    reread: int = 0
+    trouble: str = ""
+    """Why it does not get on, such as a storage that is away."""
+
+
+class Consumer:
+    """Reads what the source has, again and again."""
+
+    def __init__(
+        self, source: Source, reader: CrashReader, index: Index, *, store: Store | None = None, keep_days: int = 0
+    ) -> None:
+        """``store`` is that of the symbols; ``keep_days`` is how long crashes stay in the index, 0 for ever."""
+        self.state = State()
+        self.source = source
+        self._reader = reader
+        self.index = index
+        self._store = store
+        self._keep_days = keep_days
+        self._kept_up = 0.0
+        # Symbols for which crashes were read again: debug id and time of each.
+        self._served: set[tuple[str, str]] = set()
+
+    def run(self) -> None:
+        """Go on for ever."""
+        while True:
+            began, before = time.monotonic(), self.state.read
+            try:
+                self.look()
+            except Exception as error:
+                self.state.trouble = f"{type(error).__name__}: {error}"
+                logger.exception("the viewer could not look for crashes")
+            took = time.monotonic() - began
+            gevent.sleep(_INTERVAL if self.state.read > before else max(_INTERVAL, took * _PAUSE))
+
+    def look(self) -> int:
+        """Read what there is; return how many crashes."""
+        before = self.state.read
+        try:
+            self._keep_up()
+            self._take()
+        except BackendError as error:
+            self.state.trouble = str(error)
+            logger.warning("the viewer cannot read crashes: %s", error)
+        else:
+            self.state.trouble = ""
+            self.state.looked = time.time()
+        return self.state.read - before
+
+    def _take(self) -> None:
+        batch: list[tuple[Pending, CrashRow]] = []
+        began = time.monotonic()
+        try:
+            for pending in self.source.pending():
+                if self._is_too_old(pending.crash_id):
+                    pending.done()
+                    continue
+                batch.append((pending, self._row(pending.crash_id)))
+                if len(batch) >= _BATCH or time.monotonic() - began > _BATCH_SECONDS:
+                    self._write(batch)
+                    batch, began = [], time.monotonic()
+        finally:
+            # What was read before the storage went away.
+            self._write(batch)
+
+    def _write(self, batch: list[tuple[Pending, CrashRow]]) -> None:
+        if not batch:
+            return
+        self.index.add(row for _, row in batch)
+        for pending, _ in batch:
+            pending.done()
+        self.state.read += len(batch)
+
+    def _row(self, crash_id: str) -> CrashRow:
+        try:
+            row = self._reader.read(crash_id)
+        except CrashFailedError as error:
+            row = failed_row(crash_id, str(error))
+        if row.failed:
+            self.state.failed += 1
+            logger.warning("%s: %s", crash_id, row.failed)
+        return row
+
+    def _keep_up(self) -> None:
+        """Read crashes again whose symbols have come, and forget those that are too old."""
+        if self._kept_up and time.monotonic() - self._kept_up < _UPKEEP_INTERVAL:
+            return
+        if self._store is not None and (missing := self.index.missing_ids()):
+            for found in run_blocking(_arrived, self._store, missing) - self._served:
+                self._read_again(found[0])
+                self._served.add(found)
+        if self._keep_days:
+            self.index.forget_before(self._first_day)
+        self._kept_up = time.monotonic()
+
+    def _read_again(self, debug_id: str) -> None:
+        for crash_id in self.index.lacking(debug_id):
+            try:
+                row = self._reader.read(crash_id)
+            except CrashFailedError as error:
+                # Its page still shows what was there when it was read first.
+                logger.warning("%s cannot be read again: %s", crash_id, error)
+                continue
+            self.index.add([row])
+            self.state.reread += 1
+
+    @property
+    def _first_day(self) -> str:
+        return f"{datetime.now(UTC).date() - timedelta(days=self._keep_days):%Y%m%d}"
+
+    def _is_too_old(self, crash_id: str) -> bool:
+        return bool(self._keep_days) and crash_ids.date_of(crash_id) < self._first_day
+
+
+def _arrived(store: Store, debug_ids: set[str]) -> set[tuple[str, str]]:
+    """Return which symbols the store has of those that were missing: debug id, and when they came."""
+    return {(entry.debug_id, entry.added) for entry in store.entries() if entry.debug_id in debug_ids}

@@ -1,0 +1,85 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Where the viewer hears of crashes."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+from antenna.crash import crash_id as crash_ids
+from antenna.crash.object_names import raw_crash_prefix
+from antenna.ext.crashstorage_base import CrashStorageBase
+from antenna.viewer.index import Index
+
+# Seconds between two looks at the days before yesterday: crashes come there only from a spool.
+_OLD_DAYS_INTERVAL = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A crash that the index does not have yet."""
+
+    crash_id: str
+    done: Callable[[], None]
+    """To be called once it has it."""
+
+
+class Source(Protocol):
+    """Says which crashes there are."""
+
+    def pending(self) -> Iterator[Pending]:
+        """Yield the crashes that there are now. Raises ``BackendError`` if the backend is away."""
+
+
+class StorageSource:
+    """Looks through the storage, day by day. It takes nothing away, and sees deferred crashes too."""
+
+    def __init__(self, storage: CrashStorageBase, index: Index, days: int) -> None:
+        """``days`` is how far back it looks."""
+        self._storage = storage
+        self._index = index
+        self._days = days
+        self._looked_at_old_days = 0.0
+
+    def pending(self) -> Iterator[Pending]:
+        """Yield what the index does not have, today's crashes first."""
+        today = datetime.now(UTC).date()
+        days = min(2, self._days)
+        if time.monotonic() - self._looked_at_old_days > _OLD_DAYS_INTERVAL or not self._looked_at_old_days:
+            days = self._days
+            self._looked_at_old_days = time.monotonic()
+        for number in range(days):
+            yield from self._pending_of(f"{today - timedelta(days=number):%Y%m%d}")
+
+    def _pending_of(self, day: str) -> Iterator[Pending]:
+        known = self._index.known(day)
+        for path in self._storage.list_paths(raw_crash_prefix(day)):
+            crash_id = path.rpartition("/")[2]
+            if crash_id not in known and crash_ids.is_valid(crash_id) and crash_ids.date_of(crash_id) == day:
+                yield Pending(crash_id, lambda: None)
+
+
+class QueueSource:
+    """Takes the entries of the directory queue. Then the viewer is the processor, since an entry has one reader."""
+
+    def __init__(self, root: Path) -> None:
+        """``root`` is the directory of the queue."""
+        self._root = root
+
+    def pending(self) -> Iterator[Pending]:
+        """Yield what waits in the queue, the oldest first. A name that begins with a dot is still being written."""
+        for entry in sorted(self._root.glob("[!.]*")):
+            with contextlib.suppress(OSError):  # somebody else has taken it
+                crash_id = entry.read_text(encoding="ascii", errors="replace").strip()
+                if crash_ids.is_valid(crash_id):
+                    yield Pending(crash_id, _remove(entry))
+
+
+def _remove(entry: Path) -> Callable[[], None]:
+    return lambda: entry.unlink(missing_ok=True)

@@ -1,0 +1,184 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Writes the index."""
+
+import contextlib
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from antenna.viewer.index import schema
+from antenna.viewer.index.rows import CrashRow
+
+# Seconds that a writer waits for another one, such as a rebuild beside the viewer.
+_BUSY = 30.0
+# Crashes that are forgotten in one transaction.
+_FORGOTTEN = 500
+
+
+class Index:
+    """The database, for one thread."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the database at ``path``, or make it. Raises ``sqlite3.Error``, ``OSError``."""
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.path = path
+        self.database = sqlite3.connect(path, timeout=_BUSY, isolation_level=None)
+        self.database.row_factory = sqlite3.Row
+        self.database.execute("PRAGMA journal_mode = WAL")
+        # A power cut may take the last crashes; the consumer finds them again.
+        self.database.execute("PRAGMA synchronous = NORMAL")
+        (version,) = self.database.execute("PRAGMA user_version").fetchone()
+        if version != schema.VERSION:
+            self.clear()
+
+    def close(self) -> None:
+        """Close the database."""
+        self.database.close()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Write all that is written in the context, or nothing."""
+        self.database.execute("BEGIN IMMEDIATE")
+        try:
+            yield self.database
+        except BaseException:
+            self.database.execute("ROLLBACK")
+            raise
+        self.database.execute("COMMIT")
+
+    def files(self) -> list[Path]:
+        """Return the files of the database."""
+        return sorted(self.path.parent.glob(self.path.name + "*"))
+
+    def clear(self) -> None:
+        """Make all tables anew; what people said of signatures stays."""
+        drops = "".join(f"DROP TABLE IF EXISTS {table};" for table in schema.CACHES)
+        self.database.executescript(
+            f"BEGIN IMMEDIATE; {drops} {schema.TABLES} PRAGMA user_version = {schema.VERSION}; COMMIT"
+        )
+
+    def known(self, day: str) -> set[str]:
+        """Return the ids of a day, YYYYMMDD, that are in the index."""
+        return {row[0] for row in self.database.execute("SELECT crash_id FROM crashes WHERE day = ?", (day,))}
+
+    def has(self, crash_id: str) -> bool:
+        """Whether a crash is in the index."""
+        return self.database.execute("SELECT 1 FROM crashes WHERE crash_id = ?", (crash_id,)).fetchone() is not None
+
+    def add(self, rows: Iterable[CrashRow]) -> None:
+        """Add crashes, or replace them, all in one transaction."""
+        with self.transaction() as database:
+            for row in rows:
+                self._remove(database, row.crash_id)
+                self._insert(database, row)
+
+    def _insert(self, database: sqlite3.Connection, row: CrashRow) -> None:
+        names = ", ".join(schema.COLUMNS)
+        marks = ", ".join("?" * len(schema.COLUMNS))
+        values = [getattr(row, name) for name in schema.COLUMNS]
+        cursor = database.execute(
+            f"INSERT INTO crashes (signature, {names}) VALUES (?, {marks})", (_signature(database, row), *values)
+        )
+        number = cursor.lastrowid
+        body = zlib.compress(json.dumps(row.body).encode("ascii"), 1)
+        database.execute("INSERT INTO bodies VALUES (?, ?)", (number, body))
+        database.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (number, row.words))
+        for debug_file, debug_id, code_file in row.missing:
+            database.execute(
+                "INSERT OR IGNORE INTO modules (debug_file, debug_id, code_file) VALUES (?, ?, ?)",
+                (debug_file, debug_id, code_file),
+            )
+            database.execute(
+                "INSERT OR IGNORE INTO missing SELECT id, ? FROM modules WHERE debug_file = ? AND debug_id = ?",
+                (number, debug_file, debug_id),
+            )
+
+    @staticmethod
+    def _remove(database: sqlite3.Connection, crash_id: str) -> None:
+        """Remove a crash that is read again. Its signature may have been its alone: then that goes, too."""
+        found = database.execute("SELECT id, signature FROM crashes WHERE crash_id = ?", (crash_id,)).fetchone()
+        if found is None:
+            return
+        database.execute("DELETE FROM crashes WHERE id = ?", (found["id"],))
+        first = "SELECT {} FROM crashes WHERE signature = signatures.id ORDER BY submitted LIMIT 1"
+        last = "SELECT max(submitted) FROM crashes WHERE signature = signatures.id"
+        signature = (found["signature"],)
+        gone = "DELETE FROM signatures WHERE id = ? AND id NOT IN (SELECT signature FROM crashes WHERE signature = ?)"
+        if not database.execute(gone, signature * 2).rowcount:
+            database.execute(
+                f"UPDATE signatures SET first_seen = ({first.format('submitted')}), last_seen = ({last}), "
+                f"first_version = ({first.format('version')}) WHERE id = ?",
+                signature,
+            )
+
+    def forget_before(self, day: str) -> int:
+        """Remove crashes of days before ``day``, YYYYMMDD, and signatures without crashes; return how many crashes."""
+        count = 0
+        delete = f"DELETE FROM crashes WHERE id IN (SELECT id FROM crashes WHERE day < ? LIMIT {_FORGOTTEN})"
+        while True:
+            with self.transaction() as database:
+                found = database.execute(delete, (day,)).rowcount
+                if not found:
+                    break
+                count += found
+        if count:
+            with self.transaction() as database:
+                database.execute("DELETE FROM signatures WHERE id NOT IN (SELECT signature FROM crashes)")
+                database.execute("DELETE FROM modules WHERE id NOT IN (SELECT module FROM missing)")
+        return count
+
+    def forget(self, crash_ids: Sequence[str]) -> None:
+        """Remove crashes that the storage does not have any more."""
+        with self.transaction() as database:
+            for crash_id in crash_ids:
+                self._remove(database, crash_id)
+
+    def missing_ids(self) -> set[str]:
+        """Return the debug ids of modules whose symbols some crash lacks."""
+        return {
+            row[0]
+            for row in self.database.execute("SELECT debug_id FROM modules WHERE id IN (SELECT module FROM missing)")
+        }
+
+    def lacking(self, debug_id: str) -> list[str]:
+        """Return the crashes that lack the symbols of a module."""
+        found = self.database.execute(
+            "SELECT crash_id FROM missing JOIN modules ON modules.id = module JOIN crashes ON crashes.id = crash "
+            "WHERE debug_id = ?",
+            (debug_id,),
+        )
+        return [row[0] for row in found]
+
+    def body(self, crash_id: str) -> dict[str, Any] | None:
+        """Return what a report page shows; None if the crash is not in the index."""
+        row = self.database.execute(
+            "SELECT body FROM bodies JOIN crashes ON id = crash WHERE crash_id = ?", (crash_id,)
+        ).fetchone()
+        if row is None:
+            return None
+        body: dict[str, Any] = json.loads(zlib.decompress(row[0]))
+        return body
+
+    def say(self, signature: str, *, fixed_in: str, note: str) -> None:
+        """Keep what somebody says of a signature."""
+        self.database.execute(
+            "INSERT OR REPLACE INTO opinions (signature, fixed_in, note) VALUES (?, ?, ?)", (signature, fixed_in, note)
+        )
+
+
+def _signature(database: sqlite3.Connection, row: CrashRow) -> int:
+    """Return the number of a crash's signature; note when that was seen."""
+    (number,) = database.execute(
+        "INSERT INTO signatures (text, first_seen, last_seen, first_version) VALUES (?1, ?2, ?2, ?3) "
+        "ON CONFLICT (text) DO UPDATE SET last_seen = max(last_seen, ?2), "
+        "first_version = CASE WHEN ?2 < first_seen THEN ?3 ELSE first_version END, first_seen = min(first_seen, ?2) "
+        "RETURNING id",
+        (row.signature, row.submitted, row.version),
+    ).fetchone()
+    return int(number)

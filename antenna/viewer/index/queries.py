@@ -1,0 +1,110 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""What the other pages ask the index: signatures, searches, missing symbols, failures."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from antenna.viewer.index import schema
+
+# Crashes on the page of a signature and of a search, values of a facet, modules without symbols.
+NEWEST = 50
+FACET_VALUES = 10
+_MODULES = 200
+
+#: What the crashes of a signature can be told apart by: column and heading.
+FACETS = {"version": "Version", "os": "System", "cpu": "CPU", "process": "Process", "reason": "Reason"}
+
+_CRASHES = (
+    "SELECT crash_id, submitted, product, version, channel, os, process, reason, address, text AS signature "
+    "FROM crashes JOIN signatures ON signatures.id = crashes.signature "
+)
+
+
+class Queries:
+    """Answers questions about the index, over one connection.
+
+    Names of columns in the SQL are this module's own; values are always parameters.
+    """
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        """``database`` is that of an ``Index``."""
+        self._database = database
+
+    def _rows(self, sql: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        return self._database.execute(sql, values).fetchall()
+
+    def signature(self, text: str) -> sqlite3.Row | None:
+        """Return what is known of a signature; None if there is no such one."""
+        rows = self._rows(
+            "SELECT id, text, first_seen, last_seen, first_version, coalesce(fixed_in, '') AS fixed_in, "
+            "coalesce(note, '') AS note, (SELECT count(*) FROM crashes WHERE crashes.signature = signatures.id) "
+            "AS count "
+            "FROM signatures LEFT JOIN opinions ON opinions.signature = text WHERE text = ?",
+            (text,),
+        )
+        return rows[0] if rows else None
+
+    def versions(self, signature: int) -> list[str]:
+        """Return all versions that a signature came from."""
+        return [row[0] for row in self._rows("SELECT DISTINCT version FROM crashes WHERE signature = ?", (signature,))]
+
+    def facet(self, column: str, signature: int) -> list[tuple[str, int]]:
+        """Return the values of a column of ``FACETS`` among the crashes of a signature, most frequent first."""
+        if column not in FACETS:
+            raise KeyError(column)
+        sql = f"SELECT {column}, count(*) FROM crashes WHERE signature = ? "
+        rows = self._rows(sql + f"GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {FACET_VALUES}", (signature,))
+        return [(row[0], row[1]) for row in rows]
+
+    def a_day_by_version(self, signature: int, first: str) -> list[tuple[str, str, int]]:
+        """Return day, version and number of crashes of a signature, from a day on."""
+        sql = "SELECT day, version, sum(count) FROM counts WHERE day >= ? AND signature = ? GROUP BY 1, 2 ORDER BY 1, 2"
+        return [(row[0], row[1], row[2]) for row in self._rows(sql, (first, signature))]
+
+    def newest(self, signature: int | None = None) -> list[sqlite3.Row]:
+        """Return the newest crashes, of a signature or of all."""
+        where = "" if signature is None else "WHERE crashes.signature = ? "
+        values = () if signature is None else (signature,)
+        return self._rows(f"{_CRASHES}{where}ORDER BY submitted DESC LIMIT {NEWEST}", values)
+
+    def search(self, text: str) -> list[sqlite3.Row]:
+        """Return the newest crashes that have all of the words, the last of which may be a beginning."""
+        terms = ['"' + term.replace('"', '""') + '"' for term in text.replace("\0", " ").split()]
+        if not terms:
+            return []
+        match = " ".join(terms) + " *"
+        found = self._rows(f"SELECT rowid FROM words WHERE words MATCH ? ORDER BY rowid DESC LIMIT {NEWEST}", (match,))
+        numbers = ", ".join(str(row[0]) for row in found)
+        return self._rows(f"{_CRASHES}WHERE crashes.id IN ({numbers}) ORDER BY submitted DESC")
+
+    def missing(self) -> list[sqlite3.Row]:
+        """Return the modules without symbols, those first that matter for most crashes."""
+        return self._rows(
+            "SELECT debug_file, debug_id, code_file, count(*) AS count FROM missing JOIN modules ON id = module "
+            f"GROUP BY module ORDER BY 4 DESC, 1 LIMIT {_MODULES}"
+        )
+
+    def failures(self) -> list[sqlite3.Row]:
+        """Return the newest crashes that could not be read."""
+        sql = "SELECT crash_id, submitted, failed FROM crashes WHERE failed != '' ORDER BY submitted DESC "
+        return self._rows(sql + f"LIMIT {NEWEST}")
+
+    def totals(self) -> sqlite3.Row:
+        """Return how many crashes there are, how many could not be read, and from when to when they came."""
+        (row,) = self._rows(
+            "SELECT count(*) AS count, min(submitted) AS first, max(submitted) AS last, "
+            "(SELECT count(*) FROM crashes WHERE failed != '') AS failed, "
+            "(SELECT count(*) FROM signatures) AS signatures FROM crashes"
+        )
+        return row
+
+    def export(self) -> Iterator[dict[str, Any]]:
+        """Yield each crash with its signature, in the order of its id."""
+        columns = ", ".join(schema.COLUMNS)
+        sql = f"SELECT {columns}, text AS signature FROM crashes JOIN signatures ON signatures.id = crashes.signature "
+        for row in self._database.execute(sql + "ORDER BY crash_id"):
+            yield dict(row)

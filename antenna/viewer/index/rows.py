@@ -1,0 +1,189 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""A crash as the index keeps it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import TYPE_CHECKING, Any
+
+from antenna.crash import crash_id as crash_ids
+from antenna.crash.identity import identify, to_text
+
+if TYPE_CHECKING:
+    from antenna.viewer.processed import Processed
+
+#: Annotations that say nothing of a person, and that summaries show and searches find.
+HARMLESS = frozenset(
+    {
+        "AbortMessage", "Accessibility", "AdapterDeviceID", "AdapterVendorID", "Android_Manufacturer",
+        "Android_Model", "Android_PackageName", "Android_Version", "AsyncShutdownTimeout", "AvailablePhysicalMemory",
+        "BuildID", "CrashTime", "DOMFissionEnabled", "GraphicsCriticalError", "Hang", "InstallTime", "MozCrashReason",
+        "OOMAllocationSize", "PHCKind", "ProcessType", "ProductID", "ProductName", "ReleaseChannel", "SafeMode",
+        "SecondsSinceLastCrash", "ShutdownProgress", "StartupTime", "Throttleable", "TotalPhysicalMemory", "UptimeTS",
+        "Vendor", "Version", "_productName", "_version", "channel", "ipc_channel_error", "lsb-release", "plat",
+        "platform", "process_type", "prod", "ptype", "useragent_locale", "ver",
+    }
+)  # fmt: skip
+
+#: Characters of one value on a page, of all words that are searched, and of a value that crashes are counted by.
+MAX_VALUE, MAX_WORDS, MAX_CELL = 20_000, 100_000, 255
+# Annotations of one crash on its page.
+_MAX_ANNOTATIONS = 1000
+# What the collector adds to the annotations.
+_ADDED = frozenset({"metadata", "submitted_timestamp", "uuid", "version"})
+
+
+@dataclass(frozen=True, slots=True)
+class CrashRow:
+    """What is counted and searched of a crash, and its body for the report page."""
+
+    crash_id: str
+    submitted: float
+    """Seconds since 1970."""
+    signature: str
+    product: str = ""
+    version: str = ""
+    channel: str = ""
+    build: str = ""
+    os: str = ""
+    os_version: str = ""
+    cpu: str = ""
+    process: str = ""
+    reason: str = ""
+    address: str = ""
+    rule: str = ""
+    """The throttle rule that kept it."""
+    failed: str = ""
+    """Why the crash, or its dump, could not be read; empty if it could."""
+    words: str = ""
+    """What full text searches look through."""
+    missing: tuple[tuple[str, str, str], ...] = ()
+    """Modules on the stack without symbols: debug file, debug id, code file."""
+    body: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def day(self) -> str:
+        """The day in the crash id, YYYYMMDD."""
+        return crash_ids.date_of(self.crash_id)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what ``from_json`` takes."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, found: dict[str, Any]) -> "CrashRow":
+        """Return the row that came from another process."""
+        row = {one.name: found[one.name] for one in fields(cls)}
+        row["missing"] = tuple((item[0], item[1], item[2]) for item in row["missing"])
+        return cls(**row)
+
+
+def make_row(raw_crash: Mapping[str, Any], processed: "Processed", allowed: frozenset[str]) -> CrashRow:
+    """Return the row of a crash; ``allowed`` are annotations that summaries may show beside the harmless ones."""
+    dump = processed["dump"] or {}
+    annotations = _annotations(raw_crash)
+    shown = {name: value for name, value in annotations.items() if name in HARMLESS or name in allowed}
+    frames = [frame.get("function") or frame.get("module") or "" for frame in dump.get("stack", [])]
+    metadata = raw_crash.get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    signature = _cell(processed["signature"])
+    rule = _cell(metadata.get("throttle_rule", ""))
+    failed = clean("" if processed["has_no_minidump"] else processed["trouble"])
+    return CrashRow(
+        crash_id=processed["crash_id"],
+        submitted=submitted(raw_crash, processed["crash_id"]),
+        signature=signature,
+        product=_cell(identify(raw_crash, "product")),
+        version=_cell(identify(raw_crash, "version")),
+        channel=_cell(identify(raw_crash, "channel")),
+        build=_cell(raw_crash.get("BuildID", "")),
+        os=_cell(dump.get("os")),
+        os_version=_cell(dump.get("os_version")),
+        cpu=_cell(dump.get("cpu")),
+        process=_cell(identify(raw_crash, "process_type")),
+        reason=_cell(dump.get("crash_reason")),
+        address=_cell(dump.get("crash_address")),
+        rule=rule,
+        failed=failed,
+        words=clean("\n".join([processed["signature"], *frames, *shown.values()])[:MAX_WORDS]),
+        missing=tuple(
+            (_cell(base_name(item["debug_file"])), _cell(item["debug_id"]), _cell(base_name(item["code_file"])))
+            for item in processed["missing"]
+        ),
+        body=_clean_json(
+            {
+                "processed": {**processed, "signature": signature},
+                "annotations": annotations,
+                "shown": sorted(shown),
+                "notes": [clean(to_text(note))[:MAX_VALUE] for note in _list(metadata.get("collector_notes"))],
+                "rule": rule,
+                "submitted": _cell(raw_crash.get("submitted_timestamp", "")),
+                "failed": failed,
+                "dumps": sorted(_cell(name) for name in _dict(metadata.get("dump_checksums"))),
+            }
+        ),
+    )
+
+
+def failed_row(crash_id: str, why: str) -> CrashRow:
+    """Return the row of a crash of which nothing can be read: it gets a page that says why."""
+    return CrashRow(
+        crash_id=crash_id,
+        submitted=submitted({}, crash_id),
+        signature="EMPTY: the crash cannot be read",
+        failed=clean(why),
+        words=clean(why),
+        body={
+            "processed": None, "annotations": {}, "shown": [], "notes": [], "rule": "", "submitted": "", "dumps": [],
+            "failed": clean(why),
+        },
+    )  # fmt: skip
+
+
+def submitted(raw_crash: Mapping[str, Any], crash_id: str) -> float:
+    """Return when a crash came in, in seconds since 1970; midnight of the id's day where the raw crash does not say."""
+    try:
+        return datetime.fromisoformat(raw_crash["submitted_timestamp"]).timestamp()
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return datetime.strptime(crash_ids.date_of(crash_id), "%Y%m%d").replace(tzinfo=UTC).timestamp()
+
+
+def clean(text: str) -> str:
+    """Return ``text`` without halves of surrogate pairs: JSON can hold them, UTF-8 cannot."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _clean_json(value: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(clean(json.dumps(value, ensure_ascii=False)))
+    return found
+
+
+def base_name(path: str) -> str:
+    """Return the name of a file on any system. Its directory may hold the name of a user."""
+    return PureWindowsPath(path).name if "\\" in path else PurePosixPath(path).name
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else clean(to_text(value))[:MAX_CELL]
+
+
+def _annotations(raw_crash: Mapping[str, Any]) -> dict[str, str]:
+    found = {}
+    for name, value in list(raw_crash.items())[:_MAX_ANNOTATIONS]:
+        if name not in _ADDED:
+            text = clean(to_text(value))
+            found[clean(name)[:MAX_CELL]] = text if len(text) <= MAX_VALUE else f"{text[:MAX_VALUE]} … (cut)"
+    return found
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _dict(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

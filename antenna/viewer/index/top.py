@@ -1,0 +1,128 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""What crashes most: sums over the table of counts."""
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from antenna.viewer.index.versions import is_at_least, sort_key
+
+#: Signatures on the page of top crashers.
+TOP = 50
+# Values to choose from, and values of each top crasher.
+_CHOICES = 30
+_VALUES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which crashes count: those of days from ``first`` to ``last`` (YYYYMMDD), of a product and so on, if given."""
+
+    first: str
+    last: str
+    product: str = ""
+    version: str = ""
+    channel: str = ""
+
+    def where(self) -> tuple[str, list[Any]]:
+        """Return the condition in SQL, and its parameters."""
+        conditions, values = ["day BETWEEN ? AND ?"], [self.first, self.last]
+        for column in ("product", "version", "channel"):
+            if value := getattr(self, column):
+                conditions.append(f"{column} = ?")
+                values.append(value)
+        return " AND ".join(conditions), values
+
+
+@dataclass(frozen=True, slots=True)
+class TopCrasher:
+    """A signature and how often it came."""
+
+    signature: str
+    count: int
+    before: int
+    """How often it came in the period before."""
+    first_seen: float
+    first_version: str
+    versions: tuple[str, ...]
+    systems: tuple[str, ...]
+    fixed_in: str
+    came_back: bool
+    """Whether a version crashed that should have been fixed."""
+
+
+class TopCrashers:
+    """Answers the questions of the first page."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        """``database`` is that of an ``Index``."""
+        self._database = database
+
+    def _rows(self, sql: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        return self._database.execute(sql, values).fetchall()
+
+    def a_day(self, chosen: Filter) -> dict[str, int]:
+        """Return how many crashes came on each day."""
+        where, values = chosen.where()
+        return dict(map(tuple, self._rows(f"SELECT day, sum(count) FROM counts WHERE {where} GROUP BY 1", values)))
+
+    def choices(self, column: str, chosen: Filter) -> list[tuple[str, int]]:
+        """Return the values of ``product``, ``version``, ``channel`` or ``rule``, those with most crashes first."""
+        where, values = chosen.where()
+        sql = f"SELECT {column}, sum(count) FROM counts WHERE {where} AND {column} != '' GROUP BY 1 ORDER BY 2 DESC, 1"
+        return [(row[0], row[1]) for row in self._rows(f"{sql} LIMIT {_CHOICES}", values)]
+
+    def newest_versions(self, chosen: Filter) -> list[tuple[str, int]]:
+        """Return the versions that most crashes come from, the newest first."""
+        return sorted(self.choices("version", chosen), key=lambda item: sort_key(item[0]), reverse=True)
+
+    def top(self, chosen: Filter, before: Filter) -> list[TopCrasher]:
+        """Return the signatures that came most often; ``before`` is the period to compare with."""
+        where, values = chosen.where()
+        sql = f"SELECT signature, sum(count) FROM counts WHERE {where} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {TOP}"
+        counts = {row[0]: row[1] for row in self._rows(sql, values)}
+        numbers = ", ".join(map(str, counts))
+        known = {row["id"]: row for row in self._known(numbers)}
+        where, values = before.where()
+        sql = f"SELECT signature, sum(count) FROM counts WHERE {where} AND signature IN ({numbers}) GROUP BY 1"
+        earlier = dict(map(tuple, self._rows(sql, values)))
+        versions, systems = self._most("version", numbers, chosen), self._most("os", numbers, chosen)
+        return [
+            TopCrasher(
+                signature=known[number]["text"],
+                count=count,
+                before=earlier.get(number, 0),
+                first_seen=known[number]["first_seen"],
+                first_version=known[number]["first_version"],
+                versions=tuple(versions[number][:_VALUES]),
+                systems=tuple(systems[number][:_VALUES]),
+                fixed_in=known[number]["fixed_in"],
+                came_back=came_back(known[number]["fixed_in"], versions[number]),
+            )
+            for number, count in counts.items()
+        ]
+
+    def _known(self, numbers: str) -> list[sqlite3.Row]:
+        return self._rows(
+            "SELECT id, text, first_seen, first_version, coalesce(fixed_in, '') AS fixed_in "
+            f"FROM signatures LEFT JOIN opinions ON opinions.signature = text WHERE id IN ({numbers})"
+        )
+
+    def _most(self, column: str, numbers: str, chosen: Filter) -> defaultdict[int, list[str]]:
+        """Return the values of a column for each signature, those with most crashes first."""
+        where, values = chosen.where()
+        sql = f"SELECT signature, {column} FROM counts WHERE {where} AND signature IN ({numbers}) AND {column} != ''"
+        found: defaultdict[int, list[str]] = defaultdict(list)
+        for row in self._rows(f"{sql} GROUP BY 1, 2 ORDER BY sum(count) DESC", values):
+            found[row[0]].append(row[1])
+        return found
+
+
+def came_back(fixed_in: str, versions: Sequence[str]) -> bool:
+    """Whether a version crashed that has the fix."""
+    return bool(fixed_in) and any(is_at_least(version, fixed_in) for version in versions)

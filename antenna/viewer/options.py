@@ -1,0 +1,124 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""The options of the viewer, and the storage that it shares with the collector."""
+
+from pathlib import Path
+from typing import Any
+
+from antenna.config import (
+    ConfigManager,
+    ConfigurationError,
+    Option,
+    bounded,
+    one_of,
+    parse_int,
+    parse_names,
+    subclass_of,
+)
+from antenna.ext.crashstorage_base import CrashStorageBase
+
+#: The index, in ``VIEWER_DATA_DIR``.
+INDEX_FILE = "index.sqlite"
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+class StorageConfig:
+    """Where the collector saves crashes."""
+
+    class Config:
+        """The collector's own option: both have the same environment."""
+
+        crashstorage_class = Option(parser=subclass_of(CrashStorageBase), doc="Where the collector saves crashes.")
+
+    def __init__(self, config: ConfigManager) -> None:
+        """``config`` has the namespace ``CRASHMOVER``."""
+        storage_class = config.with_options(self)("crashstorage_class")
+        if storage_class.load is CrashStorageBase.load:
+            raise ConfigurationError(
+                f"CRASHMOVER_CRASHSTORAGE_CLASS: {storage_class.__name__} keeps nothing that could be viewed"
+            )
+        self.storage: CrashStorageBase = storage_class(config.with_namespace("crashstorage"))
+
+
+class ViewerConfig:
+    """The viewer's options."""
+
+    class Config:
+        """Options, in the namespace ``VIEWER``."""
+
+        source = Option(
+            default="storage",
+            parser=one_of("storage", "pubsub", "queue"),
+            doc="Where the viewer hears of crashes: it looks through the storage, has a Pub/Sub subscription of its "
+            "own, or takes the entries of the directory queue.",
+        )
+        subscription = Option(
+            default="", doc="With VIEWER_SOURCE=pubsub: the subscription, as projects/PROJECT/subscriptions/NAME."
+        )
+        listen_address = Option(
+            default="127.0.0.1",
+            doc="Address to listen on. Any other than 127.0.0.1 needs VIEWER_TOKEN or VIEWER_TRUSTED_HEADER.",
+        )
+        port = Option(default="8001", parser=bounded(parse_int, "1", "65535"), doc="TCP port to listen on.")
+        data_dir = Option(default=".local/viewer", doc="Directory of the index. Made if it is not there.")
+        token = Option(default="", doc="Whoever logs in with it sees summaries. Not set: whoever gets there does.")
+        protected_token = Option(
+            default="",
+            doc="Whoever logs in with it sees protected data, too: all annotations, registers, dumps. Not set: whoever "
+            "is on 127.0.0.1, and nobody elsewhere.",
+        )
+        trusted_header = Option(
+            default="",
+            doc="Header that a proxy in front sets to the name of the user that it has logged in, such as "
+            "X-Forwarded-User. Requests without it get 403.",
+        )
+        keep_days = Option(
+            default="0", parser=bounded(parse_int, "0"), doc="Crashes that are older leave the index. 0: none do."
+        )
+        scan_days = Option(
+            default="7",
+            parser=bounded(parse_int, "1"),
+            doc="Days back that the storage is looked through, again and again. Crashes of the spool come late.",
+        )
+        annotations = Option(
+            default="",
+            parser=parse_names,
+            doc="Names of annotations, with commas between, that summaries show and searches find, beside those that "
+            "are known to be harmless.",
+        )
+
+    def __init__(self, config: ConfigManager) -> None:
+        """``config`` has no namespace. Raises ``ConfigurationError`` for values that do not go together."""
+        self.config = config.with_namespace("viewer").with_options(self)
+        self.source: str = self.config("source")
+        self.subscription: str = self.config("subscription")
+        self.listen_address: str = self.config("listen_address")
+        self.port: int = self.config("port")
+        self.data_dir = Path(self.config("data_dir"))
+        self.token: str = self.config("token")
+        self.protected_token: str = self.config("protected_token")
+        self.trusted_header: str = self.config("trusted_header")
+        self.keep_days: int = self.config("keep_days")
+        self.scan_days: int = self.config("scan_days")
+        self.annotations: frozenset[str] = frozenset(self.config("annotations"))
+        if not self.is_local and not self.token and not self.trusted_header:
+            raise ConfigurationError(
+                f"VIEWER_LISTEN_ADDRESS={self.listen_address} lets others see your crashes: set VIEWER_TOKEN, or "
+                "VIEWER_TRUSTED_HEADER behind a proxy that logs people in"
+            )
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine reaches the viewer."""
+        return self.listen_address in _LOOPBACK
+
+
+def symbols_dir(environ: Any, storage: CrashStorageBase) -> Path | None:
+    """Return the directory of the symbols: ``SYMBOLS_DIR``, or ``symbols`` beside crashes on a file system."""
+    if environ.get("SYMBOLS_DIR"):
+        return Path(environ["SYMBOLS_DIR"])
+    root = getattr(storage, "root", None)
+    return None if root is None else Path(root) / "symbols"

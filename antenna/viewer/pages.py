@@ -1,0 +1,97 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Makes pages of templates."""
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import falcon
+import jinja2
+
+# Nothing is loaded from elsewhere, and no script runs, whatever a crash says.
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+# Bytes of a form.
+_MAX_FORM = 64 * 1024
+
+# Control characters, and those that turn the direction of what follows: they would show a page that is not there.
+_INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+
+
+class Pages:
+    """Renders templates; everything that stands in them is escaped."""
+
+    def __init__(self) -> None:
+        """The templates are those beside this module."""
+        self._templates = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
+            autoescape=True,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            undefined=jinja2.StrictUndefined,
+            finalize=lambda value: visible(value) if type(value) is str else value,
+        )
+        self._templates.filters |= {
+            "moment": moment,
+            "number": "{:,}".format,
+            "size": size,
+            "urlencode": falcon.uri.encode_value,
+        }
+
+    def render(self, resp: falcon.Response, template: str, **values: Any) -> None:
+        """Answer with a page."""
+        resp.content_type = falcon.MEDIA_HTML
+        resp.data = self._templates.get_template(template).render(**values).encode("utf-8", "replace")
+
+
+class Headers:
+    """A middleware: headers that keep browsers from doing more than showing the page."""
+
+    def process_response(self, _: falcon.Request, resp: falcon.Response, __: object, ___: bool) -> None:  # noqa: FBT001 - Falcon's
+        """Add the headers to every answer."""
+        resp.set_header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+        resp.set_header("X-Content-Type-Options", "nosniff")
+        resp.set_header("Referrer-Policy", "same-origin")
+        resp.set_header("Cross-Origin-Resource-Policy", "same-origin")
+        resp.set_header("Cross-Origin-Opener-Policy", "same-origin")
+        resp.set_header("Cache-Control", "no-store")
+
+
+def read_form(req: falcon.Request) -> dict[str, str]:
+    """Return the fields of a form that was sent. Raises ``HTTPError``."""
+    if (req.content_length or 0) > _MAX_FORM:
+        raise falcon.HTTPContentTooLarge(title="The form is too large")
+    if (req.content_type or "").partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
+        raise falcon.HTTPUnsupportedMediaType(title="Only forms are taken here")
+    text = req.bounded_stream.read(_MAX_FORM).decode("utf-8", "replace")
+    found = falcon.uri.parse_query_string(text, keep_blank=True)
+    return {name: value if isinstance(value, str) else value[-1] for name, value in found.items()}
+
+
+def visible(text: str) -> str:
+    """Return ``text`` with control characters, and those that change the direction of text, spelt out."""
+    return _INVISIBLE.sub(lambda found: f"\\u{{{ord(found[0]):x}}}", text)
+
+
+def moment(seconds: float | None) -> str:
+    """Return a time for people, in UTC."""
+    try:
+        return "never" if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"
+    except (ValueError, OverflowError, OSError):
+        return "unknown"
+
+
+def size(count: int) -> str:
+    """Return a number of bytes for people."""
+    return f"{count / 1024**2:,.1f} MiB"
+
+
+def day(text: str) -> str:
+    """Return YYYYMMDD as YYYY-MM-DD."""
+    return f"{text[:4]}-{text[4:6]}-{text[6:]}"

@@ -1,0 +1,106 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""What the viewer knows of a crash: what the raw crash and the minidump say, put together for index and pages.
+
+A processed crash is JSON, so that a child process can hand it over and the index can keep it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+from antenna.crash.identity import identify
+from antenna.minidump import DumpFacts, Minidump, MinidumpError
+from antenna.symbols import Store
+from antenna.symbols.processing import crash_facts, missing, read
+from antenna.symbols.signature import sign
+
+NO_MINIDUMP = "there is no minidump"
+
+# Threads whose stacks are kept, beside the one that crashed; and frames of each.
+_MAX_THREADS = 200
+_MAX_FRAMES = 100
+
+
+class Processed(TypedDict):
+    """A processed crash. ``dump`` is what ``show_crash --json`` prints of a minidump, None without a readable one."""
+
+    crash_id: str
+    signature: str
+    signature_rules: str
+    signature_is_guess: bool
+    summary: str
+    trouble: str
+    """Why there is no ``dump``."""
+    has_no_minidump: bool
+    """Whether none came: that is a trouble of nobody."""
+    dump: dict[str, Any] | None
+    missing: list[dict[str, str]]
+    protected: dict[str, str]
+
+
+def process(
+    crash_id: str,
+    raw_crash: Mapping[str, Any],
+    dump_names: Sequence[str],
+    minidump: bytes | None,
+    store: Store | None,
+    trouble: str = "",
+) -> Processed:
+    """Process a crash; ``minidump`` is its main dump. A dump that cannot be read is a trouble, no error.
+
+    ``trouble`` says why no minidump is given although one came.
+    """
+    if minidump is None:
+        return _put_together(crash_id, raw_crash, dump_names, None, store, trouble or NO_MINIDUMP)
+    try:
+        dump = Minidump(minidump)
+        return _put_together(crash_id, raw_crash, dump_names, read(dump, store), store, "")
+    except MinidumpError as error:
+        trouble = f"the minidump cannot be read: {error}"
+    except (Exception, MemoryError) as error:  # noqa: BLE001 - a page says it, and the next crash follows
+        trouble = f"the minidump cannot be read: {type(error).__name__}: {error}"
+    return _put_together(crash_id, raw_crash, dump_names, None, store, trouble[:500])
+
+
+def _put_together(
+    crash_id: str,
+    raw_crash: Mapping[str, Any],
+    dump_names: Sequence[str],
+    facts: DumpFacts | None,
+    store: Store | None,
+    trouble: str,
+) -> Processed:
+    product, version = identify(raw_crash, "product"), identify(raw_crash, "version")
+    signature = sign(crash_facts(raw_crash, product, dump_names, facts, trouble))
+    program = f"{product} {version}".strip()
+    return Processed(
+        crash_id=crash_id,
+        signature=signature.text,
+        signature_rules=signature.rules,
+        signature_is_guess=signature.is_guess,
+        summary=facts.summary(program) if facts is not None else f"{program or 'unknown product'} · {signature.text}",
+        trouble=trouble,
+        has_no_minidump=trouble == NO_MINIDUMP,
+        dump=None if facts is None else _dump(facts, program),
+        missing=[
+            {"debug_file": module.debug_file or module.name, "debug_id": module.debug_id, "code_file": module.code_file}
+            for module in (missing(facts, store) if facts is not None else [])
+        ],
+        protected={} if facts is None else _protected(facts),
+    )
+
+
+def _dump(facts: DumpFacts, program: str) -> dict[str, Any]:
+    found = facts.as_json(program)
+    found["stack"] = found["stack"][:_MAX_FRAMES]
+    found["threads"] = [thread | {"stack": thread["stack"][:_MAX_FRAMES]} for thread in found["threads"][:_MAX_THREADS]]
+    return found
+
+
+def _protected(facts: DumpFacts) -> dict[str, str]:
+    """Return what may hold secrets of the program's user: command line and environment."""
+    protected = facts.dump.protected
+    found = {"command line": " ".join(protected.command_line), "environment": "\n".join(protected.environment)}
+    return {name: value for name, value in found.items() if value}

@@ -1,0 +1,92 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""``/symbols``, ``/status``, ``/search``, the style sheet and health checks."""
+
+from pathlib import Path
+
+import falcon
+
+from antenna.crash import crash_id as crash_ids
+from antenna.viewer.consumer import State
+from antenna.viewer.index import Index
+from antenna.viewer.index.queries import Queries
+from antenna.viewer.options import ViewerConfig
+from antenna.viewer.pages import Pages
+
+_STYLE = Path(__file__).resolve().parents[1] / "static" / "viewer.css"
+
+
+class SymbolsResource:
+    """Which symbols are missing, by how many crashes they matter for."""
+
+    def __init__(self, index: Index, pages: Pages) -> None:
+        """Read from ``index``."""
+        self._queries = Queries(index.database)
+        self._pages = pages
+
+    def on_get(self, _: falcon.Request, resp: falcon.Response) -> None:
+        """Answer with the page."""
+        self._pages.render(resp, "symbols.html", modules=self._queries.missing())
+
+
+class StatusResource:
+    """How the viewer itself is doing."""
+
+    def __init__(self, index: Index, state: State, config: ViewerConfig, pages: Pages) -> None:
+        """``state`` is the consumer's."""
+        self._index = index
+        self._queries = Queries(index.database)
+        self._state = state
+        self._config = config
+        self._pages = pages
+
+    def on_get(self, _: falcon.Request, resp: falcon.Response) -> None:
+        """Answer with the page."""
+        self._pages.render(
+            resp,
+            "status.html",
+            state=self._state,
+            totals=self._queries.totals(),
+            failures=self._queries.failures(),
+            size=sum(file.stat().st_size for file in self._index.files()),
+            config=self._config,
+        )
+
+
+class SearchResource:
+    """Crashes that have the words of a search."""
+
+    def __init__(self, index: Index, pages: Pages) -> None:
+        """Read from ``index``."""
+        self._index = index
+        self._queries = Queries(index.database)
+        self._pages = pages
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Answer with the page of the words ``q``; the id of a crash leads to its page."""
+        query = (req.get_param("q") or "").strip()
+        crash_id = query.removeprefix("bp-").lower()
+        if crash_ids.is_valid(crash_id) and self._index.has(crash_id):
+            raise falcon.HTTPSeeOther(f"/report/{crash_id}")
+        found = self._queries.search(query)
+        self._pages.render(resp, "search.html", query=query, crashes=found)
+
+
+class StyleResource:
+    """The style sheet."""
+
+    def on_get(self, _: falcon.Request, resp: falcon.Response) -> None:
+        """Answer with it."""
+        resp.content_type = "text/css"
+        resp.data = _STYLE.read_bytes()
+
+
+class HealthResource:
+    """Whether the viewer serves."""
+
+    def on_get(self, _: falcon.Request, resp: falcon.Response) -> None:
+        """Answer 200."""
+        resp.content_type = falcon.MEDIA_TEXT
+        resp.text = ""

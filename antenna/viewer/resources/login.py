@@ -1,0 +1,47 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""``/login``: takes a token."""
+
+import re
+
+import falcon
+import gevent
+
+from antenna.viewer.access import COOKIE, Access
+from antenna.viewer.pages import Pages, read_form
+
+# A page of the viewer. Browsers take // and /\ for another host, and leave tabs out.
+_OWN_PAGE = re.compile(r"/(?![/\\])[!-\[\]-~]*")
+# Seconds that a wrong token costs.
+_PAUSE = 1.0
+
+
+class LoginResource:
+    """Takes a token, and gives a cookie for it."""
+
+    def __init__(self, access: Access, pages: Pages, *, pause: float = _PAUSE) -> None:
+        """``access`` knows the tokens; after a wrong one the answer takes ``pause`` seconds."""
+        self._access = access
+        self._pages = pages
+        self._pause = pause
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Answer with the form."""
+        self._pages.render(resp, "login.html", next=req.get_param("next") or "/", wrong=False)
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Log somebody in, or show the form again."""
+        form = read_form(req)
+        target = form.get("next", "/")
+        cookie = self._access.cookie_for(form.get("token", ""))
+        if cookie is None:
+            gevent.sleep(self._pause)
+            resp.status = falcon.HTTP_FORBIDDEN
+            self._pages.render(resp, "login.html", next=target, wrong=True)
+            return
+        is_secure = req.forwarded_scheme == "https"
+        resp.set_cookie(COOKIE, cookie, http_only=True, same_site="Strict", secure=is_secure, path="/")
+        resp.status = falcon.HTTP_SEE_OTHER
+        resp.location = target if _OWN_PAGE.fullmatch(target) else "/"

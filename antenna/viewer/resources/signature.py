@@ -1,0 +1,71 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""``/signature/``: the crashes of one signature."""
+
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+
+import falcon
+
+from antenna.viewer.charts import Column, bars, legend
+from antenna.viewer.index import Index
+from antenna.viewer.index.queries import FACETS, Queries
+from antenna.viewer.index.top import came_back
+from antenna.viewer.pages import Pages, day, read_form
+
+_CHART_DAYS = 30
+# Characters of what people say.
+_MAX_VERSION, _MAX_NOTE = 100, 2000
+
+
+class SignatureResource:
+    """What is known of a signature, and what people say of it."""
+
+    def __init__(self, index: Index, pages: Pages) -> None:
+        """Read from ``index``; opinions are written there."""
+        self._index = index
+        self._queries = Queries(index.database)
+        self._pages = pages
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Answer with the page of the parameter ``signature``."""
+        text = req.get_param("signature") or ""
+        found = self._queries.signature(text)
+        if found is None:
+            raise falcon.HTTPNotFound(title="No crash in the index has this signature", description=text)
+        columns = self._columns(found["id"])
+        facets = [(heading, self._queries.facet(column, found["id"])) for column, heading in FACETS.items()]
+        self._pages.render(
+            resp,
+            "signature.html",
+            req=req,
+            signature=found,
+            came_back=came_back(found["fixed_in"], self._queries.versions(found["id"])),
+            chart=bars(columns),
+            legend=legend(columns),
+            facets=facets,
+            crashes=self._queries.newest(found["id"]),
+        )
+
+    def on_post(self, req: falcon.Request, _: falcon.Response) -> None:
+        """Keep what the form says of the parameter ``signature``, and go back to the page."""
+        text = req.get_param("signature") or ""
+        form = read_form(req)
+        if self._queries.signature(text) is None:
+            raise falcon.HTTPNotFound(title="No crash in the index has this signature", description=text)
+        self._index.say(
+            text,
+            fixed_in=form.get("fixed_in", "").strip()[:_MAX_VERSION],
+            note=form.get("note", "").strip()[:_MAX_NOTE],
+        )
+        raise falcon.HTTPSeeOther(f"/signature/?signature={falcon.uri.encode_value(text)}")
+
+    def _columns(self, signature: int) -> list[Column]:
+        today = datetime.now(UTC).date()
+        days = [f"{today - timedelta(days=number):%Y%m%d}" for number in reversed(range(_CHART_DAYS))]
+        found: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
+        for one, version, count in self._queries.a_day_by_version(signature, days[0]):
+            found[one].append((version or "no version", count))
+        return [(day(one), found[one]) for one in days]

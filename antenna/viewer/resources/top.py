@@ -1,0 +1,63 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""``/``: what crashes most."""
+
+from datetime import UTC, datetime, timedelta
+
+import falcon
+
+from antenna.viewer.charts import bars
+from antenna.viewer.index import Index
+from antenna.viewer.index.top import Filter, TopCrashers
+from antenna.viewer.pages import Pages, day
+
+#: Periods to choose from, in days.
+PERIODS = (1, 3, 7, 14, 30, 90)
+_DEFAULT_PERIOD = 7
+
+
+class TopCrashersResource:
+    """The signatures of a period that came most often."""
+
+    def __init__(self, index: Index, pages: Pages) -> None:
+        """Read from ``index``."""
+        self._top = TopCrashers(index.database)
+        self._pages = pages
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Answer with the page; ``days``, ``product``, ``version`` and ``channel`` choose the crashes."""
+        days = req.get_param_as_int("days", min_value=1, max_value=3650, default=_DEFAULT_PERIOD)
+        chosen, before = _filter(req, days, 0), _filter(req, days, days)
+        product = Filter(chosen.first, chosen.last, chosen.product)
+        by_day = self._top.a_day(chosen)
+        self._pages.render(
+            resp,
+            "top.html",
+            req=req,
+            chosen=chosen,
+            began=datetime.strptime(chosen.first, "%Y%m%d").replace(tzinfo=UTC).timestamp(),
+            days=days,
+            periods=sorted({*PERIODS, days}),
+            total=sum(by_day.values()),
+            chart=bars([(day(one), [("crashes", by_day.get(one, 0))]) for one in _days(days, 0)]),
+            crashers=self._top.top(chosen, before),
+            products=self._top.choices("product", Filter(chosen.first, chosen.last)),
+            versions=self._top.newest_versions(product),
+            channels=self._top.choices("channel", product),
+            percentages={},
+            rules=self._top.choices("rule", chosen),
+        )
+
+
+def _filter(req: falcon.Request, days: int, back: int) -> Filter:
+    found = _days(days, back)
+    product, version, channel = (req.get_param(name) or "" for name in ("product", "version", "channel"))
+    return Filter(found[0], found[-1], product, version, channel)
+
+
+def _days(count: int, back: int) -> list[str]:
+    """Return ``count`` days up to that ``back`` days ago, as YYYYMMDD."""
+    today = datetime.now(UTC).date() - timedelta(days=back)
+    return [f"{today - timedelta(days=number):%Y%m%d}" for number in reversed(range(count))]
