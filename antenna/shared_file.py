@@ -26,11 +26,17 @@ _LOCK_PAUSE_SECONDS = 0.0005
 
 
 def create_shared_file(*environs: MutableMapping[str, str]) -> None:
-    """Make the file, unless the first of ``environs`` has one already, and hand it down in each of them."""
+    """Make the file, unless the first of ``environs`` has one already, and hand it down in each of them.
+
+    Where the system has no room for it, there is none: then each worker knows what it has seen itself.
+    """
     descriptor = find_shared_file(environs[0])
     if descriptor is None:
-        descriptor = _make()
-        os.ftruncate(descriptor, SIZE)
+        try:
+            descriptor = _make()
+            os.ftruncate(descriptor, SIZE)
+        except OSError:
+            return
         os.set_inheritable(descriptor, True)  # noqa: FBT003 - that is how it is called
     for environ in environs:
         environ[_VARIABLE] = str(descriptor)
@@ -46,7 +52,8 @@ def find_shared_file(environ: Mapping[str, str]) -> int | None:
 
 
 def _make() -> int:
-    if hasattr(os, "memfd_create"):
+    # A sandbox may lack the call, and a file system that is read-only has no place for the other.
+    with contextlib.suppress(AttributeError, OSError):
         return os.memfd_create("antenna", 0)
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())

@@ -4,9 +4,11 @@
 
 """The file in memory that master and workers share."""
 
+import errno
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -105,3 +107,28 @@ def test_a_lock_of_a_process_that_is_stopped_or_dead_holds_nobody_for_long(envir
     start = time.monotonic()
     with locked(descriptor, 0, 10):
         assert time.monotonic() - start < 0.05
+
+
+def refuse(*_: object, **__: object) -> int:
+    raise OSError(errno.ENOSYS, "Function not implemented")
+
+
+def test_a_system_without_files_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "memfd_create", refuse)
+    environ: dict[str, str] = {}
+
+    create_shared_file(environ)
+
+    descriptor = descriptor_of(environ)
+    assert os.get_inheritable(descriptor)
+    assert os.fstat(descriptor).st_nlink == 0
+
+
+def test_a_system_that_has_no_place_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "memfd_create", refuse)
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    environ: dict[str, str] = {}
+
+    create_shared_file(environ)
+
+    assert environ == {}

@@ -42,6 +42,7 @@ from antenna.refusal import Reason, Refusal
 from antenna.server.framed_body import FramedBody, UnframedBody
 from antenna.throttler import Result, Throttler
 from tests.support.minidumps.read import read_everything
+from tests.support.server import PROJECT_ROOT
 from tests.support.wire import Wire
 
 BOUNDARY = "-----BOUNDARY"
@@ -68,6 +69,9 @@ def gunicorn_config() -> Config:
     return Config()
 
 
+RULES_FILES = [str(path) for path in sorted((PROJECT_ROOT / "docs" / "examples").glob("*.toml"))]
+
+
 class StrictThrottler(Throttler):
     """A throttler whose rules must not raise."""
 
@@ -76,8 +80,10 @@ class StrictThrottler(Throttler):
 
 
 @cache
-def throttler() -> Throttler:
-    return StrictThrottler(build_config({}).with_namespace("breakpad").with_namespace("throttler"))
+def throttler(rules: str = "") -> Throttler:
+    """Return a throttler with Mozilla's rules, or with those of a file."""
+    config = build_config({"BREAKPAD_THROTTLER_RULES": rules})
+    return StrictThrottler(config.with_namespace("breakpad").with_namespace("throttler"))
 
 
 def wire(data: bytes, size: int) -> Wire:
@@ -259,10 +265,11 @@ def fuzz_throttler(data: bytes) -> None:
         annotations, _ = decode_json(data)
     except Refusal:
         return
-    result, rule, percentage = throttler().throttle(annotations)
-    assert result != Result.CONTINUE
-    assert re.fullmatch(r"\w+", rule)
-    assert 0 <= percentage <= 100
+    for rules in ("", *RULES_FILES):
+        result, rule, percentage = throttler(rules).throttle(annotations)
+        assert result != Result.CONTINUE
+        assert re.fullmatch(r"\w+", rule)
+        assert 0 <= percentage <= 100
 
 
 def fuzz_crash_ids(data: bytes) -> None:

@@ -59,12 +59,14 @@ def read_date(text: str) -> date | None:
 
     20261122, 20261122120000, 2026-11-22, 2026-11-22T12:00:00Z; 1795320893, 1795320893000.
     """
+    if len(text) > _MAX_LENGTH:
+        return None
     if text.isdigit() and text.isascii():
         if len(text) in _LENGTHS_OF_SECONDS:
             return datetime.fromtimestamp(int(text[:10]), UTC).date()
         digits = text if len(text) in _LENGTHS_OF_DATES else ""
     else:
-        match = _DATE.fullmatch(text) if len(text) <= _MAX_LENGTH else None
+        match = _DATE.fullmatch(text)
         digits = match[1] + match[2] + match[3] if match is not None else ""
     try:
         return date(int(digits[:4]), int(digits[4:6]), int(digits[6:8]))

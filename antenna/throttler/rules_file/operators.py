@@ -20,6 +20,10 @@ from antenna.throttler.rules_file.regexes import Pattern
 from antenna.throttler.rules_file.values import read_count
 
 _MAX_TEXTS = 1_000
+
+MAX_SEARCHED_LENGTH = 100_000
+"""Characters of a value that is searched, or compared without regard to case: each costs time for each text."""
+
 _MAX_DAYS = 100_000
 
 JSON_TYPES: Mapping[str, tuple[type, ...]] = MappingProxyType(
@@ -92,6 +96,10 @@ def is_in(value: object, *, is_json: bool, ignore_case: bool) -> Check:
 def _lower(text: str) -> str:
     """Return a text in lower case, or none if it is too long: it would take a dozen bytes for each character."""
     return text.lower() if len(text) <= MAX_READ_JSON_SIZE else ""
+
+
+def _is_short_text(found: object) -> bool:
+    return isinstance(found, str) and len(found) <= MAX_SEARCHED_LENGTH
 
 
 def _on_texts(test: Callable[[str, tuple[str, ...]], bool]) -> "Builder":
@@ -181,7 +189,7 @@ OPERATORS: Mapping[str, Builder] = MappingProxyType(
         "in": is_in,
         "starts_with": _on_texts(lambda found, texts: found.startswith(texts)),
         "ends_with": _on_texts(lambda found, texts: found.endswith(texts)),
-        "contains": _on_texts(lambda found, texts: any(text in found for text in texts)),
+        "contains": _on_texts(lambda found, texts: _is_short_text(found) and any(text in found for text in texts)),
         "matches": matches,
         "at_least": _comparison(lambda found, limit: found >= limit),
         "at_most": _comparison(lambda found, limit: found <= limit),

@@ -5,6 +5,7 @@
 """Each operator of a rules file does what its page says, whatever types the annotations come in."""
 
 import json
+import time
 import tracemalloc
 from datetime import UTC, datetime
 from typing import Any
@@ -212,3 +213,24 @@ def test_no_value_makes_a_rule_raise(operator: str, path: str, caplog: pytest.Lo
         throttler.throttle({"A": {"a": value}})
 
     assert not [record for record in caplog.records if "raised" in record.getMessage()]
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        f"contains = {json.dumps([f'{number} text' for number in range(1_000)])}",
+        f"in = {json.dumps([f'{number} text' for number in range(1_000)])}\nignore_case = true",
+        'equals = "a"\nignore_case = true',
+        'matches = "(a|aa)+b"',
+        'at_least = "1.2"',
+        "at_least = 5",
+        "older_than_days = 5",
+    ],
+)
+def test_large_values_cost_little(condition: str) -> None:
+    throttler = throttler_of(f'[[rules]]\nname = "it"\nannotation = "A"\n{condition}\nresult = "ACCEPT"')
+
+    for value in ("a" * 20_000_000, "1" * 20_000_000, "1." * 50_000):
+        start = time.process_time()
+        throttler.throttle({"A": value})
+        assert time.process_time() - start < 0.25
