@@ -23,6 +23,7 @@ from sentry_sdk.transport import Transport
 
 from antenna.config import build_config
 from antenna.throttler import ACCEPT, ACCEPT_ALL, CONTINUE, DEFER, FAKEACCEPT, REJECT, Result, Rule, Throttler
+from antenna.throttler.crash_view import CrashView
 from tests.throttler.conftest import BuildThrottler
 
 SECRET = "what the user was doing"
@@ -160,6 +161,17 @@ def test_value_without_json_text_is_present_and_empty(build_throttler: BuildThro
     rule = Rule("empty", "Annotation", lambda throttler, text: text == "", ACCEPT)
 
     assert build_throttler(rules=[rule]).throttle({"Annotation": value}) == (ACCEPT, "empty", 100)
+
+
+def test_values_that_have_much_text_together_have_none_in_the_end() -> None:
+    crash = CrashView({"first": ["x" * 300_000], "second": ["x" * 300_000], "third": ["x"], "text": "x" * 1_000_000})
+
+    assert {name: len(value) for name, value in crash.items()} == {
+        "first": 300_004,
+        "second": 300_004,
+        "third": 0,
+        "text": 1_000_000,
+    }
 
 
 def test_the_crash_stays_as_it_came(build_throttler: BuildThrottler) -> None:

@@ -4,6 +4,7 @@
 
 """Each of Mozilla's rules matches what it says, whatever types the annotations come in."""
 
+import tracemalloc
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -190,6 +191,19 @@ def test_infobar_is_true_needs_all_four(matches: Any, missing: str) -> None:
 )
 def test_b2g(matches: Any, crash: dict[str, Any], expected: bool) -> None:
     assert matches("b2g", crash) is expected
+
+
+def test_the_case_of_a_long_product_is_not_changed(matches: Any) -> None:
+    """To change it takes a dozen bytes for each character."""
+    crash = {"ProductName": "\N{GRINNING FACE}" + "x" * 4_000_000}
+    tracemalloc.start()
+    try:
+        assert not matches("b2g", crash)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 1_000_000
 
 
 def test_b2g_as_a_supported_product(matches: Any) -> None:
