@@ -2,7 +2,18 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Puts together the annotations of a report: those in its parts of text, and those in its parts of JSON."""
+"""Puts together the annotations of a report: those in its parts of text, and those in its parts of JSON.
+
+A client may send little that takes much once it is decoded. So everything is bounded before it takes memory or time, in
+this order:
+
+1. ``parts`` bounds the bytes of annotations while they arrive, and reserves memory for them before it reads them back.
+2. ``annotation_costs`` looks at the bytes for what they will take as text and in the raw crash.
+3. Small JSON is decoded at once if it is all text, which is what crash reporters send. Nothing below concerns it.
+4. ``antenna.json_size`` counts what all other JSON will build, and memory is reserved for that.
+5. ``json_annotations`` decodes it, within limits on depth and numbers; ``surrogates`` replaces what UTF-8 cannot hold.
+6. ``charsets`` decodes the text of the other parts.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

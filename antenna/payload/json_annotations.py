@@ -56,9 +56,10 @@ def decode_json(data: bytes, long_numbers: LongNumbers | None = None) -> tuple[d
     NaN) in UTF-8, ``INVALID_JSON_VALUE`` for anything but an object, ``TOO_LARGE`` for too many annotations, and as
     ``LongNumbers``.
     """
-    turn = _Turn()
-    objects = _Objects(turn)
-    numbers = _Numbers(long_numbers or LongNumbers(), turn)
+    turn = Turn()
+    occasional_turn = _OccasionalTurn(turn)
+    objects = _Objects(occasional_turn)
+    numbers = _Numbers(long_numbers or LongNumbers(), occasional_turn)
     try:
         # RFC 8259 section 8.1: a byte order mark may be ignored.
         value = json.loads(
@@ -70,11 +71,13 @@ def decode_json(data: bytes, long_numbers: LongNumbers | None = None) -> tuple[d
         )
     except (ValueError, RecursionError) as error:
         raise Refusal(Reason.INVALID_JSON, type(error).__name__) from error
+    turn.pass_on()
     _check_depth(value)  # first: how deep Python itself goes depends on its version
     if not isinstance(value, dict):
         raise Refusal(Reason.INVALID_JSON_VALUE)
     if len(value) > MAX_ANNOTATIONS:
         raise Refusal(Reason.TOO_LARGE, "annotations")
+    turn.pass_on()
     repeated = objects.repeated
     notes: list[str] = []
     # Only an escape can bring in half of a surrogate pair: decoding UTF-8 does not, and json joins whole pairs.
@@ -84,11 +87,11 @@ def decode_json(data: bytes, long_numbers: LongNumbers | None = None) -> tuple[d
     return value, [*map(note_repeated, repeated), *rounded, *notes]
 
 
-class _Turn:
+class _OccasionalTurn:
     """The turn of this greenlet while ``json`` decodes, which calls Python for numbers and objects only."""
 
-    def __init__(self) -> None:
-        self._turn = Turn()
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
         self._calls = 0
 
     def pass_on(self) -> None:
@@ -102,7 +105,7 @@ class _Turn:
 class _Objects:
     """Makes a dict of each JSON object; remembers names that the outermost one, which comes last, repeats."""
 
-    def __init__(self, turn: _Turn) -> None:
+    def __init__(self, turn: _OccasionalTurn) -> None:
         self.repeated: list[str] = []
         self._turn = turn
 
@@ -125,7 +128,7 @@ class _Objects:
 class _Numbers:
     """Reads numbers; counts those with a fraction or an exponent that a double cannot hold (RFC 8259 section 6)."""
 
-    def __init__(self, long_numbers: LongNumbers, turn: _Turn) -> None:
+    def __init__(self, long_numbers: LongNumbers, turn: _OccasionalTurn) -> None:
         self.rounded = 0
         self._long_numbers = long_numbers
         self._turn = turn
