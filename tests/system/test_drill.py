@@ -1,0 +1,179 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""An operator with metrics, logs, Sentry and health alone learns within seconds what is wrong, and when it is over."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import requests
+
+from tests.support.collector import Collector
+from tests.support.peer import Peer, answer, send
+from tests.support.reports import annotation, dump, report
+from tests.support.statsd import StatsdSink
+from tests.system.conftest import StartCollector
+
+REPORT = report(annotation("ProductName", "Firefox"), dump(b"MDMP"))
+
+
+@dataclass
+class Drill:
+    """A collector with two workers and a spool, and all that its operator sees of it."""
+
+    collector: Collector
+    statsd: StatsdSink
+    sentry: Peer
+    directory: Path
+
+    def gauge(self, name: str, *tags: str) -> float | None:
+        """Return what a gauge says now."""
+        values = [metric.value for metric in self.statsd.metrics if metric.name == name and metric.tags >= set(tags)]
+        return values[-1] if values else None
+
+    def records(self, event: str) -> list[dict[str, Any]]:
+        """Return the log records of an event."""
+        records = [json.loads(line) for line in self.collector.server.logs().splitlines()]
+        return [record for record in records if record["Fields"].get("event") == event]
+
+    def get(self, path: str) -> requests.Response:
+        return requests.get(f"{self.collector.server.url}{path}", timeout=10)
+
+    def send(self, count: int = 1) -> None:
+        for _ in range(count):
+            self.collector.submit(REPORT)
+
+    def break_storage(self) -> None:
+        (self.directory / "crashes").rename(self.directory / "taken-away")
+        (self.directory / "crashes").write_text("no directory")
+
+    def mend_storage(self) -> None:
+        (self.directory / "crashes").unlink()
+        (self.directory / "taken-away").rename(self.directory / "crashes")
+
+    def break_spool(self) -> None:
+        (self.directory / "spool" / "tmp").rename(self.directory / "spool-tmp")
+        (self.directory / "spool" / "tmp").write_text("no directory")
+
+    def mend_spool(self) -> None:
+        (self.directory / "spool" / "tmp").unlink()
+        (self.directory / "spool-tmp").rename(self.directory / "spool" / "tmp")
+
+
+@pytest.fixture
+def drill(start_local_collector: StartCollector, tmp_path: Path) -> Iterator[Drill]:
+    with StatsdSink() as statsd, Peer(send(answer(b"{}"))) as sentry:
+        collector = start_local_collector(
+            GUNICORN_WORKERS="2",
+            STATSD_HOST="127.0.0.1",
+            STATSD_PORT=str(statsd.port),
+            SECRET_SENTRY_DSN=f"http://public@127.0.0.1:{sentry.port}/1",
+            CRASHMOVER_SPOOL_DIR=str(tmp_path / "spool"),
+        )
+        running = Drill(collector, statsd, sentry, tmp_path)
+        running.send(4)
+        yield running
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 25.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_spool_that_cannot_be_written_is_seen_while_the_storage_is_healthy(drill: Drill) -> None:
+    wait_for(lambda: drill.gauge("crashmover.spool_writable") == 1)
+    broken_at = time.time()
+    drill.break_spool()
+
+    wait_for(lambda: drill.gauge("crashmover.spool_writable") == 0)
+    (refuses,) = drill.records("spool_refuses")
+    assert refuses["Severity"] == 3
+    assert refuses["Timestamp"] / 1e9 - broken_at < 10
+    assert "spool" in str(drill.get("/__heartbeat__").json()["errors"])
+    assert drill.get("/__ready__").status_code == 200, "the storage takes crashes"
+    wait_for(lambda: len(drill.sentry.requests) == 1)
+
+    drill.mend_spool()
+    wait_for(lambda: drill.gauge("crashmover.spool_writable") == 1)
+    assert len(drill.records("spool_takes")) == 1
+
+
+def test_outage_is_told_once_and_over_for_all_workers_at_once(drill: Drill) -> None:
+    drill.break_storage()
+    drill.send(20)
+    wait_for(lambda: drill.gauge("crashmover.backend_up", "backend:storage") == 0)
+    assert drill.gauge("crashmover.breaker_state", "backend:storage") == 1
+    assert drill.get("/__ready__").status_code == 200, "the spool takes crashes"
+    drill.mend_storage()
+
+    wait_for(lambda: drill.gauge("crashmover.backend_up", "backend:storage") == 1)
+    wait_for(lambda: drill.gauge("breakpad_resource.save_queue_size") == 0)
+    assert drill.gauge("crashmover.backend_workers_down", "backend:storage") == 0
+    assert [len(drill.records(event)) for event in ("backend_down", "backend_back")] == [1, 1]
+    wait_for(lambda: len(drill.sentry.requests) == 2)
+
+
+def test_losing_crashes_is_told_once_and_ready_says_no(drill: Drill) -> None:
+    drill.break_spool()
+    drill.break_storage()
+    drill.send(20)
+
+    (losing,) = drill.records("losing")
+    assert losing["Severity"] == 3
+
+    # Both workers have to find out that the storage is down; each does with a few crashes.
+    def is_not_ready() -> bool:
+        drill.send(4)
+        return {drill.get("/__ready__").status_code for _ in range(8)} == {503}
+
+    wait_for(is_not_ready)
+    lost = drill.statsd.totals()["crashes_lost"]
+    assert lost > 0
+    drill.mend_storage()
+    drill.mend_spool()
+    wait_for(lambda: {drill.get("/__ready__").status_code for _ in range(8)} == {200}, 40)
+    drill.collector.assert_kept(drill.collector.submit(REPORT))
+    assert len(drill.records("losing")) == 1
+
+
+def test_worker_that_was_killed_is_told(drill: Drill) -> None:
+    worker, _ = psutil.Process(drill.collector.server.pid).children()
+    os.kill(worker.pid, signal.SIGKILL)
+
+    wait_for(lambda: drill.statsd.totals()["instance.workers_ended,cause:killed"] == 1)
+    wait_for(lambda: drill.statsd.totals()["instance.workers_started"] == 3)
+    assert [record["Fields"]["msg"] for record in drill.records("worker_ended")] == ["a worker has ended: killed"]
+    wait_for(lambda: len(drill.sentry.requests) == 1)
+
+
+def test_post_to_a_wrong_path_is_told_once(drill: Drill) -> None:
+    for _ in range(5):
+        drill.collector.submit(REPORT.replace(b"/submit", b"/submit/", 1))
+
+    (record,) = drill.records("wrong_path")
+    assert record["Severity"] == 4
+    assert "/submit" not in record["Fields"]["msg"]
+    wait_for(lambda: len(drill.sentry.requests) == 1)
+    drill.statsd.wait_until_quiet()
+    assert drill.statsd.totals()["requests,outcome:not_found"] == 5
+
+
+def test_one_process_sends_the_state_of_the_instance(drill: Drill) -> None:
+    wait_for(lambda: drill.gauge("instance.workers") == 2)
+    sent = [metric for metric in drill.statsd.metrics if metric.name == "instance.memory"]
+    time.sleep(11)
+
+    later = [metric for metric in drill.statsd.metrics if metric.name == "instance.memory"]
+    assert 1 <= len(later) - len(sent) <= 2
+    assert drill.gauge("instance.connections_most") == 2 * 4000
