@@ -6,8 +6,10 @@
 
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
+from antenna.files import REFUSED
 from antenna.spool.stock import Statistics, take_stock
 
 # The spool leaves this part of its disk free, but not more than this number of bytes: what else is on the disk, ids of
@@ -20,8 +22,9 @@ _MOST_FREE = 100 * 1024 * 1024
 # 1,000.
 _PROPORTION = 16
 # Blocks that are left out of that account: even the smallest report takes a directory and two or three files. Blocks
-# are those of the file system, up to this number of bytes.
+# are those of the file system, up to a number of bytes.
 _FREE_BLOCKS = 8
+_SMALLEST_BLOCK = 4096
 _LARGEST_BLOCK = 64 * 1024
 
 # The spool is counted again before a crash is added, if other workers may have filled it since: at this many bytes a
@@ -97,9 +100,8 @@ class Room:
 
     def left(self) -> int:
         """Return the bytes that are left for crashes, by the limit or by the disk. Raises ``OSError``."""
-        free = _free(os.statvfs(self._root))
-        left = self._max_size - self._used()
-        return max(0, left if free is None else min(left, free))
+        left, disk = self._max_size - self._used(), _disk_of(self._root)
+        return max(0, left if disk is None else min(left, disk.room))
 
     def _used(self) -> int:
         # list() of a dict's values is atomic; a sum of them is not.
@@ -119,20 +121,35 @@ class Room:
         used = self._used()
         if used + size > self._max_size:
             raise SpoolFull(f"the spool holds {used} bytes", size)
-        disk = os.statvfs(self._root)
-        left, free = self._max_size - used - size, _free(disk)
-        if free is not None:
-            left = min(left, free - to_write)
+        left, block = self._max_size - used - size, _SMALLEST_BLOCK
+        disk = _disk_of(self._root)
+        if disk is not None:
+            left, block = min(left, disk.room - to_write), min(disk.block, _LARGEST_BLOCK)
             if left < 0:
-                raise SpoolFull(f"only {disk.f_bavail * disk.f_frsize} bytes are free on the disk", size)
-        block = min(disk.f_frsize, _LARGEST_BLOCK)
+                raise SpoolFull(f"only {disk.free} bytes are free on the disk", size)
         if used + size > left and size > _PROPORTION * wire_size + _FREE_BLOCKS * block:
             raise OutOfProportion(f"{wire_size} bytes on the wire take {size}, and {left} are left for others", size)
 
 
-def _free(disk: os.statvfs_result) -> int | None:
-    """Return the bytes on the disk that the spool may take; None on a file system that does not know."""
-    if not disk.f_blocks:
+@dataclass(frozen=True, slots=True)
+class _Disk:
+    """The disk of the spool: bytes that are free, those of them that the spool may take, and those of a block."""
+
+    free: int
+    room: int
+    block: int
+
+
+def _disk_of(root: Path) -> _Disk | None:
+    """Return the disk of ``root``; None if its file system does not know how large it is. Raises ``OSError``."""
+    try:
+        status = os.statvfs(root)
+    except OSError as error:
+        if error.errno not in REFUSED:
+            raise
         return None
-    kept = min(disk.f_blocks * disk.f_frsize // _FREE_SHARE, _MOST_FREE)
-    return disk.f_bavail * disk.f_frsize - kept
+    if not status.f_blocks:
+        return None
+    free = status.f_bavail * status.f_frsize
+    kept = min(status.f_blocks * status.f_frsize // _FREE_SHARE, _MOST_FREE)
+    return _Disk(free, free - kept, status.f_frsize)

@@ -5,6 +5,7 @@
 """What is done to a spool at start and now and then: prove that it can be written, remove what kills have left."""
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
@@ -44,6 +45,8 @@ def prove(root: Path, locks: Locks) -> list[str]:
         write_file(crash / "raw_crash", [b"probe"])
         write_file(crash_id, [b"probe"])
         lock = locks.take(crash, stat.S_IFDIR)
+        if lock is None:  # nobody else knows the name: the file system gives the directory another inode each time
+            raise OSError(errno.ENOLCK, "no directory can be locked", str(crash))
         lacking = _lacking(crash, lock)
         for directory, work in (("save", crash), ("publish", crash_id), (SET_ASIDE, crash)):
             appeared = work.rename(root / directory / work.name)
@@ -57,7 +60,7 @@ def prove(root: Path, locks: Locks) -> list[str]:
     return lacking
 
 
-def _lacking(crash: Path, lock: Lock | None) -> list[str]:
+def _lacking(crash: Path, lock: Lock) -> list[str]:
     """Return what the file system of a spool lacks, for people. Raises ``OSError``."""
     lacking = []
     descriptor = os.open(crash / "raw_crash", os.O_RDWR | os.O_CLOEXEC)
@@ -68,7 +71,7 @@ def _lacking(crash: Path, lock: Lock | None) -> list[str]:
         os.close(descriptor)
     if not fsync_directory(crash):
         lacking.append("no fsync of directories: a crash that was just spooled may be lost when the power fails")
-    if lock is not None and not lock.is_shared:
+    if not lock.is_shared:
         lacking.append("no flock: several workers may deliver a crash twice")
     return lacking
 

@@ -4,6 +4,7 @@
 
 """The spool has a limit, leaves room on its disk, and keeps what is short for ordinary reports."""
 
+import errno
 import os
 import random
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NoReturn
 
 import pytest
 
@@ -173,6 +175,24 @@ class TestDisk:
         ):
             spool.add_crash(report)
         assert_nothing_spooled(spool)
+
+    @pytest.mark.parametrize("code", [errno.ENOSYS, errno.EOPNOTSUPP])
+    def test_file_system_that_has_no_size_is_used(
+        self, spool: Spool, monkeypatch: pytest.MonkeyPatch, code: int
+    ) -> None:
+        def refuse(_: object) -> NoReturn:
+            raise OSError(code, os.strerror(code))
+
+        monkeypatch.setattr(os, "statvfs", refuse)
+        with make_report() as report:
+            spool.add_crash(report)
+
+        assert len(names(spool)) == 1
+        assert spool.room_left() > 10**9
+
+    def test_room_that_is_left_is_that_of_the_disk(self, spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+        with disk_of(monkeypatch, total=10**12, free=100 * MIB + 5000):
+            assert spool.room_left() == 5000
 
     def test_file_system_that_does_not_know_its_size_is_used(
         self, spool: Spool, monkeypatch: pytest.MonkeyPatch

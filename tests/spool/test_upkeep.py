@@ -150,6 +150,14 @@ class TestPrepare:
         spool.prepare()
         assert_tidy(spool)
 
+    def test_finds_a_file_system_on_which_nothing_can_be_locked(
+        self, spool: Spool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(os.path, "samestat", lambda *_: False)
+
+        with pytest.raises(OSError, match="no directory can be locked"):
+            spool.prepare()
+
     @pytest.mark.parametrize("directory", ["save", "publish", "set_aside"])
     def test_finds_a_directory_on_another_disk(self, spool: Spool, other_file_system: Path, directory: str) -> None:
         (spool.root / directory).rmdir()
