@@ -7,6 +7,8 @@
 import time
 from typing import Any, Protocol
 
+from gunicorn.http.body import ChunkedReader
+
 from antenna.chunks import BadChunks, Chunks, TooMuchFraming
 from antenna.hub import Turn
 from antenna.limits import MAX_CHUNK_FRAMING, MAX_CHUNK_HEAD
@@ -28,20 +30,21 @@ def body_of(environ: dict[str, Any]) -> "FramedBody | UnframedBody":
 
 
 class FramedBody:
-    """Stands in for gunicorn's own reader. The connection it reads from is one of ``antenna.server.connection``.
+    """The body of a request on a connection of ``antenna.server.connection``, in place of gunicorn's own reader.
 
-    A read waits for the next bytes, not until ``size`` of them are there, so that a deadline can be kept; many small
-    chunks cost a fifth of the CPU, and are bounded; and it knows whether all of the body has been read.
+    A read returns what has come, and does not wait until ``size`` bytes are there, so that a deadline can be kept.
+    Small chunks cost a fifth of the CPU that they cost gunicorn's reader, and there is a bound on them. The body
+    knows whether all of it has been read: if not, the answer is an early one.
     """
 
     def __init__(self, request: Any) -> None:
         """``request`` as gunicorn has parsed its head."""
         self._unreader = request.unreader
-        length = getattr(request.body.reader, "length", None)
+        reader = request.body.reader
         self._framing = (
             Chunks(max_head_size=MAX_CHUNK_HEAD, max_framing_size=MAX_CHUNK_FRAMING)
-            if length is None
-            else Length(length)
+            if isinstance(reader, ChunkedReader)
+            else Length(reader.length)
         )
         self._deadline: float | None = None
         self._turn: Turn | None = None
