@@ -24,8 +24,7 @@ from antenna.crashmover.mover import CrashMover
 from antenna.ops.accounts import count_lost, count_request
 from antenna.ops.errors import describe
 from antenna.ops.instance import Instance
-from antenna.payload.body import RequestBody
-from antenna.payload.reader import PayloadReader
+from antenna.payload import PayloadReader, RequestBody
 from antenna.refusal import LossCause, Lost, Outcome, Reason, Refusal
 from antenna.server.framed_body import body_of
 from antenna.throttler import ACCEPT, DEFER, FAKEACCEPT, REJECT, Throttler, Verdict
