@@ -26,8 +26,10 @@ logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("throttle")
 
 POLL_SECONDS = 1.5
-_POLLS_UNTIL_RETRY = 4
 """How often files are read again. A change is taken when a file has been the same twice: others may be writing it."""
+
+# While the rules are broken, they are tried again after so many polls, even if no file has changed.
+_POLLS_UNTIL_RETRY = 4
 
 
 class BrokenRulesError(Exception):

@@ -143,6 +143,7 @@ def test_json_that_came_as_json() -> None:
         ("package", {"Android_PackageName": "org.example"}, "org.example"),
         ("user_agent", {"metadata": {"user_agent": "Crashpad/1.0"}}, "Crashpad/1.0"),
         ("ProductName", {"ProductName": "Game"}, "Game"),
+        ("metadata", {"metadata": {"payload": 5}}, '{\\"payload\\":5}'),
     ],
 )
 def test_keys(key: str, crash: dict[str, Any], value: str) -> None:
