@@ -5,13 +5,11 @@
 """What the web server imports."""
 
 from antenna.app import build_app
-from antenna.backend import BackendConfigurationError
-from antenna.config import ConfigurationError
 from antenna.ops.logs import log_unhandled_errors
 from antenna.server.startup import abort_start
 
 try:
     application = build_app()
     log_unhandled_errors()
-except (ConfigurationError, BackendConfigurationError) as error:
+except Exception as error:  # noqa: BLE001 - whatever it is, it ends the start
     abort_start(error)

@@ -16,7 +16,6 @@ from typing import Any, NoReturn
 
 from gunicorn.http.parser import RequestParser
 
-from antenna.backend import BackendConfigurationError, BackendError
 from antenna.config import AppConfig, ConfigurationError, WebServerConfig, build_config, strip_library_variables
 from antenna.hub import look_up_names_apart
 from antenna.limits import MAX_HEAD_SIZE
@@ -156,7 +155,7 @@ def post_worker_init(worker: Any) -> None:
     if problems is None:
         try:
             problems = worker.wsgi.verify()
-        except (ConfigurationError, BackendConfigurationError, BackendError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it ends the start
             _abort_start(error)
         _first_start.has_come_through(problems, worker.ppid)
     elif worker.age <= worker.cfg.workers:

@@ -11,6 +11,7 @@ the others follow. Those that replace others later prove nothing: in an outage t
 
 import contextlib
 import json
+import mmap
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -20,8 +21,10 @@ from gunicorn.errors import HaltServer
 
 from antenna.backend import Problem
 
-# Bytes of two problems, with what backends say, and more than enough.
-_MAX_SIZE = 1024 * 1024
+# Characters of what a backend says that are passed on. Each takes up to 12 bytes, as JSON.
+_LONGEST_REASON = 1000
+# Bytes: enough for two problems.
+_SIZE = 64 * 1024
 
 
 class FirstStart:
@@ -29,16 +32,19 @@ class FirstStart:
 
     def __init__(self) -> None:
         """To be made in the master, before it forks."""
-        self._descriptor = os.memfd_create("first-start")
+        self._memory = mmap.mmap(-1, _SIZE)
 
     def problems(self) -> list[Problem] | None:
         """Return what is wrong with the backends; None as long as no worker has come through."""
-        content = os.pread(self._descriptor, _MAX_SIZE, 0)
-        return [Problem(*problem) for problem in json.loads(content)] if content else None
+        if not self._memory[0]:
+            return None
+        return [Problem(*problem) for problem in json.loads(self._memory[1:].rstrip(b"\0"))]
 
     def has_come_through(self, problems: Sequence[Problem], master: int) -> None:
         """Say that a worker serves, although it has found ``problems``; the process ``master`` starts the others."""
-        os.pwrite(self._descriptor, json.dumps(problems).encode("ascii"), 0)
+        content = json.dumps([[backend, reason[:_LONGEST_REASON], denied] for backend, reason, denied in problems])
+        self._memory[1 : 1 + len(content)] = content.encode("ascii")
+        self._memory[0] = 1  # others may read now
         # The master looks after its workers when one of them ends, and then at how many there should be.
         with contextlib.suppress(ProcessLookupError):
             os.kill(master, signal.SIGCHLD)

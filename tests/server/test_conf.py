@@ -177,8 +177,16 @@ def test_worker_that_replaces_one_that_did_not_come_through_proves_it() -> None:
     assert application.done == ["verify", "start"]
 
 
-@pytest.mark.parametrize("error", [BackendConfigurationError("no bucket"), BackendError("away"), BackendDenied("no")])
-def test_server_ends_when_they_are_not(caplog: pytest.LogCaptureFixture, error: Exception) -> None:
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (BackendConfigurationError("no bucket"), "no bucket"),
+        (BackendError("away"), "away"),
+        (BackendDenied("no"), "no"),
+        (KeyError("region"), "KeyError: 'region'"),
+    ],
+)
+def test_server_ends_when_they_are_not(caplog: pytest.LogCaptureFixture, error: Exception, said: str) -> None:
     application = Application(error)
 
     with pytest.raises(SystemExit) as raised:
@@ -188,7 +196,8 @@ def test_server_ends_when_they_are_not(caplog: pytest.LogCaptureFixture, error: 
     assert application.done == ["verify"]
     (record,) = caplog.records
     assert record.levelno == logging.CRITICAL
-    assert record.getMessage() == f"cannot start: {error}"
+    assert record.getMessage() == f"cannot start: {said}"
+    assert bool(record.exc_info) == isinstance(error, KeyError)
 
 
 def test_work_in_the_background_ends_with_the_worker() -> None:
