@@ -1,7 +1,7 @@
 # This Source Code Form is subject to the terms of the Mozilla Public
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
-"""What one request costs, measured in this process: CPU, memory, and how long the hub stands still.
+"""What one request costs, measured in this process (on Linux): CPU, memory, and how long the hub stands still.
 
 The hub is measured in CPU time, too, so that other work on the machine does not count.
 """
@@ -56,7 +56,8 @@ def measure(request: bytes) -> Cost:
     """Handle a request as the collector does, up to its raw crash."""
     keep_freed_memory()  # as a worker does
     gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
+    with contextlib.suppress(AttributeError):  # not glibc
+        ctypes.CDLL(None).malloc_trim(0)
     before = _memory("VmRSS")
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins now: see proc(5)
     handling = gevent.spawn(_handle, request)
