@@ -76,7 +76,8 @@ def test_tries_until_it_works_or_the_attempts_are_used_up(
     assert make_attempts(max_attempts=max_attempts).run(CRASH_ID, backend) is outcome
 
     assert backend.calls == calls
-    assert len(metricsmock.filter_records("incr", "crashmover.retry_count", tags=["operation:save"])) == calls - 1
+    retries = metricsmock.filter_records("incr", "crashmover.retry_count")
+    assert [record.tags for record in retries] == [["operation:save", f"count:{count}"] for count in range(1, calls)]
     assert len(metricsmock.filter_records("incr", "crashmover.crash_save_failed")) == (
         outcome is not AttemptOutcome.DONE
     )
