@@ -112,6 +112,7 @@ class Attempts:
     def _goes_on(self, crash_id: str, error: Exception, attempt: int, deadline: Deadline) -> bool:
         """Log what went wrong, and wait for the next attempt; say whether there is one."""
         extra = {"event": f"{self.operation}_failed", "crash_id": crash_id, "reason": error_class(error)}
+        extra["flood"] = f"{self.operation} failed"
         if isinstance(error, CrashRefused):
             logger.error("%s: %s refused: %s", crash_id, self.operation, describe(error), extra=extra)
             return False

@@ -32,7 +32,8 @@ class _Kind:
 class FloodFilter(logging.Filter):
     """For a handler. Lets pass records of a kind as long as there are few.
 
-    Code names the kind with ``extra={"flood": "rejected"}``; a record with a traceback is of the kind of its error.
+    Code names the kind with ``extra={"flood": "rejected"}``, or with ``once`` a kind of which a record a minute is
+    enough. A record with a traceback is one of those, of the kind of its error.
     All others pass.
 
     It takes no lock, for which a native thread might wait for ever: see ``antenna.hub``. Should two threads count at
@@ -50,7 +51,10 @@ class FloodFilter(logging.Filter):
         """Whether the record is to be logged."""
         name: str | None = getattr(record, "flood", None)
         most, seconds = _LINES_A_SECOND, 1.0
-        if name is None:
+        once: str | None = getattr(record, "once", None)
+        if once is not None:
+            name, most, seconds = once, 1, _ERROR_PAUSE
+        elif name is None:
             if not record.exc_info or record.exc_info[1] is None:
                 return True
             error = record.exc_info[1]

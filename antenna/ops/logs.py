@@ -97,7 +97,11 @@ class _StdoutHandler(logging.StreamHandler):  # type: ignore[type-arg]  # the st
 class MozlogWithFields(MozlogFormatter):  # type: ignore[misc]  # dockerflow comes without types
     """A record in mozlog format, with what the code adds to it by ``extra``, the host and the id of the request."""
 
-    EXCLUDED_LOGRECORD_ATTRS: ClassVar[set[str]] = MozlogFormatter.EXCLUDED_LOGRECORD_ATTRS | {"flood", "tell_sentry"}
+    EXCLUDED_LOGRECORD_ATTRS: ClassVar[set[str]] = MozlogFormatter.EXCLUDED_LOGRECORD_ATTRS | {
+        "flood",
+        "once",
+        "tell_sentry",
+    }
 
     def __init__(self, hostname: str) -> None:
         """``hostname`` names this instance."""

@@ -12,6 +12,7 @@ No integration of Sentry's looks at requests; fillmore's scrubber removes what g
 import logging
 import os
 import re
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -34,6 +35,9 @@ FINAL_FLUSH_TIMEOUT = 2.0
 
 # The message of an error that is longer than this, in characters, quotes data.
 MAX_MESSAGE_LENGTH = 500
+
+# Seconds in which Sentry hears once of a kind of change.
+_QUIET = 60.0
 
 MASK = "[Scrubbed]"
 
@@ -87,15 +91,28 @@ def _set_up(dsn: str, basedir: Path, hostname: str) -> None:
 
 
 class SentryHandler(logging.Handler):
-    """Reports errors that are logged with a traceback, and changes of state."""
+    """Reports errors that are logged with a traceback, and changes of state, each once in a while."""
+
+    def __init__(self, level: int) -> None:
+        """``level`` of the records that are looked at."""
+        super().__init__(level)
+        self._told: dict[str, float] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
         """Report the error, unless it is one of reporting, or the change of state."""
         if record.exc_info and record.levelno >= logging.ERROR:
             if not record.name.startswith(("fillmore", "sentry_sdk")):
                 sentry_sdk.capture_exception(record.exc_info)
-        elif getattr(record, "tell_sentry", False):
+        elif getattr(record, "tell_sentry", False) and self._is_news(record):
             sentry_sdk.capture_message(record.getMessage(), level=_SENTRY_LEVELS.get(record.levelno, "error"))
+
+    def _is_news(self, record: logging.LogRecord) -> bool:
+        """Whether Sentry has not heard of such a change for a minute: a hundred entries may be set aside at once."""
+        last, now = self._told.get(record.msg, -_QUIET), time.monotonic()
+        if now - last < _QUIET:
+            return False
+        self._told[record.msg] = now
+        return True
 
 
 def remove(value: object) -> None:

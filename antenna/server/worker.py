@@ -34,10 +34,10 @@ from gunicorn.workers.ggevent import GeventWorker
 from antenna.config import WebServerConfig, build_config
 from antenna.hub import Turn, restore_close
 from antenna.limits import HEAD_TIMEOUT
-from antenna.ops.accounts import count_request
+from antenna.ops.accounts import count_lost, count_request
 from antenna.ops.instance import Row, Worker
 from antenna.ops.request_id import end_request
-from antenna.refusal import Outcome
+from antenna.refusal import LossCause, Outcome
 from antenna.server.connection import Connection, RequestWait, reason_of, refuse, this_greenlet
 
 logger = logging.getLogger(__name__)
@@ -91,6 +91,8 @@ class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes withou
         """As gunicorn calls it."""
         super().__init__(*args, **kwargs)
         self.waits: set[RequestWait] = set()
+        #: Requests that are being answered, as gunicorn has parsed them.
+        self.in_flight: set[Any] = set()
         # Of all connections together: requests may be so short that none of them ends a turn of its own.
         self._turn = Turn()
         #: The row of this worker in the table that all share: gunicorn's configuration sets it.
@@ -132,7 +134,11 @@ class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes withou
             except OSError:
                 count_request(Outcome.CLIENT_GONE)
                 raise
-        super().handle_request(listener_name, req, sock, addr)
+        self.in_flight.add(req)
+        try:
+            super().handle_request(listener_name, req, sock, addr)
+        finally:
+            self.in_flight.discard(req)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer a request that is not HTTP with a refusal. The log record does not name the client."""
@@ -193,6 +199,15 @@ class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes withou
             else:
                 return
 
+    def _count_unfinished(self) -> None:
+        """Count the crash reports that end with this worker: their clients were too slow, or we were."""
+        for req in self.in_flight:
+            if req.method == "POST" and not req.body.ended:
+                count_request(Outcome.TIMEOUT)
+            elif req.method == "POST":
+                count_request(Outcome.LOST)
+                count_lost(LossCause.ERROR)
+
     def _finish(self, pools: list[Pool]) -> None:
         """Wait until all connections have ended: idle ones are told to after a moment."""
         start = time.monotonic()
@@ -200,6 +215,7 @@ class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes withou
             passed = time.monotonic() - start
             if passed > self.cfg.graceful_timeout:
                 self.log.warning("stopping with requests in flight: the grace period is over")
+                self._count_unfinished()
                 return
             if passed > _IDLE_GRACE:
                 for wait in list(self.waits):

@@ -16,6 +16,7 @@ import markus
 import sentry_sdk
 
 from antenna.config import ConfigManager, Option
+from antenna.ops.errors import place_of
 from antenna.throttler.crash_view import CrashView
 from antenna.throttler.last_good import LastGood
 from antenna.throttler.options import parse_product_packagenames, parse_products, parse_rules
@@ -187,7 +188,8 @@ class Throttler:
         message = f"throttle rule {rule.rule_name} raised {type(exc).__name__}; skipped"
         metrics.incr("rule_error", tags=[f"rule:{rule.rule_name}"])
         # Not an error: Sentry makes an event of each of those, and it is to hear of a rule once.
-        logger.warning("%s", message)
+        extra = {"event": "rule_error", "rule": rule.rule_name, "reason": type(exc).__name__}
+        logger.warning("%s", message, extra=extra | {"place": place_of(exc), "once": message})
         if rule.rule_name not in self._rules_reported:
             self._rules_reported.add(rule.rule_name)
             sentry_sdk.capture_exception(RuleError(message).with_traceback(exc.__traceback__))

@@ -299,3 +299,15 @@ def test_flood_of_a_kind_is_summed_up(set_up: SetUp, monkeypatch: pytest.MonkeyP
         "refused: 40 more lines like this were left out",
     ]
     assert len([message for message in messages if message.startswith("saved")]) == 50
+
+
+def test_record_of_a_kind_that_is_enough_once_is_logged_once(set_up: SetUp) -> None:
+    logged = set_up()
+
+    for _ in range(20):
+        logger.warning("rule raised", extra={"once": "rule raised"})
+        logger.warning("another rule raised", extra={"once": "another rule raised"})
+
+    fields = [json.loads(line)["Fields"] for line in logged()]
+    assert [record["msg"] for record in fields] == ["rule raised", "another rule raised"]
+    assert "once" not in fields[0]

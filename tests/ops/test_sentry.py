@@ -163,7 +163,8 @@ def test_error_of_code_that_is_not_ours_is_its_type_and_place(kent: Kent, error:
 def test_change_of_state_is_reported_once(kent: Kent) -> None:
     set_up(kent)
 
-    logger.error("%s is down: %s", "storage", "status 403", extra={"tell_sentry": True})
+    for _ in range(3):
+        logger.error("%s is down: %s", "storage", "status 403", extra={"tell_sentry": True})
     logger.error("save failed: status 403")
 
     event = kent.event()
