@@ -30,6 +30,7 @@ from antenna.viewer.resources.login import LoginResource
 from antenna.viewer.resources.report import ReportResource
 from antenna.viewer.resources.signature import SignatureResource
 from antenna.viewer.resources.top import TopCrashersResource
+from antenna.viewer.sampling import kept_percentages
 
 
 class ViewerApp(falcon.App[falcon.Request, falcon.Response]):
@@ -54,6 +55,7 @@ class ViewerApp(falcon.App[falcon.Request, falcon.Response]):
         access = Access(self.options)
         super().__init__(middleware=[access, Headers()])
         self._pages = Pages()
+        self._percentages = kept_percentages(config)
         self.add_error_handler(falcon.HTTPError, self._answer_error)
         self._add_routes(access, index, storage)
 
@@ -65,7 +67,7 @@ class ViewerApp(falcon.App[falcon.Request, falcon.Response]):
     def _add_routes(self, access: Access, index: Index, storage: CrashStorageBase) -> None:
         pages = self._pages
         report = ReportResource(index, storage, pages)
-        self.add_route("/", TopCrashersResource(index, pages))
+        self.add_route("/", TopCrashersResource(index, pages, self._percentages))
         self.add_route("/signature/", SignatureResource(index, pages))
         self.add_route("/report/{crash_id}", report)
         self.add_route("/report/{crash_id}/json", report, suffix="json")

@@ -12,6 +12,7 @@ line of JSON, with the row of the crash or with an error. ``CrashReader`` runs i
 import contextlib
 import json
 import resource
+import signal
 import sys
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -30,6 +31,8 @@ MAX_ANSWER = 8_000_000
 
 def main() -> None:
     """Answer requests until there are no more."""
+    # Ctrl-C is for the viewer, which ends this process.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     store = Store(Path(sys.argv[1])) if len(sys.argv) > 1 else None
     _limit(resource.RLIMIT_AS, ADDRESS_SPACE)
     _limit(resource.RLIMIT_DATA, MEMORY)

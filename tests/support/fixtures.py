@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 
 import pytest
 
+from tests.support.chromium import MISSING_CHROMIUM
 from tests.support.emulators import MISSING_GCS, MISSING_PUBSUB, EmulatorMissingError, running_gcs, running_pubsub
 from tests.support.faulty import FaultyProxy
 from tests.support.google_cloud import GcsBucket, PubSubTopic
@@ -24,7 +25,7 @@ T = TypeVar("T")
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say loudly what the skipped tests lacked."""
     reasons = [report.longrepr[2] for report in terminalreporter.getreports("skipped")]
-    for message in (MISSING_GCS, MISSING_PUBSUB, MISSING_NGINX):
+    for message in (MISSING_GCS, MISSING_PUBSUB, MISSING_NGINX, MISSING_CHROMIUM):
         if any(_in_short(message) in reason for reason in reasons):
             terminalreporter.section("tests were skipped: a program is missing", sep="!", red=True)
             terminalreporter.line(message)

@@ -94,6 +94,11 @@ class PubSubTopic:
         self._call("PUT", f"{self._project_url}/topics/{self.name}")
         self._call("PUT", self._subscription_url, topic=f"projects/{project_id}/topics/{self.name}")
 
+    def publish(self, data: str) -> None:
+        """Publish a message."""
+        message = {"data": base64.b64encode(data.encode()).decode()}
+        self._call("POST", f"{self._project_url}/topics/{self.name}:publish", messages=[message])
+
     def pull_messages(self) -> list[PulledMessage]:
         """Return the messages published since the last call, in no order, and acknowledge them. Does not wait."""
         messages: list[PulledMessage] = []

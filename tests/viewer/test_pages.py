@@ -237,6 +237,17 @@ class TestTopCrashers:
         # The newest version comes first.
         assert page.index("1.10 (3)") < page.index("1.9 (1)")
 
+    def test_rules_that_keep_a_sample(self, stored: StoredCrashes, start_viewer: StartViewer) -> None:
+        stored.add({"ProductName": "Firefox"}, rule="is_firefox_desktop")
+        for rules, note in (
+            ("antenna.throttler.MOZILLA_RULES", "is_firefox_desktop (1, which keeps 10 %)."),
+            ("antenna.throttler.ACCEPT_ALL", "is_firefox_desktop (1)."),
+            ("nowhere.RULES", "is_firefox_desktop (1)."),
+        ):
+            viewer = start_viewer(BREAKPAD_THROTTLER_RULES=rules)
+            viewer.look()
+            assert note in Page(viewer.get("/")).text
+
     @pytest.mark.parametrize("days", ["0", "x", "-1", "99999"])
     def test_periods_that_are_none(self, viewer: RunningViewer, days: str) -> None:
         assert viewer.client.simulate_get(f"/?days={days}", host="127.0.0.1").status_code == 400

@@ -47,7 +47,7 @@ CREATE TABLE crashes (
     failed TEXT NOT NULL
 );
 CREATE INDEX crashes_by_day ON crashes (day);
-CREATE INDEX crashes_by_signature ON crashes (signature, submitted, version);
+CREATE INDEX crashes_by_signature ON crashes (signature, submitted, version, os, cpu, process, reason);
 CREATE INDEX crashes_by_time ON crashes (submitted);
 CREATE INDEX crashes_that_failed ON crashes (submitted) WHERE failed != '';
 -- How many crashes are alike: the pages add these up, which takes far less than counting crashes.

@@ -4,6 +4,7 @@
 
 """``/``: what crashes most."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import falcon
@@ -21,8 +22,9 @@ _DEFAULT_PERIOD = 7
 class TopCrashersResource:
     """The signatures of a period that came most often."""
 
-    def __init__(self, index: Index, pages: Pages) -> None:
-        """Read from ``index``."""
+    def __init__(self, index: Index, pages: Pages, percentages: Mapping[str, float]) -> None:
+        """Read from ``index``; ``percentages`` are those of the throttle rules that keep a sample."""
+        self._percentages = percentages
         self._top = TopCrashers(index.database)
         self._pages = pages
 
@@ -46,7 +48,7 @@ class TopCrashersResource:
             products=self._top.choices("product", Filter(chosen.first, chosen.last)),
             versions=self._top.newest_versions(product),
             channels=self._top.choices("channel", product),
-            percentages={},
+            percentages=self._percentages,
             rules=self._top.choices("rule", chosen),
         )
 

@@ -1,0 +1,49 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""A browser: Chromium, without a screen."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+MISSING_CHROMIUM = """\
+Chromium is missing: the viewer's pages are not looked at in a browser. Debian has it in the package chromium."""
+
+_OPTIONS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-component-update",
+    "--disable-background-networking", "--disable-sync",
+)  # fmt: skip
+
+
+class Chromium:
+    """Looks at pages."""
+
+    def __init__(self, command: str, profile: Path) -> None:
+        self._command = [command, *_OPTIONS, f"--user-data-dir={profile}"]
+
+    def document(self, url: str) -> str:
+        """Return the document of a page as it is once the browser has read it and run what it may run."""
+        return self._run("--dump-dom", url).stdout
+
+    def picture(self, url: str, file: Path, width: int = 1280) -> bytes:
+        """Return what a page looks like: a PNG file."""
+        self._run(f"--screenshot={file}", f"--window-size={width},900", url)
+        return file.read_bytes()
+
+    def _run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run([*self._command, *arguments], capture_output=True, text=True, timeout=90, check=True)
+
+
+def find_chromium(profile: Path) -> Chromium:
+    """Return the browser; skip the test if there is none, or fail it where REQUIRE_CHROMIUM is in the environment."""
+    command = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if command is None:
+        if os.environ.get("REQUIRE_CHROMIUM"):
+            pytest.fail(MISSING_CHROMIUM, pytrace=False)
+        pytest.skip(MISSING_CHROMIUM.partition(":")[0])
+    return Chromium(command, profile)
