@@ -36,8 +36,8 @@ TEST_PREFIX = "test/"
 # What Google says of an object that is there and must not be replaced: the bucket has a retention policy, somebody has
 # put a hold on the object, or we lack the permission to delete that replacing takes.
 _IS_THERE = ("retentionPolicyNotMet", "objectUnderActiveHold", "storage.objects.delete")
-# Names of uploads without an answer that are remembered.
-_MAX_UNANSWERED = 1000
+# Uploads that are remembered.
+_MAX_REMEMBERED = 1000
 
 
 class GcsCrashStorage(CrashStorageBase):
@@ -65,8 +65,8 @@ class GcsCrashStorage(CrashStorageBase):
         self._upload_path = f"/upload/storage/v1/b/{bucket}/o?uploadType=media&fields=crc32c&name="
         self._objects_path = f"/storage/v1/b/{bucket}/o/"
         self._list_path = f"/storage/v1/b/{bucket}/o?maxResults=1&fields=items(name)"
-        # Name and checksum of uploads that may have worked, although no answer came.
-        self._unanswered: dict[str, str] = {}
+        # Name and checksum of uploads that have arrived, or may have. A crash is saved again as a whole.
+        self._sent: dict[str, str] = {}
 
     @property
     def place(self) -> str:
@@ -97,17 +97,17 @@ class GcsCrashStorage(CrashStorageBase):
                 raise
         except BackendError:
             if upload.is_read:
-                self._remember_unanswered(item.path, upload)
+                self._remember(item.path, upload)
             raise
         else:
             if answer.get("crc32c") != upload.checksum():
                 raise BackendError("the bucket reports another checksum")
-        self._unanswered.pop(item.path, None)
+        self._remember(item.path, upload)
 
-    def _remember_unanswered(self, path: str, upload: Upload) -> None:
-        self._unanswered[path] = upload.checksum()
-        while len(self._unanswered) > _MAX_UNANSWERED:
-            del self._unanswered[next(iter(self._unanswered))]
+    def _remember(self, path: str, upload: Upload) -> None:
+        self._sent[path] = upload.checksum()
+        while len(self._sent) > _MAX_REMEMBERED:
+            del self._sent[next(iter(self._sent))]
 
     def _is_stored(
         self, path: str, upload: Upload, refusal: Forbidden | PreconditionFailed, deadline: Deadline
@@ -129,7 +129,7 @@ class GcsCrashStorage(CrashStorageBase):
                 raise CrashRefused(f"{path}: another object is there, and must not be replaced") from refusal
             return False
         # Only this process can know then that it has sent the same bytes before.
-        was_sent = refusal.is_repeat or self._unanswered.get(path) == upload.checksum()
+        was_sent = refusal.is_repeat or self._sent.get(path) == upload.checksum()
         return was_sent and _names_an_object(refusal)
 
     def list_paths(self, prefix: str) -> Iterator[str]:

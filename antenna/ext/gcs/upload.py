@@ -23,6 +23,7 @@ class Upload:
         self._item = item
         #: Whether all of the content has been read, and so may have arrived.
         self.is_read = False
+        self._checksum: str | None = None
 
     def pieces(self) -> Iterator[bytes]:
         """Yield the content from its start."""
@@ -31,7 +32,9 @@ class Upload:
 
     def checksum(self) -> str:
         """Return the CRC32C of the content, as Google writes it: in Base64."""
-        return base64.b64encode(self._crc32c()).decode("ascii")
+        if self._checksum is None:
+            self._checksum = base64.b64encode(self._crc32c()).decode("ascii")
+        return self._checksum
 
     def _crc32c(self) -> bytes:
         turn = Turn()

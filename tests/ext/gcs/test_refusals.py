@@ -4,6 +4,7 @@
 
 """Buckets in which nothing may be replaced: starts and lost answers do no harm there."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -14,7 +15,7 @@ from antenna.config import build_config
 from antenna.crash.report import Dump
 from antenna.ext.crashstorage_base import BINARY, JSON, StoredObject
 from antenna.ext.gcs.crashstorage import GcsCrashStorage
-from tests.support.crashes import make_buffer
+from tests.support.crashes import make_buffer, make_report
 from tests.support.strict_bucket import REFUSALS, StrictBucket
 
 NAME = "v1/dump/de1bb258-cbbf-4589-a673-34f800160918"
@@ -78,6 +79,25 @@ class TestLostAnswer:
             save(storage)
 
             assert bucket.uploads == ["v1/dump_names/x", NAME, NAME]
+
+    @pytest.mark.parametrize("may_read", [True, False])
+    def test_a_crash_is_saved_however_many_answers_are_lost(self, open_storage: OpenStorage, may_read: bool) -> None:
+        """Each attempt sends all objects again, also those whose answer has come."""
+        with (
+            StrictBucket("retention") as bucket,
+            make_report({"upload_file_minidump": b"MDMP", "browser": b"x"}) as crash,
+        ):
+            bucket.may_read = may_read
+            storage = open_storage(bucket)
+            storage.verify()
+            for _ in range(4):
+                bucket.lost_answers = 1
+                with contextlib.suppress(BackendError):
+                    storage.save_crash(crash, Deadline(5))
+
+            storage.save_crash(crash, Deadline(5))
+
+            assert len([name for name in bucket.objects if name.startswith("v1/")]) == 4
 
     @pytest.mark.parametrize("refusal", REFUSALS)
     def test_so_does_another_process(self, open_storage: OpenStorage, refusal: str) -> None:
