@@ -142,6 +142,15 @@ def test_search(index: Index, query: str, is_found: bool) -> None:
     assert len(Queries(index.database).search(query)) == is_found
 
 
+def test_a_beginning_counts_where_no_crash_has_the_word(index: Index) -> None:
+    whole, longer = row(words="render"), row(words="renderer")
+    index.add([whole, longer])
+    queries = Queries(index.database)
+
+    assert [found["crash_id"] for found in queries.search("render")] == [whole.crash_id]
+    assert {found["crash_id"] for found in queries.search("rende")} == {whole.crash_id, longer.crash_id}
+
+
 def test_versions_are_ordered_as_people_order_them() -> None:
     ordered = ["nightly", "1.0a1", "1.0b2", "1.0b10", "1.0", "1.0.1", "1.2", "1.10", "2", "2.0.0.5", "153.0"]
 

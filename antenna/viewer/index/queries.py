@@ -72,12 +72,14 @@ class Queries:
         return self._rows(f"{_CRASHES}{where}ORDER BY submitted DESC LIMIT {NEWEST}", values)
 
     def search(self, text: str) -> list[sqlite3.Row]:
-        """Return the newest crashes that have all of the words, the last of which may be a beginning."""
+        """Return the newest crashes that have all of the words; if none has, the last one may be a beginning."""
         terms = ['"' + term.replace('"', '""') + '"' for term in text.replace("\0", " ").split()]
         if not terms:
             return []
-        match = " ".join(terms) + " *"
-        found = self._rows(f"SELECT rowid FROM words WHERE words MATCH ? ORDER BY rowid DESC LIMIT {NEWEST}", (match,))
+        sql = f"SELECT rowid FROM words WHERE words MATCH ? ORDER BY rowid DESC LIMIT {NEWEST}"
+        words = " ".join(terms)
+        # Whole words first: a beginning may be that of thousands of words, which takes its time.
+        found = self._rows(sql, (words,)) or self._rows(sql, (words + " *",))
         numbers = ", ".join(str(row[0]) for row in found)
         return self._rows(f"{_CRASHES}WHERE crashes.id IN ({numbers}) ORDER BY submitted DESC")
 
