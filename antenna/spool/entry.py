@@ -4,6 +4,7 @@
 
 """An entry of the spool: its kind, its name, its lock, and the failures that are written down with it."""
 
+import errno
 import os
 import re
 import stat
@@ -23,6 +24,9 @@ _NAME = re.compile(r"(?P<time>[0-9]{8}T[0-9]{6}\.[0-9]{6})-(?P<crash_id>[0-9a-f-
 _TIME = "%Y%m%dT%H%M%S.%f"
 # Bytes of failures, and of the file of an id, that are read: some thousand failures.
 _MOST_FAILURES = 1024 * 1024
+
+# What open(2) says for the sake of this process, and not of the entry.
+_NOT_THE_ENTRY = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 class Kind(Enum):
@@ -73,30 +77,31 @@ class Entry:
     path: Path
     kind: Kind
     crash_id: str
-    #: None for what only has the name of an entry, such as a FIFO: it cannot be locked.
+    #: None for what cannot be opened, and for what only has the name of an entry, such as a FIFO.
     lock: Lock | None
-    #: Why this can never be delivered, as far as was seen when it was claimed.
-    problem: str = ""
+    #: What was wrong when the entry was claimed, if anything.
+    problem: EntryDamaged | OSError | None = None
 
     @classmethod
     def claim(cls, path: Path, kind: Kind, crash_id: str, locks: Locks) -> Self | None:
-        """Lock an entry; None if somebody else has it, or it is gone. Raises ``OSError``."""
+        """Lock an entry; None if somebody else has it, or it is gone.
+
+        One that cannot be locked is nobody's: ``check`` says why. Raises ``OSError`` if no file can be opened at all.
+        """
         try:
             lock = locks.take(path, kind.file_type)
         except WrongType as error:
-            return cls(path, kind, crash_id, None, str(error.strerror))
-        if lock is None:
-            return None
-        try:
-            return cls(path, kind, crash_id, lock, _problem(path, kind, crash_id))
-        except BaseException:
-            lock.release()
-            raise
+            return cls(path, kind, crash_id, None, EntryDamaged(error.strerror))
+        except OSError as error:
+            if error.errno in _NOT_THE_ENTRY:
+                raise
+            return cls(path, kind, crash_id, None, error)
+        return None if lock is None else cls(path, kind, crash_id, lock, _problem(path, kind, crash_id))
 
     def check(self) -> None:
-        """Raise ``EntryDamaged`` if it was seen when the entry was claimed that this can never be delivered."""
-        if self.problem:
-            raise EntryDamaged(self.problem)
+        """Raise what was wrong when the entry was claimed: ``EntryDamaged``, or ``OSError`` of what may be mended."""
+        if self.problem is not None:
+            raise self.problem
 
     def load(self) -> SpooledCrash:
         """Open the crash of an entry of ``Kind.CRASH``, and verify it. Raises ``EntryDamaged``, ``OSError``."""
@@ -127,18 +132,20 @@ class Entry:
             self.lock.release()
 
 
-def _problem(path: Path, kind: Kind, crash_id: str) -> str:
-    """Return what is wrong with the id of an entry, or nothing. Raises ``OSError``."""
+def _problem(path: Path, kind: Kind, crash_id: str) -> EntryDamaged | OSError | None:
+    """Return what is wrong with the id of an entry, if anything."""
     if not crash_ids.is_valid(crash_id):
-        return "its name has no valid crash id"
+        return EntryDamaged("its name has no valid crash id")
     if kind is Kind.CRASH:
-        return ""  # loading it tells more
+        return None  # loading it tells more
     try:
         first_line = read_regular(path, _MOST_FAILURES).partition(b"\n")[0]
     except WrongType as error:
-        return str(error.strerror)
+        return EntryDamaged(error.strerror)
+    except OSError as error:
+        return error
     # The name says all there is to know: one that was emptied can be published.
-    return "" if first_line in {b"", crash_id.encode("ascii")} else "it has another id than its name"
+    return None if first_line in {b"", crash_id.encode("ascii")} else EntryDamaged("it has another id than its name")
 
 
 def failures_path(path: Path, kind: Kind) -> Path:

@@ -14,7 +14,6 @@ Layout below ``CRASHMOVER_SPOOL_DIR`` (a person's guide is in the docs)::
 """
 
 import contextlib
-import errno
 import heapq
 import stat
 import time
@@ -39,9 +38,6 @@ from antenna.spool.stock import (
     visible_names,
 )
 from antenna.spool.upkeep import clean_up, make_spool_directories, probe, prove, remove_tree
-
-# What open(2) says for the sake of this process, and not of the entry.
-_NOT_THE_ENTRY = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 class Spool:
@@ -167,23 +163,23 @@ class Spool:
 
     def oldest(self, kind: Kind, most: int) -> list[str]:
         """Return the names of up to ``most`` entries, the oldest first. Raises ``OSError``."""
-        return heapq.nsmallest(most, visible_names(self.root / kind.value))
+        names = visible_names(self.root / kind.value)
+        oldest = heapq.nsmallest(most, names)
+        if all(map(EntryName.parse, oldest)):
+            return oldest
+        # Something else lies among them. However much that is, it must not stand in front of the entries.
+        return heapq.nsmallest(most, filter(EntryName.parse, names))
 
     def claim(self, kind: Kind, name: str) -> Entry | None:
-        """Claim an entry; ``None`` if somebody else has it, if it is gone, cannot be opened, or has no entry's name.
+        """Claim an entry; ``None`` if somebody else has it, if it is gone, or if that is no name of an entry.
 
-        What has the name of an entry and is none, such as a FIFO, is claimed without a lock: ``Entry.check`` says so.
+        ``Entry.check`` says what is wrong with one that cannot be opened, or is something else, such as a FIFO.
         Raises ``OSError`` if no file can be opened at all.
         """
         parsed = EntryName.parse(name)
         if parsed is None:
             return None
-        try:
-            return Entry.claim(self.root / kind.value / name, kind, parsed.crash_id, self._locks)
-        except OSError as error:
-            if error.errno in _NOT_THE_ENTRY:
-                raise
-            return None
+        return Entry.claim(self.root / kind.value / name, kind, parsed.crash_id, self._locks)
 
     def remove(self, entry: Entry) -> None:
         """Remove a delivered entry. Out of sight first: a kill may come half-way. Raises ``OSError``."""

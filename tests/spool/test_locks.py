@@ -164,7 +164,9 @@ class TestOddThings:
         assert [aside.name.text for aside in spool.entries_set_aside()] == [name]
 
     @pytest.mark.parametrize("code", [errno.EACCES, errno.EIO, errno.ENXIO, errno.ESTALE])
-    def test_that_cannot_be_opened_are_left(self, spool: Spool, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    def test_that_cannot_be_opened_are_left_and_say_why(
+        self, spool: Spool, monkeypatch: pytest.MonkeyPatch, code: int
+    ) -> None:
         name, other = add(spool, Kind.CRASH), add(spool, Kind.CRASH)
         real = os.open
 
@@ -175,7 +177,10 @@ class TestOddThings:
 
         monkeypatch.setattr(os, "open", fail)
 
-        assert spool.claim(Kind.CRASH, name) is None
+        entry = spool.claim(Kind.CRASH, name)
+        assert entry
+        with pytest.raises(OSError, match=os.strerror(code)):
+            entry.load()
         assert spool.claim(Kind.CRASH, other)
 
     def test_want_of_descriptors_is_not_the_entrys_fault(self, spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:

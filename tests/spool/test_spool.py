@@ -382,6 +382,15 @@ class TestOrder:
         assert [name[23:59] for name in spool.oldest(Kind.CRASH, 7)] == [report.crash_id for report in reports[:7]]
         assert len(spool.oldest(Kind.CRASH, 100)) == 20
 
+    @pytest.mark.parametrize("name", ["README", "00000000T000000.000000-{}", "20160918T1", os.fsdecode(b"\xff")])
+    def test_what_is_no_entry_does_not_stand_in_front(self, spool: Spool, name: str) -> None:
+        for number in range(20):
+            (spool.root / "save" / f"{name}{number}").touch()
+        with make_report() as report:
+            spool.add_crash(report)
+
+        assert [entry[23:59] for entry in spool.oldest(Kind.CRASH, 5)] == [report.crash_id]
+
     def test_ids_and_crashes_are_kept_apart(self, spool: Spool) -> None:
         spool.add_id(make_id())
 
