@@ -116,7 +116,9 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
     def _outcome_elsewhere(self, env: dict[str, Any], *, is_admin: bool) -> Outcome | None:
         """How a request ended that is no POST of a crash, which its resource counts. None for our own GET routes."""
         path, method = env["PATH_INFO"], env["REQUEST_METHOD"]
-        if path == SUBMIT and not is_admin:
+        if path == SUBMIT:
+            if is_admin:
+                return Outcome.NOT_FOUND
             return None if method == "POST" else Outcome.METHOD
         if path in self._own_paths:
             return None if method in ("GET", "HEAD") else Outcome.METHOD

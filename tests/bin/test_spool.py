@@ -389,7 +389,7 @@ def test_what_is_not_there_is_an_error(place: Place, command: str, exit_code: in
     [
         ({"CRASHMOVER_SPOOL_DIR": ""}, "CRASHMOVER_SPOOL_DIR is not set"),
         ({"CRASHMOVER_SPOOL_DIR": "/nonexistent"}, "/nonexistent is no spool"),
-        ({"CRASHMOVER_CRASHSTORAGE_CLASS": ""}, "set CRASHMOVER_CRASHSTORAGE_CLASS and its options"),
+        ({"CRASHMOVER_CRASHSTORAGE_CLASS": ""}, "CRASHMOVER_CRASHSTORAGE_CLASS is not set: set it and its options"),
         ({"CRASHMOVER_CRASHPUBLISH_CLASS": ""}, "set CRASHMOVER_CRASHPUBLISH_CLASS and its options"),
     ],
 )

@@ -404,7 +404,7 @@ class TestEntryThatFails:
         assert set_aside(spool) == [refused]
         assert backend.calls[refused] == 5
         (path,) = (spool.root / "set_aside").iterdir()
-        assert ["status 400" in line for line in read_failures(path, Kind.ID)] == [True] * 5
+        assert ["CrashRefused" in line for line in read_failures(path, Kind.ID)] == [True] * 5
         metricsmock.assert_incr_once("crashmover.set_aside")
         assert [
             record.message.partition("-")[2][:36] for record in caplog.records if record.levelno == logging.ERROR

@@ -18,7 +18,7 @@ import pytest
 from antenna.backend import BackendError
 from antenna.config import AppConfig, build_config
 from antenna.ops.logs import escape, set_up_logging
-from antenna.ops.request_id import begin_request, request_id
+from antenna.ops.request_id import begin_request, end_request, request_id
 
 logger = logging.getLogger("antenna.test")
 
@@ -64,6 +64,7 @@ def only(lines: list[str]) -> Any:
 
 
 def test_production_logs_mozlog(set_up: SetUp) -> None:
+    end_request()
     logged = set_up()
 
     logger.info("%s saved", "de1bb258-cbbf-4589-a673-34f800160918")

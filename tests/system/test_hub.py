@@ -19,7 +19,7 @@ MONITOR = {"GEVENT_MONITOR_THREAD_ENABLE": "true", "GEVENT_MAX_BLOCKING_TIME": s
 BLOCKED = "appears to be blocked"
 
 FIREFOX = extra(json.loads((DATA / "annotations" / "01-firefox-release-windows-main.json").read_text())["annotations"])
-LONG_VALUES = extra({f"Value{number}": "é\N{FOX FACE}" * 1000 for number in range(500)})
+LONG_VALUES = extra({f"Value{number}": "é\N{FOX FACE}" * 1000 for number in range(250)})
 CHANCE = random.Random(1)
 
 

@@ -151,6 +151,7 @@ def test_killed_again_and_again(tmp_path: Path, programs: list[ViewerProgram]) -
     viewer.wait_until(lambda: not list(queue.iterdir()), 60)
 
     assert viewer.crash_ids() == sent
+    viewer.wait_until(viewer.is_serving, 30)
     assert f"{len(sent)} crashes" in requests.get(viewer.url, timeout=30).text
 
 
