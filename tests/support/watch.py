@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -112,10 +113,14 @@ class Target:
         assert self.worker == worker, "the worker was replaced"
         self._wait_until_descriptors_are_closed(descriptors)
         assert list(self.temp_dir.iterdir()) == []
-        errors = [record for record in self.new_log_records() if record["Severity"] <= 4]  # warnings and worse
-        assert errors == []
+        self.assert_logged_only()
 
-    def new_log_records(self) -> list[dict[str, int]]:
+    def assert_logged_only(self, *events: str) -> None:
+        """Check that since the last look no warnings and errors were logged but these events."""
+        logged = [record for record in self.new_log_records() if record["Severity"] <= 4]  # warnings and worse
+        assert [record for record in logged if record["Fields"].get("event") not in events] == [], logged
+
+    def new_log_records(self) -> list[dict[str, Any]]:
         """Return what was logged since the last call. Anything that is no record, such as a traceback, is an error."""
         lines = self.server.logs().splitlines()
         new, self._log_read = lines[self._log_read :], len(lines)

@@ -204,6 +204,7 @@ class TestSpaceIsUsedUp:
             assert_unavailable(target, target.submit(self.BOMB))
             connection.send(sent[-self.REST :])
             target.collector.assert_saved(connection.receive())
+        target.assert_logged_only("losing", "lost")
 
 
 def temporary_files_size(target: Target) -> int:
