@@ -16,11 +16,9 @@ import falcon
 import markus
 
 from antenna.config import ConfigManager, Option, parse_names
+from antenna.crash import CrashReport, TemporaryFilesFailed, product_of, version_of
 from antenna.crash import crash_id as crash_ids
-from antenna.crash.buffer import TemporaryFilesFailed
-from antenna.crash.identity import product_of, version_of
-from antenna.crash.report import CrashReport
-from antenna.crashmover.mover import CrashMover
+from antenna.crashmover import CrashMover
 from antenna.ops.accounts import count_lost, count_request
 from antenna.ops.errors import describe
 from antenna.ops.instance import Instance

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from antenna.config import expects
-from antenna.crash.identity import product_of, to_text
+from antenna.crash import product_of, to_text
 
 FIELD = "token"
 """The name of the token in the query and among the annotations."""

@@ -27,10 +27,13 @@ from gevent.pool import Pool  # noqa: E402 - patched first
 from antenna.backend import BackendConfigurationError, BackendError, CrashRefused  # noqa: E402 - patched first
 from antenna.config import ConfigManager, ConfigurationError, build_config  # noqa: E402 - patched first
 from antenna.crash import crash_id as crash_ids  # noqa: E402 - patched first
-from antenna.crash.object_names import raw_crash_prefix  # noqa: E402 - patched first
+from antenna.crash import raw_crash_prefix  # noqa: E402 - patched first
 from antenna.crashmover import CrashMover  # noqa: E402 - patched first
-from antenna.ext.crashpublish_base import CrashPublishBase, NoOpCrashPublish  # noqa: E402 - patched first
-from antenna.ext.crashstorage_base import CrashStorageBase  # noqa: E402 - patched first
+from antenna.ext import (  # noqa: E402 - patched first
+    CrashPublishBase,
+    CrashStorageBase,
+    NoOpCrashPublish,
+)
 from antenna.hub import restore_close  # noqa: E402 - patched first
 from antenna.spool import Spool  # noqa: E402 - patched first
 

@@ -18,17 +18,16 @@ from antenna.config import (
     mask_value,
 )
 from antenna.config.environment import option_values
-from antenna.crashmover.mover import CrashMover
+from antenna.crashmover import CrashMover
 from antenna.crashmover.timeouts import Timeouts, TimeoutsWithoutSpool
-from antenna.ext.crashpublish_base import NoOpCrashPublish
-from antenna.ext.crashstorage_base import NoOpCrashStorage
+from antenna.ext import NoOpCrashPublish, NoOpCrashStorage
 from antenna.ext.fs.crashpublish import FSCrashPublish
 from antenna.ext.fs.crashstorage import FSCrashStorage
 from antenna.ext.gcs.crashstorage import GcsCrashStorage
 from antenna.ext.pubsub.crashpublish import PubSubCrashPublish
 from antenna.limits import Limits
-from antenna.payload.reader import PayloadReader
-from antenna.spool.spool import Spool
+from antenna.payload import PayloadReader
+from antenna.spool import Spool
 from antenna.throttler import Throttler
 
 __all__ = ["Setting", "known_names", "settings"]

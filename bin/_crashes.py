@@ -14,9 +14,8 @@ from bin import _backends, _common  # isort: split
 
 from antenna.backend import BackendError
 from antenna.crash import crash_id as crash_ids
-from antenna.crash.identity import identify
-from antenna.crash.object_names import raw_crash_path
-from antenna.ext.crashstorage_base import CrashStorageBase
+from antenna.crash import identify, raw_crash_path
+from antenna.ext import CrashStorageBase
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,7 @@ from bin import _common  # isort: split
 
 from antenna.minidump import DumpFacts, Frame, Minidump, Module, Stack, Thread, Trust
 from antenna.minidump.facts import place, thread_title
-from antenna.symbols import Store
-from antenna.symbols.processing import crash_facts, missing, read
-from antenna.symbols.signature import Signature, sign
+from antenna.symbols import Signature, Store, crash_facts, missing, read, sign
 
 # Frames of a stack that are printed. Endless recursion has a thousand, which --json shows.
 _MAX_FRAMES = 60

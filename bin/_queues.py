@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from antenna.crash.crash_id import is_valid
-from antenna.ext.crashpublish_base import CrashPublishBase
+from antenna.crash import crash_id as crash_ids
+from antenna.ext import CrashPublishBase
 from antenna.ext.fs.crashpublish import FSCrashPublish
 from antenna.ext.pubsub.crashpublish import PubSubCrashPublish
 from bin import _common
@@ -57,13 +57,13 @@ class DirectoryQueue:
         self._seen.update(news)
         messages = [self._message(name) for name in news]
         # What is no id was put there by somebody else, and stays.
-        self._received.update(message.key for message in messages if is_valid(message.data))
+        self._received.update(message.key for message in messages if crash_ids.is_valid(message.data))
         return messages
 
     def _message(self, name: str) -> Message:
         """Return the id in a name, or else the whole name."""
         time_part, _, crash_id = name.partition("-")
-        if not is_valid(crash_id) or not (self._root / name).is_file():
+        if not crash_ids.is_valid(crash_id) or not (self._root / name).is_file():
             return Message(name, name, "")
         try:
             published = datetime.fromtimestamp(int(time_part) / 1e9, UTC).isoformat()

@@ -7,13 +7,10 @@
 from bin import _crashes, _minidumps  # isort: split
 
 from antenna.backend import BackendError
-from antenna.crash.identity import identify
-from antenna.crash.object_names import dump_path
-from antenna.ext.crashstorage_base import CrashStorageBase
+from antenna.crash import dump_path, identify
+from antenna.ext import CrashStorageBase
 from antenna.minidump import Minidump, MinidumpError
-from antenna.symbols import Store
-from antenna.symbols.processing import crash_facts
-from antenna.symbols.signature import Signature, sign
+from antenna.symbols import Signature, Store, crash_facts, sign
 
 _MINIDUMP = "upload_file_minidump"
 

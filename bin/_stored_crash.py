@@ -13,13 +13,10 @@ from typing import Any
 
 from bin import _backends, _common, _java, _minidumps  # isort: split
 
-from antenna.crash.identity import identify
-from antenna.crash.object_names import dump_names_path, dump_path, raw_crash_path
-from antenna.ext.crashstorage_base import CrashStorageBase
+from antenna.crash import dump_names_path, dump_path, identify, raw_crash_path
+from antenna.ext import CrashStorageBase
 from antenna.minidump import Minidump, MinidumpError
-from antenna.symbols import Store
-from antenna.symbols.processing import crash_facts
-from antenna.symbols.signature import Signature, sign
+from antenna.symbols import Signature, Store, crash_facts, sign
 
 MAIN_DUMP = "upload_file_minidump"
 # BREAKPAD_DUMP_CHECKSUM_ALGORITHM of the collector that took the crash may have been any.

@@ -39,11 +39,10 @@ from antenna.config import (
     service_links,
     unknown_names,
 )
-from antenna.crashmover.mover import CrashMover
-from antenna.ext.crashpublish_base import NoOpCrashPublish
-from antenna.ext.crashstorage_base import NoOpCrashStorage
+from antenna.crashmover import CrashMover
+from antenna.ext import NoOpCrashPublish, NoOpCrashStorage
 from antenna.ops.errors import describe
-from antenna.payload.reader import PayloadReader
+from antenna.payload import PayloadReader
 from antenna.throttler import Throttler
 
 # From sysexits.h: the configuration is bad.

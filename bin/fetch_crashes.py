@@ -34,8 +34,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from bin import _backends, _common  # isort: split
 
 from antenna.backend import BackendError
-from antenna.crash.object_names import dump_names_path, dump_path, raw_crash_path
-from antenna.ext.crashstorage_base import CrashStorageBase
+from antenna.crash import dump_names_path, dump_path, raw_crash_path
+from antenna.ext import CrashStorageBase
 from antenna.files import replace_file
 from antenna.hub import run_blocking
 

@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bin import _backends, _common, _crashes, _signatures, _symbols  # isort: split
 
-from antenna.symbols.signature import Signature
+from antenna.symbols import Signature
 
 # Annotations in the output of --json, where the crash has them.
 FIELDS = ("ProductName", "Version", "BuildID", "ReleaseChannel", "ProcessType", "submitted_timestamp")

@@ -32,7 +32,7 @@ from bin import _backends, _common  # isort: split
 
 from antenna.backend import BackendError
 from antenna.crash import crash_id as crash_ids
-from antenna.ext.crashstorage_base import CrashStorageBase
+from antenna.ext import CrashStorageBase
 
 # The storage keeps everything below this.
 _OBJECTS = "v1/"

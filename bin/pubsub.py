@@ -32,8 +32,8 @@ from google.api_core.exceptions import Conflict
 from google.protobuf.json_format import MessageToDict
 from google.pubsub_v1 import PublisherClient, SubscriberClient
 
-from antenna.crash.crash_id import is_valid
-from antenna.ext.crashpublish_base import TEST_ID
+from antenna.crash import crash_id as crash_ids
+from antenna.ext import TEST_ID
 
 
 def topic_path(args: argparse.Namespace) -> str:
@@ -98,7 +98,7 @@ def _short(name: str) -> str:
 def parse_message(text: str) -> str:
     """Return a crash id without ``bp-``, or the test message. For ``argparse``."""
     crash_id = text.removeprefix("bp-")
-    if crash_id != TEST_ID and not is_valid(crash_id):
+    if crash_id != TEST_ID and not crash_ids.is_valid(crash_id):
         raise argparse.ArgumentTypeError(f"not a crash id: {text!r}")
     return crash_id
 

@@ -30,8 +30,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bin import _backends, _common  # isort: split
 
-from antenna.crash.crash_id import is_valid
-from antenna.ext.crashpublish_base import TEST_ID
+from antenna.crash import crash_id as crash_ids
+from antenna.ext import TEST_ID
 from bin._queues import Message, Queue, open_queue
 
 PAUSE = 0.5
@@ -45,7 +45,7 @@ def pull(queue: Queue, *, limit: int, follow: bool) -> Iterator[list[Message]]:
         if received:
             news = [message for message in received if message.key not in seen]
             seen.update(message.key for message in news)
-            limit -= sum(is_valid(message.data) for message in news)
+            limit -= sum(crash_ids.is_valid(message.data) for message in news)
             # Also if none is new: what comes again has to be acknowledged again.
             yield news
         elif follow:
@@ -61,7 +61,7 @@ def show(messages: Sequence[Message], *, as_json: bool) -> bool:
     """
     is_damaged = False
     for message in messages:
-        if not is_valid(message.data):
+        if not crash_ids.is_valid(message.data):
             _common.note(f"not a crash id: {message.data!a}")
             is_damaged |= message.data != TEST_ID
         elif as_json:

@@ -34,11 +34,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bin import _backends, _common, _symbols  # isort: split
 
-from antenna.crash.object_names import dump_path
-from antenna.ext.crashstorage_base import CrashStorageBase
+from antenna.crash import dump_path
+from antenna.ext import CrashStorageBase
 from antenna.minidump import Minidump, MinidumpError, Module
-from antenna.symbols import Entry, Store, SymbolError
-from antenna.symbols.processing import missing, read
+from antenna.symbols import Entry, Store, SymbolError, missing, read
 
 MINIDUMP = "upload_file_minidump"
 

@@ -42,7 +42,7 @@ from bin import _backends, _common, _crashes  # isort: split
 
 from antenna.config import ConfigurationError, build_config
 from antenna.crash import crash_id as crash_ids
-from antenna.crash.object_names import raw_crash_path
+from antenna.crash import raw_crash_path
 from antenna.throttler import Throttler
 from antenna.throttler.explain import Explanation, explain
 

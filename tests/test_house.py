@@ -109,6 +109,22 @@ def test_the_collector_works_without(part: str) -> None:
     assert users <= USED_BY[part]
 
 
+def test_a_package_is_imported_for_its_public_names() -> None:
+    """A package with ``__all__`` is imported by others for what stands there alone.
+
+    Those without are imported by module: ``server`` and ``ops`` are needed before gevent patches the standard library.
+    """
+    packages = (ROOT / "antenna").glob("*/__init__.py")
+    closed = {path.parent.name for path in packages if "__all__" in path.read_text(encoding="utf-8")}
+
+    assert [
+        f"{place}: {part} imports {module}"
+        for place, part, module in imports()
+        for package, _, inner in [module.removeprefix("antenna.").partition(".")]
+        if inner and package in closed - {part}
+    ] == []
+
+
 @pytest.mark.parametrize("library", sorted(LIBRARIES))
 def test_a_library_is_known_where_it_belongs(library: str) -> None:
     users = {part for _, part, module in imports() if module.partition(".")[0] == library}

@@ -13,18 +13,29 @@ Promised: ids, names of objects and the shape of the raw crash are a contract wi
 here knows of HTTP or of a backend. Tested in tests/crash.
 """
 
-from antenna.crash.buffer import Buffer
-from antenna.crash.crash_id import mint
+from antenna.crash import crash_id, dump_names
+from antenna.crash.buffer import Buffer, Content, Room, StoredFile, TemporaryFilesFailed
+from antenna.crash.identity import IDENTITY, identify, product_of, to_text, version_of
 from antenna.crash.object_names import dump_names_path, dump_path, raw_crash_path, raw_crash_prefix
 from antenna.crash.report import CrashReport, Dump
 
 __all__ = [
+    "IDENTITY",
     "Buffer",
+    "Content",
     "CrashReport",
     "Dump",
+    "Room",
+    "StoredFile",
+    "TemporaryFilesFailed",
+    "crash_id",
+    "dump_names",
     "dump_names_path",
     "dump_path",
-    "mint",
+    "identify",
+    "product_of",
     "raw_crash_path",
     "raw_crash_prefix",
+    "to_text",
+    "version_of",
 ]

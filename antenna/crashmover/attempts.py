@@ -14,7 +14,7 @@ import gevent
 import markus
 
 from antenna.backend import BackendError, CrashRefused, Deadline, error_class
-from antenna.crash.buffer import TemporaryFilesFailed
+from antenna.crash import TemporaryFilesFailed
 from antenna.crashmover.breaker import CircuitBreaker, State
 from antenna.ops.errors import describe
 from antenna.ops.instance import Instance

@@ -14,8 +14,7 @@ from antenna.backend import BackendConfigurationError, BackendDenied, BackendErr
 from antenna.crashmover.attempts import Attempts
 from antenna.crashmover.breaker import CircuitBreaker, State
 from antenna.crashmover.spool_writer import SpoolWriter
-from antenna.ext.crashpublish_base import CrashPublishBase
-from antenna.ext.crashstorage_base import CrashStorageBase
+from antenna.ext import CrashPublishBase, CrashStorageBase
 from antenna.ops.errors import describe
 from antenna.spool import Kind
 

@@ -11,8 +11,7 @@ from antenna.crashmover.attempts import Attempts
 from antenna.crashmover.delivery import Delivery
 from antenna.crashmover.delivery_loop import DeliveryLoop
 from antenna.crashmover.verdicts import Pace
-from antenna.ext.crashpublish_base import CrashPublishBase
-from antenna.ext.crashstorage_base import CrashStorageBase
+from antenna.ext import CrashPublishBase, CrashStorageBase
 from antenna.spool import Kind, Spool
 
 

@@ -13,7 +13,7 @@ from enum import Enum
 import markus
 
 from antenna.backend import CrashRefused, NoAnswer, error_class
-from antenna.crash.buffer import TemporaryFilesFailed
+from antenna.crash import TemporaryFilesFailed
 from antenna.hub import catch_up
 from antenna.ops.errors import describe
 from antenna.ops.instance import Instance

@@ -12,8 +12,7 @@ import markus
 
 from antenna.backend import BYTES_PER_SECOND, Deadline
 from antenna.crashmover.attempts import AttemptOutcome, Attempts
-from antenna.ext.crashpublish_base import CrashPublishBase
-from antenna.ext.crashstorage_base import CrashStorageBase
+from antenna.ext import CrashPublishBase, CrashStorageBase
 from antenna.hub import run_blocking
 from antenna.ops.errors import describe
 from antenna.spool import Entry, Kind, Spool

@@ -14,8 +14,7 @@ from typing import Generic, TypeVar
 
 from antenna.backend import BackendError, Deadline
 from antenna.config import ConfigManager
-from antenna.ext.crashpublish_base import CrashPublishBase
-from antenna.ext.crashstorage_base import CrashStorageBase, StorableCrash, StoredObject
+from antenna.ext import CrashPublishBase, CrashStorageBase, StorableCrash, StoredObject
 
 B = TypeVar("B")
 

@@ -14,7 +14,7 @@ import markus
 
 from antenna.backend import BYTES_PER_SECOND, BackendConfigurationError, Deadline, Problem
 from antenna.config import ConfigManager, ConfigurationError, Option, bounded, parse_duration, parse_int, subclass_of
-from antenna.crash.report import CrashReport
+from antenna.crash import CrashReport
 from antenna.crashmover.attempts import ANSWER_WITHIN, AttemptOutcome, Attempts
 from antenna.crashmover.backends import NOT_KEPT, Backends
 from antenna.crashmover.background import BackgroundDelivery
@@ -24,8 +24,7 @@ from antenna.crashmover.late_backends import LatePublisher, LateStorage
 from antenna.crashmover.publisher import Publisher
 from antenna.crashmover.spool_writer import SpoolWriter
 from antenna.crashmover.timeouts import Timeouts, TimeoutsWithoutSpool
-from antenna.ext.crashpublish_base import CrashPublishBase
-from antenna.ext.crashstorage_base import CrashStorageBase
+from antenna.ext import CrashPublishBase, CrashStorageBase
 from antenna.files import DISK_ERRORS
 from antenna.hub import run_blocking
 from antenna.ops.instance import Instance

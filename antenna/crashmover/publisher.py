@@ -17,7 +17,7 @@ import markus
 from antenna.crashmover.attempts import AttemptOutcome, Attempts
 from antenna.crashmover.destination import Destination
 from antenna.crashmover.spool_writer import SpoolWriter
-from antenna.ext.crashpublish_base import CrashPublishBase
+from antenna.ext import CrashPublishBase
 from antenna.hub import catch_up, run_blocking
 from antenna.ops.errors import describe
 from antenna.refusal import Lost

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import markus
 
-from antenna.crash.report import CrashReport
+from antenna.crash import CrashReport
 from antenna.hub import run_blocking
 from antenna.ops.errors import describe
 from antenna.ops.gauges import SpoolState

@@ -13,3 +13,16 @@ Each folder beside them has the backends for one place: ``gcs`` and ``pubsub`` f
 keeps to the deadline it is given. When to try again, and what goes to the spool, is decided by ``crashmover``.
 ``tests/ext`` runs them against emulators, with a proxy between that misbehaves.
 """
+
+from antenna.ext.crashpublish_base import TEST_ID, CrashPublishBase, NoOpCrashPublish
+from antenna.ext.crashstorage_base import CrashStorageBase, NoOpCrashStorage, StorableCrash, StoredObject
+
+__all__ = [
+    "TEST_ID",
+    "CrashPublishBase",
+    "CrashStorageBase",
+    "NoOpCrashPublish",
+    "NoOpCrashStorage",
+    "StorableCrash",
+    "StoredObject",
+]

@@ -14,8 +14,7 @@ import gevent
 
 from antenna.backend import Deadline
 from antenna.config import ConfigManager
-from antenna.crash.object_names import dump_names_path, dump_path, raw_crash_path
-from antenna.crash.report import Dump
+from antenna.crash import Dump, dump_names_path, dump_path, raw_crash_path
 from antenna.files import Read
 from antenna.hub import put_together
 

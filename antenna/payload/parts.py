@@ -7,9 +7,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from antenna.crash import dump_names
-from antenna.crash.buffer import Buffer, Room
-from antenna.crash.report import CrashReport, Dump
+from antenna.crash import Buffer, CrashReport, Dump, Room, dump_names
 from antenna.hub import Turn, pread
 from antenna.limits import PART_LIMITS, PartLimits
 from antenna.payload.annotations import AnnotationPart, read_annotations

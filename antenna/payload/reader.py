@@ -15,7 +15,7 @@ from typing import Any
 import markus
 
 from antenna.config import ConfigManager, ConfigurationError, Option
-from antenna.crash.report import CrashReport
+from antenna.crash import CrashReport
 from antenna.files import DISK_ERRORS, prepare_directory, probe_temporary_file
 from antenna.hub import Turn, run_blocking
 from antenna.limits import MAX_BOUNDARY_LENGTH, PART_LIMITS, Limits, PartLimits

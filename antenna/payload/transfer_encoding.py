@@ -12,7 +12,7 @@ import binascii
 from collections.abc import Callable
 from typing import Protocol
 
-from antenna.crash.buffer import Buffer, Room
+from antenna.crash import Buffer, Room
 from antenna.limits import MAX_BARE_EQUALS_SIGNS
 from antenna.refusal import Reason, Refusal
 

@@ -10,8 +10,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from antenna.crash.buffer import Content, StoredFile
-from antenna.crash.report import CrashReport, Dump
+from antenna.crash import Content, CrashReport, Dump, StoredFile
 from antenna.files import (
     REFUSED,
     WrongType,

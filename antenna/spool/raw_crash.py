@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
-from antenna.crash.dump_names import sanitize
+from antenna.crash import dump_names
 from antenna.refusal import Refusal
 
 # Characters of JSON that are decoded in one go. No other thread of the process runs meanwhile, for about 10 ms per MB,
@@ -48,7 +48,7 @@ def dump_checksums(raw_crash: bytes, crash_id: str) -> dict[str, str]:
 
 def _is_dump_name(name: str) -> bool:
     try:
-        return name != "" and sanitize(name) == name
+        return name != "" and dump_names.sanitize(name) == name
     except Refusal:
         return False
 

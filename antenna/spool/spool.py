@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from antenna.config import ConfigManager, Option, bounded, parse_size
-from antenna.crash.report import CrashReport
+from antenna.crash import CrashReport
 from antenna.files import fsync_directory, write_file
 from antenna.spool.crash_files import expected_size, write_crash
 from antenna.spool.entry import Entry, EntryName, Kind, failures_path

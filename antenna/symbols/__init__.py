@@ -16,7 +16,22 @@ that was added before is used.
 """
 
 from antenna.symbols.compiler import SymbolError
+from antenna.symbols.processing import crash_facts, missing, read
+from antenna.symbols.signature import CrashFacts, Signature, sign
 from antenna.symbols.store import Entry, Store, breakpad_id
 from antenna.symbols.symbolizer import Symbolizer, SymbolWalker
 
-__all__ = ["Entry", "Store", "SymbolError", "SymbolWalker", "Symbolizer", "breakpad_id"]
+__all__ = [
+    "CrashFacts",
+    "Entry",
+    "Signature",
+    "Store",
+    "SymbolError",
+    "SymbolWalker",
+    "Symbolizer",
+    "breakpad_id",
+    "crash_facts",
+    "missing",
+    "read",
+    "sign",
+]

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
-from antenna.crash import identity
+from antenna.crash import identify, to_text
 from antenna.json_size import count_built
 from antenna.limits import MAX_READ_JSON_ITEMS, MAX_READ_JSON_SIZE
 
@@ -41,11 +41,11 @@ class CrashView(dict[str, Any]):
         self._identity: dict[str, str] = {}
 
     def identify(self, what: str) -> str:
-        """Return the product, version and so on, as ``antenna.crash.identity.identify``."""
+        """Return the product, version and so on, as ``antenna.crash.identify``."""
         found = self._identity.get(what)
         if found is None:
             # Not from the view: null has become the text "null" there.
-            found = self._identity[what] = identity.identify(self.raw, what)
+            found = self._identity[what] = identify(self.raw, what)
         return found
 
     def document(self, name: str) -> Any:
@@ -84,7 +84,7 @@ def _texts(raw: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
         if isinstance(value, str) or (name == METADATA and isinstance(value, dict)):
             yield name, value
         else:
-            text = identity.to_text(value) if left > 0 else ""
+            text = to_text(value) if left > 0 else ""
             left -= len(text)
             yield name, text
 
@@ -101,4 +101,4 @@ def product_of(crash: Mapping[str, Any]) -> str:
 
 def safe_get(crash: Mapping[str, Any], key: str, default: str = "") -> str:
     """Return an annotation of a crash as text, and ``default`` where it is absent."""
-    return identity.to_text(crash.get(key, default))
+    return to_text(crash.get(key, default))

@@ -12,7 +12,7 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from antenna.crash.identity import to_text
+from antenna.crash import to_text
 from antenna.throttler.crash_view import view
 
 

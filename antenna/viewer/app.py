@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import falcon
 
 from antenna.config import build_config
-from antenna.ext.crashstorage_base import CrashStorageBase
+from antenna.ext import CrashStorageBase
 from antenna.symbols import Store
 from antenna.viewer.access import Access
 from antenna.viewer.consumer import Consumer

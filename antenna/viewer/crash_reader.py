@@ -15,8 +15,8 @@ from typing import Any, Self
 import gevent
 from gevent import subprocess as gevent_subprocess
 
-from antenna.crash.object_names import dump_names_path, dump_path, raw_crash_path
-from antenna.ext.crashstorage_base import CrashStorageBase
+from antenna.crash import dump_names_path, dump_path, raw_crash_path
+from antenna.ext import CrashStorageBase
 from antenna.viewer.index.rows import CrashRow
 
 MINIDUMP = "upload_file_minidump"

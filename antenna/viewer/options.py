@@ -17,7 +17,7 @@ from antenna.config import (
     parse_names,
     subclass_of,
 )
-from antenna.ext.crashstorage_base import CrashStorageBase
+from antenna.ext import CrashStorageBase
 
 #: The index, in ``VIEWER_DATA_DIR``.
 INDEX_FILE = "index.sqlite"

@@ -10,11 +10,9 @@ A processed crash is JSON, so that a child process can hand it over and the inde
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
-from antenna.crash.identity import identify
+from antenna.crash import identify
 from antenna.minidump import DumpFacts, Minidump, MinidumpError
-from antenna.symbols import Store
-from antenna.symbols.processing import crash_facts, missing, read
-from antenna.symbols.signature import sign
+from antenna.symbols import Store, crash_facts, missing, read, sign
 
 NO_MINIDUMP = "there is no minidump"
 

@@ -16,7 +16,7 @@ from gevent.lock import Semaphore
 from gevent.threadpool import ThreadPool
 
 from antenna.backend import BackendConfigurationError, BackendError, Deadline, NoAnswer, TimeLimit
-from antenna.crash.buffer import TemporaryFilesFailed
+from antenna.crash import TemporaryFilesFailed
 from antenna.files import Read, make_directories, probe, replace_file
 
 logger = logging.getLogger(__name__)

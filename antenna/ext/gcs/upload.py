@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import google_crc32c
 
-from antenna.crash.report import Dump
+from antenna.crash import Dump
 from antenna.ext.crashstorage_base import StoredObject
 from antenna.files import PIECE_SIZE
 from antenna.hub import Turn, pread

@@ -7,7 +7,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from antenna.crash.identity import IDENTITY
+from antenna.crash import IDENTITY
 from antenna.throttler.rules_file.conditions import (
     AllOf,
     Always,

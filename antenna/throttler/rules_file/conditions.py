@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from operator import methodcaller
 from typing import Any, Protocol
 
-from antenna.crash.identity import to_text
+from antenna.crash import to_text
 from antenna.throttler.crash_view import METADATA, CrashView
 from antenna.throttler.rule import WHOLE_CRASH
 

@@ -7,7 +7,7 @@
 from pathlib import Path
 
 from antenna.config import ConfigManager, ConfigurationError, Option
-from antenna.ext.crashstorage_base import CrashStorageBase
+from antenna.ext import CrashStorageBase
 from antenna.viewer.consumer.sources import QueueSource, Source, StorageSource
 from antenna.viewer.index import Index
 from antenna.viewer.options import ViewerConfig

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Protocol
 
 from antenna.crash import crash_id as crash_ids
-from antenna.crash.object_names import raw_crash_prefix
-from antenna.ext.crashstorage_base import CrashStorageBase
+from antenna.crash import raw_crash_prefix
+from antenna.ext import CrashStorageBase
 from antenna.viewer.index import Index
 
 # Seconds between two looks at the days before yesterday: crashes come there only from a spool.

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from antenna.crash import crash_id as crash_ids
-from antenna.crash.identity import identify, to_text
+from antenna.crash import identify, to_text
 
 if TYPE_CHECKING:
     from antenna.viewer.processed import Processed

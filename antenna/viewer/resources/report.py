@@ -10,8 +10,8 @@ import falcon
 
 from antenna.backend import BackendError
 from antenna.crash import crash_id as crash_ids
-from antenna.crash.object_names import dump_path, raw_crash_path
-from antenna.ext.crashstorage_base import CrashStorageBase
+from antenna.crash import dump_path, raw_crash_path
+from antenna.ext import CrashStorageBase
 from antenna.viewer.access import Level, require_protected
 from antenna.viewer.index import Index
 from antenna.viewer.index.rows import base_name
