@@ -16,7 +16,7 @@ that was added before is used.
 """
 
 from antenna.symbols.compiler import SymbolError
-from antenna.symbols.processing import crash_facts, missing, read
+from antenna.symbols.processing import crash_facts, missing, on_stack, read
 from antenna.symbols.signature import CrashFacts, Signature, sign
 from antenna.symbols.store import Entry, Store, breakpad_id
 from antenna.symbols.symbolizer import Symbolizer, SymbolWalker
@@ -32,6 +32,7 @@ __all__ = [
     "breakpad_id",
     "crash_facts",
     "missing",
+    "on_stack",
     "read",
     "sign",
 ]

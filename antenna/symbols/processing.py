@@ -18,6 +18,12 @@ def read(dump: Minidump, store: Store | None) -> DumpFacts:
     return DumpFacts(dump, None if store is None else SymbolWalker(dump, store))
 
 
+def on_stack(facts: DumpFacts) -> list[Module]:
+    """Return the modules on the stack of the crash, innermost first, those of guessed frames too."""
+    frames = facts.stack.frames if facts.stack is not None else ()
+    return list(dict.fromkeys(frame.module for frame in frames if frame.module))
+
+
 def missing(facts: DumpFacts, store: Store | None) -> list[Module]:
     """Return the modules on the stack of the crash that have no symbols, innermost first.
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 from antenna.crash import identify
-from antenna.minidump import DumpFacts, Minidump, MinidumpError
-from antenna.symbols import Store, crash_facts, missing, read, sign
+from antenna.minidump import DumpFacts, Minidump, MinidumpError, Module
+from antenna.symbols import Store, crash_facts, missing, on_stack, read, sign
 
 NO_MINIDUMP = "there is no minidump"
 
@@ -35,6 +35,9 @@ class Processed(TypedDict):
     """Whether none came: that is a trouble of nobody."""
     dump: dict[str, Any] | None
     missing: list[dict[str, str]]
+    """Modules on the stack of the crash whose symbols are not there."""
+    stack_modules: list[dict[str, str]]
+    """All modules on that stack."""
     protected: dict[str, str]
 
 
@@ -82,12 +85,15 @@ def _put_together(
         trouble=trouble,
         has_no_minidump=trouble == NO_MINIDUMP,
         dump=None if facts is None else _dump(facts, program),
-        missing=[
-            {"debug_file": module.debug_file or module.name, "debug_id": module.debug_id, "code_file": module.code_file}
-            for module in (missing(facts, store) if facts is not None else [])
-        ],
+        missing=[] if facts is None else [_module(module) for module in missing(facts, store)],
+        stack_modules=[] if facts is None else [_module(module) for module in on_stack(facts)],
         protected={} if facts is None else _protected(facts),
     )
+
+
+def _module(module: Module) -> dict[str, str]:
+    debug_file = module.debug_file or module.name
+    return {"debug_file": debug_file, "debug_id": module.debug_id, "code_file": module.code_file}
 
 
 def _dump(facts: DumpFacts, program: str) -> dict[str, Any]:

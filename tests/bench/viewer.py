@@ -25,12 +25,15 @@ from falcon.testing import TestClient
 
 from antenna.crash.crash_id import mint
 from antenna.viewer.app import ViewerApp
-from antenna.viewer.index import CrashRow, Index
+from antenna.viewer.index import CrashRow, Index, StackModule
 from antenna.viewer.options import INDEX_FILE
 from tests.support.viewer import viewer_environment
 
 DAYS = 60
 SIGNATURES = 3000
+_LIBRARIES = [f"lib{number}.so" for number in range(120)]
+_ANNOTATIONS = [f"Annotation{number}" for number in range(15)]
+_VALUES = [f"value{number}" for number in range(50)]
 _BATCH = 50
 _REPEATS = 15
 
@@ -45,7 +48,7 @@ def crashes(count: int, seed: int = 1) -> Iterator[CrashRow]:
     for signature in chosen:
         came = now - timedelta(days=generator.randrange(DAYS), seconds=generator.randrange(3600))
         stack = [names[signature], *generator.choices(names, k=30)]
-        module = f"lib{signature % 40}.so"
+        annotations = {name: generator.choice(_VALUES) for name in _ANNOTATIONS}
         yield CrashRow(
             mint(0, came),
             came.timestamp(),
@@ -59,9 +62,16 @@ def crashes(count: int, seed: int = 1) -> Iterator[CrashRow]:
             address="0x0",
             rule="accept",
             words="\n".join(stack),
-            missing=((module, f"{signature % 40:033X}", module),),
+            stack_modules=_stack_modules(signature),
+            loaded="\n".join(_LIBRARIES),
+            annotations=annotations,
             body=_body(stack),
         )
+
+
+def _stack_modules(signature: int) -> tuple[StackModule, ...]:
+    numbers = [number % 40 for number in range(signature, signature + 6)]
+    return tuple(StackModule(_LIBRARIES[n], f"{n:033X}", _LIBRARIES[n], n % 3 == 0) for n in numbers)
 
 
 def _body(stack: list[str]) -> dict[str, object]:
@@ -110,6 +120,8 @@ def measure(directory: Path, count: int) -> dict[str, float]:
         "search for a frequent word": "/search?q=mozilla",
         "search for a function": "/search?q=Class17::Method17",
         "search for two words": "/search?q=Class17 Class1",
+        "search for a beginning": "/search?q=Class17::Meth",
+        "search for a beginning that nothing has with the first word": "/search?q=Class17 Nothing",
         "missing symbols": "/symbols",
         "status": "/status",
     }

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from antenna.crash.crash_id import mint
-from antenna.viewer.index import CrashRow, Index
+from antenna.viewer.index import CrashRow, Index, StackModule
 from antenna.viewer.index.queries import Queries
 from antenna.viewer.index.top import Filter, TopCrashers
 from antenna.viewer.index.versions import is_at_least, sort_key
@@ -60,7 +60,7 @@ def test_top_crashers_are_counted_compared_and_filtered(index: Index) -> None:
 
 
 def test_a_crash_that_is_added_again_is_replaced(index: Index) -> None:
-    first = row("before", words="before", missing=(("libxul.so", "A" * 33, "libxul.so"),))
+    first = row("before", words="before", stack_modules=(StackModule("libxul.so", "A" * 33, "libxul.so", True),))
     index.add([first])
     index.add([row("after", crash_id=first.crash_id, words="after")])
     queries = Queries(index.database)
@@ -83,13 +83,15 @@ def test_a_signature_that_lost_its_first_crash_began_later(index: Index) -> None
 
 
 def test_old_crashes_are_forgotten_with_all_that_belongs_to_them(index: Index) -> None:
-    index.add(row("old", days_ago=5, words="old", missing=(("a", "B" * 33, "a"),)) for _ in range(1200))
+    index.add(
+        row("old", days_ago=5, words="old", stack_modules=(StackModule("a", "B" * 33, "a"),)) for _ in range(1200)
+    )
     index.add([row("new", words="new")])
 
     assert index.forget_before("20261125") == 1200
     assert counted(index) == 1
     counts = "SELECT (SELECT count(*) FROM bodies), (SELECT count(*) FROM words), (SELECT count(*) FROM signatures), "
-    counts += "(SELECT count(*) FROM missing), (SELECT count(*) FROM modules)"
+    counts += "(SELECT count(*) FROM stack_modules), (SELECT count(*) FROM modules)"
     assert tuple(index.database.execute(counts).fetchone()) == (1, 1, 1, 0, 0)
 
 
@@ -149,6 +151,15 @@ def test_a_beginning_counts_where_no_crash_has_the_word(index: Index) -> None:
 
     assert [found["crash_id"] for found in queries.search("render")] == [whole.crash_id]
     assert {found["crash_id"] for found in queries.search("rende")} == {whole.crash_id, longer.crash_id}
+
+
+def test_a_beginning_is_one_of_the_last_word_alone(index: Index) -> None:
+    index.add([row(words="World::ticking(int)", loaded="extension.dll"), row(words="World\nsomething")])
+    queries = Queries(index.database)
+
+    assert [len(queries.search(text)) for text in ("something wor", "World::tick", "ticki", "ick", "extens")] == [
+        1, 1, 1, 0, 0,
+    ]  # fmt: skip
 
 
 def test_versions_are_ordered_as_people_order_them() -> None:

@@ -9,6 +9,6 @@ but for the notes and states that people gave to signatures.
 """
 
 from antenna.viewer.index.index import Index
-from antenna.viewer.index.rows import CrashRow
+from antenna.viewer.index.rows import CrashRow, StackModule
 
-__all__ = ["CrashRow", "Index"]
+__all__ = ["CrashRow", "Index", "StackModule"]

@@ -88,16 +88,21 @@ class Index:
         number = cursor.lastrowid
         body = zlib.compress(json.dumps(row.body).encode("ascii"), 1)
         database.execute("INSERT INTO bodies VALUES (?, ?)", (number, body))
-        database.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (number, row.words))
-        for debug_file, debug_id, code_file in row.missing:
-            database.execute(
-                "INSERT OR IGNORE INTO modules (debug_file, debug_id, code_file) VALUES (?, ?, ?)",
-                (debug_file, debug_id, code_file),
-            )
-            database.execute(
-                "INSERT OR IGNORE INTO missing SELECT id, ? FROM modules WHERE debug_file = ? AND debug_id = ?",
-                (number, debug_file, debug_id),
-            )
+        words = (number, row.words, row.loaded)
+        database.execute("INSERT INTO words (rowid, text, modules) VALUES (?, ?, ?)", words)
+        database.executemany(
+            "INSERT OR IGNORE INTO modules (debug_file, debug_id, code_file) VALUES (?, ?, ?)",
+            [module[:3] for module in row.stack_modules],
+        )
+        database.executemany(
+            "INSERT OR IGNORE INTO stack_modules SELECT id, ?, ? FROM modules WHERE debug_file = ? AND debug_id = ?",
+            [(number, module.is_missing, module.debug_file, module.debug_id) for module in row.stack_modules],
+        )
+        database.executemany("INSERT OR IGNORE INTO annotation_names (name) VALUES (?)", zip(row.annotations))
+        database.executemany(
+            "INSERT INTO annotations SELECT ?, id, ? FROM annotation_names WHERE name = ?",
+            [(number, value, name) for name, value in row.annotations.items()],
+        )
 
     @staticmethod
     def _remove(database: sqlite3.Connection, crash_id: str) -> None:
@@ -130,7 +135,7 @@ class Index:
         if count:
             with self.transaction() as database:
                 database.execute("DELETE FROM signatures WHERE id NOT IN (SELECT signature FROM crashes)")
-                database.execute("DELETE FROM modules WHERE id NOT IN (SELECT module FROM missing)")
+                database.execute("DELETE FROM modules WHERE id NOT IN (SELECT module FROM stack_modules)")
         return count
 
     def forget(self, crash_ids: Sequence[str]) -> None:
@@ -143,14 +148,16 @@ class Index:
         """Return the debug ids of modules whose symbols some crash lacks."""
         return {
             row[0]
-            for row in self.database.execute("SELECT debug_id FROM modules WHERE id IN (SELECT module FROM missing)")
+            for row in self.database.execute(
+                "SELECT debug_id FROM modules WHERE id IN (SELECT module FROM stack_modules WHERE is_missing)"
+            )
         }
 
     def lacking(self, debug_id: str) -> list[str]:
         """Return the crashes that lack the symbols of a module."""
         found = self.database.execute(
-            "SELECT crash_id FROM missing JOIN modules ON modules.id = module JOIN crashes ON crashes.id = crash "
-            "WHERE debug_id = ?",
+            "SELECT crash_id FROM stack_modules JOIN modules ON modules.id = module "
+            "JOIN crashes ON crashes.id = crash WHERE is_missing AND debug_id = ? ORDER BY submitted DESC",
             (debug_id,),
         )
         return [row[0] for row in found]

@@ -4,6 +4,7 @@
 
 """What the other pages ask the index: signatures, searches, missing symbols, failures."""
 
+import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -22,6 +23,11 @@ _CRASHES = (
     "SELECT crash_id, submitted, product, version, channel, os, process, reason, address, text AS signature "
     "FROM crashes JOIN signatures ON signatures.id = crashes.signature "
 )
+
+
+# The last word of a term, as the full text index takes terms apart; and how many words it may begin.
+_LAST_WORD = re.compile(r"\w+\Z")
+_CONTINUATIONS = 100
 
 
 class Queries:
@@ -73,21 +79,44 @@ class Queries:
 
     def search(self, text: str) -> list[sqlite3.Row]:
         """Return the newest crashes that have all of the words; if none has, the last one may be a beginning."""
-        terms = ['"' + term.replace('"', '""') + '"' for term in text.replace("\0", " ").split()]
+        terms = text.replace("\0", " ").split()
         if not terms:
             return []
+        numbers = self._matching(terms, terms[-1:]) or self._matching(terms, self._continuations(terms[-1]))
+        return self._rows(f"{_CRASHES}WHERE crashes.id IN ({', '.join(numbers)}) ORDER BY submitted DESC")
+
+    def _matching(self, terms: Sequence[str], lasts: Sequence[str]) -> list[str]:
+        """Return the numbers of crashes that have the terms; one of ``lasts`` stands for the last of them."""
+        if not lasts:
+            return []
+        every = [*map(_quote, terms[:-1]), f"({' OR '.join(map(_quote, lasts))})"]
         sql = f"SELECT rowid FROM words WHERE words MATCH ? ORDER BY rowid DESC LIMIT {NEWEST}"
-        words = " ".join(terms)
-        # Whole words first: a beginning may be that of thousands of words, which takes its time.
-        found = self._rows(sql, (words,)) or self._rows(sql, (words + " *",))
-        numbers = ", ".join(str(row[0]) for row in found)
-        return self._rows(f"{_CRASHES}WHERE crashes.id IN ({numbers}) ORDER BY submitted DESC")
+        return [str(row[0]) for row in self._rows(sql, (f"text : ({' AND '.join(every)})",))]
+
+    def _continuations(self, term: str) -> list[str]:
+        """Return the first words, in the order of the alphabet, that the last word of a term may begin.
+
+        SQLite has prefix queries of its own. But they read where all of the words stand, which may be thousands.
+        """
+        match = _LAST_WORD.search(term)
+        if match is None:
+            return []
+        beginning = word = match[0].lower()
+        found: list[str] = []
+        # From one word to the next: what is read does not depend on how often a word is there.
+        next_word = "SELECT term FROM vocabulary WHERE term >= ? LIMIT 1"
+        while len(found) < _CONTINUATIONS and (rows := self._rows(next_word, (word,))):
+            if not rows[0][0].startswith(beginning):
+                break
+            found.append(term[: match.start()] + rows[0][0])
+            word = rows[0][0] + "\x01"
+        return found
 
     def missing(self) -> list[sqlite3.Row]:
         """Return the modules without symbols, those first that matter for most crashes."""
         return self._rows(
-            "SELECT debug_file, debug_id, code_file, count(*) AS count FROM missing JOIN modules ON id = module "
-            f"GROUP BY module ORDER BY 4 DESC, 1 LIMIT {_MODULES}"
+            "SELECT debug_file, debug_id, code_file, count(*) AS count FROM stack_modules JOIN modules ON id = module "
+            f"WHERE is_missing GROUP BY module ORDER BY 4 DESC, 1 LIMIT {_MODULES}"
         )
 
     def failures(self) -> list[sqlite3.Row]:
@@ -110,3 +139,8 @@ class Queries:
         sql = f"SELECT {columns}, text AS signature FROM crashes JOIN signatures ON signatures.id = crashes.signature "
         for row in self._database.execute(sql + "ORDER BY crash_id"):
             yield dict(row)
+
+
+def _quote(term: str) -> str:
+    """Return a term as the full text index takes it: nothing in it is an operator."""
+    return '"' + term.replace('"', '""') + '"'

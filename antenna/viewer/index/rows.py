@@ -5,11 +5,11 @@
 """A crash as the index keeps it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from antenna.crash import crash_id as crash_ids
 from antenna.crash import identify, to_text
@@ -30,12 +30,24 @@ HARMLESS = frozenset(
     }
 )  # fmt: skip
 
-#: Characters of one value on a page, of all words that are searched, and of a value that crashes are counted by.
-MAX_VALUE, MAX_WORDS, MAX_CELL = 20_000, 100_000, 255
+#: Characters of one value on a page, and of a value that crashes are counted and searched by.
+MAX_VALUE, MAX_CELL = 20_000, 255
+# Characters of all words of a crash that are searched, and of those that one annotation or function has.
+_MAX_WORDS, _MAX_WORDS_OF_ONE = 40_000, 1000
 # Annotations of one crash on its page.
 _MAX_ANNOTATIONS = 1000
 # What the collector adds to the annotations.
 _ADDED = frozenset({"metadata", "submitted_timestamp", "uuid", "version"})
+
+
+class StackModule(NamedTuple):
+    """A module on the stack of a crash."""
+
+    debug_file: str
+    debug_id: str
+    code_file: str
+    is_missing: bool = False
+    """Whether its symbols are not there, and would help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +74,11 @@ class CrashRow:
     """Why the crash, or its dump, could not be read; empty if it could."""
     words: str = ""
     """What full text searches look through."""
-    missing: tuple[tuple[str, str, str], ...] = ()
-    """Modules on the stack without symbols: debug file, debug id, code file."""
+    loaded: str = ""
+    """Names of the modules that the program had loaded."""
+    annotations: dict[str, str] = field(default_factory=dict)
+    """Those that everybody may see."""
+    stack_modules: tuple[StackModule, ...] = ()
     body: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -79,7 +94,7 @@ class CrashRow:
     def from_json(cls, found: dict[str, Any]) -> "CrashRow":
         """Return the row that came from another process."""
         row = {one.name: found[one.name] for one in fields(cls)}
-        row["missing"] = tuple((item[0], item[1], item[2]) for item in row["missing"])
+        row["stack_modules"] = tuple(StackModule(*item) for item in row["stack_modules"])
         return cls(**row)
 
 
@@ -88,7 +103,8 @@ def make_row(raw_crash: Mapping[str, Any], processed: "Processed", allowed: froz
     dump = processed["dump"] or {}
     annotations = _annotations(raw_crash)
     shown = {name: value for name, value in annotations.items() if name in HARMLESS or name in allowed}
-    frames = [frame.get("function") or frame.get("module") or "" for frame in dump.get("stack", [])]
+    frames = [_frame_words(frame) for frame in dump.get("stack", [])]
+    missing = {(item["debug_file"], item["debug_id"]) for item in processed["missing"]}
     metadata = raw_crash.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
     signature = _cell(processed["signature"])
@@ -110,14 +126,25 @@ def make_row(raw_crash: Mapping[str, Any], processed: "Processed", allowed: froz
         address=_cell(dump.get("crash_address")),
         rule=rule,
         failed=failed,
-        words=clean("\n".join([processed["signature"], *frames, *shown.values()])[:MAX_WORDS]),
-        missing=tuple(
-            (_cell(base_name(item["debug_file"])), _cell(item["debug_id"]), _cell(base_name(item["code_file"])))
-            for item in processed["missing"]
+        words=_words([processed["signature"], *frames, *shown.values()]),
+        loaded=_words(dict.fromkeys(base_name(module["name"]) for module in dump.get("modules", []))),
+        annotations={name: value[:MAX_CELL] for name, value in shown.items()},
+        stack_modules=tuple(
+            StackModule(
+                _cell(base_name(item["debug_file"])),
+                _cell(item["debug_id"]),
+                _cell(base_name(item["code_file"])),
+                (item["debug_file"], item["debug_id"]) in missing,
+            )
+            for item in processed["stack_modules"]
         ),
         body=_clean_json(
             {
-                "processed": {**processed, "signature": signature},
+                "processed": {
+                    name: value
+                    for name, value in (processed | {"signature": signature}).items()
+                    if name != "stack_modules"
+                },
                 "annotations": annotations,
                 "shown": sorted(shown),
                 "notes": [clean(to_text(note))[:MAX_VALUE] for note in _list(metadata.get("collector_notes"))],
@@ -166,6 +193,15 @@ def _clean_json(value: dict[str, Any]) -> dict[str, Any]:
 def base_name(path: str) -> str:
     """Return the name of a file on any system. Its directory may hold the name of a user."""
     return PureWindowsPath(path).name if "\\" in path else PurePosixPath(path).name
+
+
+def _frame_words(frame: Mapping[str, Any]) -> str:
+    names = [inline["function"] for inline in frame.get("inlines", ())]
+    return "\n".join(name for name in (*names, frame.get("function"), frame.get("module")) if name)
+
+
+def _words(texts: Iterable[str]) -> str:
+    return clean("\n".join(text[:_MAX_WORDS_OF_ONE] for text in texts)[:_MAX_WORDS])
 
 
 def _cell(value: object) -> str:

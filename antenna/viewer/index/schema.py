@@ -5,7 +5,7 @@
 """The tables of the index."""
 
 #: Of the tables below. An index of another version is made anew.
-VERSION = 1
+VERSION = 2
 
 #: The columns of a crash that rows and exports share, in the order of the table.
 COLUMNS = (
@@ -73,7 +73,8 @@ CREATE TRIGGER crash_goes AFTER DELETE ON crashes BEGIN
         AND signature = old.signature AND version = old.version AND os = old.os AND rule = old.rule;
     DELETE FROM bodies WHERE crash = old.id;
     DELETE FROM words WHERE rowid = old.id;
-    DELETE FROM missing WHERE crash = old.id;
+    DELETE FROM stack_modules WHERE crash = old.id;
+    DELETE FROM annotations WHERE crash = old.id;
 END;
 -- Apart from the rest, so that what is counted lies together on few pages of the disk.
 CREATE TABLE bodies (crash INTEGER PRIMARY KEY, body BLOB NOT NULL);
@@ -84,11 +85,32 @@ CREATE TABLE modules (
     code_file TEXT NOT NULL,
     UNIQUE (debug_file, debug_id)
 );
--- Modules on stacks of crashes, whose symbols were not there.
-CREATE TABLE missing (module INTEGER NOT NULL, crash INTEGER NOT NULL, PRIMARY KEY (module, crash)) WITHOUT ROWID;
-CREATE INDEX missing_by_crash ON missing (crash);
-CREATE VIRTUAL TABLE words USING fts5 (text, tokenize = "unicode61 tokenchars '_'");
+-- Which modules were on the stack of which crash, and whether their symbols would have helped and were not there.
+CREATE TABLE stack_modules (
+    module INTEGER NOT NULL,
+    crash INTEGER NOT NULL,
+    is_missing INTEGER NOT NULL,
+    PRIMARY KEY (module, crash)
+) WITHOUT ROWID;
+CREATE INDEX stack_modules_by_crash ON stack_modules (crash, module);
+CREATE INDEX stack_modules_that_are_missing ON stack_modules (module) WHERE is_missing;
+-- The annotations that everybody may see, cut to the length of a cell.
+CREATE TABLE annotation_names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE annotations (
+    crash INTEGER NOT NULL,
+    name INTEGER NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (crash, name)
+) WITHOUT ROWID;
+CREATE INDEX annotations_by_value ON annotations (name, value);
+-- What searches look through: "text" is the stack, the signature and these annotations; "modules" are all modules that
+-- the program had loaded, on the stack or not.
+CREATE VIRTUAL TABLE words USING fts5 (text, modules, tokenize = "unicode61 tokenchars '_'");
+CREATE VIRTUAL TABLE vocabulary USING fts5vocab (words, instance);
 """
 
 #: What is made anew; opinions stay.
-CACHES = ("words", "missing", "modules", "bodies", "counts", "crashes", "signatures")
+CACHES = (
+    "vocabulary", "words", "annotations", "annotation_names", "stack_modules", "modules", "bodies", "counts", "crashes",
+    "signatures",
+)  # fmt: skip
