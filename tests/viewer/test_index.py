@@ -83,16 +83,19 @@ def test_a_signature_that_lost_its_first_crash_began_later(index: Index) -> None
 
 
 def test_old_crashes_are_forgotten_with_all_that_belongs_to_them(index: Index) -> None:
-    index.add(
-        row("old", days_ago=5, words="old", stack_modules=(StackModule("a", "B" * 33, "a"),)) for _ in range(1200)
-    )
+    old: dict[str, Any] = {
+        "words": "old",
+        "stack_modules": (StackModule("a", "B" * 33, "a"),),
+        "annotations": {"Vendor": "x"},
+    }
+    index.add(row("old", days_ago=5, **old) for _ in range(1200))
     index.add([row("new", words="new")])
 
     assert index.forget_before("20261125") == 1200
     assert counted(index) == 1
     counts = "SELECT (SELECT count(*) FROM bodies), (SELECT count(*) FROM words), (SELECT count(*) FROM signatures), "
-    counts += "(SELECT count(*) FROM stack_modules), (SELECT count(*) FROM modules)"
-    assert tuple(index.database.execute(counts).fetchone()) == (1, 1, 1, 0, 0)
+    counts += "(SELECT count(*) FROM stack_modules), (SELECT count(*) FROM modules), (SELECT count(*) FROM annotations)"
+    assert tuple(index.database.execute(counts).fetchone()) == (1, 1, 1, 0, 0, 0)
 
 
 def test_opinions_outlive_what_is_made_anew(index: Index) -> None:
