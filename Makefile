@@ -42,6 +42,9 @@ BREAKPAD_THROTTLER_RULES ?= antenna.throttler.ACCEPT_ALL
 ifeq ($(findstring /,$(BREAKPAD_THROTTLER_RULES))$(filter %.toml,$(BREAKPAD_THROTTLER_RULES)),)
 BREAKPAD_THROTTLER_PRODUCTS ?= antenna.throttler.ALL_PRODUCTS
 endif
+# Where the collector is reached from this machine.
+LOCAL_HOST = $(or $(filter-out 0.0.0.0 ::,$(LISTEN_ADDRESS)),127.0.0.1)
+LOCAL_URL = http://$(if $(findstring :,$(LOCAL_HOST)),[$(LOCAL_HOST)],$(LOCAL_HOST)):$(PORT)/submit
 CRASHMOVER_CRASHSTORAGE_CLASS ?= antenna.ext.fs.crashstorage.FSCrashStorage
 CRASHMOVER_CRASHSTORAGE_FS_ROOT ?= $(CURDIR)/.local/crashes
 CRASHMOVER_CRASHPUBLISH_CLASS ?= antenna.ext.fs.crashpublish.FSCrashPublish
@@ -60,8 +63,11 @@ help:  ## Explain the targets
 
 .PHONY: run
 run: $(VENV)/.runtime  ## Start the collector on port 8000; crashes go to .local/crashes, their ids to .local/queue
-	@echo "Collector on http://127.0.0.1:$(PORT)/submit: send it a crash with bin/send_crash_report.sh; stop it with Ctrl-C"
-	@echo "See its crashes: make viewer"
+	@echo "Starting the collector. Stop it with Ctrl-C. To see its configuration and metrics: LOGGING_LEVEL=DEBUG make run"
+	@echo "When it is ready, type in another terminal:"
+	@echo "    bin/send_crash_report.sh $(LOCAL_URL)    to send it a crash"
+	@echo "    bin/show_crash.py latest    to see what crashed, and where"
+	@echo "    make viewer    to see all crashes at http://127.0.0.1:$(or $(VIEWER_PORT),8001)/"
 	@exec env VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(foreach name,$(RUN_SETTINGS),$(name)="$($(name))") bin/run_web.sh
 
 .PHONY: viewer

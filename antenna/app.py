@@ -75,8 +75,10 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
         self._admin_port = str(web_server.admin_port or "")
         parts = [part.config for part in (app_config, web_server, submit, reader, reader.limits, throttler)]
         options = [option for part in (*parts, *mover.components()) for option in collect_options(part)]
+        # In the local environment somebody reads along, and would look for the crashes among 50 lines of options.
+        level = logging.DEBUG if app_config.local_dev_env else logging.INFO
         for name, value in options:
-            logger.info("configuration: %s=%s", name, value)
+            logger.log(level, "configuration: %s=%s", name, value)
         self.option_names = [name for name, _ in options]
         self._admin: falcon.App[falcon.Request, falcon.Response] = falcon.App()
         for app in (self, self._admin):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from bin import _backends, _common, _java, _minidumps  # isort: split
+from bin import _backends, _common, _crashes, _java, _minidumps  # isort: split
 
 from antenna.crash import dump_names_path, dump_path, identify, raw_crash_path
 from antenna.ext import CrashStorageBase
@@ -35,6 +35,20 @@ def verify(content: bytes | None, checksum: str | None, *, is_named: bool) -> st
         if hashlib.new(algorithm, content, usedforsecurity=False).hexdigest() == checksum:
             return algorithm
     return "WRONG CHECKSUM"
+
+
+def latest_id() -> str:
+    """Return the id of the newest crash of today, or else of yesterday. Raises ``ToolError`` if there is none.
+
+    Every raw crash of that day is read, because an id does not tell the time.
+    """
+    storage = _backends.storage()
+    for day in ("today", "yesterday"):
+        crashes = _crashes.Reader(storage).read(_backends.stored_ids(storage, _backends.parse_dates(day)))
+        newest = max(crashes, key=lambda crash: crash.submitted, default=None)
+        if newest is not None:
+            return newest.crash_id
+    raise _common.ToolError(f"no crash of today or yesterday (UTC) in {storage.place}")
 
 
 @dataclass(frozen=True)

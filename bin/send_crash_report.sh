@@ -4,11 +4,12 @@
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
 # Sends a made-up crash of Firefox with its minidump, as Firefox does (gzip added), and shows the answer.
-# Usage: bin/send_crash_report.sh [URL]        URL: http://127.0.0.1:8000/submit if not given
+# Usage: bin/send_crash_report.sh [URL]
+# If no URL is given, it is http://127.0.0.1:8000/submit, or with the port that the environment variable PORT names.
 
 set -eu
 
-url=${1:-http://127.0.0.1:8000/submit}
+url=${1:-http://127.0.0.1:${PORT:-8000}/submit}
 root=$(cd "$(dirname "$0")/.." && pwd)
 minidump=$root/bin/sample_crash.dmp
 boundary="-----------------------------$(date +%s)$$"
@@ -85,7 +86,7 @@ body | gzip -c >"$files/body.gz"
 
 echo "Sending $(wc -c <"$files/body.gz" | tr -d ' ') bytes to $url"
 status=$(send) || {
-    echo "No answer. Is a collector running there? 'make run' starts one on port 8000." >&2
+    echo "No answer from $url. Is a collector running there? 'make run' starts one on port 8000." >&2
     exit 1
 }
 

@@ -13,6 +13,7 @@ Without them: what 'make run' keeps in .local. Files need neither.
 Exit code 1 if anything of the crash is missing or damaged, or a minidump cannot be read.
 
 Examples:
+  bin/show_crash.py latest                                  # the newest crash of today or yesterday (UTC)
   bin/show_crash.py de1bb258-cbbf-4589-a673-34f800261122
   bin/show_crash.py crashdata/upload_file_minidump/de1bb258-cbbf-4589-a673-34f800261122 --threads --modules
   bin/send_crashes.py | xargs -n 1 bin/show_crash.py
@@ -36,10 +37,16 @@ if TYPE_CHECKING:
     from bin._stored_crash import StoredCrash
 
 
+#: Stands for the id of the newest crash.
+LATEST = "latest"
+
+
 def parse_target(text: str) -> Path | str:
     """Return a file, or a crash id. For ``argparse``."""
     if Path(text).exists():
         return Path(text)
+    if text == LATEST:
+        return text
     # Only stored crashes need the packages of requirements.txt.
     from bin import _backends  # noqa: PLC0415
 
@@ -88,7 +95,7 @@ def main() -> int:
     """Show a crash; return the exit code."""
     parser = _common.make_parser(__doc__)
     parser.add_argument(
-        "target", metavar="ID|FILE", type=parse_target, help="crash id, with or without bp-, or a minidump"
+        "target", metavar="ID|FILE", type=parse_target, help="crash id, with or without bp-; 'latest'; or a minidump"
     )
     parser.add_argument("--threads", action="store_true", help="show the stacks of all threads")
     parser.add_argument(
@@ -106,7 +113,8 @@ def main() -> int:
         return show_file(args.target, _symbols.store(args.symbols), shown, as_json=args.json)
     from bin import _stored_crash  # noqa: PLC0415 - needs the packages of requirements.txt
 
-    crash = _stored_crash.load(args.target, _symbols.store(args.symbols))
+    crash_id = _stored_crash.latest_id() if args.target == LATEST else args.target
+    crash = _stored_crash.load(crash_id, _symbols.store(args.symbols))
     return show_stored(crash, shown, as_json=args.json)
 
 

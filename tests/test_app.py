@@ -183,6 +183,14 @@ def test_running_configuration_is_logged_without_secrets(
     } <= set(caplog.messages)
 
 
+def test_local_environment_logs_its_configuration_with_debug_records(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "antenna")
+    make_app(LOCAL_DEV_ENV="true", LOGGING_LEVEL="DEBUG")
+
+    levels = {record.levelno for record in caplog.records if record.getMessage().startswith("configuration: ")}
+    assert levels == {logging.DEBUG}
+
+
 def test_option_that_was_removed_is_named_in_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     build_app(ENVIRONMENT | dict.fromkeys(REMOVED_OPTIONS, "1"))
 

@@ -59,7 +59,8 @@ class AppConfig:
         )
         local_dev_env = Option(
             default="false",
-            doc="For development: readable log lines, metrics in the log, and an error for an unregistered metric.",
+            doc="For development: readable log lines. The configuration and each metric are in the log only if "
+            "LOGGING_LEVEL is DEBUG.",
             parser=parse_bool,
         )
         statsd_host = Option(default="", doc="Host of the statsd or Datadog daemon. Not set: no metrics are sent.")

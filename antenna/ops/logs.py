@@ -59,7 +59,11 @@ def set_up_logging(app_config: AppConfig) -> None:
     gunicorn = logging.getLogger("gunicorn.error")
     gunicorn.handlers.clear()
     gunicorn.propagate = True
-    gunicorn.setLevel(logging.NOTSET)
+    # In the terminal of somebody who tries the collector, lines about the server and about each metric would bury those
+    # about crashes.
+    is_quiet = app_config.local_dev_env and level > logging.DEBUG
+    for name in ("gunicorn.error", "markus"):
+        logging.getLogger(name).setLevel(logging.WARNING if is_quiet else logging.NOTSET)
 
     # Nothing of these gets into a line: a thread's name, for one, costs as much as the rest of a record.
     logging.logThreads = logging.logMultiprocessing = False

@@ -5,6 +5,7 @@
 """Settings of gunicorn, from the environment: see ``WebServerConfig``."""
 
 import contextlib
+import logging
 import os
 import resource
 import signal
@@ -39,7 +40,7 @@ strip_library_variables(os.environ)
 try:
     _config = WebServerConfig(build_config())
     # Gunicorn's logger needs these, and would end with a traceback.
-    AppConfig(build_config())
+    _app_config = AppConfig(build_config())
     _hosts = addresses_of(_config.listen_address)
 except ConfigurationError as _error:
     _abort_start(_error)
@@ -158,9 +159,17 @@ def post_worker_init(worker: Any) -> None:
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends the start
             _abort_start(error)
         _first_start.has_come_through(problems, worker.ppid)
+        if _app_config.local_dev_env:
+            logging.getLogger(__name__).info("ready: crash reports are taken at %s", _url())
     elif worker.age <= worker.cfg.workers:
         worker.wsgi.assume(problems)
     worker.wsgi.start()
+
+
+def _url() -> str:
+    """Return where a person on this machine reaches the collector."""
+    host = "127.0.0.1" if "0.0.0.0" in _hosts else _hosts[0]  # noqa: S104 - nothing is bound here
+    return f"http://{gunicorn_address(host, _config.port)}/submit"
 
 
 def worker_exit(_: Any, worker: Any) -> None:

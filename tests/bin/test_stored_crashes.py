@@ -166,6 +166,18 @@ def test_show_prints_everything_and_verifies_checksums(crashes: Crashes) -> None
     ]
 
 
+def test_show_finds_the_newest_crash(fs_crashes: Crashes) -> None:
+    (newest,) = fs_crashes.collector.send("--no-dumps", "--set", "ProductName=Newest")
+    result = fs_crashes.run("show_crash.py", "latest", "--json")
+    assert result.objects[0]["crash_id"] == newest, result.stderr
+
+
+def test_show_says_that_there_is_no_crash(tmp_path: Path) -> None:
+    result = run_shell("bin/show_crash.py latest", fs_environment(tmp_path))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == f"show_crash.py: no crash of today or yesterday (UTC) in {tmp_path}\n"
+
+
 def test_list_is_piped_into_fetch(crashes: Crashes, tmp_path: Path) -> None:
     result = run_shell(
         f"bin/list_crashes.py --date {crashes.days} | grep -e {crashes.firefox} -e {crashes.fenix} "

@@ -91,6 +91,22 @@ def test_local_environment_logs_readable_lines(set_up: SetUp) -> None:
     assert line.endswith(" WARNING  antenna.test: de1bb258-cbbf-4589-a673-34f800160918 saved")
 
 
+@pytest.mark.parametrize("name", ["markus", "gunicorn.error"])
+@pytest.mark.parametrize(
+    ("environment", "count"),
+    [({}, 2), ({"LOCAL_DEV_ENV": "true"}, 1), ({"LOCAL_DEV_ENV": "true", "LOGGING_LEVEL": "DEBUG"}, 2)],
+)
+def test_local_environment_is_quiet_about_metrics_and_the_server(
+    set_up: SetUp, name: str, environment: dict[str, str], count: int
+) -> None:
+    logged = set_up(**environment)
+
+    logging.getLogger(name).info("METRICS|gauge|instance.workers|1|")
+    logging.getLogger(name).warning("a warning")
+
+    assert len(logged()) == count
+
+
 @pytest.mark.parametrize("forgery", FORGERIES)
 @pytest.mark.parametrize("local", ["true", "false"])
 def test_message_stays_in_its_line(set_up: SetUp, local: str, forgery: str) -> None:

@@ -24,6 +24,7 @@ from markus.filters import MetricsUnknownKey, MetricsWrongType
 
 from antenna.config import AppConfig, build_config
 from antenna.ops.metrics import load_registry, set_up_metrics
+from tests.support.registered_metrics import RegisteredMetricsMock
 
 PACKAGE = Path(__file__).parents[2] / "antenna"
 
@@ -179,20 +180,23 @@ def test_without_a_host_and_in_production_metrics_go_nowhere(caplog: pytest.LogC
     assert caplog.messages == []
 
 
-def test_unregistered_metric_is_an_error_in_the_local_environment() -> None:
-    set_up(LOCAL_DEV_ENV="true")
-    metrics = markus.get_metrics("throttle")
+def test_unregistered_metric_is_an_error_in_tests() -> None:
+    with RegisteredMetricsMock() as mock:
+        metrics = markus.get_metrics("throttle")
+        with pytest.raises(MetricsUnknownKey):
+            metrics.incr("no_such_metric")
+        with pytest.raises(MetricsWrongType):
+            metrics.gauge("accept", 1)
 
-    with pytest.raises(MetricsUnknownKey):
-        metrics.incr("no_such_metric")
-    with pytest.raises(MetricsWrongType):
-        metrics.gauge("accept", 1)
+    assert len(mock.errors) == 2
 
 
-def test_unregistered_metric_is_dropped_and_logged_once_in_production(
-    statsd: StatsdServer, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("local", ["true", "false"])
+def test_unregistered_metric_is_dropped_and_logged_once_and_costs_no_crash(
+    local: str, statsd: StatsdServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    set_up(**statsd.environ)
+    caplog.set_level(logging.WARNING)
+    set_up(LOCAL_DEV_ENV=local, **statsd.environ)
     metrics = markus.get_metrics("throttle")
 
     for _ in range(3):
