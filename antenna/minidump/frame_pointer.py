@@ -20,8 +20,8 @@ _LARGEST_FRAME = 8 * 1024 * 1024
 def unwind(registers: Registers, process: Process, *, is_top: bool, in_chain: bool) -> Registers | None:
     """Return the caller's registers, or None; an instruction pointer of 0 if there is no caller.
 
-    ``is_top``: of the innermost frame, where the link register counts. ``in_chain``: the frame was found in this way
-    itself, so that its frame pointer surely is one.
+    ``is_top``: of the innermost frame, or of one that a signal interrupted, where the link register counts.
+    ``in_chain``: the frame was found in this way itself, so that its frame pointer surely is one.
     """
     cpu, word = registers.cpu, registers.cpu.word
     chained = _follow(registers, process, in_chain=in_chain)
@@ -62,8 +62,13 @@ def _follow(registers: Registers, process: Process, *, in_chain: bool) -> tuple[
     ip = process.plain_address(ip, cpu)
     if _is_frame_pointer(next_fp, fp, registers, process) and process.may_be_code(ip - cpu.return_adjustment):
         return ip, next_fp, fp
-    # Programs begin with a frame pointer of 0. What stands above it is their arguments.
-    return (0, 0, fp) if in_chain and next_fp == 0 else None
+    if not in_chain:
+        return None
+    if next_fp == 0:
+        # Programs begin with a frame pointer of 0. What stands above it is their arguments.
+        return 0, 0, fp
+    # The caller uses the register for something else: it is the last one of the chain.
+    return (ip, next_fp, fp) if process.is_code(ip - cpu.return_adjustment) else None
 
 
 def _is_frame_pointer(next_fp: int, fp: int, registers: Registers, process: Process) -> bool:

@@ -4,7 +4,8 @@
 
 """Walks a stack: from a thread's registers to the calls that led there, innermost first.
 
-For each frame the ways of finding its caller are tried in this order, and the frame says which it was: call frame
+For each frame the ways of finding its caller are tried in this order, and the frame says which it was: the registers
+that the kernel saved before it called the handler of a signal (``context``, as the innermost frame); call frame
 information, where somebody plugs in an ``Unwinder`` that has it (``cfi``); the chain of frame pointers, or after a jump
 to nowhere the return address that the calling convention leaves (``frame_pointer``); a search of the stack for words
 that look like return addresses (``scan``), which is a guess.
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
-from antenna.minidump import frame_pointer, scan
+from antenna.minidump import frame_pointer, scan, signal_frame
 from antenna.minidump.cpu import Registers
 from antenna.minidump.minidump import Minidump
 from antenna.minidump.modules import Module
@@ -74,6 +75,11 @@ class Frame:
         return None if self.module is None else self.instruction - self.module.base
 
     @property
+    def is_exact(self) -> bool:
+        """Whether the thread was at this very instruction: in the innermost frame, or where a signal interrupted it."""
+        return self.trust is Trust.CONTEXT
+
+    @property
     def is_guess(self) -> bool:
         """Whether the frame may never have been there."""
         return self.trust is Trust.SCAN
@@ -107,6 +113,7 @@ class StackWalker:
         self._dump = dump
         self._process = Process(dump.memory, dump.modules, dump.memory_map)
         self._ways: tuple[tuple[Trust, Unwinder], ...] = (
+            (Trust.CONTEXT, self._by_signal_frame),
             (Trust.FRAME_POINTER, self._by_return_from_nowhere),
             *unwinders,
             (Trust.FRAME_POINTER, _by_frame_pointer),
@@ -148,18 +155,25 @@ class StackWalker:
             registers = unwind(frame, self._process)
             if registers is None:
                 continue
+            if trust is Trust.CONTEXT:
+                return self._frame(frame.index + 1, registers, trust)
             if not registers.ip:
                 return None
             if self._is_progress(frame, registers):
                 return self._frame(frame.index + 1, registers, trust)
         return None
 
+    def _by_signal_frame(self, frame: Frame, process: Process) -> Registers | None:
+        """Return the registers that a signal interrupted; its handler may have had another stack."""
+        is_linux = self._dump.system is not None and self._dump.system.is_linux
+        return signal_frame.unwind(frame.registers, process) if is_linux else None
+
     def _by_return_from_nowhere(self, frame: Frame, process: Process) -> Registers | None:
         """Return the caller that jumped to an address without code, such as that of a null function pointer."""
         reason = self._dump.reason
-        if frame.index or reason is None or reason.address != frame.instruction:
+        if not frame.is_exact or process.may_be_code(frame.instruction):
             return None
-        if process.may_be_code(frame.instruction):
+        if frame.index == 0 and (reason is None or reason.address != frame.instruction):
             return None
         return frame_pointer.return_at_once(frame.registers, process)
 
@@ -172,19 +186,19 @@ class StackWalker:
         return scan.unwind(frame.registers, process, count)
 
     def _is_progress(self, frame: Frame, caller: Registers) -> bool:
-        """Whether the caller's frame is further up; only the innermost function may have no frame of its own (ARM)."""
+        """Whether the caller's frame is further up; only one that calls nothing may have none of its own (ARM)."""
         callee = frame.registers
         if caller.sp > callee.sp:
             return True
-        return frame.index == 0 and caller.sp == callee.sp and callee.cpu.lr is not None
+        return frame.is_exact and caller.sp == callee.sp and callee.cpu.lr is not None
 
     def _frame(self, index: int, registers: Registers, trust: Trust) -> Frame:
         instruction = registers.ip
-        if index:
+        if trust is not Trust.CONTEXT:
             instruction = max(0, instruction - registers.cpu.return_adjustment)
         return Frame(index, instruction, trust, registers, self._dump.modules.find(instruction))
 
 
 def _by_frame_pointer(frame: Frame, process: Process) -> Registers | None:
     in_chain = frame.trust is Trust.FRAME_POINTER
-    return frame_pointer.unwind(frame.registers, process, is_top=frame.index == 0, in_chain=in_chain)
+    return frame_pointer.unwind(frame.registers, process, is_top=frame.is_exact, in_chain=in_chain)

@@ -123,6 +123,17 @@ def test_what_is_no_frame_pointer_is_not_followed(fp: int) -> None:
     assert places(walked(built(words, fp=fp)))[1:] == [("scan", APP + 0x4FF)]
 
 
+def test_the_last_frame_of_a_chain_may_use_the_register_for_something_else() -> None:
+    # As main does, which glibc's __libc_start_call_main calls.
+    words = [STACK + 16, APP + 0x500, 1, LIBRARY + 0x700, APP + 0x600]
+    assert places(walked(built(words, fp=STACK))) == [
+        ("context", APP + 0x100),
+        ("frame_pointer", APP + 0x4FF),
+        ("frame_pointer", LIBRARY + 0x6FF),
+        ("scan", APP + 0x5FF),
+    ]
+
+
 def test_frame_pointers_that_lead_in_a_circle() -> None:
     words = [STACK, APP + 0x500, STACK, APP + 0x600]
     stack = walked(built(words, fp=STACK))
