@@ -17,9 +17,9 @@ from bin import _common, _python  # isort: split
 _python.require_packages()
 
 # The backends are made for gevent, as in the collector: patched first, they wait side by side.
-from gevent import monkey  # noqa: E402 - needs the packages
+from antenna.hub import patch_all  # noqa: E402 - needs the packages
 
-monkey.patch_all()
+patch_all()
 
 from gevent.hub import Hub  # noqa: E402 - patched first
 from gevent.pool import Pool  # noqa: E402 - patched first
@@ -34,10 +34,7 @@ from antenna.ext import (  # noqa: E402 - patched first
     CrashStorageBase,
     NoOpCrashPublish,
 )
-from antenna.hub import restore_close  # noqa: E402 - patched first
 from antenna.spool import Spool  # noqa: E402 - patched first
-
-restore_close()
 
 # Ctrl-C is no error to print: the program says that it was interrupted.
 Hub.NOT_ERROR = (*Hub.NOT_ERROR, KeyboardInterrupt)

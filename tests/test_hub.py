@@ -12,13 +12,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from importlib import metadata
 from pathlib import Path
 
 import gevent
 import pytest
 
 from antenna import hub
-from antenna.hub import pread, run_blocking
+from antenna.hub import plugins_read_once, pread, run_blocking
 
 
 def test_returns_what_the_function_returns() -> None:
@@ -249,3 +250,20 @@ def test_directory_is_closed_at_once_in_a_worker_whatever_gevent_has_made_of_clo
 
 def test_nothing_on_the_disk_waits_for_a_lock_that_gevent_has_replaced(tmp_path: Path) -> None:
     assert run_in_worker(USE_THE_DISK, str(tmp_path)) == "0 left\n"
+
+
+def test_patching_reads_the_metadata_of_the_packages_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    everything = metadata.entry_points()
+    reads: list[None] = []
+
+    def read() -> object:
+        reads.append(None)
+        return everything
+
+    monkeypatch.setattr(metadata, "entry_points", read)
+
+    with plugins_read_once():
+        found = [metadata.entry_points(group=group) for group in ("pytest11", "pytest11", "gevent.plugins.monkey")]
+
+    assert set(found[0]) == set(found[1]) == set(everything.select(group="pytest11")) != set()
+    assert len(reads) == 1

@@ -32,7 +32,7 @@ from gunicorn.http.errors import ParseException
 from gunicorn.workers.ggevent import GeventWorker
 
 from antenna.config import WebServerConfig, build_config
-from antenna.hub import Turn, restore_close
+from antenna.hub import Turn, plugins_read_once, restore_close
 from antenna.limits import HEAD_TIMEOUT
 from antenna.ops.accounts import count_lost, count_request
 from antenna.ops.instance import Row, Worker
@@ -101,7 +101,8 @@ class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes withou
 
     def patch(self) -> None:
         """Make blocking calls cooperative."""
-        super().patch()
+        with plugins_read_once():
+            super().patch()
         restore_close()
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:

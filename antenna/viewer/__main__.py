@@ -4,9 +4,9 @@
 
 """Runs the viewer: ``python -m antenna.viewer``."""
 
-from gevent import monkey
+from antenna.hub import patch_all
 
-monkey.patch_all()
+patch_all()
 
 import logging  # noqa: E402 - patched first
 import signal  # noqa: E402 - patched first
@@ -18,14 +18,12 @@ from gevent.pywsgi import WSGIServer  # noqa: E402 - patched first
 
 from antenna.backend import BackendConfigurationError  # noqa: E402 - patched first
 from antenna.config import ConfigurationError  # noqa: E402 - patched first
-from antenna.hub import restore_close  # noqa: E402 - patched first
 from antenna.viewer.app import ViewerApp  # noqa: E402 - patched first
 
 
 def main() -> int:
     """Serve until somebody says stop; return the exit code."""
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.INFO)
-    restore_close()
     try:
         app = ViewerApp()
         options = app.options

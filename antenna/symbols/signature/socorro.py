@@ -6,15 +6,11 @@
 
 import importlib.metadata
 import logging
+from functools import cache
 from typing import Any
 
 from antenna.minidump import Frame, Stack
 from antenna.symbols.signature.facts import CrashFacts, Signature
-
-try:
-    from siggen.generator import SignatureGenerator
-except ImportError:  # installed by `make symbols`
-    SignatureGenerator = None
 
 logger = logging.getLogger(__name__)
 
@@ -29,17 +25,29 @@ _SYSTEMS = {"Windows": "Windows NT", "macOS": "Mac OS X"}
 
 def sign(facts: CrashFacts) -> Signature | None:
     """Return the signature of a crash of one of Mozilla's products; None for others, or where siggen is missing."""
-    if SignatureGenerator is None or facts.product not in PRODUCTS:
+    generator = _generator() if facts.product in PRODUCTS else None
+    if generator is None:
         return None
     try:
-        text = SignatureGenerator().generate(crash_data(facts)).signature
-    except Exception:  # siggen expects what Socorro made, not what strangers sent
-        logger.warning("siggen failed", exc_info=True)
+        text = generator.generate(crash_data(facts)).signature
+    except Exception as error:  # noqa: BLE001 - siggen expects what Socorro made, not what strangers sent
+        # Its message may quote an annotation, which may be private.
+        logger.warning("siggen failed: %s", type(error).__name__)
         return None
     if not text or (text.startswith("EMPTY:") and facts.trouble):
         return None
     guess = facts.stack is not None and all(frame.is_guess for frame in facts.stack.frames)
     return Signature(text, f"siggen {importlib.metadata.version('siggen')}", is_guess=guess)
+
+
+@cache
+def _generator() -> Any:
+    """Return siggen's generator, or None where `make symbols` has not installed it. It takes 0.2 s to import."""
+    try:
+        from siggen.generator import SignatureGenerator  # noqa: PLC0415 - most programs make no signature
+    except ImportError:
+        return None
+    return SignatureGenerator()
 
 
 def crash_data(facts: CrashFacts) -> dict[str, Any]:
