@@ -141,7 +141,7 @@ build:  ## Build the collector's image antenna:local, and those of its local env
 	$(COMPOSE) build $(ARGS)
 
 .PHONY: up
-up:  ## Start the collector behind nginx on port 8000, emulators, Grafana and a fake Sentry: see docker-compose.yml
+up:  ## Start the collector behind nginx on port 8000, emulators, Grafana, a fake Sentry, the viewer (COMPOSE_PROFILES=viewer)
 	$(COMPOSE) up --build --detach --wait $(ARGS)
 
 .PHONY: dev
@@ -154,7 +154,7 @@ logs:  ## Follow the logs. Of one service: ARGS=collector
 
 .PHONY: down
 down:  ## Stop it all; crashes and spool stay. To remove them too: ARGS=--volumes
-	$(COMPOSE) down $(ARGS)
+	$(COMPOSE) --profile viewer down $(ARGS)
 
 .PHONY: shell
 shell:  ## Open a shell in a container that has the checkout and all tools
@@ -175,7 +175,7 @@ docs-container:  ## Build the documentation in a container
 
 .PHONY: clean-container
 clean-container:  ## Remove containers, crashes, spool and images
-	$(COMPOSE) --profile test down --volumes --rmi local --remove-orphans
+	$(COMPOSE) --profile test --profile viewer down --volumes --rmi local --remove-orphans
 
 UV_COMPILE = env UV_CUSTOM_COMPILE_COMMAND="make lock" $(VENV_PYTHON) -m uv pip compile --quiet \
 	--universal --python-version 3.11 --generate-hashes

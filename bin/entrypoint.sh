@@ -10,6 +10,7 @@ set -eu
 usage() {
     cat >&2 <<END
 Usage: $0 web [ARGUMENT]...     start the collector; arguments are gunicorn's
+       $0 viewer                start the viewer
        $0 shell [ARGUMENT]...   start a shell
        $0 COMMAND [ARGUMENT]... run a command, such as bin/spool.py summary
 END
@@ -23,6 +24,9 @@ case $1 in
     web)
         shift
         exec "$(dirname "$0")/run_web.sh" "$@"
+        ;;
+    viewer)
+        exec "$(dirname "$0")/run_viewer.sh"
         ;;
     shell)
         shift

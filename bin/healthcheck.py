@@ -2,14 +2,14 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The HEALTHCHECK of the image: exits with 0 if the collector in this container serves.
+"""The HEALTHCHECK of the images: exits with 0 if the collector in this container serves, or with "viewer" the viewer.
 
 It asks for nothing else: an outage of the storage is no reason to restart a collector that spools.
 """
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http.client import HTTPConnection, HTTPException
 
 
@@ -25,23 +25,29 @@ def serves(host: str, port: int, timeout: float = 4.0) -> bool:
         connection.close()
 
 
-def configured_port(environ: Mapping[str, str]) -> int:
+def configured_port(environ: Mapping[str, str], names: Sequence[str] = ("ADMIN_PORT", "PORT")) -> int:
     """Return the port to ask: ADMIN_PORT, else the one that crashes come to.
 
     It is 8000 if PORT is none, as ``tcp://10.0.0.1:80`` of Kubernetes.
     """
-    ports = [environ.get(name, "").strip() for name in ("ADMIN_PORT", "PORT")]
+    ports = [environ.get(name, "").strip() for name in names]
     return next((int(port) for port in ports if port.isdecimal()), 8000)
 
 
-def configured_hosts(environ: Mapping[str, str]) -> tuple[str, ...]:
+def configured_hosts(environ: Mapping[str, str], name: str = "LISTEN_ADDRESS") -> tuple[str, ...]:
     """Return the addresses to ask: LISTEN_ADDRESS, or those of this machine where the collector listens on all."""
-    host = environ.get("LISTEN_ADDRESS", "").strip().removeprefix("[").removesuffix("]")
+    host = environ.get(name, "").strip().removeprefix("[").removesuffix("]")
     if not host:
         return "127.0.0.1", "::1"
     return ({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host),)  # noqa: S104 - nothing listens here
 
 
 if __name__ == "__main__":
-    port = configured_port(os.environ)
-    sys.exit(0 if any(serves(host, port) for host in configured_hosts(os.environ)) else 1)
+    if sys.argv[1:] == ["viewer"]:
+        port, hosts = (
+            configured_port(os.environ, ["VIEWER_PORT"]),
+            configured_hosts(os.environ, "VIEWER_LISTEN_ADDRESS"),
+        )
+    else:
+        port, hosts = configured_port(os.environ), configured_hosts(os.environ)
+    sys.exit(0 if any(serves(host, port) for host in hosts) else 1)

@@ -14,6 +14,7 @@ from antenna.config import describe_options, parse_attribute
 from antenna.config.parsers import parse_duration
 from antenna.crashmover.timeouts import TimeoutsWithoutSpool
 from antenna.ops.metrics import load_registry
+from antenna.viewer.options import ViewerConfig
 from tests.support.options import OPTION_NAMES, OPTIONS
 from tests.support.server import PROJECT_ROOT
 
@@ -29,7 +30,9 @@ DASHBOARD = json.loads((DOCKER / "images" / "grafana" / "collector.json").read_t
 OTHER_VARIABLES = {"STORAGE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "PUBSUB_SUBSCRIPTION_NAME"}
 
 # Of the image itself, and of Python.
-IMAGE_VARIABLES = {"PATH", "VIRTUAL_ENV", "PYTHONUNBUFFERED"}
+IMAGE_VARIABLES = {"PATH", "VIRTUAL_ENV", "PYTHONUNBUFFERED", "SYMBOLS_DIR"}
+
+VIEWER_OPTION_NAMES = {option.name for option in describe_options(ViewerConfig, "VIEWER")}
 
 # Seconds between the end of a body and its answer, without a spool.
 LONGEST_WAIT: float = parse_attribute("antenna.limits.MEMORY_TIMEOUT") + sum(
@@ -80,6 +83,13 @@ class TestCompose:
 
         assert names <= OPTION_NAMES | OTHER_VARIABLES
 
+    def test_the_viewer_is_there_when_asked_for_and_has_options_of_its_own(self) -> None:
+        viewer = COMPOSE["services"]["viewer"]
+
+        assert viewer["profiles"] == ["viewer"]
+        assert set(viewer["environment"]) <= VIEWER_OPTION_NAMES
+        assert viewer["ports"][0].endswith(f":{viewer['environment']['VIEWER_PORT']}")
+
     def test_collector_has_time_to_finish(self) -> None:
         grace = parse_duration(COMPOSE["services"]["collector"]["stop_grace_period"])
 
@@ -96,10 +106,20 @@ class TestImages:
 
         assert len({image and image[1] for image in images}) == 1
 
-    def test_variables_are_options_of_the_collector(self) -> None:
-        environment = DOCKERFILES["."].partition("\nENV ")[2].partition("\nWORKDIR")[0]
+    def test_variables_are_options(self) -> None:
+        viewer, collector = re.findall(r"^ENV (.*?)^WORKDIR", DOCKERFILES["."], re.MULTILINE | re.DOTALL)
 
-        assert set(re.findall(r"^\s*([A-Z_]+)=", environment, re.MULTILINE)) <= OPTION_NAMES | IMAGE_VARIABLES
+        for environment, names in ((collector, OPTION_NAMES), (viewer, VIEWER_OPTION_NAMES)):
+            variables = set(re.findall(r"^\s*([A-Z_]+)=", environment, re.MULTILINE))
+            assert variables <= names | IMAGE_VARIABLES
+
+    def test_the_collector_is_built_by_default(self) -> None:
+        stages = re.findall(r"^FROM .*", DOCKERFILES["."], re.MULTILINE)
+        last = DOCKERFILES["."].rpartition(stages[-1])[2]
+
+        assert stages[-1] == "FROM account"
+        assert 'CMD ["web"]' in last
+        assert "viewer" not in last
 
     def test_emulator_of_pubsub_is_the_same_in_tests(self) -> None:
         assert f"FROM {COMPOSE['services']['pubsub']['image']} AS" in DOCKERFILES["images/test"]

@@ -11,8 +11,9 @@ from markupsafe import Markup
 from antenna.viewer.pages import visible
 
 _WIDTH, _HEIGHT, _LABEL = 720, 120, 14
-# Colours of the style sheet.
-_COLOURS = 6
+#: Colours of the style sheet: as many parts can be told apart. The last one is for all others together.
+COLOURS = 6
+OTHERS = "others"
 
 Column = tuple[str, Sequence[tuple[str, int]]]
 
@@ -33,7 +34,7 @@ def bars(columns: Sequence[Column]) -> Markup:
 
 def legend(columns: Sequence[Column]) -> list[tuple[str, int]]:
     """Return the names of the parts, each with the number of its colour."""
-    return [(name, number % _COLOURS) for name, number in _names(columns).items()]
+    return [(name, min(number, COLOURS - 1)) for name, number in _names(columns).items()]
 
 
 def _names(columns: Sequence[Column]) -> dict[str, int]:
@@ -42,7 +43,7 @@ def _names(columns: Sequence[Column]) -> dict[str, int]:
     for _, parts in columns:
         for name, number in parts:
             totals[name] = totals.get(name, 0) + number
-    ordered = sorted(totals, key=lambda name: (-totals[name], name))
+    ordered = sorted(totals, key=lambda name: (name == OTHERS, -totals[name], name))
     return {name: number for number, name in enumerate(ordered)}
 
 
@@ -56,7 +57,12 @@ def _column(columns: Sequence[Column], index: int, most: int, names: dict[str, i
         yield Markup(
             '<rect class="part{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"><title>{}</title></rect>'
         ).format(
-            names[name] % _COLOURS, left + 1, top, max(1.0, width - 2), height, visible(f"{label}: {number:,} {name}")
+            min(names[name], COLOURS - 1),
+            left + 1,
+            top,
+            max(1.0, width - 2),
+            height,
+            visible(f"{label}: {number:,} {name}"),
         )
     total = sum(number for _, number in parts)
     if total == most:

@@ -42,6 +42,12 @@ class TestHealthcheck:
     def test_asks_the_address_the_collector_listens_on(self, value: str | None, hosts: tuple[str, ...]) -> None:
         assert healthcheck.configured_hosts({} if value is None else {"LISTEN_ADDRESS": value}) == hosts
 
+    def test_asks_the_viewer_if_it_is_told_to(self, fs_collector: Collector) -> None:
+        port = fs_collector.url.rpartition(":")[2].partition("/")[0]
+        environment = {"VIEWER_PORT": port, "PORT": str(free_port()), "VIEWER_LISTEN_ADDRESS": "0.0.0.0"}  # noqa: S104
+
+        assert run_shell("python bin/healthcheck.py viewer", environment).exit_code == 0
+
     def test_fails_if_nobody_serves(self) -> None:
         assert run_shell("python bin/healthcheck.py", {"PORT": str(free_port())}).exit_code == 1
 
@@ -52,6 +58,12 @@ class TestEntrypoint:
 
         assert result.exit_code == Arbiter.WORKER_BOOT_ERROR
         assert "cannot start: PORT has a bad value" in result.stdout
+
+    def test_viewer_starts_the_viewer(self) -> None:
+        result = run_shell("bin/entrypoint.sh viewer", {"VIEWER_PORT": "none"})
+
+        assert result.exit_code == 3
+        assert "cannot start the viewer: VIEWER_PORT" in result.stderr
 
     def test_web_passes_its_arguments_on(self) -> None:
         result = run_shell("bin/entrypoint.sh web --version", {"PORT": "1"})

@@ -4,6 +4,7 @@
 
 """The manifests for Kubernetes are valid, fit together, and fit the collector."""
 
+from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
@@ -15,16 +16,21 @@ from tests.support.options import OPTION_NAMES
 from tests.support.server import PROJECT_ROOT
 
 MANIFESTS = PROJECT_ROOT / "docker" / "kubernetes"
-KUSTOMIZATION = yaml.safe_load((MANIFESTS / "kustomization.yaml").read_text(encoding="utf-8"))
-PATHS = [MANIFESTS / name for name in KUSTOMIZATION["resources"]]
+VIEWER = MANIFESTS / "viewer"
 
 
-def resources() -> list[dict[str, Any]]:
-    return [resource for path in PATHS for resource in yaml.safe_load_all(path.read_text(encoding="utf-8"))]
+def paths(directory: Path) -> list[Path]:
+    """The files that a kustomization applies."""
+    kustomization = yaml.safe_load((directory / "kustomization.yaml").read_text(encoding="utf-8"))
+    return [directory / name for name in kustomization["resources"]]
 
 
-def the(kind: str) -> dict[str, Any]:
-    (resource,) = (resource for resource in resources() if resource["kind"] == kind)
+def resources(directory: Path = MANIFESTS) -> list[dict[str, Any]]:
+    return [resource for path in paths(directory) for resource in yaml.safe_load_all(path.read_text(encoding="utf-8"))]
+
+
+def the(kind: str, directory: Path = MANIFESTS) -> dict[str, Any]:
+    (resource,) = (resource for resource in resources(directory) if resource["kind"] == kind)
     return resource
 
 
@@ -42,14 +48,17 @@ POD: dict[str, Any] = the("StatefulSet")["spec"]["template"]["spec"]
 (CONTAINER,) = POD["containers"]
 
 
-def test_every_file_is_applied() -> None:
-    assert {*PATHS, MANIFESTS / "kustomization.yaml"} == set(MANIFESTS.iterdir())
+@pytest.mark.parametrize("directory", [MANIFESTS, VIEWER])
+def test_every_file_is_applied(directory: Path) -> None:
+    assert {*paths(directory), directory / "kustomization.yaml"} == set(directory.glob("*.yaml"))
 
 
 # The oldest one has the sleep before SIGTERM.
 @pytest.mark.parametrize("version", ["1.32", kubernetes_validate.latest_version()])
 @pytest.mark.parametrize(
-    "resource", resources(), ids=lambda resource: f"{resource['kind']}-{resource['metadata']['name']}"
+    "resource",
+    [*resources(), *resources(VIEWER)],
+    ids=lambda resource: f"{resource['kind']}-{resource['metadata']['name']}",
 )
 def test_resource_is_valid(resource: dict[str, Any], version: str) -> None:
     kubernetes_validate.validate(resource, version, strict=True)
@@ -97,3 +106,25 @@ def test_the_spool_is_on_a_volume_that_stays() -> None:
     assert f"USER {POD['securityContext']['runAsUser']}:{POD['securityContext']['runAsGroup']}\n" in dockerfile
     assert [claim["metadata"]["name"] for claim in the("StatefulSet")["spec"]["volumeClaimTemplates"]] == ["spool"]
     assert set(the("StatefulSet")["spec"]["persistentVolumeClaimRetentionPolicy"].values()) == {"Retain"}
+
+
+def test_the_viewer_fits_its_image_and_the_collector() -> None:
+    dockerfile = (PROJECT_ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8")
+    template = the("Deployment", VIEWER)["spec"]["template"]
+    pod = template["spec"]
+    (container,) = pod["containers"]
+    labels = template["metadata"]["labels"].items()
+
+    assert the("Service", VIEWER)["spec"]["selector"].items() <= labels
+    assert (
+        not the("Service", VIEWER)["spec"]["selector"].items()
+        <= the("StatefulSet")["spec"]["template"]["metadata"]["labels"].items()
+    )
+    assert container["envFrom"][0]["configMapRef"]["name"] == the("ConfigMap")["metadata"]["name"]
+    assert f"VIEWER_PORT={container['ports'][0]['containerPort']} " in dockerfile
+    assert f"VIEWER_DATA_DIR={container['volumeMounts'][0]['mountPath']}/" in dockerfile
+    assert (
+        pod["volumes"][0]["persistentVolumeClaim"]["claimName"]
+        == the("PersistentVolumeClaim", VIEWER)["metadata"]["name"]
+    )
+    assert pod["serviceAccountName"] == the("ServiceAccount", VIEWER)["metadata"]["name"]

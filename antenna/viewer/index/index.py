@@ -146,12 +146,7 @@ class Index:
 
     def missing_ids(self) -> set[str]:
         """Return the debug ids of modules whose symbols some crash lacks."""
-        return {
-            row[0]
-            for row in self.database.execute(
-                "SELECT debug_id FROM modules WHERE id IN (SELECT module FROM stack_modules WHERE is_missing)"
-            )
-        }
+        return {row[0] for row in self.database.execute("SELECT debug_id FROM modules WHERE crashes")}
 
     def lacking(self, debug_id: str) -> list[str]:
         """Return the crashes that lack the symbols of a module."""

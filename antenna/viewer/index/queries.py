@@ -6,14 +6,14 @@
 
 import re
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from antenna.viewer.index import schema
 
-# Crashes on the page of a signature and of a search, values of a facet, modules without symbols.
+# Crashes on the page of a signature and of a search, modules without symbols.
 NEWEST = 50
-FACET_VALUES = 10
 _MODULES = 200
 
 #: What the crashes of a signature can be told apart by: column and heading.
@@ -47,29 +47,28 @@ class Queries:
         """Return what is known of a signature; None if there is no such one."""
         rows = self._rows(
             "SELECT id, text, first_seen, last_seen, first_version, coalesce(fixed_in, '') AS fixed_in, "
-            "coalesce(note, '') AS note, (SELECT count(*) FROM crashes WHERE crashes.signature = signatures.id) "
-            "AS count "
+            "coalesce(note, '') AS note, "
+            "(SELECT sum(count) FROM counts WHERE counts.signature = signatures.id) AS count "
             "FROM signatures LEFT JOIN opinions ON opinions.signature = text WHERE text = ?",
             (text,),
         )
         return rows[0] if rows else None
 
-    def versions(self, signature: int) -> list[str]:
-        """Return all versions that a signature came from."""
-        return [row[0] for row in self._rows("SELECT DISTINCT version FROM crashes WHERE signature = ?", (signature,))]
-
-    def facet(self, column: str, signature: int) -> list[tuple[str, int]]:
-        """Return the values of a column of ``FACETS`` among the crashes of a signature, most frequent first."""
-        if column not in FACETS:
-            raise KeyError(column)
-        sql = f"SELECT {column}, count(*) FROM crashes WHERE signature = ? "
-        rows = self._rows(sql + f"GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {FACET_VALUES}", (signature,))
-        return [(row[0], row[1]) for row in rows]
+    def facets(self, signature: int) -> dict[str, Counter[str]]:
+        """Return how often the crashes of a signature have which value of each column of ``FACETS``."""
+        found: dict[str, Counter[str]] = {column: Counter() for column in FACETS}
+        counted = "SELECT version, os, sum(count) AS count FROM counts WHERE signature = ? GROUP BY 1, 2"
+        others = "SELECT cpu, process, reason, count(*) AS count FROM crashes WHERE signature = ? GROUP BY 1, 2, 3"
+        for sql in (counted, others):
+            for row in self._rows(sql, (signature,)):
+                for column in row.keys()[:-1]:
+                    found[column][row[column]] += row["count"]
+        return found
 
     def a_day_by_version(self, signature: int, first: str) -> list[tuple[str, str, int]]:
         """Return day, version and number of crashes of a signature, from a day on."""
-        sql = "SELECT day, version, sum(count) FROM counts WHERE day >= ? AND signature = ? GROUP BY 1, 2 ORDER BY 1, 2"
-        return [(row[0], row[1], row[2]) for row in self._rows(sql, (first, signature))]
+        sql = "SELECT day, version, sum(count) FROM counts WHERE signature = ? AND day >= ? GROUP BY 1, 2"
+        return [(row[0], row[1], row[2]) for row in self._rows(sql, (signature, first))]
 
     def newest(self, signature: int | None = None) -> list[sqlite3.Row]:
         """Return the newest crashes, of a signature or of all."""
@@ -115,8 +114,8 @@ class Queries:
     def missing(self) -> list[sqlite3.Row]:
         """Return the modules without symbols, those first that matter for most crashes."""
         return self._rows(
-            "SELECT debug_file, debug_id, code_file, count(*) AS count FROM stack_modules JOIN modules ON id = module "
-            f"WHERE is_missing GROUP BY module ORDER BY 4 DESC, 1 LIMIT {_MODULES}"
+            "SELECT debug_file, debug_id, code_file, crashes AS count FROM modules WHERE crashes "
+            f"ORDER BY 4 DESC, 1 LIMIT {_MODULES}"
         )
 
     def failures(self) -> list[sqlite3.Row]:
@@ -127,9 +126,10 @@ class Queries:
     def totals(self) -> sqlite3.Row:
         """Return how many crashes there are, how many could not be read, and from when to when they came."""
         (row,) = self._rows(
-            "SELECT count(*) AS count, min(submitted) AS first, max(submitted) AS last, "
+            "SELECT (SELECT coalesce(sum(count), 0) FROM daily_counts) AS count, "
+            "(SELECT min(submitted) FROM crashes) AS first, (SELECT max(submitted) FROM crashes) AS last, "
             "(SELECT count(*) FROM crashes WHERE failed != '') AS failed, "
-            "(SELECT count(*) FROM signatures) AS signatures FROM crashes"
+            "(SELECT count(*) FROM signatures) AS signatures"
         )
         return row
 

@@ -5,7 +5,7 @@
 """The tables of the index."""
 
 #: Of the tables below. An index of another version is made anew.
-VERSION = 2
+VERSION = 3
 
 #: The columns of a crash that rows and exports share, in the order of the table.
 COLUMNS = (
@@ -47,7 +47,7 @@ CREATE TABLE crashes (
     failed TEXT NOT NULL
 );
 CREATE INDEX crashes_by_day ON crashes (day);
-CREATE INDEX crashes_by_signature ON crashes (signature, submitted, version, os, cpu, process, reason);
+CREATE INDEX crashes_by_signature ON crashes (signature, submitted, cpu, process, reason);
 CREATE INDEX crashes_by_time ON crashes (submitted);
 CREATE INDEX crashes_that_failed ON crashes (submitted) WHERE failed != '';
 -- How many crashes are alike: the pages add these up, which takes far less than counting crashes.
@@ -58,19 +58,35 @@ CREATE TABLE counts (
     signature INTEGER NOT NULL,
     version TEXT NOT NULL,
     os TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (day, product, channel, signature, version, os)
+) WITHOUT ROWID;
+CREATE INDEX counts_by_signature ON counts (signature, day, version, os, count);
+-- The same without signatures, which are many.
+CREATE TABLE daily_counts (
+    day TEXT NOT NULL,
+    product TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    version TEXT NOT NULL,
     rule TEXT NOT NULL,
     count INTEGER NOT NULL,
-    PRIMARY KEY (day, product, channel, signature, version, os, rule)
+    PRIMARY KEY (day, product, channel, version, rule)
 ) WITHOUT ROWID;
 CREATE TRIGGER crash_comes AFTER INSERT ON crashes BEGIN
-    INSERT INTO counts VALUES (new.day, new.product, new.channel, new.signature, new.version, new.os, new.rule, 1)
+    INSERT INTO counts VALUES (new.day, new.product, new.channel, new.signature, new.version, new.os, 1)
+    ON CONFLICT DO UPDATE SET count = count + 1;
+    INSERT INTO daily_counts VALUES (new.day, new.product, new.channel, new.version, new.rule, 1)
     ON CONFLICT DO UPDATE SET count = count + 1;
 END;
 CREATE TRIGGER crash_goes AFTER DELETE ON crashes BEGIN
     UPDATE counts SET count = count - 1 WHERE day = old.day AND product = old.product AND channel = old.channel
-        AND signature = old.signature AND version = old.version AND os = old.os AND rule = old.rule;
+        AND signature = old.signature AND version = old.version AND os = old.os;
     DELETE FROM counts WHERE count = 0 AND day = old.day AND product = old.product AND channel = old.channel
-        AND signature = old.signature AND version = old.version AND os = old.os AND rule = old.rule;
+        AND signature = old.signature AND version = old.version AND os = old.os;
+    UPDATE daily_counts SET count = count - 1 WHERE day = old.day AND product = old.product
+        AND channel = old.channel AND version = old.version AND rule = old.rule;
+    DELETE FROM daily_counts WHERE count = 0 AND day = old.day AND product = old.product
+        AND channel = old.channel AND version = old.version AND rule = old.rule;
     DELETE FROM bodies WHERE crash = old.id;
     DELETE FROM words WHERE rowid = old.id;
     DELETE FROM stack_modules WHERE crash = old.id;
@@ -83,6 +99,8 @@ CREATE TABLE modules (
     debug_file TEXT NOT NULL,
     debug_id TEXT NOT NULL,
     code_file TEXT NOT NULL,
+    -- How many crashes lack its symbols.
+    crashes INTEGER NOT NULL DEFAULT 0,
     UNIQUE (debug_file, debug_id)
 );
 -- Which modules were on the stack of which crash, and whether their symbols would have helped and were not there.
@@ -94,6 +112,12 @@ CREATE TABLE stack_modules (
 ) WITHOUT ROWID;
 CREATE INDEX stack_modules_by_crash ON stack_modules (crash, module);
 CREATE INDEX stack_modules_that_are_missing ON stack_modules (module) WHERE is_missing;
+CREATE TRIGGER missing_module_comes AFTER INSERT ON stack_modules WHEN new.is_missing BEGIN
+    UPDATE modules SET crashes = crashes + 1 WHERE id = new.module;
+END;
+CREATE TRIGGER missing_module_goes AFTER DELETE ON stack_modules WHEN old.is_missing BEGIN
+    UPDATE modules SET crashes = crashes - 1 WHERE id = old.module;
+END;
 -- The annotations that everybody may see, cut to the length of a cell.
 CREATE TABLE annotation_names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE annotations (
@@ -111,6 +135,6 @@ CREATE VIRTUAL TABLE vocabulary USING fts5vocab (words, instance);
 
 #: What is made anew; opinions stay.
 CACHES = (
-    "vocabulary", "words", "annotations", "annotation_names", "stack_modules", "modules", "bodies", "counts", "crashes",
-    "signatures",
+    "vocabulary", "words", "annotations", "annotation_names", "stack_modules", "modules", "bodies", "daily_counts",
+    "counts", "crashes", "signatures",
 )  # fmt: skip

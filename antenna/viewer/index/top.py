@@ -5,7 +5,7 @@
 """What crashes most: sums over the table of counts."""
 
 import sqlite3
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -69,13 +69,16 @@ class TopCrashers:
     def a_day(self, chosen: Filter) -> dict[str, int]:
         """Return how many crashes came on each day."""
         where, values = chosen.where()
-        return dict(map(tuple, self._rows(f"SELECT day, sum(count) FROM counts WHERE {where} GROUP BY 1", values)))
+        return dict(
+            map(tuple, self._rows(f"SELECT day, sum(count) FROM daily_counts WHERE {where} GROUP BY 1", values))
+        )
 
     def choices(self, column: str, chosen: Filter) -> list[tuple[str, int]]:
         """Return the values of ``product``, ``version``, ``channel`` or ``rule``, those with most crashes first."""
         where, values = chosen.where()
-        sql = f"SELECT {column}, sum(count) FROM counts WHERE {where} AND {column} != '' GROUP BY 1 ORDER BY 2 DESC, 1"
-        return [(row[0], row[1]) for row in self._rows(f"{sql} LIMIT {_CHOICES}", values)]
+        sql = f"SELECT {column}, sum(count) FROM daily_counts WHERE {where} AND {column} != '' "
+        rows = self._rows(f"{sql} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {_CHOICES}", values)
+        return [(row[0], row[1]) for row in rows]
 
     def newest_versions(self, chosen: Filter) -> list[tuple[str, int]]:
         """Return the versions that most crashes come from, the newest first."""
@@ -91,7 +94,7 @@ class TopCrashers:
         where, values = before.where()
         sql = f"SELECT signature, sum(count) FROM counts WHERE {where} AND signature IN ({numbers}) GROUP BY 1"
         earlier = dict(map(tuple, self._rows(sql, values)))
-        versions, systems = self._most("version", numbers, chosen), self._most("os", numbers, chosen)
+        versions, systems = self._versions_and_systems(numbers, chosen)
         return [
             TopCrasher(
                 signature=known[number]["text"],
@@ -99,10 +102,10 @@ class TopCrashers:
                 before=earlier.get(number, 0),
                 first_seen=known[number]["first_seen"],
                 first_version=known[number]["first_version"],
-                versions=tuple(versions[number][:_VALUES]),
-                systems=tuple(systems[number][:_VALUES]),
+                versions=_most(versions[number]),
+                systems=_most(systems[number]),
                 fixed_in=known[number]["fixed_in"],
-                came_back=came_back(known[number]["fixed_in"], versions[number]),
+                came_back=came_back(known[number]["fixed_in"], list(versions[number])),
             )
             for number, count in counts.items()
         ]
@@ -113,14 +116,23 @@ class TopCrashers:
             f"FROM signatures LEFT JOIN opinions ON opinions.signature = text WHERE id IN ({numbers})"
         )
 
-    def _most(self, column: str, numbers: str, chosen: Filter) -> defaultdict[int, list[str]]:
-        """Return the values of a column for each signature, those with most crashes first."""
+    def _versions_and_systems(
+        self, numbers: str, chosen: Filter
+    ) -> tuple[defaultdict[int, Counter[str]], defaultdict[int, Counter[str]]]:
+        """Return how often each signature came from which version, and from which system."""
+        versions: defaultdict[int, Counter[str]] = defaultdict(Counter)
+        systems: defaultdict[int, Counter[str]] = defaultdict(Counter)
         where, values = chosen.where()
-        sql = f"SELECT signature, {column} FROM counts WHERE {where} AND signature IN ({numbers}) AND {column} != ''"
-        found: defaultdict[int, list[str]] = defaultdict(list)
-        for row in self._rows(f"{sql} GROUP BY 1, 2 ORDER BY sum(count) DESC", values):
-            found[row[0]].append(row[1])
-        return found
+        sql = f"SELECT signature, version, os, sum(count) FROM counts WHERE {where} AND signature IN ({numbers}) "
+        for signature, version, system, count in self._rows(sql + "GROUP BY 1, 2, 3", values):
+            versions[signature][version] += count
+            systems[signature][system] += count
+        return versions, systems
+
+
+def _most(counts: Counter[str]) -> tuple[str, ...]:
+    """Return the most frequent values that say anything."""
+    return tuple(value for value, _ in counts.most_common() if value)[:_VALUES]
 
 
 def came_back(fixed_in: str, versions: Sequence[str]) -> bool:

@@ -4,18 +4,19 @@
 
 """``/signature/``: the crashes of one signature."""
 
-from collections import defaultdict
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import falcon
 
-from antenna.viewer.charts import Column, bars, legend
+from antenna.viewer.charts import COLOURS, OTHERS, Column, bars, legend
 from antenna.viewer.index import Index
 from antenna.viewer.index.queries import FACETS, Queries
 from antenna.viewer.index.top import came_back
 from antenna.viewer.pages import Pages, day, read_form
 
 _CHART_DAYS = 30
+_FACET_VALUES = 10
 # Characters of what people say.
 _MAX_VERSION, _MAX_NOTE = 100, 2000
 
@@ -36,16 +37,16 @@ class SignatureResource:
         if found is None:
             raise falcon.HTTPNotFound(title="No crash in the index has this signature", description=text)
         columns = self._columns(found["id"])
-        facets = [(heading, self._queries.facet(column, found["id"])) for column, heading in FACETS.items()]
+        facets = self._queries.facets(found["id"])
         self._pages.render(
             resp,
             "signature.html",
             req=req,
             signature=found,
-            came_back=came_back(found["fixed_in"], self._queries.versions(found["id"])),
+            came_back=came_back(found["fixed_in"], list(facets["version"])),
             chart=bars(columns),
             legend=legend(columns),
-            facets=facets,
+            facets=[(heading, _most(facets[column], _FACET_VALUES)) for column, heading in FACETS.items()],
             crashes=self._queries.newest(found["id"]),
         )
 
@@ -65,7 +66,18 @@ class SignatureResource:
     def _columns(self, signature: int) -> list[Column]:
         today = datetime.now(UTC).date()
         days = [f"{today - timedelta(days=number):%Y%m%d}" for number in reversed(range(_CHART_DAYS))]
-        found: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
-        for one, version, count in self._queries.a_day_by_version(signature, days[0]):
-            found[one].append((version or "no version", count))
-        return [(day(one), found[one]) for one in days]
+        counts = self._queries.a_day_by_version(signature, days[0])
+        totals: Counter[str] = Counter()
+        for _, version, count in counts:
+            totals[version] += count
+        drawn = {version: version or "no version" for version, _ in _most(totals, COLOURS - 1)}
+        found: dict[str, Counter[str]] = {one: Counter() for one in days}
+        for one, version, count in counts:
+            # A day in the future is that of a collector whose clock is fast.
+            found.setdefault(one, Counter())[drawn.get(version, OTHERS)] += count
+        return [(day(one), list(parts.items())) for one, parts in found.items()]
+
+
+def _most(counts: Counter[str], number: int) -> list[tuple[str, int]]:
+    """Return the most frequent values, those of the same number in the order of the alphabet."""
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:number]
