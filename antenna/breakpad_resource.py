@@ -53,17 +53,20 @@ class BreakpadSubmitterResource:
 
         stage_submitter_bearer_token = Option(
             default="",
-            doc="Who sends it as a bearer token may give crash ids of its own. Not set: nobody may.",
+            doc="Bearer token of a client that may choose the ids of its crashes itself. If it is not set, no client "
+            "may.",
         )
         upload_tokens = Option(
             default="",
             parser=parse_upload_tokens,
-            doc="Tokens that a report needs one of. Not set: everybody may send crashes.",
+            doc="Tokens of clients. A report without one of them is refused with 401. If none is set, every client "
+            "may send crashes.",
         )
         private_annotations = Option(
             default=",".join(PRIVATE_ANNOTATIONS),
             parser=parse_names,
-            doc="Annotations that are removed after the rules have seen them, with a note. A comma alone: none.",
+            doc="Annotations that are removed from a crash after the rules have seen them. Each removal is noted in "
+            "the raw crash. To remove none, set a comma alone.",
         )
 
     def __init__(

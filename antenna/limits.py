@@ -100,34 +100,35 @@ class Limits:
         max_payload_size = Option(
             default="25MiB",
             parser=bounded(parse_size, "1"),
-            doc="Size of a request body on the wire, compressed or not. Over it: 413.",
+            doc="Largest body of a request as it is sent, compressed or not. A larger one is refused with 413.",
         )
         max_decompressed_size = Option(
             default="200MiB",
             parser=bounded(parse_size, "1"),
-            doc="Size of a request body after decompression. Over it: 413.",
+            doc="Largest body of a request after decompression. A larger one is refused with 413.",
         )
         body_timeout = Option(
             default="60s",
             parser=bounded(parse_duration, "0.1s"),
-            doc="Time a client has to deliver its body. Later: 408.",
+            doc="Time in which a client must deliver its body. If it takes longer, it is answered with 408.",
         )
         memory_per_report = Option(
             default="768KiB",
             parser=parse_size,
-            doc="Bytes of a report held in memory while it arrives; what is beyond goes to temporary files.",
+            doc="Memory that one report may take while it arrives. The rest of it goes to temporary files.",
         )
         memory_per_worker = Option(
             default="64MiB",
             parser=parse_size,
-            doc="Bytes of all reports in one worker held in memory while they arrive, and as much again for decoded "
-            "annotations. When there is no more, reports go to temporary files, and large annotations wait.",
+            doc="Memory that all reports of one worker may take while they arrive. Their decoded annotations may take "
+            "as much again. If it is used up, reports go to temporary files and large annotations wait.",
         )
         temp_size_per_worker = Option(
             default="4GiB",
             parser=parse_size,
-            doc="Bytes of all temporary files of one worker. When there is no more, arriving reports that take far "
-            "more for each byte sent by their clients are answered with 413; without any, who needs more gets 503.",
+            doc="Size that all temporary files of one worker may have. If it is used up, reports that are still "
+            "arriving and that take far more room than their clients have sent are refused with 413. If there is no "
+            "such report, one that needs more room is answered with 503.",
         )
 
     def __init__(self, config: ConfigManager) -> None:

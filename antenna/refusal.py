@@ -2,50 +2,67 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""How a request ends, why a crash report is refused and why one is lost: the lists behind answers, metrics and docs."""
+"""How requests end, why reports are refused, and why crashes are lost: the lists behind answers, metrics and docs.
+
+A part of the collector that cannot go on with a report raises ``Refusal`` with a ``Reason``, or ``Lost`` with a
+``LossCause``. ``antenna.breakpad_resource`` and ``antenna.server`` turn the reason into the answer and count it. The
+pages of the documentation are made from the same lists. Tests are in ``tests/test_breakpad_resource.py``.
+"""
 
 from enum import Enum
 from http import HTTPStatus
 
 
 class Outcome(Enum):
-    """How a request ended. Each request has one, but for those to our own GET routes.
+    """How a request ended. Each request has exactly one outcome; those to the collector's own GET routes have none.
 
-    The value is the ``outcome`` tag of the ``requests`` metric, the second text is for the docs.
+    ``tag`` is the value of the ``outcome`` tag of the ``requests`` metric. ``doc`` is the sentence in the docs.
     """
 
     ACCEPTED = ("accepted", "The crash is kept and its id will be published.")
     DEFERRED = ("deferred", "The crash is kept; its id will not be published.")
     REJECTED = ("rejected", "A throttle rule rejected the crash.")
     FAKE = ("fake", "The client got a crash id, and nothing was kept.")
-    MALFORMED = ("malformed", "The report is broken: 400.")
-    UNAUTHORIZED = ("unauthorized", "The client may not send what it sent: 401.")
-    TOO_LARGE = ("too_large", "Something is over its size limit: 413.")
-    TIMEOUT = ("timeout", "The client took too long: 408.")
-    LOST = ("lost", "The crash could be kept nowhere, or the collector failed: 503 or 500. `crashes_lost` says why.")
-    NOT_FOUND = ("not_found", "There is nothing at this path: 404. A crash reporter with a wrong URL, or a scanner.")
-    METHOD = ("method", "The method is not for this path: 405. A redirect turns a POST into a GET.")
-    BAD_HTTP = ("bad_http", "The request line or the headers are not valid HTTP: 400.")
+    MALFORMED = ("malformed", "The report is broken. The answer is 400.")
+    UNAUTHORIZED = ("unauthorized", "The client has no right to send this report. The answer is 401.")
+    TOO_LARGE = ("too_large", "The body, or a part of it, is over its size limit. The answer is 413.")
+    TIMEOUT = ("timeout", "The client did not send its request in time. The answer is 408.")
+    LOST = (
+        "lost",
+        "The crash could be kept nowhere (503), or the collector failed (500). The cause is a tag of `crashes_lost`.",
+    )
+    NOT_FOUND = (
+        "not_found",
+        "There is nothing at this path. The answer is 404. A crash reporter has a wrong URL, or a scanner came by.",
+    )
+    METHOD = (
+        "method",
+        "The path does not take this method. The answer is 405. A redirect that turns a POST into a GET ends so.",
+    )
+    BAD_HTTP = ("bad_http", "The request line or the headers are not valid HTTP. The answer is 400.")
     CLIENT_GONE = ("client_gone", "The client closed the connection before its request was whole.")
 
     def __init__(self, tag: str, doc: str) -> None:
-        """``tag`` is the value of the metric's tag."""
+        """``tag`` is the value of the metric's tag, ``doc`` a sentence for the docs."""
         self.tag = tag
         self.doc = doc
 
 
 class LossCause(Enum):
-    """Why a crash was lost: the ``cause`` tag of the ``crashes_lost`` metric, and a text for the docs."""
+    """Why a crash was lost.
 
-    SPOOL_FULL = ("spool_full", "The storage did not take it, and the spool has no room.")
-    SPOOL_ERROR = ("spool_error", "The storage did not take it, and the disk of the spool fails.")
-    NO_SPOOL = ("no_spool", "The storage did not take it, and there is no spool.")
-    TEMP = ("temp", "There was no room for its temporary files, or their disk fails.")
-    MEMORY = ("memory", "There was no memory for its annotations.")
-    ERROR = ("error", "An error of the collector. The log and Sentry have its traceback.")
+    ``tag`` is the value of the ``cause`` tag of the ``crashes_lost`` metric. ``doc`` is the sentence in the docs.
+    """
+
+    SPOOL_FULL = ("spool_full", "The storage did not take the crash, and the spool has no room.")
+    SPOOL_ERROR = ("spool_error", "The storage did not take the crash, and the disk of the spool fails.")
+    NO_SPOOL = ("no_spool", "The storage did not take the crash, and there is no spool.")
+    TEMP = ("temp", "There was no room for the temporary files of the report, or their disk fails.")
+    MEMORY = ("memory", "There was no memory for the annotations of the report.")
+    ERROR = ("error", "The collector failed. The log and Sentry have the traceback.")
 
     def __init__(self, tag: str, doc: str) -> None:
-        """``tag`` is the value of the metric's tag."""
+        """``tag`` is the value of the metric's tag, ``doc`` a sentence for the docs."""
         self.tag = tag
         self.doc = doc
 
@@ -61,7 +78,7 @@ _OUTCOMES = {
 class Reason(Enum):
     """A reason to refuse a crash report.
 
-    Each has the HTTP status of the answer, its body and a sentence for the docs. ``tag`` is the
+    ``status`` is the HTTP status of the answer, ``answer`` its body and ``doc`` a sentence for the docs. ``tag`` is the
     value of the ``reason`` tag of the ``breakpad_resource.malformed`` metric.
     """
 
@@ -80,7 +97,7 @@ class Reason(Enum):
     UNSUPPORTED_ENCODING = (
         400,
         "malformed_unsupported_encoding",
-        "The Content-Encoding is none of gzip, x-gzip and identity, or the Transfer-Encoding is not chunked.",
+        "The Content-Encoding is not gzip, x-gzip or identity, or the Transfer-Encoding is not chunked.",
     )
     BAD_FRAMING = (400, "malformed_bad_framing", "The chunks of the body are not framed as RFC 9112 section 7.1 says.")
     BAD_REQUEST = (400, "malformed_bad_request", "The request line or the headers are not valid HTTP.")
@@ -93,7 +110,7 @@ class Reason(Enum):
     INVALID_PAYLOAD_STRUCTURE = (
         400,
         "malformed_invalid_payload_structure",
-        "The body is not multipart: no boundary in it, or the closing one is missing, or the content is full of them.",
+        "The body is not valid multipart: it has no boundary, or the closing one is missing, or it has far too many.",
     )
     INVALID_JSON = (
         400,
@@ -105,14 +122,18 @@ class Reason(Enum):
     INVALID_DUMP_NAME = (
         400,
         "malformed_invalid_dump_name",
-        "A dump is called raw_crash, dump_names or processed_crash: names of other objects of a crash.",
+        "A dump is called raw_crash, dump_names or processed_crash, which are names of other objects of a crash.",
     )
     INVALID_UUID = (400, "malformed_invalid_uuid", "The uuid that an authorised client gave is not a crash id.")
     UNAUTHORIZED_UUID = (401, "unauthorized_uuid", "The report carries a uuid, but not the submitter's token.")
-    UNAUTHORIZED = (401, "unauthorized", "Reports need an upload token here, and this one has none that is valid.")
+    UNAUTHORIZED = (401, "unauthorized", "The report has no valid upload token, and the collector asks for one.")
     TIMEOUT = (408, "timeout", "The body did not arrive in time.")
-    TOO_LARGE = (413, "malformed_too_large", "Something is over its size limit: the body, or something in it.")
-    UNAVAILABLE = (503, "unavailable", "The crash could be neither saved nor spooled. Send it again later.")
+    TOO_LARGE = (413, "malformed_too_large", "The body, or a part of it, is over its size limit.")
+    UNAVAILABLE = (
+        503,
+        "unavailable",
+        "The crash could be neither saved nor spooled. The client may send it again later.",
+    )
 
     def __init__(self, status: int, answer: str, doc: str) -> None:
         """``answer`` follows ``Discarded=`` in the body of the answer."""
@@ -127,7 +148,7 @@ class Reason(Enum):
 
     @property
     def outcome(self) -> Outcome:
-        """How a request ends that is refused for this reason."""
+        """The outcome of a request that is refused for this reason."""
         if self is Reason.INCOMPLETE_BODY:
             return Outcome.CLIENT_GONE
         if self is Reason.BAD_REQUEST:
@@ -141,7 +162,10 @@ class Reason(Enum):
 
 
 class Refusal(Exception):
-    """A crash report that is refused, for ``reason``; ``detail`` is for the log, never from the client."""
+    """Raised when a report is refused. ``reason`` is told to the client, ``detail`` only to the log.
+
+    ``detail`` never holds text that the client sent.
+    """
 
     def __init__(self, reason: Reason, detail: str = "") -> None:
         """``detail`` adds to the log line what the reason alone does not say."""
@@ -151,7 +175,7 @@ class Refusal(Exception):
 
 
 class Lost(Refusal):
-    """A crash report that can be kept nowhere, by no fault of the client's."""
+    """Raised when a crash can be kept nowhere, by no fault of the client's. ``cause`` says why. The answer is 503."""
 
     def __init__(self, cause: LossCause, detail: str = "") -> None:
         """``detail`` adds to the log line what the cause alone does not say."""

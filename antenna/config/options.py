@@ -24,19 +24,19 @@ from antenna.config.parsers import (
 
 @expects("the path of a directory")
 def parse_basedir(text: str) -> Path:
-    """Read a path; none stands for the directory that holds the antenna package."""
+    """Read a path. An empty text stands for the directory that holds the antenna package."""
     return Path(text) if text else Path(__file__).resolve().parents[2]
 
 
 @expects("text")
 def parse_hostname(text: str) -> str:
-    """Read a name; none stands for the host name of the machine."""
+    """Read a name. An empty text stands for the host name of the machine."""
     return text or socket.gethostname()
 
 
 @expects("an integer, from 1 to 65535, other than PORT")
 def parse_optional_port(text: str) -> int | None:
-    """Read a port; an empty text is none."""
+    """Read a port. An empty text means that there is no such port: None."""
     port: int | None = bounded(parse_int, "1", "65535")(text) if text else None
     return port
 
@@ -49,38 +49,40 @@ class AppConfig:
 
         basedir = Option(
             default="",
-            doc="Directory that holds version.json. Not set: the one that holds the antenna package.",
+            doc="Directory that holds version.json. If it is not set, it is the directory with the antenna package.",
             parser=parse_basedir,
         )
         logging_level = Option(
             default="INFO",
-            doc="Log records below this level are dropped. DEBUG applies to the collector, not to its libraries.",
+            doc="Lowest level of the records that are logged. DEBUG applies to the collector, not to its libraries.",
             parser=one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
         )
         local_dev_env = Option(
             default="false",
-            doc="For development: readable log lines. The configuration and each metric are in the log only if "
+            doc="For development. The log has readable lines, and shows the configuration and the metrics only if "
             "LOGGING_LEVEL is DEBUG.",
             parser=parse_bool,
         )
-        statsd_host = Option(default="", doc="Host of the statsd or Datadog daemon. Not set: no metrics are sent.")
+        statsd_host = Option(
+            default="", doc="Host of the statsd or Datadog daemon. If it is not set, no metrics are sent."
+        )
         statsd_port = Option(
             default="8125", doc="UDP port of the statsd daemon.", parser=bounded(parse_int, "1", "65535")
         )
         statsd_namespace = Option(
-            default="", doc="Put in front of the name of every metric, with a dot.", parser=parse_metric_prefix
+            default="", doc="Prefix of every metric's name. A dot follows it.", parser=parse_metric_prefix
         )
         metrics_mozilla_names = Option(
             default="false",
-            doc="Send the metrics of Mozilla's Antenna as well, under its names, for its dashboards.",
+            doc="If true, the metrics of Mozilla's Antenna are sent as well, under its names, for its dashboards.",
             parser=parse_bool,
         )
         secret_sentry_dsn = Option(
-            default="", doc="DSN of the Sentry project. Not set: no errors are reported.", parser=parse_dsn
+            default="", doc="DSN of the Sentry project. If it is not set, no errors are reported.", parser=parse_dsn
         )
         hostname = Option(
             default="",
-            doc="Name of this instance in logs, metrics and Sentry. Not set: the host name of the machine.",
+            doc="Name of this instance in logs, metrics and Sentry. If it is not set, it is the machine's host name.",
             parser=parse_hostname,
         )
 
@@ -101,54 +103,60 @@ class WebServerConfig:
     """The options of the web server, gunicorn."""
 
     class Config:
-        """Options, without a namespace. Other settings of gunicorn are not for operators."""
+        """Options, without a namespace. Gunicorn's other settings are fixed in ``antenna.server.conf``."""
 
         listen_address = Option(
             default="",
-            doc="IP address to listen on, or a name of this machine. Not set: all of IPv4 and IPv6, or of the one that "
-            "the system has.",
+            doc="IP address to listen on, or a name of this machine. If it is not set, the collector listens on all "
+            "addresses, of IPv4 and IPv6 as far as the system has them.",
             parser=parse_listen_address,
         )
         port = Option(default="8000", doc="TCP port to listen on.", parser=bounded(parse_int, "1", "65535"))
         admin_port = Option(
             default="",
-            doc="TCP port for health checks alone. It is answered while every connection of PORT is taken; crashes are "
-            "not taken there. Not set: the health endpoints are on PORT only, where they always are.",
+            doc="TCP port for the health endpoints alone, which always are on PORT as well. This port answers even "
+            "while every connection of PORT is in use, and takes no crashes. If it is not set, there is no such port.",
             parser=parse_optional_port,
         )
         gunicorn_workers = Option(
             default="1",
-            doc="Worker processes. Each keeps one CPU core busy: start as many as the container has cores.",
+            doc="Number of worker processes. A worker uses one CPU core: set the number of cores of the container.",
             parser=bounded(parse_int, "1"),
         )
         gunicorn_worker_class = Option(
             default="gevent",
-            doc="Kept for settings of old: gevent serves whatever is set here, with a warning at the start.",
+            doc="Kept so that old settings are no error. The worker is gevent whatever is set here; a value other than "
+            "gevent is named in a warning at the start.",
             parser=one_of("gevent", "gthread", "sync"),
         )
         gunicorn_worker_connections = Option(
             default="4000", doc="Connections that one worker serves at a time.", parser=bounded(parse_int, "1")
         )
         gunicorn_max_requests = Option(
-            default="0", doc="A worker is replaced after this many requests. 0: never.", parser=bounded(parse_int, "0")
+            default="0",
+            doc="Number of requests after which a worker is replaced. If it is 0, workers are not replaced.",
+            parser=bounded(parse_int, "0"),
         )
         gunicorn_max_requests_jitter = Option(
             default="0",
-            doc="Up to this many requests more, at random, so that workers are not replaced all at once.",
+            doc="Each worker serves up to this many requests more than GUNICORN_MAX_REQUESTS, a number drawn at "
+            "random, so that the workers are not all replaced at once.",
             parser=bounded(parse_int, "0"),
         )
         gunicorn_keepalive = Option(
             default="75s",
-            doc="How long an idle connection stays open. Keep it above the load balancer's idle time (60s in common "
-            "ones): it may otherwise send a crash into a connection that is being closed.",
+            doc="Time that an idle connection stays open. Keep it above the idle time of the load balancer, which "
+            "often is 60s. If it is below, the load balancer may send a crash into a connection that is being closed.",
             parser=bounded(parse_duration, "1s"),
         )
         gunicorn_graceful_timeout = Option(
             default="30s",
-            doc="How long requests in flight may take after SIGTERM. Keep it below the platform's grace period.",
+            doc="Time that requests in flight may take after SIGTERM. Keep it below the platform's grace period.",
             parser=bounded(parse_duration, "1s"),
         )
-        cmd_prefix = Option(default="", doc="Command that bin/run_web.sh starts the server under, such as a profiler.")
+        cmd_prefix = Option(
+            default="", doc="Command that bin/run_web.sh puts in front of the server's command, such as a profiler."
+        )
 
     def __init__(self, config: ConfigManager) -> None:
         """Raises ``ConfigurationError``."""

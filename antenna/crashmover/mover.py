@@ -62,23 +62,24 @@ class CrashMover:
 
         crashstorage_class = Option(
             parser=subclass_of(CrashStorageBase),
-            doc="Where crashes are saved.",
+            doc="Class that saves crashes.",
         )
         crashpublish_class = Option(
             default="antenna.ext.crashpublish_base.NoOpCrashPublish",
             parser=subclass_of(CrashPublishBase),
-            doc="Where ids of saved crashes are published. Not set: nowhere, with a warning at start.",
+            doc="Class that publishes the ids of saved crashes. If it is not set, ids are published nowhere, and a "
+            "warning at the start says so.",
         )
         max_attempts = Option(
             default="20",
             parser=bounded(parse_int, "1"),
-            doc="Attempts to save or to publish a crash, as far as the time allows.",
+            doc="Largest number of attempts to save or to publish a crash. There are fewer if the time is over before.",
         )
         retry_sleep_seconds = Option(
             default="2s",
             parser=parse_duration,
-            doc="Longest pause between two attempts. The first ones are shorter, unless there is no spool and the "
-            "attempts would be used up too soon.",
+            doc="Longest pause between two attempts. The first pauses are shorter. Without a spool they are not, if "
+            "the attempts would otherwise be used up long before the time is over.",
         )
 
     def __init__(self, config: ConfigManager, instance: Instance | None = None) -> None:

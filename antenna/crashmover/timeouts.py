@@ -20,14 +20,15 @@ class Timeouts:
         save_timeout = Option(
             default="5s",
             parser=_DURATION,
-            doc="Time that saving a crash may take in all, attempts and pauses included. Then it goes to the spool. "
-            "Without a spool the client gets a 503 then, and the default is 30s.",
+            doc="Time that saving a crash may take, all attempts and pauses included. If it takes longer, the crash is "
+            "written to the spool. Without a spool the default is 30s, and the client is then answered with 503.",
         )
         publish_timeout = Option(
             default="2s",
             parser=_DURATION,
-            doc="Time that publishing an id may take in all. Then the spool keeps it; no client waits that long. "
-            "Without a spool the id stays unpublished then, and the default is 10s.",
+            doc="Time that publishing an id may take, all attempts and pauses included. If it takes longer, the id is "
+            "written to the spool. Without a spool the default is 10s, and the id then stays unpublished. No client "
+            "waits for it.",
         )
 
     def __init__(self, config: ConfigManager) -> None:
@@ -42,7 +43,7 @@ def _with_default(option: Any, default: str) -> Option:
 
 
 class TimeoutsWithoutSpool(Timeouts):
-    """Without a spool: waiting is all that can be done for a crash."""
+    """The options with the longer defaults that hold without a spool, where all that can be done is to wait."""
 
     class Config:
         """The same options, with other defaults."""

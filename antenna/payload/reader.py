@@ -41,12 +41,12 @@ class PayloadReader:
 
         dump_checksum_algorithm = Option(
             default="md5",
-            doc="Checksum of dumps in the raw crash: md5, sha256 or another name from Python's hashlib.",
+            doc="Algorithm of the dumps' checksums in the raw crash: md5, sha256 or another name in Python's hashlib.",
         )
         temp_dir = Option(
             default="",
-            doc="Directory for temporary files while a report arrives. Not set: the system's. Best is one on the "
-            "file system of the spool.",
+            doc="Directory for the temporary files of arriving reports. If it is not set, it is the system's. It is "
+            "best on the file system of the spool, because files can then be moved there without being copied.",
         )
 
     def __init__(self, config: ConfigManager, part_limits: PartLimits = PART_LIMITS) -> None:

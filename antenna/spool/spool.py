@@ -51,14 +51,14 @@ class Spool:
 
         spool_dir = Option(
             default="",
-            doc="Directory on a disk that outlives the process, for crashes that cannot be saved or published at "
-            "once. Not set: such crashes are answered with 503.",
+            doc="Directory for crashes that cannot be saved or published at once, on a disk that stays when the "
+            "process ends. If it is not set, a crash that cannot be saved is answered with 503.",
         )
         spool_max_size = Option(
             default="10GiB",
             parser=bounded(parse_size, "1"),
-            doc="Bytes that crashes may take in the spool, as they lie on the disk. When it is full, crashes that "
-            "cannot be saved are answered with 503.",
+            doc="Room on the disk that crashes in the spool may take. If the spool is full, a crash that cannot be "
+            "saved is answered with 503.",
         )
 
     def __init__(self, config: ConfigManager) -> None:

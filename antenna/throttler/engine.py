@@ -68,17 +68,17 @@ class Throttler:
 
         rules = Option(
             default="antenna.throttler.MOZILLA_RULES",
-            doc="The rules that decide what becomes of a crash, first match wins.",
+            doc="Rules that decide whether a crash is kept. The first rule that matches decides.",
             parser=parse_rules,
         )
         products = Option(
             default="antenna.throttler.MOZILLA_PRODUCTS",
-            doc="The supported products; none listed: all are.",
+            doc="Products whose crashes are kept. If the list is empty, those of every product are.",
             parser=parse_products,
         )
         product_packagenames = Option(
             default="antenna.throttler.MOZILLA_PRODUCT_PACKAGENAMES",
-            doc="The supported Android packages of each product; none listed for a product: all are.",
+            doc="Android packages, for each product, whose crashes are kept. If a product has none listed, all are.",
             parser=parse_product_packagenames,
         )
 

@@ -22,7 +22,7 @@ class FSCrashPublish(CrashPublishBase):
     class Config:
         """Options."""
 
-        fs_root = Option(doc="Directory of the queue. Made if it is not there.")
+        fs_root = Option(doc="Directory of the queue. It is made if it is not there.")
 
     def __init__(self, config: ConfigManager) -> None:
         """``config`` has the namespace ``CRASHMOVER_CRASHPUBLISH``."""

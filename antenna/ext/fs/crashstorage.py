@@ -23,7 +23,7 @@ class FSCrashStorage(CrashStorageBase):
     class Config:
         """Options."""
 
-        fs_root = Option(doc="Directory that holds the tree. Made if it is not there.")
+        fs_root = Option(doc="Directory that crashes are saved in. It is made if it is not there.")
 
     def __init__(self, config: ConfigManager) -> None:
         """``config`` has the namespace ``CRASHMOVER_CRASHSTORAGE``."""

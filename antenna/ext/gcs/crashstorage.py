@@ -51,7 +51,7 @@ class GcsCrashStorage(CrashStorageBase):
     class Config:
         """Options. Credentials are Google's application default credentials."""
 
-        bucket_name = Option(doc="Name of the bucket.")
+        bucket_name = Option(doc="Name of the bucket that crashes are saved in.")
 
     def __init__(self, config: ConfigManager) -> None:
         """``config`` has the namespace ``CRASHMOVER_CRASHSTORAGE``. Raises ``BackendConfigurationError``."""

@@ -47,10 +47,10 @@ class PubSubCrashPublish(CrashPublishBase):
     class Config:
         """Options. Credentials are Google's application default credentials."""
 
-        project_id = Option(doc="Google Cloud project of the topic.")
+        project_id = Option(doc="Google Cloud project that the topic belongs to.")
         topic_name = Option(doc="Name of the topic, without its project.")
         timeout = Option(
-            default="5s", parser=bounded(parse_duration, "0.01s"), doc="Time one request to publish may take."
+            default="5s", parser=bounded(parse_duration, "0.01s"), doc="Time that one request to publish may take."
         )
 
     def __init__(self, config: ConfigManager) -> None:
