@@ -2,7 +2,11 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What every backend shares: the ways it can fail, and the time it may take."""
+"""The ways in which a backend can fail, and the time that it may take. Authors of backends import this module.
+
+A storage or publisher raises one of these errors. ``antenna.crashmover`` decides by its class whether to try again, to
+spool the crash, or to set it aside. Tests are in ``tests/test_backend.py``.
+"""
 
 import errno
 import re
@@ -14,16 +18,16 @@ from typing import NamedTuple, Self
 
 import gevent
 
-#: Large crashes get more time, a second for so many bytes.
+#: Bytes of a crash for which a backend gets one second more, so that large crashes do not time out.
 BYTES_PER_SECOND = 5_000_000
 
 
 class BackendError(Exception):
-    """The backend is away, slow, overloaded or not permitted: the same crash may well be taken later."""
+    """The backend is away, slow, overloaded or forbidden. It may take the same crash later."""
 
 
 class BackendDenied(BackendError):
-    """The backend answers that we may not, or that what we name is not there: only an operator can mend that."""
+    """The backend says that something is missing or forbidden. Only an operator can mend that."""
 
 
 class NoAnswer(BackendError):
@@ -31,20 +35,20 @@ class NoAnswer(BackendError):
 
 
 class CrashRefused(Exception):
-    """The backend answers, and will not take this very crash: trying again is useless."""
+    """The backend works, but does not take this crash. Trying it again is useless."""
 
 
 class BackendConfigurationError(Exception):
-    """The backend answers that it is not there or not ours: no such bucket or topic, or no permission."""
+    """At the start: the bucket or topic does not exist, or the collector has no permission to use it."""
 
 
 class Problem(NamedTuple):
-    """What is wrong with a backend at the start."""
+    """Something that is wrong with a backend at the start."""
 
-    #: As logs and metrics call it: ``storage`` or ``publish``.
+    #: Name of the backend in logs and metrics: ``storage`` or ``publish``.
     backend: str
     reason: str
-    #: Whether only an operator can mend it.
+    #: Whether only an operator can mend the problem.
     is_denied: bool
 
 
@@ -63,10 +67,11 @@ _ERRNO_CLASSES = {
 
 
 def error_class(error: object) -> str:
-    """Return what keeps a backend from doing its work: a tag for metrics.
+    """Return the kind of an error of a backend, as a tag for metrics.
 
-    ``timeout``; ``refused``: there is no connection, or it breaks; ``denied``: no permission; ``missing``: what we name
-    is not there; ``quota``: too much; ``server``: anything else, such as an error of the backend's own.
+    ``timeout``: no answer in time. ``refused``: no connection, or a broken one. ``denied``: no permission. ``missing``:
+    the bucket, topic or directory does not exist. ``quota``: too many requests, or a full disk. ``server``: anything
+    else, such as an error in the backend.
     """
     links = list(_chain(error))
     if any(isinstance(link, NoAnswer | TimeoutError) for link in links):
@@ -91,7 +96,7 @@ def _chain(error: object) -> Iterator[BaseException]:
 
 
 class Deadline:
-    """The end of the time that something may take in all, attempts and pauses included."""
+    """The end of the time that an operation may take, all attempts and pauses included."""
 
     __slots__ = ("_end",)
 
@@ -100,14 +105,15 @@ class Deadline:
         self._end = time.monotonic() + seconds
 
     def left(self) -> float:
-        """Seconds left; 0 when it is over."""
+        """Seconds that are left. It is 0 when the time is over."""
         return max(0.0, self._end - time.monotonic())
 
 
 class TimeLimit:
-    """A block that is left with ``NoAnswer`` when its time is over, wherever it hangs.
+    """A block that raises ``NoAnswer`` when its time is over, wherever it hangs.
 
-    Time-outs of HTTP libraries begin anew with each packet, so a backend that drips could hang a request for ever.
+    Time-outs of HTTP libraries begin anew with each packet, so a backend that sends a byte now and then would never
+    time out.
     """
 
     __slots__ = ("_seconds", "_timeout")
@@ -127,7 +133,7 @@ class TimeLimit:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """End; the time-out becomes an error of the backend."""
+        """End the limit. If the time-out was raised, turn it into ``NoAnswer``."""
         self._timeout.close()
         if error is self._timeout:
             raise NoAnswer(f"no answer within {self._seconds:.1f} s") from None

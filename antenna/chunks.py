@@ -2,31 +2,31 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Framing of a body in chunks (RFC 9112 section 7.1): what clients send, and what storages answer."""
+"""Takes apart bodies that are sent in chunks (RFC 9112 section 7.1)."""
 
 import re
 
-# The line break after the chunk before, and the size of the next. Extensions are ignored.
+# The line break after the previous chunk, and the size of the next chunk. Extensions are ignored.
 _CHUNK_HEAD = re.compile(rb"\r\n([0-9A-Fa-f]{1,16})(?:[ \t]*;[^\r\n]*)?\r\n")
 _PART_OF_CHUNK_HEAD = re.compile(rb"\r?|\r\n[0-9A-Fa-f]{0,16}[ \t]*(?:;[^\r\n]*)?\r?")
 
 
 class BadChunks(Exception):
-    """The bytes are not framed as RFC 9112 section 7.1 says, or one chunk has a head that is too long."""
+    """The bytes are not framed as RFC 9112 section 7.1 says, or the size line of a chunk is too long."""
 
 
 class TooMuchFraming(BadChunks):
-    """Chunk sizes, extensions and trailers take more bytes together than the body may have of them."""
+    """The chunk sizes, extensions and trailers of a body together take more bytes than they may."""
 
 
 class Chunks:
-    """Takes the framing off a body while it arrives. Trailers are ignored, as are chunk extensions."""
+    """Removes the framing from a body while it arrives. Chunk extensions and trailers are ignored."""
 
     def __init__(self, *, max_head_size: int, max_framing_size: int) -> None:
-        """Begin before the first chunk.
+        """Begin before the first chunk. Sizes are in bytes.
 
-        ``max_head_size`` bounds one chunk's size with its extensions, and the trailers; ``max_framing_size`` bounds all
-        that together, over the whole body.
+        ``max_head_size`` bounds the size line of one chunk with its extensions, and the trailers. ``max_framing_size``
+        bounds all framing of the body together.
         """
         self._max_head_size = max_head_size
         self._max_framing_size = max_framing_size
@@ -34,13 +34,13 @@ class Chunks:
         self._left = 0
         self._framing_size = 0
         self._in_trailers = False
-        #: Whether the whole body has been fed.
+        #: Whether the end of the body has been reached.
         self.ended = False
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
-        """Return what of ``data`` is content, and what is beyond the end of the body.
+        """Take the next bytes. Return the content in them, and the bytes after the end of the body.
 
-        Raises ``BadChunks``, or ``TooMuchFraming``.
+        Raises ``BadChunks`` or ``TooMuchFraming``.
         """
         buffer = self._rest + data
         pieces: list[bytes] = []
@@ -74,7 +74,7 @@ class Chunks:
         return beyond
 
     def _check(self) -> None:
-        """Refuse what does not become a chunk head, or the end of the trailers, by waiting for more of it."""
+        """Raise ``BadChunks`` if no further bytes can make a chunk head, or the end of the trailers, of the rest."""
         may_go_on = self._in_trailers or _PART_OF_CHUNK_HEAD.fullmatch(self._rest)
         if not may_go_on or len(self._rest) > self._max_head_size:
             raise BadChunks

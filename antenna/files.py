@@ -2,12 +2,12 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Files that are complete and on the disk or not there at all, and temporary files that no kill leaves behind.
+"""Durable files, which are complete or not there at all, and temporary files that no kill leaves behind.
 
-Not every file system has every call. Network shares (SMB), FUSE and the sandboxes of containers refuse to set a mode,
-to fsync a directory, or to make a file without a name. A function here does without a call that is refused, since a
-crash saved with less durability is worth more than none; ``probe`` says at start what is missing. Any other error is
-raised.
+Some file systems lack some calls. Network shares (SMB), FUSE and the sandboxes of containers may refuse to set a mode,
+to fsync a directory, or to make a file without a name. The functions here then do without the call, since a crash that
+is saved with less durability is worth more than one that is not. ``probe`` says at start what is missing. Any other
+error is raised. Tests are in ``tests/test_files.py``.
 """
 
 import contextlib
@@ -19,25 +19,26 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-# Files are read and written in pieces of this many bytes: large enough that the switch to a native thread costs little,
-# small enough that many reports at once need little memory.
+# Files are read and written in pieces of this many bytes. They are so large that switching to a native thread costs
+# little, and so small that many reports at once need little memory.
 PIECE_SIZE = 256 * 1024
 
 _TEMPORARY = "antenna-report-"
 _ASIDE = ".tmp-"
 _ZEROS = bytes(PIECE_SIZE)
 
-#: What a disk says that worked, and will work again.
+#: Errors of a disk that used to work, and that may work again.
 DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
 
-#: What a file system says of a call that it does not have, or does not allow on what it was asked for.
+#: Errors of a call that a file system does not have, or does not allow for this file.
 REFUSED = frozenset({errno.ENOSYS, errno.EINVAL, errno.EBADF, errno.EPERM, errno.EACCES, errno.EOPNOTSUPP})
-# Nothing but these for the fsync of a file, without which a promise is worth little: FUSE and special file systems.
+# Errors of fsync(2) for a file on FUSE and special file systems, which do not have it. No other error is ignored here:
+# without fsync a promise is worth little.
 _NO_FSYNC = frozenset({errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP})
-# What shares say to a rename onto a file that is there.
+# Errors of network shares if a rename would replace a file.
 _NO_REPLACE = REFUSED | {errno.EEXIST, errno.EBUSY, errno.ETXTBSY}
 
-#: Reads from a file, given its descriptor, a size and an offset.
+#: A function that reads from a file, given its descriptor, a size and an offset.
 Read = Callable[[int, int, int], bytes]
 
 _TYPES = {
@@ -52,13 +53,13 @@ _TYPES = {
 
 
 class WrongType(OSError):
-    """A name belongs to something of another type than it should, such as a FIFO."""
+    """Raised if a path belongs to a thing of another type than it should, such as a FIFO."""
 
 
 def fsync_directory(directory: Path) -> bool:
-    """Make names in ``directory`` durable: an fsync of a file is not one of its directory.
+    """Make the names in ``directory`` durable. An fsync of a file does not do that.
 
-    Return False on a file system that cannot do so. Raises ``OSError``.
+    Returns False on a file system that cannot do it. Raises ``OSError``.
     """
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -74,7 +75,7 @@ def fsync_directory(directory: Path) -> bool:
 
 
 def fsync_file(descriptor: int) -> bool:
-    """Make the content of a file durable; return False on a file system that cannot do so. Raises ``OSError``."""
+    """Make the content of a file durable. Returns False on a file system that cannot do it. Raises ``OSError``."""
     try:
         os.fsync(descriptor)
     except OSError as error:
@@ -85,7 +86,7 @@ def fsync_file(descriptor: int) -> bool:
 
 
 def make_directories(directory: Path) -> None:
-    """Make ``directory`` and those above it, each of them durable."""
+    """Make ``directory`` and its parents, if they do not exist, and make their names durable."""
     if not directory.is_dir():
         make_directories(directory.parent)
         directory.mkdir(exist_ok=True)
@@ -93,9 +94,9 @@ def make_directories(directory: Path) -> None:
 
 
 def probe(directory: Path) -> list[str]:
-    """Prove that files can be saved in ``directory`` by saving one twice; return what is lacking there, for people.
+    """Check that files can be saved in ``directory`` by saving one twice.
 
-    Raises ``OSError``.
+    Returns sentences about the durability that its file system lacks. Raises ``OSError``.
     """
     path = directory / f"{_ASIDE}{secrets.token_hex(8)}"
     try:
@@ -117,7 +118,7 @@ def probe(directory: Path) -> list[str]:
 
 
 def write_file(path: Path, pieces: Iterable[bytes]) -> None:
-    """Write a file in a directory that is not visible yet, and fsync it. Raises ``OSError``."""
+    """Write a new file and fsync it. Its directory must not be visible to others yet. Raises ``OSError``."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:
         write_pieces(descriptor, pieces)
@@ -127,7 +128,10 @@ def write_file(path: Path, pieces: Iterable[bytes]) -> None:
 
 
 def replace_file(path: Path, pieces: Iterable[bytes]) -> None:
-    """Write a file aside, fsync it and rename it to ``path``; directories are made. Raises ``OSError``."""
+    """Write a file under another name, fsync it and rename it to ``path``. Missing directories are made.
+
+    Raises ``OSError``.
+    """
     make_directories(path.parent)
     _replace(path, pieces)
 
@@ -151,7 +155,7 @@ def _replace(path: Path, pieces: Iterable[bytes]) -> None:
 
 
 def _set_mode(descriptor: int) -> bool:
-    """Let everybody read a file, whatever the umask; return False on a file system that does not allow it."""
+    """Make a file readable for everybody, whatever the umask is. Returns False if the file system does not allow it."""
     try:
         os.fchmod(descriptor, 0o644)
     except OSError as error:
@@ -162,13 +166,14 @@ def _set_mode(descriptor: int) -> bool:
 
 
 def _rename_over(aside: Path, path: Path) -> None:
-    """Rename a file to ``path``, which may be there already. Raises ``OSError``."""
+    """Rename a file to ``path``, where there may be a file already. Raises ``OSError``."""
     try:
         aside.rename(path)
     except OSError as error:
         if error.errno not in _NO_REPLACE or not path.is_file():
             raise
-        # Some shares cannot replace a file. For a moment there is none: what is written is the whole of it once more.
+        # Some shares cannot replace a file. So there is no file for a moment. Nothing is lost: the new file is
+        # complete.
         path.unlink()
         aside.rename(path)
 
@@ -176,8 +181,8 @@ def _rename_over(aside: Path, path: Path) -> None:
 def open_temporary_file(directory: Path) -> int:
     """Open a file without a name in ``directory`` and return its descriptor. Raises ``OSError``.
 
-    ``O_TMPFILE`` (Linux): no kill can leave it behind, and ``os.link`` can give it a name later.
-    Elsewhere, and on file systems without it, a file whose name is removed at once.
+    With ``O_TMPFILE`` (Linux) no kill can leave the file behind, and ``os.link`` can give it a name later. Without it,
+    on some file systems and other systems, the file is made with a name, which is removed at once.
     """
     flags = getattr(os, "O_TMPFILE", 0)
     if flags:
@@ -193,9 +198,9 @@ def open_temporary_file(directory: Path) -> int:
 
 
 def prepare_directory(directory: Path) -> None:
-    """Prove that temporary files can be written in ``directory``, and remove what a kill left there.
+    """Check that temporary files can be written in ``directory``, and remove those that a kill has left there.
 
-    Without ``O_TMPFILE`` a file has a name for a moment. Raises ``OSError``.
+    Without ``O_TMPFILE`` a file has a name for a moment, so a kill can leave it behind. Raises ``OSError``.
     """
     probe_temporary_file(directory)
     for path in directory.glob(f"{_TEMPORARY}*"):
@@ -204,7 +209,7 @@ def prepare_directory(directory: Path) -> None:
 
 
 def probe_temporary_file(directory: Path) -> None:
-    """Prove that temporary files can be written in ``directory``. Raises ``OSError``."""
+    """Check that temporary files can be written in ``directory``. Raises ``OSError``."""
     descriptor = open_temporary_file(directory)
     try:
         write_pieces(descriptor, [b"probe", _ZEROS])
@@ -213,9 +218,10 @@ def probe_temporary_file(directory: Path) -> None:
 
 
 def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
-    """Open a file, and return its descriptor. Raises ``WrongType`` for anything but a file, and ``OSError``.
+    """Open a regular file and return its descriptor. Raises ``WrongType`` if it is of another type, and ``OSError``.
 
-    To open a FIFO may take for ever, to open a device may do anything, and a link leads elsewhere.
+    The type is checked because opening a FIFO may take for ever, opening a device may have any effect, and a symbolic
+    link may lead anywhere.
     """
     with contextlib.suppress(FileNotFoundError):
         require_type(path.lstat(), stat.S_IFREG, path)
@@ -229,7 +235,10 @@ def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
 
 
 def read_regular(path: Path, most: int) -> bytes:
-    """Return the content of a file. Raises ``WrongType`` for anything but a file of ``most`` bytes, and ``OSError``."""
+    """Return the content of a regular file of at most ``most`` bytes.
+
+    Raises ``WrongType`` if it is larger or of another type, and ``OSError``.
+    """
     descriptor = open_regular(path)
     try:
         size = os.fstat(descriptor).st_size
@@ -241,7 +250,7 @@ def read_regular(path: Path, most: int) -> bytes:
 
 
 def require_type(status: os.stat_result, wanted: int, path: Path) -> None:
-    """Raise ``WrongType`` unless ``status`` is that of the type ``wanted``, such as ``stat.S_IFDIR``."""
+    """Raise ``WrongType`` if ``status`` does not have the file type ``wanted``, such as ``stat.S_IFDIR``."""
     found = stat.S_IFMT(status.st_mode)
     if found != wanted:
         what = _TYPES.get(found, "something unknown")
@@ -249,11 +258,11 @@ def require_type(status: os.stat_result, wanted: int, path: Path) -> None:
 
 
 def size_on_disk(descriptor: int) -> int:
-    """Return the bytes that a file takes on its disk: holes take none. Raises ``OSError``."""
+    """Return the number of bytes that a file takes on its disk, where holes take none. Raises ``OSError``."""
     status = os.fstat(descriptor)
     if status.st_blocks or not status.st_size:
         return status.st_blocks * 512
-    # Either the file is one hole, or the file system does not count blocks, or it keeps a few bytes with the name.
+    # Either the file is one hole, or the file system does not count blocks, or it keeps small files beside their names.
     offset = os.lseek(descriptor, 0, os.SEEK_CUR)
     try:
         os.lseek(descriptor, 0, os.SEEK_DATA)
@@ -266,14 +275,17 @@ def size_on_disk(descriptor: int) -> int:
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Write all of ``data``; ``os.write`` may write less."""
+    """Write all of ``data``. One call of ``os.write`` may write only a part."""
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
 
 
 def write_pieces(descriptor: int, pieces: Iterable[bytes]) -> None:
-    """Write ``pieces``; zeros, of which zip bombs are made, become holes, which take neither time nor disk."""
+    """Write ``pieces`` to a file. Pieces of zeros become holes, which take neither time nor room on the disk.
+
+    Zip bombs consist of zeros.
+    """
     hole = 0
     for piece in pieces:
         if piece == _ZEROS:
@@ -293,7 +305,10 @@ def write_pieces(descriptor: int, pieces: Iterable[bytes]) -> None:
 
 
 def read_pieces(descriptor: int, size: int, read: Read) -> Iterator[bytes]:
-    """Yield the first ``size`` bytes of a file in pieces, which ``read`` reads; fewer if the file is shorter."""
+    """Yield the first ``size`` bytes of a file in pieces, using ``read``.
+
+    If the file is shorter, there are fewer bytes.
+    """
     offset = 0
     while offset < size and (piece := read(descriptor, PIECE_SIZE, offset)):
         yield piece

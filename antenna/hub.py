@@ -4,14 +4,15 @@
 
 """How the collector shares one gevent hub among all connections of a worker.
 
-A worker serves every connection in one native thread. Whatever does not wait in gevent stops all of them. So:
+A worker serves every connection in one native thread. Code that blocks without waiting in gevent stops all of them. So:
 
 * ``run_blocking`` and ``pread`` send disk work to gevent's pool of native threads.
-* ``Turn`` lets others go on in the middle of a computation that takes long.
-* ``catch_up`` lets a busy worker see the answers that have arrived already.
+* ``Turn`` lets other greenlets run in the middle of a long computation.
+* ``catch_up`` lets a busy worker read the answers that have already arrived.
 
-What runs in the pool must not wait for a lock of Python's, such as ``datetime.strptime`` has. gevent has replaced that
-lock by one for greenlets: a native thread that has to wait for it gets a hub of its own, and sometimes waits for ever.
+Code that runs in the pool must not wait for a lock of Python's, such as that of ``datetime.strptime``. gevent has
+replaced these locks by locks for greenlets. A native thread that has to wait for one gets a hub of its own, and
+sometimes waits for ever. Tests are in ``tests/test_hub.py``.
 """
 
 import fcntl
@@ -31,14 +32,14 @@ import gevent
 from gevent import monkey
 from gevent.threadpool import ThreadPool
 
-# Names that are looked up at a time.
+# Host names that are looked up at the same time. Each lookup takes a native thread.
 _LOOKUPS = 10
-# Seconds for which one connection may keep the others waiting: longer than most reports take, which would only wait
-# for one another.
+# Seconds that one connection may compute while the others wait. Most reports take less, so they are not interrupted: if
+# they were, they would only wait for one another.
 _TURN = 0.005
 _AN_INSTANT = 1e-6
-# Turns of the loop from an answer's arrival to the connection that waits for it: the loop has to look for events, run
-# who waits for them, and so on, through timers and batches. A busy loop may take 0.1 s for each.
+# Turns of gevent's loop between the arrival of an answer and the greenlet that waits for it. The loop first looks for
+# events, then runs the greenlets that wait for them, then those that wait for these. A turn of a busy loop takes 0.1 s.
 _TURNS = 4
 
 P = ParamSpec("P")
@@ -46,9 +47,9 @@ R = TypeVar("R")
 
 
 def run_blocking(func: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Run ``func`` in a native thread while other greenlets go on; what it returns or raises comes back.
+    """Run ``func`` in a native thread while other greenlets go on. Returns or raises what ``func`` does.
 
-    Without it, a write or an fsync on a slow disk would hold up every connection of the worker.
+    Called directly, a write or an fsync on a slow disk would hold up every connection of the worker.
     """
     result, error = gevent.get_hub().threadpool.apply(_outcome, (partial(func, *args, **kwargs),))
     if error is not None:
@@ -80,27 +81,27 @@ def plugins_read_once() -> Iterator[None]:
 
 
 def restore_close() -> None:
-    """Take ``os.close`` back from gevent. To be called once gevent has patched the process.
+    """Undo gevent's replacement of ``os.close``. Call this once, after gevent has patched the process.
 
-    gevent lets the loop of the thread's hub close what is not a regular file. Nobody runs that loop in a native thread
-    that has come by a hub, so directories stayed open there for ever, and entries of the spool with them, locked.
-    What is closed too early for gevent is a socket, and these have a ``close`` of their own.
+    gevent's ``os.close`` leaves everything but regular files to the loop of the thread's hub. In a native thread that
+    has got a hub, nothing runs that loop, so directories stayed open for ever, and entries of the spool stayed locked.
+    The original closes at once. That would be too early only for sockets, and these have a ``close`` of their own.
     """
     os.close = monkey.get_original("os", "close")
 
 
 def look_up_names_apart() -> None:
-    """Give the look-up of names native threads of its own. To be called once in the process that serves.
+    """Give the lookup of host names a pool of threads of its own. Call this once in the process that serves.
 
-    A name service that gives no answer holds a thread for many seconds. In the pool that all share, no crash could be
-    written to the spool meanwhile.
+    A name server that does not answer holds a thread for many seconds. If the lookups were in the common pool, no crash
+    could be written to the spool meanwhile.
     """
     hub = gevent.get_hub()
     hub.resolver.pool = ThreadPool(_LOOKUPS, hub=hub)  # type: ignore[attr-defined] # gevent's usual resolver has it
 
 
 def _outcome(func: Callable[[], Any]) -> tuple[Any, BaseException | None]:
-    """Return what ``func`` returns or raises: an error that gets out of the pool is printed, although we handle it."""
+    """Return what ``func`` returns and what it raises. If the error left the pool, gevent would print it."""
     try:
         return func(), None
     except BaseException as error:  # noqa: BLE001 - raised again by the caller
@@ -108,10 +109,10 @@ def _outcome(func: Callable[[], Any]) -> tuple[Any, BaseException | None]:
 
 
 def pread(descriptor: int, size: int, offset: int) -> bytes:
-    """Read as ``os.pread`` while other greenlets go on; may return less than there is.
+    """Read like ``os.pread`` while other greenlets go on. May return fewer bytes than ``size``.
 
-    What the kernel has in memory, such as a file that has just been written, is read at once: going to another thread
-    and back for it takes longer than that.
+    If the kernel has the data in memory, such as that of a file just written, it is read at once. A switch to another
+    thread and back would take longer than the read.
     """
     buffer = bytearray(size)
     try:
@@ -124,9 +125,9 @@ def pread(descriptor: int, size: int, offset: int) -> bytes:
 
 
 def catch_up(done: Callable[[], bool]) -> bool:
-    """Let the loop see what has happened while it was busy, until something is ``done``; return whether it is.
+    """Let the loop handle what happened while it was busy, until ``done`` returns True. Returns whether it did.
 
-    For those whose patience is at an end: it may have been this worker that took so long.
+    Call this before a time-out is taken seriously: the answer may have arrived while this worker was busy.
     """
     for _ in range(_TURNS):
         if done():
@@ -136,9 +137,10 @@ def catch_up(done: Callable[[], bool]) -> bool:
 
 
 class Turn:
-    """A connection's turn on the CPU of its worker, for loops that need not wait for anything.
+    """The time for which one connection computes before it lets the others run.
 
-    A read from a socket that has bytes lets nobody else go on.
+    Loops that need not wait for anything use it. A read from a socket that already has bytes lets no other greenlet
+    run.
     """
 
     def __init__(self) -> None:
@@ -146,21 +148,24 @@ class Turn:
         self._begun = time.monotonic()
 
     def waited(self, seconds: float) -> None:
-        """Leave ``seconds`` out of account, in which others may have gone on."""
+        """Do not count ``seconds`` in which this greenlet was waiting, since the others could run meanwhile."""
         self._begun += seconds
 
     def pass_on(self) -> bool:
-        """Let the others go first if this turn has been a long one; say whether it was."""
+        """If this turn has lasted long enough, let the other greenlets run and begin a new one.
+
+        Returns whether they ran.
+        """
         if time.monotonic() - self._begun < _TURN:
             return False
-        # gevent.sleep(0) would make the loop look for events after fifty turns only.
+        # After gevent.sleep(0) the loop would look for events only once in fifty turns.
         gevent.sleep(_AN_INSTANT)
         self._begun = time.monotonic()
         return True
 
 
 def put_together(pieces: Iterable[bytes]) -> bytes:
-    """Return ``pieces``, each of which takes some time to make, as one; other greenlets have their turn in between."""
+    """Join ``pieces``, each of which takes time to make. Between them, other greenlets have their turn."""
     turn = Turn()
     whole = BytesIO()  # unlike a list of pieces, it is not copied in the end
     for piece in pieces:
@@ -170,6 +175,6 @@ def put_together(pieces: Iterable[bytes]) -> bytes:
 
 
 def unread_bytes(connection: socket.socket) -> int:
-    """Return how many bytes have arrived on ``connection`` that nobody has read yet."""
+    """Return the number of bytes that have arrived on ``connection`` and have not been read yet."""
     count: int = struct.unpack("i", fcntl.ioctl(connection, termios.FIONREAD, bytes(4)))[0]
     return count

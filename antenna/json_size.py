@@ -2,10 +2,10 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""How much decoding JSON builds, counted before anything is decoded.
+"""Counts what decoding JSON will build, before anything is decoded.
 
-A client's JSON may take fifty times its size once it is decoded, and gzip takes it to a hundredth of that size on the
-wire. Whatever decodes JSON that a client sent asks ``count_built`` first.
+Decoded, the JSON of a client may take fifty times its size in memory. With gzip it may take a hundredth of that size on
+the wire. So code that decodes JSON from a client calls ``count_built`` first. Tests are in ``tests/test_json_size.py``.
 """
 
 from collections.abc import Iterator
@@ -13,26 +13,27 @@ from itertools import accumulate
 
 from antenna.hub import Turn
 
-# Outside strings, each container begins with one of these, and so does each name and each value: after the bracket or
-# comma before it, or after the colon.
+# Outside strings, each container, name and value begins after one of these: a bracket, a comma or a colon.
 _BEGINNINGS = b"[{,:"
 _ENDINGS = b"]}"
 _ALL = bytes(range(256))
 _BUT_BEGINNINGS = bytes(set(_ALL) - set(_BEGINNINGS))
 _BUT_STRUCTURE = bytes(set(_ALL) - set(_BEGINNINGS + _ENDINGS + b'"'))
-# By how much each bracket changes the depth, as a signed byte.
+# The change of the depth by each bracket, as a signed byte.
 _DEPTHS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 
-# Bytes that are looked at in one go: it takes a millisecond or two.
+# Bytes that are examined without a pause. It takes a millisecond or two.
 _PIECE = 64 * 1024
 
 
 def count_built(data: bytes, most: int) -> int:
-    """Return how many containers, names and values JSON in UTF-8 holds, or a number over ``most`` if there are more.
+    """Return how many containers, names and values JSON in UTF-8 has.
 
-    The count is never too low. It is too high for JSON with commas, colons or brackets in its strings, but only up to
-    ``most``; and a container that is empty counts as if it held something. It takes some 2 ns for each byte, and other
-    greenlets have their turn.
+    If it has more than ``most``, return any larger number.
+
+    The count is never too low. It may be too high, but at most by as much as ``most`` allows, if strings contain
+    commas, colons or brackets; an empty container counts as if it had an item. Counting takes some 2 ns for each byte,
+    and other greenlets have their turn meanwhile.
     """
     turn = Turn()
     count = 1
@@ -52,7 +53,10 @@ def count_built(data: bytes, most: int) -> int:
 
 
 def is_nested_deeper(data: bytes, depth: int, most: int) -> bool:
-    """Whether containers in JSON are nested deeper than ``depth`` before there are ``most`` of them, or little more."""
+    """Whether containers in JSON are nested deeper than ``depth``.
+
+    Only about the first ``most`` containers are examined.
+    """
     now = count = 0
     for structure in _outside_strings(data):
         brackets = structure.translate(_DEPTHS, b",:")
@@ -67,7 +71,7 @@ def is_nested_deeper(data: bytes, depth: int, most: int) -> bool:
 
 
 def _outside_strings(data: bytes) -> Iterator[bytes]:
-    """Yield the brackets, commas and colons that are not in strings, piece by piece."""
+    """Yield the brackets, commas and colons that are not inside strings, piece by piece."""
     turn = Turn()
     inside = 0
     position = 0
@@ -77,7 +81,7 @@ def _outside_strings(data: bytes) -> Iterator[bytes]:
             piece = data[position : position + _PIECE + 1]
         position += len(piece)
         without_escapes = piece.replace(b"\\\\", b"").replace(b'\\"', b"")
-        # Now every quotation mark begins or ends a string.
+        # After this, every quotation mark begins or ends a string.
         split = without_escapes.translate(None, _BUT_STRUCTURE).split(b'"')
         yield b"".join(split[inside::2])
         inside = (inside + len(split) - 1) % 2
@@ -85,7 +89,7 @@ def _outside_strings(data: bytes) -> Iterator[bytes]:
 
 
 def holds_more(value: object, most_characters: int, most_items: int) -> bool:
-    """Whether a decoded value has more characters in its text, or more items, names and values, than these."""
+    """Whether a decoded value has more than ``most_characters`` of text or ``most_items`` items, names and values."""
     left = [value]
     characters = items = 0
     while left:

@@ -2,7 +2,12 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Every limit on what a client may send, in one place."""
+"""Every limit on what a client may send.
+
+The constants are bounds that no operator has a reason to change, and that no known client comes near. ``Limits`` has
+those that are options. A report that goes over a limit is refused: with 413 if the limit is one of size, else with the
+``Reason`` that fits. Tests are in ``tests/test_breakpad_resource.py``, ``tests/payload`` and ``tests/server``.
+"""
 
 from dataclasses import dataclass
 
@@ -10,67 +15,73 @@ from antenna.config import ConfigManager, Option, bounded, parse_duration, parse
 
 # Bounds that no operator has a reason to change, for what no client has a reason to send.
 
-# Request line and headers together. Gunicorn looks through them again whenever more of them arrives.
+# Bytes of the request line and the headers together. Gunicorn searches all of them again whenever more of them arrives.
 MAX_HEAD_SIZE = 32 * 1024
-# Seconds from the first byte of a request to the end of its headers; and for the first byte on a new connection.
+# Seconds from the first byte of a request to the end of its headers. Also the seconds that a new connection may wait
+# before its first byte.
 HEAD_TIMEOUT = 20.0
-# Seconds that a client may leave an answer unread.
+# Seconds that a client may leave an answer unread. Then the connection is closed.
 SEND_TIMEOUT = 20.0
 
-# Of a chunk's size with its extensions, and of the trailers (RFC 9112 section 7.1).
+# Bytes of one chunk's size line with its extensions, and of the trailers (RFC 9112 section 7.1).
 MAX_CHUNK_HEAD = 4 * 1024
-# Of all that together, over a whole body. A chunk costs about a microsecond, however small it is, and takes at least
-# five bytes. Clients send chunks of 4 KiB and more.
+# Bytes of all chunk size lines and trailers of one body together. Each chunk costs about a microsecond, however small
+# it is, and its framing has at least five bytes. Clients send chunks of 4 KiB and more.
 MAX_CHUNK_FRAMING = 2 * 1024 * 1024
 
-# RFC 2046 section 5.1.1 allows 70 characters; some clients of old took more.
+# Characters of a boundary. RFC 2046 section 5.1.1 allows 70; some old clients used more.
 MAX_BOUNDARY_LENGTH = 256
-# Lines of content that begin with the boundary. Clients choose one that does not occur at all (RFC 2046 section 5.1.1).
+# Lines of the content that begin with the boundary. Clients choose a boundary that does not occur in the content at all
+# (RFC 2046 section 5.1.1).
 MAX_LINES_LIKE_BOUNDARIES = 10_000
-# An inflater costs 10 us, a member 20 bytes. Parallel compressors write a member every 64 KiB or more.
+# Gzip members in one body. A member costs 10 us of CPU and as few as 20 bytes. Parallel compressors write one for every
+# 64 KiB or more.
 MAX_GZIP_MEMBERS = 4096
-# Headers of a part, the bytes of those of one part and of all parts, and parameters of one header.
+# Headers of a part, bytes of the headers of one part and of all parts together, and parameters of one header.
 MAX_PART_HEADERS = 32
 MAX_PART_HEADER_SIZE = 16 * 1024
 MAX_ALL_PART_HEADERS_SIZE = 4 * 1024 * 1024
 MAX_PARAMETERS = 32
 
-# Of one report. Those of Firefox have some 60, whose names have up to 50 characters; together they take 0.2 MiB.
+# Annotations of one report, and characters of an annotation's name. A report of Firefox has some 60 annotations, with
+# names of up to 50 characters; together they take 0.2 MiB.
 MAX_ANNOTATIONS = 2000
 MAX_ANNOTATION_NAME_SIZE = 1024
-# Bytes of all annotations of a report as they came. More of them cannot be had within the memory of one request.
+# Bytes of all annotations of a report as they were sent. More would not fit into the memory that one request may take.
 MAX_ANNOTATIONS_SIZE = 8 * 1024 * 1024
-# Bytes that annotations take at the same time: decoded, where one character beyond U+FFFF makes every other of the same
-# text take four bytes, and encoded again, where a control character takes six.
+# Bytes of memory that the annotations of a report may take at the same time. Decoded, a single character beyond U+FFFF
+# makes every character of its text take four bytes. Encoded again, a control character takes six bytes.
 MAX_ANNOTATIONS_MEMORY = 48 * 1024 * 1024
-# Bytes of all parts of a report together that have a transfer encoding, as they came. Decoding them takes more CPU than
-# inflating them. Hardly anybody sends any, and minidumps of games, the largest, have some 20 MB.
+# Bytes of all parts with a Content-Transfer-Encoding together, as they were sent. Decoding them takes more CPU than
+# inflating gzip. Hardly any client sends such parts. The largest minidumps, those of games, have some 20 MB.
 MAX_ENCODED_SIZE = 32 * 1024 * 1024
-# Sequences in quoted-printable that are no escapes. More of them tell that the content is no quoted-printable.
+# Equals signs in quoted-printable that do not begin an escape. If there are more, the content is not quoted-printable.
 MAX_BARE_EQUALS_SIGNS = 10_000
-# Dumps of one report: those of its processes, and files that go with them.
+# Dumps of one report. There is one for each process, and some files beside them.
 MAX_DUMPS = 32
-# Notes on a report that its client can cause.
+# Notes on one report that its client can cause. Further notes are left out.
 MAX_NOTES = 100
 
-# Python's JSON encoder and decoder recurse, and give up somewhere below 1,000.
+# Nesting of containers in JSON. Python's encoder and decoder recurse, and give up somewhere below 1,000.
 MAX_JSON_DEPTH = 200
-# Containers, names and values in all JSON parts of a report together. Each takes up to 120 bytes of memory, and 2 us.
+# Containers, names and values in all JSON parts of a report together. Each takes up to 120 bytes of memory and 2 us.
 MAX_JSON_ITEMS = 100_000
-# What converting an integer costs grows with the square of its length.
+# Digits of an integer in JSON. The cost of converting an integer grows with the square of its length.
 MAX_JSON_DIGITS = 1000
-# Characters of a number, as many as one of 64 bits is written with; and of all longer ones in a report together. No
-# reporter sends any.
+# Characters of a number in JSON that counts as long; a 64-bit number is never longer. And characters of all long
+# numbers of a report together. No crash reporter sends long ones.
 LONG_JSON_NUMBER = 24
 MAX_LONG_JSON_NUMBERS_SIZE = 200_000
-# JSON that throttle rules look into, such as a TelemetryEnvironment: its characters, and the containers, names and
-# values in it. That of a small profile has 13,000 characters and 1,000 items. Decoding takes 20 ms and 8 MiB at most.
+# JSON in an annotation that throttle rules read, such as a TelemetryEnvironment: its characters, and its containers,
+# names and values. That of a small profile has 13,000 characters and 1,000 items. Decoding takes at most 20 ms and 8
+# MiB. If it is larger, the rules see no value.
 MAX_READ_JSON_SIZE = 512 * 1024
 MAX_READ_JSON_ITEMS = 40_000
-# Seconds that a report may wait for others to give memory back.
+# Seconds that a report may wait until other reports release memory. Then it is answered with 503.
 MEMORY_TIMEOUT = 30.0
 
-# What is read after an early answer: a client has time to notice it before the connection goes.
+# After an early answer the collector reads on, so that the client can see the answer before the connection is closed.
+# It reads for at most this many seconds in all, seconds without a byte, and bytes.
 DRAIN_SECONDS = 30.0
 DRAIN_IDLE_SECONDS = 2.0
 MAX_DRAIN_SIZE = 256 * 1024 * 1024
@@ -78,7 +89,7 @@ MAX_DRAIN_SIZE = 256 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class PartLimits:
-    """Limits on the parts of one report, as tests may have them smaller. Sizes are bytes."""
+    """Limits on the parts of one report, in a form in which tests can make them smaller. Sizes are in bytes."""
 
     header_size: int = MAX_PART_HEADER_SIZE
     annotations: int = MAX_ANNOTATIONS
@@ -92,10 +103,10 @@ PART_LIMITS = PartLimits()
 
 
 class Limits:
-    """Limits on one request. Sizes are bytes, times are seconds."""
+    """The limits on one request that are options. Sizes are in bytes, times in seconds."""
 
     class Config:
-        """Defaults are far from what any real client sends."""
+        """The options. Their defaults are far from what any real client sends."""
 
         max_payload_size = Option(
             default="25MiB",
@@ -132,7 +143,7 @@ class Limits:
         )
 
     def __init__(self, config: ConfigManager) -> None:
-        """Read the limits from ``config``, whose namespace is ``BREAKPAD``."""
+        """Read the limits from ``config``, which has the namespace ``BREAKPAD``."""
         self.config = config.with_options(self)
         self.payload_size: int = self.config("max_payload_size")
         self.decompressed_size: int = self.config("max_decompressed_size")

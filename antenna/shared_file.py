@@ -2,11 +2,12 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A file in memory that the master of the web server makes, and all of its workers share.
+"""A file in memory that all workers of the web server share.
 
-It has no name and is gone with the last process that has it open. A worker that replaces another has it, and so has the
-master that SIGUSR2 starts, with its workers: its descriptor is handed down, and its number is in the environment. What
-lies where in it is up to those who use it: see ``antenna.throttler.quotas`` and ``last_good``.
+The master makes it. It has no name, and is gone when the last process that has it open ends. Its descriptor is
+inherited, and the number of the descriptor is in the environment. So a worker that replaces another one has the file,
+and so have the master that SIGUSR2 starts and its workers. The modules that use the file say what lies where in it: see
+``antenna.throttler.quotas`` and ``antenna.throttler.last_good``. Tests are in ``tests/test_shared_file.py``.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ import time
 from collections.abc import Iterator, Mapping, MutableMapping
 
 SIZE = 8 * 1024 * 1024
-"""Bytes. Memory is taken for what has been written only."""
+"""Size in bytes. Only the part that was written takes memory."""
 
 _VARIABLE = "ANTENNA_SHARED_FILE"
 
@@ -26,9 +27,11 @@ _LOCK_PAUSE_SECONDS = 0.0005
 
 
 def create_shared_file(*environs: MutableMapping[str, str]) -> None:
-    """Make the file, unless the first of ``environs`` has one already, and hand it down in each of them.
+    """Make the file, and write its descriptor into each of ``environs``.
 
-    Where the system has no room for it, there is none: then each worker knows what it has seen itself.
+    If the first of them has one already, that is used.
+
+    If the system has no room for the file, there is no file, and each worker knows only what it has seen itself.
     """
     descriptor = find_shared_file(environs[0])
     if descriptor is None:
@@ -43,7 +46,7 @@ def create_shared_file(*environs: MutableMapping[str, str]) -> None:
 
 
 def find_shared_file(environ: Mapping[str, str]) -> int | None:
-    """Return the descriptor of the file that ``environ`` names, None if there is none."""
+    """Return the descriptor of the file that ``environ`` names, or None if there is no file."""
     try:
         descriptor = int(environ.get(_VARIABLE, ""))
         return descriptor if os.fstat(descriptor).st_size == SIZE else None
@@ -52,7 +55,7 @@ def find_shared_file(environ: Mapping[str, str]) -> int | None:
 
 
 def _make() -> int:
-    # A sandbox may lack the call, and a file system that is read-only has no place for the other.
+    # Some sandboxes do not allow memfd_create(2), and a read-only file system has no place for a temporary file.
     with contextlib.suppress(AttributeError, OSError):
         return os.memfd_create("antenna", 0)
     with tempfile.TemporaryFile() as file:
@@ -61,10 +64,10 @@ def _make() -> int:
 
 @contextlib.contextmanager
 def locked(descriptor: int, start: int, size: int) -> Iterator[None]:
-    """Keep other processes out of a part of the file. To be held for microseconds, without a wait of any kind.
+    """Lock a part of the file against other processes. Hold the lock for microseconds only, and do not wait meanwhile.
 
-    The lock of a process that dies is gone. Should a process have been stopped while it held the lock, the others do
-    without: what they share is counts, and texts that have a checksum.
+    The kernel releases the lock of a process that dies. If a process was stopped while it held the lock, the others go
+    on without it after 0.1 s. That is safe, since the file holds counts, and texts with checksums.
     """
     is_held = _lock(descriptor, start, size)
     try:

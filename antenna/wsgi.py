@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What the web server imports."""
+"""The WSGI application that the web server imports: ``antenna.wsgi:application``."""
 
 from antenna.app import build_app
 from antenna.ops.logs import log_unhandled_errors

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Attempts to save or to publish a crash, within a total deadline."""
+"""Tries to save or to publish a crash, several times within a total deadline."""
 
 import logging
 import random
@@ -26,24 +26,26 @@ breakpad_metrics = markus.get_metrics("breakpad_resource")
 _SUCCESS = ["result:success"]
 _FAIL = ["result:fail"]
 
-#: Seconds within which a backend that works has answered; large crashes get more.
+#: Seconds in which a working backend answers. A backend that takes longer counts as silent. Large crashes get more
+#: time.
 ANSWER_WITHIN = 1.0
 
-# The first pause between two attempts, in seconds; each is twice the one before, up to ``longest_pause``.
+# First pause between two attempts, in seconds. Each pause is twice the one before it, up to ``longest_pause``. It is so
+# short because most failures are over at once, and the client is waiting.
 _FIRST_PAUSE = 0.1
 
 
 class AttemptOutcome(Enum):
-    """What became of the attempts on a backend."""
+    """The result of all attempts on a backend together."""
 
-    #: The backend was left alone, because the spool is there and the breaker says so.
+    #: There was no attempt: the breaker forbade it, and there is a spool.
     NOT_TRIED = "not tried"
     FAILED = "failed"
     DONE = "done"
 
 
 class Attempts:
-    """How often and how long one operation on one backend is tried."""
+    """Runs one operation, saving or publishing, on one backend: how often it is tried, and for how long."""
 
     def __init__(
         self,
@@ -55,9 +57,10 @@ class Attempts:
         spool_takes: Callable[[], bool] | None,
         instance: Instance | None = None,
     ) -> None:
-        """``operation`` is ``save`` or ``publish``. ``timeout``: seconds for all attempts together.
+        """``operation`` is ``save`` or ``publish``. ``timeout`` and ``longest_pause`` are in seconds.
 
-        ``spool_takes`` says whether the spool took what it was last given; it is None where there is no spool.
+        ``timeout`` is for all attempts on one crash together. ``spool_takes`` says whether the spool took the last
+        crash that it was given; it is None where there is no spool.
         """
         self.operation = operation
         self.breaker = CircuitBreaker({"save": "storage"}.get(operation, operation), instance)
@@ -69,9 +72,11 @@ class Attempts:
     def run(
         self, crash_id: str, action: Callable[[Deadline], None], answer_within: float = ANSWER_WITHIN
     ) -> AttemptOutcome:
-        """Try ``action`` until it works, the attempts are used up or the time is over.
+        """Run ``action`` until it works, or the attempts are used up, or the time is over.
 
-        A backend from which nobody hears anything for ``answer_within`` seconds counts as silent.
+        If no attempt of any crash is answered for ``answer_within`` seconds, the backend counts as silent. Raises
+        ``TemporaryFilesFailed`` if a dump cannot be read. Without a spool, an error that no backend raises is raised as
+        well.
         """
         deadline = Deadline(self.timeout)
         outcome = AttemptOutcome.NOT_TRIED
@@ -83,13 +88,14 @@ class Attempts:
                 with self.breaker.attempt(answer_within):
                     action(deadline)
             except TemporaryFilesFailed:
-                # The dump cannot be read: nobody can save it, and the backend is not to blame.
+                # The dump cannot be read, so no attempt can save it. The backend is not to blame.
                 self._measure(start, _FAIL)
                 raise
             except Exception as error:
                 self._measure(start, _FAIL)
                 outcome = AttemptOutcome.FAILED
-                # Without a spool an error that is not the backend's is a fault of ours, which Sentry has to hear of.
+                # An error of another kind is a fault of the collector. Without a spool it is raised, so that Sentry is
+                # told.
                 if self._spool_takes is None and not isinstance(error, BackendError | CrashRefused):
                     raise
                 if not self._goes_on(crash_id, error, attempt, deadline):
@@ -102,7 +108,7 @@ class Attempts:
         return outcome
 
     def _measure(self, start: float, result: list[str]) -> None:
-        """Emit how long an attempt took."""
+        """Emit the time that an attempt took."""
         milliseconds = (time.monotonic() - start) * 1000
         if self.operation == "save":
             breakpad_metrics.timing("crash_save.time", milliseconds, tags=result)
@@ -110,7 +116,7 @@ class Attempts:
             metrics.timing("crash_publish.time", milliseconds, tags=result)
 
     def _goes_on(self, crash_id: str, error: Exception, attempt: int, deadline: Deadline) -> bool:
-        """Log what went wrong, and wait for the next attempt; say whether there is one."""
+        """Log the error of an attempt. If there is to be another attempt, wait until its time and return True."""
         extra = {"event": f"{self.operation}_failed", "crash_id": crash_id, "reason": error_class(error)}
         extra["flood"] = f"{self.operation} failed"
         if isinstance(error, CrashRefused):
@@ -131,10 +137,11 @@ class Attempts:
         return True
 
     def _pause(self, attempt: int, deadline: Deadline) -> float:
-        """Return how many seconds to wait after an attempt that failed: first a moment, then longer and longer.
+        """Return how many seconds to wait after a failed attempt: a moment at first, then longer and longer.
 
         Without a spool, the attempts have to outlast an outage. They last as long as if each pause was the longest one:
-        five attempts with pauses of 2 s last 8 s. Where there are attempts to spare, the first pauses are still short.
+        five attempts with pauses of 2 s last 8 s. If there are more attempts than that takes, the first pauses are
+        still short.
         """
         pause: float = min(self._longest_pause, _FIRST_PAUSE * 2 ** (attempt - 1)) * random.uniform(0.5, 1)
         if self._spool_takes is not None:

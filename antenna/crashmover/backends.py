@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Whether storage and publisher work: at the start, for the heartbeat, and now and then in between."""
+"""Checks whether the storage and the publisher work: at the start, for the heartbeat, and from time to time."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -20,14 +20,15 @@ from antenna.spool import Kind
 
 logger = logging.getLogger(__name__)
 
-# Seconds that a start waits for backends that do not answer, if there is a spool.
+# Seconds that a start waits for the checks of the backends, if there is a spool. Afterwards the collector starts
+# anyway.
 _VERIFY_TIMEOUT = 5.0
 
 NOT_KEPT = "crashes are not kept: CRASHMOVER_CRASHSTORAGE_CLASS names a storage that keeps nothing"
 
 
 class Backends:
-    """The storage and the publisher, each with the attempts whose breaker says what crashes have found out about it."""
+    """The storage and the publisher. Each has a circuit breaker, which knows what crashes have found out about it."""
 
     def __init__(
         self,
@@ -38,18 +39,18 @@ class Backends:
         publishing: Attempts,
         writer: SpoolWriter | None,
     ) -> None:
-        """``writer`` writes to the spool; it is None where there is none."""
+        """``writer`` writes to the spool; it is None where there is no spool."""
         self._crashstorage = crashstorage
         self._pairs = ((crashstorage, saving), (crashpublish, publishing))
         self._breakers = {attempts.breaker.backend: attempts.breaker for _, attempts in self._pairs}
         self._writer = writer
 
     def verify(self) -> list[Problem]:
-        """Prove at start that crashes can be saved and published. Return what is wrong.
+        """Check at start that crashes can be saved and published. Returns what is wrong.
 
-        With a spool that takes crashes, nothing that is wrong with a backend is a reason not to start: crashes wait.
-        Without one, a start is strict. Raises ``BackendConfigurationError`` for what only an operator can mend, and
-        ``BackendError`` for a backend that is away.
+        With a spool that takes crashes, the collector starts whatever is wrong with a backend, and crashes wait.
+        Without a spool, this raises ``BackendConfigurationError`` if only an operator can mend the fault, and
+        ``BackendError`` if the backend is away.
         """
         problems = []
         for breaker, error in self._errors():
@@ -60,7 +61,7 @@ class Backends:
             is_denied = isinstance(error, BackendConfigurationError | BackendDenied)
             if is_denied and not self._writer.takes(Kind.CRASH):
                 raise error
-            # With its traceback, so that Sentry hears of it.
+            # The record has the traceback, so that Sentry gets it.
             logger.error(
                 "the start goes on although %s does not work: %s. %s wait in %s",
                 breaker.backend,
@@ -74,7 +75,7 @@ class Backends:
         return problems
 
     def _errors(self) -> Iterator[tuple[CircuitBreaker, Exception]]:
-        """Check the backends side by side, and yield what is wrong."""
+        """Check both backends at the same time, and yield the errors."""
         checks = [(gevent.spawn(_error_of, backend.verify), attempts.breaker) for backend, attempts in self._pairs]
         gevent.joinall([check for check, _ in checks], timeout=_VERIFY_TIMEOUT if self._writer else None)
         for check, breaker in checks:
@@ -83,7 +84,10 @@ class Backends:
                 yield breaker, error
 
     def assume(self, problems: Iterable[Problem]) -> None:
-        """Take over what a start has found out, be it in another process: crashes do not try these backends."""
+        """Make the backends with ``problems`` DOWN, so that crashes do not try them.
+
+        Another process may have found them.
+        """
         for problem in problems:
             error = BackendDenied(problem.reason) if problem.is_denied else BackendError(problem.reason)
             self._breakers[problem.backend].trip(error)
@@ -98,24 +102,25 @@ class Backends:
         return checks
 
     def look_after(self) -> None:
-        """Find out now and then whether a backend that is down is back, where nothing else does.
+        """Check whether a backend that is DOWN is back, if nothing else has tried it for a while.
 
-        The delivery of the spool does; but there may be no spool, or nothing in it.
+        The delivery of the spool usually tries it. But there may be no spool, or nothing in it.
         """
         for backend, attempts in self._pairs:
             breaker = attempts.breaker
-            # Where something was denied, only a crash can tell: a health check may need other permissions.
+            # If permission was denied, only a crash can tell whether it is given now: a health check may need other
+            # permissions.
             is_denied = isinstance(breaker.last_error, BackendDenied | BackendConfigurationError)
             if breaker.is_forgotten and not is_denied and _error_of(backend.check_health) is None:
                 breaker.succeeded()
 
     def finds_down(self, backend: str) -> bool:
-        """Whether the crashes of this worker find ``storage`` or ``publish`` down, or get no answer from it."""
+        """Whether this worker's breaker of ``storage`` or ``publish`` is DOWN or SILENT."""
         return self._breakers[backend].state is not State.UP
 
 
 def _check(backend: CrashStorageBase | CrashPublishBase, breaker: CircuitBreaker) -> None:
-    """Raise what is wrong with a backend: what its own check says, or else what crashes have found out."""
+    """Raise the error of the backend's own check, or else the last error of crashes if its breaker is DOWN."""
     backend.check_health()
     if breaker.state is State.DOWN:
         raise BackendError(f"crashes find it down: {describe(breaker.last_error)}")
@@ -126,7 +131,7 @@ def _say_not_kept() -> None:
 
 
 def _error_of(action: Callable[[], None]) -> Exception | None:
-    """Return what ``action`` raises: gevent would print an error that gets out of a greenlet."""
+    """Return what ``action`` raises. If the error left a greenlet, gevent would print it."""
     try:
         action()
     except Exception as error:  # noqa: BLE001 - the caller takes care of it

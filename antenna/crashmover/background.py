@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The work in the background: two delivery loops."""
+"""Runs the two delivery loops of the spool in threads of their own."""
 
 import threading
 import time
@@ -16,7 +16,7 @@ from antenna.spool import Kind, Spool
 
 
 class BackgroundDelivery:
-    """Delivers a spool in threads of its own: crashes in one, ids in another, so that neither waits for the other."""
+    """Delivers the spool in the background. Crashes and ids have a thread each, so that neither waits for the other."""
 
     def __init__(
         self,
@@ -28,11 +28,12 @@ class BackgroundDelivery:
         publishing: Attempts,
         pace: Pace | None = None,
     ) -> None:
-        """``saving`` and ``publishing`` are those of live traffic."""
+        """``saving`` and ``publishing`` are the attempts of incoming crashes. The deliveries share their breakers."""
         pace = pace or Pace()
         delivery = Delivery(spool, crashstorage, crashpublish, saving=saving, publishing=publishing)
         self._loops = []
-        # What would go nowhere stays in the spool: it was promised.
+        # A backend that keeps or publishes nothing is no place to deliver to. Its entries were promised, so they stay
+        # spooled.
         if crashstorage.keeps:
             self._loops.append(
                 DeliveryLoop(spool, Kind.CRASH, delivery, saving.breaker, crashstorage.check_health, pace=pace)
@@ -49,12 +50,12 @@ class BackgroundDelivery:
             thread.start()
 
     def stop(self) -> None:
-        """Begin no more entries."""
+        """Begin no more deliveries."""
         for loop in self._loops:
             loop.stop()
 
     def join(self, seconds: float) -> None:
-        """Wait up to ``seconds`` for the entries in hand."""
+        """Wait up to ``seconds`` for the deliveries that have begun."""
         end = time.monotonic() + seconds
         for thread in self._threads:
             thread.join(max(0.0, end - time.monotonic()))

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A circuit breaker: says whether a backend is worth trying."""
+"""A circuit breaker for a backend. It records whether attempts work, and says whether crashes should try more."""
 
 import logging
 import time
@@ -21,19 +21,20 @@ from antenna.ops.instance import Instance
 logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("crashmover")
 
-# Failures in a row, of any crashes, after which a backend is DOWN.
+# Failures in a row, of any crashes, after which a backend is DOWN. One failure may be an accident of that crash.
 _THRESHOLD = 5
-# Seconds since the last attempt on a backend that is DOWN, after which a crash that comes in tries it. The delivery of
-# the spool tries more often, and no client waits for it; so crashes do it only when the spool is empty.
+# Seconds after the last attempt on a backend that is DOWN, until a crash that comes in may try it. Normally the
+# delivery of the spool tries it more often, and no client waits for that. So a crash tries it only while the spool is
+# empty.
 _PROBE_AFTER = 15.0
-# A backend that has been SILENT for no longer than this, in seconds, may have answered a worker too busy to see it.
+# Seconds. If an answer is overdue for no longer than this, it may have arrived at a worker too busy to read it.
 _DOUBT = 0.5
-# Seconds between two warnings that a backend is SILENT: a slow one may be so for a moment again and again.
+# Seconds between two warnings that a backend is SILENT. A slow backend may be so for a moment, again and again.
 _WARN_AFTER = 60.0
 
 
 class State(Enum):
-    """What crashes have found out about a backend. See ``CircuitBreaker``."""
+    """How a backend has behaved towards crashes. ``CircuitBreaker`` says what each state means."""
 
     UP = "up"
     SILENT = "silent"
@@ -41,48 +42,52 @@ class State(Enum):
 
 
 class CircuitBreaker:
-    """Whether one backend is worth trying, from what became of the attempts on it.
+    """Says whether one backend is worth trying. It judges by the results of the attempts so far.
 
     ======  ===========================================  ==============================================================
-    State   What a crash does                            What ends it
+    State   What a crash does                            What ends the state
     ======  ===========================================  ==============================================================
-    UP      It tries the backend.                        An answer that is overdue: SILENT.
-                                                         Five failures in a row, of any crashes: DOWN.
-    SILENT  It goes to the spool. What the backend has   Any answer: UP.
-            been sent it may still do when it wakes up,  The time-out of an attempt: DOWN.
-            so it is sent no more.
-    DOWN    It goes to the spool. After 15 s in which    An attempt that works, of a crash or of the delivery, in
-            nothing else tried, one crash tries.         this worker or another one: UP.
+    UP      It tries the backend.                        If an answer is overdue: SILENT.
+                                                         If five attempts in a row fail, of any crashes: DOWN.
+    SILENT  It goes to the spool. A silent backend may   If any answer arrives: UP.
+            still store what it has been sent, so it     If an attempt times out: DOWN.
+            is sent no more.
+    DOWN    It goes to the spool. If nothing has tried   If an attempt works, of a crash or of the delivery, in this
+            the backend for 15 s, one crash tries it.    worker or in another one: UP.
     ======  ===========================================  ==============================================================
 
-    An answer is overdue when some attempt waits longer than a backend that works takes, and none of those that began
-    since the last answer has had one. While the spool takes nothing, crashes have only the backend: they try it in
-    every state, but one at a time while it is DOWN, so that the others are refused at once.
+    An answer is overdue when an attempt has waited longer than a working backend takes, and no attempt that began since
+    the last answer has had one. While the spool takes nothing, crashes can go to the backend only. Then they try it in
+    every state, but in DOWN one at a time, and the other crashes are refused at once.
     """
 
     def __init__(self, backend: str, instance: Instance | None = None) -> None:
-        """``backend`` names it in logs and metrics: ``storage`` or ``publish``. ``instance``: the other workers."""
+        """``backend`` is its name in logs and metrics, ``storage`` or ``publish``.
+
+        ``instance`` tells the other workers.
+        """
         self.backend = backend
         self._instance = instance or Instance(workers=1)
         #: How often the backend has done its work.
         self.successes = 0
-        #: Failures since then.
+        #: Failures since the backend last did its work.
         self.failures = 0
-        #: What went wrong last.
+        #: The error of the last failure.
         self.last_error: object = None
         self._is_down = False
-        # When an answer is due to one of the attempts that began after the last answer, if one did.
+        # When the backend has to answer one of the attempts that began after its last answer. None if there is no such
+        # attempt.
         self._answer_due: float | None = None
         self._last_try = 0.0
-        # Crashes that are trying the backend although it is DOWN.
+        # Number of crashes that are trying the backend now although it is DOWN.
         self._probes = 0
         self._warned = -_WARN_AFTER
 
     @property
     def state(self) -> State:
-        """The state now."""
+        """The state that the backend is in now."""
         if self._is_down and self._instance.back_at(self.backend) > self._last_try:
-            # Another worker has seen it work since. Should it fail here, once is enough.
+            # Another worker has seen the backend work since. If it fails once more here, it is DOWN again.
             self._is_down = False
             self.failures = _THRESHOLD - 1
         if self._is_down:
@@ -105,9 +110,9 @@ class CircuitBreaker:
 
     @contextmanager
     def attempt(self, answer_within: float) -> Iterator[None]:
-        """Take note of what becomes of an attempt of a crash, made in this block.
+        """Record the result of the attempt that is made inside this block.
 
-        A backend that works has answered within ``answer_within`` seconds.
+        A working backend answers within ``answer_within`` seconds.
         """
         due = time.monotonic() + answer_within
         self._answer_due = due if self._answer_due is None else min(due, self._answer_due)
@@ -116,14 +121,14 @@ class CircuitBreaker:
         try:
             yield
         except (CrashRefused, TemporaryFilesFailed):
-            # The crash is at fault, or a disk of ours.
+            # The crash is at fault, or the disk with the temporary files. The backend is not.
             self._answer_due = None
             raise
         except Exception as error:
             self.failed(error)
             raise
         except BaseException:
-            # The greenlet was killed: nobody waits for the answer any more.
+            # The greenlet of the request was killed, so nothing waits for the answer any more.
             self._answer_due = None
             raise
         else:
@@ -132,7 +137,7 @@ class CircuitBreaker:
             self._probes -= is_probe
 
     def succeeded(self) -> None:
-        """Take note that the backend did its work."""
+        """Record that the backend did its work."""
         self._answer_due = None
         self.failures = 0
         self.successes += 1
@@ -144,12 +149,13 @@ class CircuitBreaker:
 
     @property
     def is_forgotten(self) -> bool:
-        """Whether the backend is DOWN, and nothing has tried it for so long that nobody would find out it is back."""
+        """Whether the backend is DOWN and was not tried for so long that nothing would notice if it came back."""
         return self.state is State.DOWN and time.monotonic() - self._last_try > _PROBE_AFTER
 
     def failed(self, error: object) -> None:
-        """Take note that the backend did not do its work."""
-        # A time-out says more when nobody else has had an answer than when it hits one among many.
+        """Record that the backend did not do its work."""
+        # If no other attempt was answered either, one time-out is enough. If others were answered, it may be an
+        # accident.
         nobody_is_answered = self._overdue() > 0 and isinstance(error, NoAnswer)
         self._answer_due = None
         self.failures += 1
@@ -160,7 +166,7 @@ class CircuitBreaker:
             self.trip(error)
 
     def trip(self, error: object) -> None:
-        """From now on the backend is DOWN."""
+        """Make the backend DOWN from now on, because of ``error``."""
         self._is_down = True
         self.last_error = error
         self._last_try = time.monotonic()
@@ -169,11 +175,11 @@ class CircuitBreaker:
             logger.error("%s is down: %s", self.backend, describe(error), extra=extra)
 
     def _overdue(self) -> float:
-        """Return for how many seconds an answer has been overdue."""
+        """Return for how many seconds an answer has been overdue. It is 0 if none is."""
         return 0.0 if self._answer_due is None else max(0.0, time.monotonic() - self._answer_due)
 
     def _is_silent(self) -> bool:
-        """Whether the backend is SILENT, and this worker was not just too busy to see its answer."""
+        """Whether the backend is SILENT. If this worker was too busy to read an answer that has arrived, it is not."""
         return self._overdue() > _DOUBT or not catch_up(lambda: self._overdue() == 0)
 
     def _is_time_to_probe(self) -> bool:

@@ -20,23 +20,25 @@ from antenna.spool import Entry, Kind, Spool
 logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("crashmover")
 
-# Entries of which it is remembered that only their place in the spool is left to change. Beyond that number all are
-# forgotten, and delivered a second time, which is harmless.
+# Number of entries of which this process remembers that they are delivered and only have to leave the spool. If there
+# are more, all are forgotten. They are then delivered a second time, which is harmless.
 _MOST_REMEMBERED = 10_000
 
 
 class Delivered(Enum):
-    """How much of an entry is delivered."""
+    """How much of an entry has been delivered."""
 
     ALL = "all"
-    #: The crash is saved, and its id is left to publish: it is an entry of its own now.
+    #: The crash is saved. Its id, which is still to be published, is an entry of its own now.
     ALL_BUT_THE_ID = "all but the id"
 
 
 class Delivery:
-    """Saves and publishes the crashes of a spool, and publishes its ids. The delivery loops use it, and the tools.
+    """Saves and publishes the crashes of a spool, and publishes its ids.
 
-    ``claim`` an entry, ``deliver`` it, again if that fails, and ``release`` it in any case.
+    The delivery loops and the tools in bin/ use it.
+
+    ``claim`` an entry, ``deliver`` it, once more if that fails, and ``release`` it in any case.
     """
 
     def __init__(
@@ -48,24 +50,29 @@ class Delivery:
         saving: Attempts,
         publishing: Attempts,
     ) -> None:
-        """``saving`` and ``publishing`` are those of live traffic, which hears by their breakers what is found out."""
+        """``saving`` and ``publishing`` are the attempts of crashes that come in.
+
+        Their breakers are told of each result.
+        """
         self._spool = spool
         self._crashstorage = crashstorage
         self._crashpublish = crashpublish
         self._saving = saving
         self._publishing = publishing
-        # What the backends have, by the name of the entry, where the disk failed when the entry was to leave the spool.
+        # Entries that the backends have, but that could not leave the spool because its disk failed, by the entry's
+        # name.
         self._still_there: dict[str, Delivered] = {}
 
     def claim(self, kind: Kind, name: str) -> Entry | None:
-        """Claim an entry; None if somebody else has it, or it is gone. Raises ``OSError``."""
+        """Claim an entry. Returns None if another worker has claimed it, or if it is gone. Raises ``OSError``."""
         return run_blocking(self._spool.claim, kind, name)
 
     def deliver(self, entry: Entry, time_factor: int = 1) -> Delivered:
-        """Do what is left to do with an entry, within ``time_factor`` times the usual time, and take it off the spool.
+        """Save and publish what is left of an entry, and remove it from the spool.
 
-        Raises ``BackendError``, ``CrashRefused``, ``EntryDamaged``, and ``OSError`` of the spool's disk. After the last
-        the backend is not asked again if it has done its work: only the spool is left to change.
+        It may take ``time_factor`` times the usual time. Raises ``BackendError``, ``CrashRefused``, ``EntryDamaged``,
+        and ``OSError`` if the spool's disk fails. If the disk fails after the backend has done its work, the next call
+        changes only the spool.
         """
         name = entry.path.name
         delivered = self._still_there.get(name)
@@ -85,7 +92,7 @@ class Delivery:
         return delivered
 
     def set_aside(self, entry: Entry, error: Exception) -> None:
-        """Keep an entry that can never be delivered where nobody tries again. Raises ``OSError``."""
+        """Set aside an entry that can never be delivered, where no delivery tries it again. Raises ``OSError``."""
         run_blocking(self._spool.set_aside, entry)
         metrics.incr("set_aside")
         extra = {"event": "set_aside", "crash_id": entry.crash_id, "tell_sentry": True}
@@ -93,7 +100,7 @@ class Delivery:
         logger.error(message, entry.path.name, describe(error), extra=extra)
 
     def release(self, entry: Entry) -> None:
-        """Let others claim an entry."""
+        """Release an entry, so that any worker may claim it."""
         run_blocking(entry.release)
 
     def _perform(self, entry: Entry, time_factor: int) -> Delivered:
@@ -106,7 +113,7 @@ class Delivery:
         return Delivered.ALL
 
     def _save(self, entry: Entry, time_factor: int) -> Delivered:
-        """Save a crash and publish its id. Raises what ``save_crash`` and ``load`` do."""
+        """Save a crash and publish its id. Raises what ``save_crash`` and ``load`` raise."""
         crash = run_blocking(entry.load)
         try:
             seconds = self._saving.timeout * time_factor + crash.size / BYTES_PER_SECOND

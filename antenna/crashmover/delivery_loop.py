@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Works through one part of the spool, the crashes or the ids: in rounds, and more gently than live traffic."""
+"""Delivers the crashes, or the ids, of the spool: in rounds, and so slowly that crashes that come in go first."""
 
 import contextlib
 import logging
@@ -24,19 +24,19 @@ from antenna.spool import Entry, EntryDamaged, Kind, Spool
 
 logger = logging.getLogger(__name__)
 
-# Entries that one worker delivers at a time.
+# Entries that one worker delivers at the same time.
 _CONCURRENCY = 16
-# Seconds for which the next entry waits for a moment in which the worker has nothing else to do.
+# Seconds. Before each entry, the loop waits until the worker has nothing else to do, but no longer than this.
 _LONGEST_YIELD = 0.01
-# Seconds between two looks whether a wait is over.
+# Seconds between two checks whether a wait is over.
 _POLL = 0.1
 
 
 class DeliveryLoop:
-    """Delivers the entries of one kind until it is stopped, the oldest first.
+    """Delivers the entries of one kind, the oldest first, until it is stopped.
 
-    A round goes through the entries that are due. While the backend is DOWN, a round ends with the first entry that
-    fails, and the pauses between rounds grow. ``Verdicts`` decides when an entry that failed is due again.
+    A round goes through the entries that are due. If the backend is DOWN, a round ends with the first entry that fails,
+    and the pauses between rounds grow. ``Verdicts`` decides when a failed entry is due again.
     """
 
     def __init__(
@@ -49,9 +49,9 @@ class DeliveryLoop:
         *,
         pace: Pace,
     ) -> None:
-        """``breaker`` and ``check_health`` are those of the backend that entries of this ``kind`` need first.
+        """``breaker`` and ``check_health`` belong to the backend that entries of this ``kind`` need first.
 
-        ``check_health`` raises an exception unless the backend works.
+        ``check_health`` raises an exception if the backend does not work.
         """
         self._spool = spool
         self._kind = kind
@@ -88,16 +88,19 @@ class DeliveryLoop:
         self._in_hand.join()
 
     def stop(self) -> None:
-        """End ``run()`` after the entries in hand."""
+        """Begin no more entries. ``run()`` ends when those that have begun are done."""
         self._stopped.set()
 
     def deliver_round(self) -> int:
-        """Deliver what is due until the backend turns out to be DOWN; return how many. Raises ``OSError``.
+        """Deliver the entries that are due, until the backend is found to be DOWN. Returns how many were.
 
-        If it is DOWN already, one entry finds out whether it is back. If it is SILENT, one is tried after the other.
+        Raises ``OSError``.
+
+        If the backend is DOWN already, one entry is tried, to see whether it is back. If the backend is SILENT, the
+        entries are tried one after the other.
         """
         before = self._delivered
-        # However many have failed and wait for their turn, others are among these.
+        # Entries that have failed are not due. The batch is larger by their number, so it always holds some that are.
         names = run_blocking(self._spool.oldest, self._kind, self._pace.batch + len(self._verdicts))
         self._verdicts.forget_all_but(names)
         for name in names:
@@ -113,28 +116,32 @@ class DeliveryLoop:
                 self._wait_for_turn()
             else:
                 self._join(handling)
-            # An entry that is damaged, or has only to leave the spool, has asked the backend nothing.
+            # The failures are compared because an entry that is damaged, or that only has to leave the spool, asks no
+            # backend.
             has_failed = self._breaker.failures > failures
             if (self._breaker.state is State.DOWN and has_failed) or self._stopped.is_set():
                 break
-        # No longer, for those that take long: new entries may come meanwhile.
+        # The wait for slow entries is bounded, because new entries may come meanwhile.
         self._in_hand.join(self._pace.idle)
         return self._delivered - before
 
     def _wait_for_turn(self) -> None:
-        """Keep to the rate, and let live traffic go first."""
+        """Wait as the rate demands, and then until the worker has nothing else to do."""
         self._next = max(self._next + 1.0 / self._pace.rate, time.monotonic())
         gevent.sleep(max(0.0, self._next - time.monotonic()))
         with contextlib.suppress(TimeoutError), gevent.Timeout(_LONGEST_YIELD, TimeoutError):
             gevent.idle()
 
     def _join(self, handling: "gevent.Greenlet[..., None]") -> None:
-        """Wait for an entry, but not on when the backend is UP again: the entry may wait for an answer of before."""
+        """Wait for an entry.
+
+        If the backend comes UP meanwhile, stop waiting: the entry may hang in a request from before.
+        """
         while not handling.ready() and self._breaker.state is not State.UP:
             handling.join(_POLL)
 
     def _wait(self, seconds: float) -> None:
-        """Wait, but not on when the backend is back."""
+        """Wait for ``seconds``, or until a backend that was DOWN is back, or until ``stop()``."""
         was_down = self._breaker.state is State.DOWN
         end = time.monotonic() + seconds
         while time.monotonic() < end and not self._stopped.is_set():
@@ -143,7 +150,7 @@ class DeliveryLoop:
             self._stopped.wait(_POLL)
 
     def _handle(self, entry: Entry) -> None:
-        """Deliver an entry, or do what the verdict says, and release it."""
+        """Deliver an entry. If that fails, do what the verdict says. Release the entry in any case."""
         name = entry.path.name
         try:
             self._delivery.deliver(entry, self._verdicts.time_factor(name))

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Where crashes go, or their ids: to a backend, or else to the spool. The policy is here, and nowhere else."""
+"""Sends a crash or an id to its backend, or else to the spool. This module alone decides which of the two."""
 
 from collections.abc import Callable
 from enum import Enum
@@ -13,26 +13,26 @@ from antenna.refusal import LossCause, Lost
 
 
 class Sent(Enum):
-    """Who has the crash, or the id, now."""
+    """Where the crash or the id is now."""
 
-    #: The backend.
+    #: The backend has it.
     SENT = "sent"
-    #: The spool: the delivery will give it to the backend.
+    #: The spool has it. The delivery gives it to the backend later.
     SPOOLED = "spooled"
 
 
 class Destination:
-    """A backend, and the spool behind it. ``send`` returns when one of them has what it was given.
+    """A backend and the spool behind it. ``send`` returns when one of the two has the crash or the id.
 
-    1. The backend is tried. If that works, the crash is SENT.
-    2. If the backend fails, is not tried because its breaker is against it, or takes longer than the client is to wait,
-       the crash is written to the spool: it is SPOOLED.
-    3. If the spool does not take it, the backend has to. An attempt of step 1 that still goes on is waited for. If
-       there was none, there is one now: the breaker lets crashes try a backend when the spool takes nothing.
-    4. If that does not work either, ``Lost`` is raised, with the cause that the spool gave: nothing was promised to the
-       client.
+    1. The backend is tried. If that works, the result is SENT.
+    2. If the backend fails, or its breaker forbids the attempt, or it takes longer than the client is to wait, then the
+       crash is written to the spool. The result is SPOOLED.
+    3. If the spool does not take the crash, only the backend is left. An attempt of step 1 that still goes on is waited
+       for. If there was no attempt, there is one now, since the breaker lets crashes try the backend while the spool
+       takes nothing.
+    4. If that fails as well, ``Lost`` is raised with the cause that the spool gave, and the client is promised nothing.
 
-    Without a spool there is step 1 only, and a failure is ``Lost`` for want of a spool.
+    Without a spool there is step 1 only. If it fails, ``Lost`` is raised with the cause ``NO_SPOOL``.
     """
 
     def __init__(self, writer: SpoolWriter | None) -> None:
@@ -40,9 +40,12 @@ class Destination:
         self._writer = writer
 
     def send(self, action: Callable[[], AttemptOutcome | None], else_spool: Callable[[SpoolWriter], object]) -> Sent:
-        """Try the backend with ``action``, and write to the spool with ``else_spool`` otherwise. Raises ``Lost``.
+        """Try the backend with ``action``; if it does not work, write to the spool with ``else_spool``.
 
-        ``action`` may return None while its attempt still goes on. Called a second time, it waits for the end.
+        Raises ``Lost``.
+
+        ``action`` may return None while its attempt still goes on. If it is called a second time, it waits for the
+        outcome.
         """
         outcome = action()
         if outcome is AttemptOutcome.DONE:

@@ -4,9 +4,9 @@
 
 """Stand-ins for backends that cannot be built when the collector starts.
 
-A backend may have to reach something to be built, such as a server of credentials. With a spool that is no reason not
-to start: the stand-in fails as a backend does that is away, so crashes wait, and builds the real one as soon as that
-works.
+Some backends have to reach something to be built, such as a server of credentials. If that fails and there is a spool,
+the collector starts with a stand-in. The stand-in raises ``BackendError``, as a backend that is away does, so crashes
+wait in the spool. It tries to build the real backend each time that it is used, until that works.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ B = TypeVar("B")
 
 
 class _Late(Generic[B]):
-    """Builds a backend when it is first needed, again and again until that works."""
+    """Builds a backend when it is first needed. If that fails, the next use tries it again."""
 
     def __init__(self, backend_class: Callable[[ConfigManager], B], config: ConfigManager) -> None:
         self._class = backend_class
@@ -38,7 +38,7 @@ class _Late(Generic[B]):
 
     @property
     def is_built(self) -> bool:
-        """Whether there is something to close."""
+        """Whether the backend was built, and so has to be closed."""
         return self._backend is not None
 
 
@@ -54,7 +54,7 @@ class LateStorage(CrashStorageBase):
 
     @property
     def place(self) -> str:
-        """The class: more is not known yet."""
+        """Where crashes go. Until the storage is built, this is the name of its class."""
         return self._late.get().place if self._late.is_built else self._name
 
     def save_crash(self, crash: StorableCrash, deadline: Deadline) -> None:
@@ -91,7 +91,7 @@ class LatePublisher(CrashPublishBase):
 
     @property
     def place(self) -> str:
-        """The class: more is not known yet."""
+        """Where ids go. Until the publisher is built, this is the name of its class."""
         return self._late.get().place if self._late.is_built else self._name
 
     def publish_crash(self, crash_id: str, deadline: Deadline) -> None:

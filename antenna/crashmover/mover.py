@@ -37,7 +37,7 @@ breakpad_metrics = markus.get_metrics("breakpad_resource")
 B = TypeVar("B", CrashStorageBase, CrashPublishBase)
 
 
-#: What a start says that was not told where to keep crashes.
+#: Error message for a start without CRASHMOVER_CRASHSTORAGE_CLASS. It has the settings of both ways to keep crashes.
 NO_STORAGE = (
     "CRASHMOVER_CRASHSTORAGE_CLASS is not set: say where crashes are to be kept. In files: "
     "CRASHMOVER_CRASHSTORAGE_CLASS=antenna.ext.fs.crashstorage.FSCrashStorage "
@@ -52,9 +52,10 @@ NO_STORAGE = (
 
 
 class CrashMover:
-    """Saves a crash and publishes its id, each within a total deadline, or leaves them to the spool.
+    """Saves each crash and publishes its id. If a backend does not do its part in time, the spool takes it.
 
-    Order: dumps and dump names, raw crash, publish. Deferred crashes are saved and not published.
+    The order is: dumps and dump names, then the raw crash, then the id. So a processor that sees a raw crash finds all
+    of the crash. A deferred crash is saved, and its id is not published.
     """
 
     class Config:
@@ -83,7 +84,11 @@ class CrashMover:
         )
 
     def __init__(self, config: ConfigManager, instance: Instance | None = None) -> None:
-        """``config`` has the namespace ``CRASHMOVER``. ``instance``: what the workers know together."""
+        """``config`` has the namespace ``CRASHMOVER``. ``instance`` shares what one worker finds out with the others.
+
+        Raises ``ConfigurationError``. Without a spool it raises ``BackendConfigurationError`` as well, if a backend
+        cannot be built.
+        """
         instance = instance or Instance(workers=1)
         self.config = config.with_options(self)
         if not config("crashstorage_class", default=""):
@@ -110,9 +115,10 @@ class CrashMover:
         self._parts = (self, timeouts, spool, self.crashstorage, self.crashpublish)
 
     def _build(self, config: ConfigManager, name: str, late_class: Callable[[Any, ConfigManager], B]) -> B:
-        """Build the storage or the publisher; with a spool it is built later, if it cannot be now.
+        """Build the storage or the publisher from its class.
 
-        Raises ``ConfigurationError``, and ``BackendConfigurationError`` without a spool.
+        If that fails and there is a spool, a stand-in from ``late_backends`` is returned, which builds the backend
+        later. Raises ``ConfigurationError`` for bad options, and without a spool ``BackendConfigurationError``.
         """
         backend_class = self.config(f"{name}_class")
         options = config.with_namespace(name)
@@ -139,14 +145,15 @@ class CrashMover:
         )
 
     def components(self) -> Iterator[ConfigManager]:
-        """Yield the configuration of each part that has options, its own first."""
+        """Yield the configuration of each part that has options, beginning with that of the mover itself."""
         for part in self._parts:
             yield part.config
 
     def prepare(self) -> None:
         """Make the spool ready. Raises ``ConfigurationError`` if it can never be written.
 
-        A disk that is full, or fails, must not keep the collector from saving crashes and delivering what is spooled.
+        If its disk is full or fails, only an error is logged: the collector can still save crashes, and deliver spooled
+        ones.
         """
         if self._writer is None:
             return
@@ -164,15 +171,17 @@ class CrashMover:
                 logger.warning("the file system of %s has %s", spool.root, "; ".join(lacking))
 
     def verify(self) -> list[Problem]:
-        """Prove at start that crashes can be kept. Returns, and raises, what ``Backends.verify`` does.
+        """Check at start that crashes can be kept.
 
-        Raises ``ConfigurationError`` for a spool that can never be written.
+        Returns what is wrong with the backends, as ``Backends.verify`` does.
+
+        Raises ``ConfigurationError`` for a spool that can never be written, and what ``Backends.verify`` raises.
         """
         self.prepare()
         return self.backends.verify()
 
     def start(self) -> None:
-        """Say where crashes go, and start to deliver the spool in the background."""
+        """Log where crashes go, and start to deliver the spool in the background."""
         self._say_where_crashes_go()
         if self.spool is None:
             logger.warning("there is no spool: what cannot be saved is lost. CRASHMOVER_SPOOL_DIR is not set")
@@ -200,7 +209,7 @@ class CrashMover:
             logger.warning("their ids are not published: CRASHMOVER_CRASHPUBLISH_CLASS is not set")
 
     def stop(self, seconds: float) -> None:
-        """Stop delivering; wait up to ``seconds`` for the entries in hand."""
+        """Stop delivering the spool, and wait up to ``seconds`` for the entries that are being delivered."""
         deadline = Deadline(seconds)
         if self._background is not None:
             self._background.stop()
@@ -209,32 +218,31 @@ class CrashMover:
             self._background.join(deadline.left())
 
     def health_checks(self) -> dict[str, Callable[[], None]]:
-        """Return the checks of ``/__heartbeat__`` by the name of what they check."""
+        """Return the checks of ``/__heartbeat__`` by the name of what they check. A check raises what is wrong."""
         checks = self.backends.health_checks()
         return checks if self._writer is None else {**checks, "spool": self._writer.check_health}
 
     @property
     def keeps_crashes(self) -> bool:
-        """Whether crashes can be found again. Where not, ``health_checks`` says so, of ``storage``."""
+        """Whether the storage keeps crashes. If it does not, the check ``storage`` of ``health_checks`` fails."""
         return self.crashstorage.keeps
 
     @property
     def writer(self) -> SpoolWriter | None:
-        """What writes to the spool; None where there is none."""
+        """The writer of the spool, or None where there is no spool."""
         return self._writer
 
     @property
     def could_keep_a_crash(self) -> bool:
-        """Whether a crash that came now could be kept somewhere."""
+        """Whether a crash that came in now could be saved or spooled."""
         return self._saving.breaker.state is not State.DOWN or (
             self._writer is not None and self._writer.takes(Kind.CRASH)
         )
 
     def move(self, report: CrashReport) -> None:
-        """Save the crash and publish its id, or spool them; returns when the promise of the id can be given.
+        """Save the crash and publish its id, or spool them. When this returns, the client may be promised the id.
 
-        Raises ``Lost`` if the promise cannot be given: see ``Publisher`` for what becomes of a
-        crash that is saved then.
+        Raises ``Lost`` if nothing can be promised. ``Publisher`` says what becomes of a crash that is saved by then.
         """
         start = time.monotonic()
         sent = self._storage.send(partial(self._save, report), lambda writer: writer.add_crash(report))
@@ -249,7 +257,7 @@ class CrashMover:
             logger.info("%s not kept", report.crash_id, extra={"event": "not_kept", **fields})
         if not report.deferred and self.crashpublish.publishes:
             self._publisher.publish(report.crash_id)
-        # Not before: a crash whose id is lost counts as lost, and is promised to nobody.
+        # The crash is counted only now. If its id was lost, it counts as lost, and the client was promised nothing.
         metrics.incr("saved", tags=["via:live"])
 
     def _save(self, report: CrashReport) -> AttemptOutcome:

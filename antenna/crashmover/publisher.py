@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Publishes the ids of crashes that have just been saved."""
+"""Publishes the ids of crashes that have just been saved, and leaves to the spool what takes too long."""
 
 import contextvars
 import logging
@@ -26,23 +26,25 @@ from antenna.spool import Entry, Spool
 logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("crashmover")
 
-# With a spool, a client waits so many times as long as publishing usually takes, within these bounds, in seconds.
+# With a spool, a client waits this many times as long as publishing usually takes. The bounds of the wait are in
+# seconds: from a time that no client notices, for backends that are very fast, to the longest that a client is to wait.
 _USUAL_TIMES = 5.0
 _SHORTEST_WAIT = 0.1
 _LONGEST_WAIT = 0.5
-# The share that one id has in the usual time, which is a moving average.
+# Weight of the newest id in the usual time, which is a moving average.
 _WEIGHT = 0.1
 
 
 class Publisher:
     """Publishes an id, or leaves it to the spool. Clients do not notice when publishing hangs.
 
-    An attempt that takes longer than a client is to wait goes on. Meanwhile the id lies in the spool, as an entry that
-    this process has claimed, so that nobody publishes it a second time. It is taken out again if the attempt works.
+    If an attempt takes longer than a client is to wait, it goes on. Meanwhile the id lies in the spool, as an entry
+    that this process has claimed, so that it is not published a second time. If the attempt works, the entry is
+    removed.
     """
 
     def __init__(self, crashpublish: CrashPublishBase, attempts: Attempts, writer: SpoolWriter | None) -> None:
-        """``attempts`` say how often and how long publishing is tried. ``writer`` is None where there is no spool."""
+        """``attempts`` says how often and how long publishing is tried. ``writer`` is None where there is no spool."""
         self._crashpublish = crashpublish
         self._attempts = attempts
         self._has_spool = writer is not None
@@ -51,10 +53,10 @@ class Publisher:
         self._usual_time = 0.0
 
     def publish(self, crash_id: str) -> None:
-        """Publish the id of a saved crash; returns when it is certain that it is, or will be, published.
+        """Publish the id of a saved crash. When this returns, the id is published, or certainly will be.
 
-        Raises ``Lost`` if the spool has to take it and cannot. Without a spool, an id that cannot
-        be published is logged and counted: it can be published again from what is saved.
+        If the id has to go to the spool and the spool does not take it, ``Lost`` is raised. Without a spool, an id that
+        cannot be published is logged and counted; somebody can publish it later, because its crash is saved.
         """
         if not self._has_spool:
             if self._run(crash_id, _LONGEST_WAIT) is not AttemptOutcome.DONE:
@@ -71,7 +73,7 @@ class Publisher:
             raise
 
     def join(self, seconds: float) -> None:
-        """Wait for ids that are published late, up to ``seconds``."""
+        """Wait up to ``seconds`` for the attempts whose clients have been answered already."""
         self._late.join(seconds)
 
     def _run(self, crash_id: str, answer_within: float) -> AttemptOutcome:
@@ -96,7 +98,10 @@ class Publisher:
             self._late.spawn(self._settle, attempt, entry, writer.spool)
 
     def _settle(self, attempt: "_PatientAttempt", entry: Entry, spool: Spool) -> None:
-        """Take the entry of an id out of the spool if its attempt works in the end; else let the delivery have it."""
+        """Wait for the end of an attempt.
+
+        If it worked, remove the entry of its id; if not, leave the entry to the delivery.
+        """
         try:
             if attempt.wait() is AttemptOutcome.DONE:
                 run_blocking(spool.remove, entry)
@@ -108,23 +113,26 @@ class Publisher:
 
 
 class _PatientAttempt:
-    """An attempt for which a client waits some time only. An action of ``Destination.send``."""
+    """An attempt that goes on when the client has waited long enough. It is an action of ``Destination.send``."""
 
     def __init__(self, run: Callable[[], AttemptOutcome], wait: float) -> None:
-        """``wait``: seconds."""
+        """``wait`` is the number of seconds that the client waits."""
         self._run = run
         self._seconds = wait
         self._greenlet: gevent.Greenlet[..., AttemptOutcome] | None = None
 
     def __call__(self) -> AttemptOutcome | None:
-        """Begin, and return None if it takes longer than the client waits. The second time, wait for the outcome."""
+        """The first call begins the attempt, and returns None if it takes longer than the client waits.
+
+        The second call waits for the outcome. If there was no attempt, it makes one.
+        """
         if self._greenlet is not None:
             outcome = self.wait()
             return self._run() if outcome is AttemptOutcome.NOT_TRIED else outcome
-        # With the context of the request: its id is in the log records of the attempt, too.
+        # The attempt runs in the context of the request, so that its log records have the id of the request.
         self._greenlet = gevent.spawn(contextvars.copy_context().run, self._run)
         self._greenlet.join(self._seconds)
-        # It may have been this worker, not the backend, that took so long.
+        # The answer may have arrived while this worker was too busy to read it.
         catch_up(self._greenlet.ready)
         return self.wait() if self.has_ended else None
 
@@ -134,7 +142,7 @@ class _PatientAttempt:
         return self._greenlet is not None and self._greenlet.ready()
 
     def wait(self) -> AttemptOutcome:
-        """Wait for the outcome of the attempt that has begun."""
+        """Wait for the end of the attempt, which must have begun, and return its outcome."""
         assert self._greenlet is not None  # noqa: S101 - for mypy: it has begun
         self._greenlet.join()
         return self._greenlet.value or AttemptOutcome.FAILED

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Writes crashes of live traffic to the spool."""
+"""Writes crashes that have just come in, and ids, to the spool. Remembers whether the spool takes them."""
 
 import errno
 import logging
@@ -26,7 +26,8 @@ metrics = markus.get_metrics("crashmover")
 R = TypeVar("R")
 
 
-# What the log says when it takes them no longer, and when it does again. In full: people search for it.
+# Log messages for when the spool begins to refuse entries of a kind, and for when it takes them again. They are written
+# out in full because people search the source for them.
 _MESSAGES = {
     Kind.CRASH: ("the spool takes no crashes: %s", "the spool takes crashes again"),
     Kind.ID: ("the spool takes no ids: %s", "the spool takes ids again"),
@@ -34,26 +35,29 @@ _MESSAGES = {
 
 
 class SetAside(Exception):
-    """Entries were set aside."""
+    """Raised by a health check: there are entries of the spool that were set aside."""
 
 
 class SpoolWriter:
-    """A spool that says when it does not work, once. Raises ``Lost`` then."""
+    """Writes to the spool. Logs when the spool stops working and when it works again. Raises ``Lost`` if it fails."""
 
     def __init__(self, spool: Spool, instance: Instance | None = None) -> None:
-        """It counts as working at first. ``instance``: what the workers know together."""
+        """At first the spool counts as working. ``instance`` shares what one worker finds out with the others."""
         self.spool = spool
         self._instance = instance or Instance(workers=1)
         self._refused: set[Kind] = set()
-        # Bytes of the crash for which there was no room, if that is how the last one ended.
+        # Bytes of the last crash, if there was no room for it. Otherwise 0.
         self._lacking = 0
 
     def takes(self, kind: Kind) -> bool:
-        """Whether it took what it was last given of this kind: an id may find room where a crash does not."""
+        """Whether the spool took the last entry of this kind.
+
+        There may be room for an id where there is none for a crash.
+        """
         return kind not in self._refused
 
     def add_crash(self, report: CrashReport) -> None:
-        """Write a crash; returns when it is on the disk."""
+        """Write a crash. When this returns, the crash is on the disk. Raises ``Lost``."""
         try:
             self._write(Kind.CRASH, lambda: self.spool.add_crash(report))
         except OutOfProportion as error:
@@ -65,29 +69,32 @@ class SpoolWriter:
         self._lacking = 0
 
     def add_id(self, crash_id: str) -> None:
-        """Write the id of a saved crash; returns when it is on the disk."""
+        """Write the id of a saved crash. When this returns, the id is on the disk. Raises ``Lost``."""
         self._write(Kind.ID, lambda: self.spool.add_id(crash_id))
 
     def add_claimed_id(self, crash_id: str) -> Entry:
-        """Write the id of a saved crash as an entry that nobody else delivers until it is released."""
+        """Write the id of a saved crash as an entry that only this process may deliver until it is released.
+
+        Raises ``Lost``.
+        """
         return self._write(Kind.ID, lambda: self.spool.add_claimed_id(crash_id))
 
     def failed(self, error: BaseException, kind: Kind = Kind.CRASH) -> None:
-        """Take note that it does not work."""
+        """Record that the spool does not take entries of this kind. The first time, an error is logged."""
         self._refused.add(kind)
         if self._instance.changes(_condition(kind), holds=True):
             logger.error(_MESSAGES[kind][0], describe(error), extra={"event": "spool_refuses", "tell_sentry": True})
 
     def works(self, kind: Kind = Kind.CRASH) -> None:
-        """Take note that it works."""
+        """Record that the spool takes entries of this kind. If it did not before, that is logged."""
         self._refused.discard(kind)
         if self._instance.changes(_condition(kind), holds=False):
             logger.warning(_MESSAGES[kind][1], extra={"event": "spool_takes", "tell_sentry": True})
 
     def probed(self, error: BaseException | None) -> bool:
-        """Take note what ``check_health`` has found out, also while no crash needs the spool.
+        """Record the result of ``check_health``, which runs also while no crash needs the spool.
 
-        Returns whether it can be written: it can where it only has no room.
+        Returns whether the spool can be written. A spool without room counts as one that can.
         """
         if error is None:
             self.works()
@@ -101,16 +108,16 @@ class SpoolWriter:
             raise SetAside(f"{count} entries can never be delivered; see bin/spool.py list")
 
     def check_health(self) -> None:
-        """Raise an exception if the spool takes no crashes, or no more of the size that it has just turned away."""
+        """Raise an exception if the spool takes no crashes, or none of the size for which it last had no room."""
         try:
             run_blocking(self.spool.probe)
         except OSError as error:
-            # Without the name of the file, which is another one each time.
+            # The error is raised without the file's name, which differs each time: equal errors are to look the same.
             raise OSError(error.errno, error.strerror) from error
         run_blocking(self.spool.check_room, min(self._lacking, self.spool.max_size))
 
     def state(self) -> SpoolState:
-        """Clean up, and return what waits in the spool. For a native thread; raises ``OSError``."""
+        """Clean up the spool, and return what waits in it. Call this in a native thread. Raises ``OSError``."""
         statistics = self.spool.clean_up_and_count()
         return SpoolState(
             crashes=statistics.crashes,
@@ -126,7 +133,7 @@ class SpoolWriter:
         try:
             result = run_blocking(action)
         except OutOfProportion:
-            # It takes others.
+            # Only this crash takes too much room. The spool still takes other crashes.
             raise
         except SpoolFull as error:
             self.failed(error, kind)

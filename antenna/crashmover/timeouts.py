@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""How long saving and publishing may take in all. The defaults depend on whether there is a spool to fall back on."""
+"""The time that saving and publishing may take. The defaults depend on whether there is a spool."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ _DURATION = bounded(parse_duration, "10ms")
 
 
 class Timeouts:
-    """With a spool: a client need not wait long, since the spool takes what the backend does not."""
+    """The time-outs with a spool, in seconds. They are short, since the spool takes what the backend does not."""
 
     class Config:
         """Options."""
@@ -43,7 +43,7 @@ def _with_default(option: Any, default: str) -> Option:
 
 
 class TimeoutsWithoutSpool(Timeouts):
-    """The options with the longer defaults that hold without a spool, where all that can be done is to wait."""
+    """The time-outs without a spool. They are longer, because a crash can then only wait for the backend."""
 
     class Config:
         """The same options, with other defaults."""

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Decides what becomes of an entry of the spool that could not be delivered: when to retry it, or to set it aside."""
+"""Decides what becomes of an entry of the spool that could not be delivered: it is retried, or it is set aside."""
 
 import logging
 import time
@@ -18,11 +18,11 @@ from antenna.spool import Entry, EntryDamaged
 
 logger = logging.getLogger(__name__)
 
-# How often the backend may refuse an entry, although it works for others, until the entry is set aside.
+# Number of times that the backend may refuse an entry, while it takes others, until the entry is set aside.
 _MAX_REFUSALS = 5
-# Failures that make the time for an attempt longer: it is doubled for each.
+# The time for an attempt is doubled for each failure of the entry, up to this many times.
 _MOST_DOUBLINGS = 5
-# Characters of an error that are written down with the entry.
+# Length in characters to which an error is cut before it is written down with the entry.
 _LONGEST_REASON = 1000
 
 
@@ -30,24 +30,25 @@ _LONGEST_REASON = 1000
 class Pace:
     """How fast the delivery of the spool works. Times are in seconds."""
 
-    #: Entries of a kind that one worker delivers in a second at most, so that live traffic comes first. One core
-    #: delivers about as many crashes of 400 kB when it has nothing else to do.
+    #: Most entries of one kind that one worker delivers in a second, so that crashes that come in go first. This is
+    #: about as many crashes of 400 kB as one core can deliver when it has nothing else to do.
     rate: float = 500.0
-    #: Entries that a round looks at.
+    #: Most entries that one round looks at.
     batch: int = 500
-    #: Until a spool that had nothing to deliver is looked at again.
+    #: Pause after a round that had nothing to deliver.
     idle: float = 1.0
-    #: Between two rounds while the backend is DOWN: twice as long each time, from the first to the longest.
+    #: Pause between two rounds while the backend is DOWN. It doubles each time, from the first to the longest.
     first_round: float = 0.5
     longest_round: float = 5.0
-    #: Until an entry that has failed is tried again: twice as long each time, from the first to the longest. While
-    #: nothing else gets through either, no longer than a round, so that all have their turn when the backend is back.
+    #: Time after which a failed entry is tried again. It doubles each time, from the first to the longest. While no
+    #: other entry gets through either, it is at most a round's pause, so that all entries are due when the backend is
+    #: back.
     first_retry: float = 1.0
     longest_retry: float = 256.0
 
 
 class Verdict(Enum):
-    """What is to be done with an entry that failed."""
+    """What to do with an entry that has failed."""
 
     RETRY = "retry"
     SET_ASIDE = "set aside"
@@ -55,36 +56,36 @@ class Verdict(Enum):
 
 @dataclass(slots=True)
 class _History:
-    """What this process knows of an entry that has failed."""
+    """What this process remembers of an entry that has failed."""
 
     failures: int = 0
     not_before: float = 0.0
-    #: How often the backend had done its work when the entry failed last.
+    #: How often the backend had done its work when the entry last failed.
     successes: int = -1
 
 
 class Verdicts:
-    """Judges the entries that failed, for one backend.
+    """Judges the failed entries of one backend.
 
-    1. An entry that is damaged is set aside at once: it can never be delivered.
-    2. An entry that the backend refuses for its own sake, or that makes our code fail, has five chances. They count
-       only while the backend works: others were delivered in between, or its health check passes. The count lies in
-       the spool, with the reasons, so it outlives the process.
-    3. Every other entry is retried for ever, less and less often if others get through. ``crashmover.spool_oldest_age``
-       tells operators of it.
+    1. If an entry is damaged, it is set aside at once, since it can never be delivered.
+    2. If the backend refuses an entry, or the entry makes our code fail, it has five chances. A chance is counted only
+       while the backend works: other entries were delivered in between, or its health check passes. The count is kept
+       in the spool together with the reasons, so it outlives the process.
+    3. Every other entry is retried for ever. If other entries get through, it is retried less and less often. Operators
+       see it in ``crashmover.spool_oldest_age``.
 
-    An outage, however long, sets nothing aside.
+    An outage sets no entry aside, however long it lasts.
     """
 
     def __init__(self, breaker: CircuitBreaker, check_health: Callable[[], None], pace: Pace) -> None:
-        """``check_health`` raises an exception unless the backend works."""
+        """``check_health`` raises an exception if the backend does not work."""
         self._breaker = breaker
         self._check_health = check_health
         self._pace = pace
         self._histories: dict[str, _History] = {}
 
     def __len__(self) -> int:
-        """How many entries have failed and are still there."""
+        """The number of entries that have failed and are still in the spool."""
         return len(self._histories)
 
     def is_due(self, name: str) -> bool:
@@ -93,15 +94,18 @@ class Verdicts:
         return history is None or history.not_before <= time.monotonic()
 
     def time_factor(self, name: str) -> int:
-        """Return how many times longer than usual the next attempt may take: large crashes may have failed for that."""
+        """Return how many times the usual time the next attempt may take.
+
+        A large crash may have failed for want of time.
+        """
         history = self._histories.get(name)
-        # While the backend is DOWN, the question is whether it is back, not whether this entry needs more time.
+        # While the backend is DOWN, the attempt only has to show whether it is back.
         if history is None or self._breaker.state is State.DOWN:
             return 1
         return int(2 ** min(history.failures, _MOST_DOUBLINGS))
 
     def judge(self, entry: Entry, error: Exception) -> Verdict:
-        """Decide about an entry that has failed with ``error``, and tell the breaker if the backend is to blame."""
+        """Decide about an entry that has failed with ``error``. If the backend is to blame, tell its breaker."""
         history = self._histories.setdefault(entry.path.name, _History())
         others_got_through = history.successes >= 0 and self._breaker.successes > history.successes
         verdict = Verdict.RETRY
@@ -113,7 +117,7 @@ class Verdicts:
             if not others_got_through:
                 longest_pause = self._pace.longest_round
         elif isinstance(error, OSError):
-            # The disk of the spool: neither the entry nor the backend is to blame.
+            # The disk of the spool failed. Neither the entry nor the backend is to blame.
             logger.warning("spool entry %s: %s", entry.path.name, describe(error))
         elif others_got_through or self._backend_works():
             verdict = self._blame(entry, error, chances=_MAX_REFUSALS)
@@ -128,12 +132,12 @@ class Verdicts:
         self._histories.pop(name, None)
 
     def forget_all_but(self, names: Iterable[str]) -> None:
-        """Forget entries that are not among ``names``: other workers have delivered them."""
+        """Forget the entries that are not among ``names``, because other workers have delivered them."""
         kept = self._histories.keys() & set(names)
         self._histories = {name: self._histories[name] for name in kept}
 
     def _blame(self, entry: Entry, error: Exception, chances: int) -> Verdict:
-        """Write down why an entry failed; it is set aside if that was its last chance."""
+        """Write down with the entry why it failed. If that was its last chance, the verdict is to set it aside."""
         try:
             count = run_blocking(entry.note_failure, describe(error)[:_LONGEST_REASON])
         except OSError as disk_error:
@@ -149,7 +153,7 @@ class Verdicts:
         return True
 
     def _postpone(self, history: _History, longest_pause: float) -> None:
-        # The exponent is bounded, too: there may be thousands of failures.
+        # The exponent is bounded, because an entry may fail thousands of times.
         pause = self._pace.first_retry * 2 ** min(history.failures, 10)
         history.failures += 1
         history.not_before = time.monotonic() + min(pause, longest_pause)

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The files of a crash in the spool: written so that they are whole, and read only if they still are."""
+"""The files of one crash in the spool: ``write_crash`` makes them durable, ``SpooledCrash`` reads and verifies them."""
 
 import errno
 import json
@@ -25,19 +25,19 @@ from antenna.spool.raw_crash import EntryDamaged, dump_checksums
 
 _DUMP = "dump."
 
-# What a file takes on a disk is a multiple of this, on most file systems, in bytes.
+# Bytes. On most file systems a file takes a multiple of this.
 _BLOCK = 4096
-# Bytes that the collector adds to the annotations of a report, about.
+# About how many bytes the collector adds to the annotations of a report.
 _METADATA = 2048
 
-# What is larger, in bytes, no collector has written: it is not read. A raw crash is held in memory. A dump is as large
-# as BREAKPAD_MAX_DECOMPRESSED_SIZE at most, which is 200 MiB unless somebody has set it.
+# Largest files, in bytes, that are read. Larger ones cannot come from a collector. A raw crash is held in memory. A
+# dump has at most BREAKPAD_MAX_DECOMPRESSED_SIZE bytes, which is 200 MiB by default.
 _MOST_RAW_CRASH = 256 * 1024 * 1024
 _MOST_DUMP = 4 * 1024 * 1024 * 1024
 
-# The hashes that BREAKPAD_DUMP_CHECKSUM_ALGORITHM may name, by the number of their hexadecimal digits. The collector
-# that wrote an entry may have had another algorithm than this one. Where several have as many digits, the usual one is
-# first.
+# The hashes that BREAKPAD_DUMP_CHECKSUM_ALGORITHM may name, by their number of hexadecimal digits. They are told apart
+# by it because the collector that wrote the entry may have used another algorithm. If several have as many digits, the
+# most usual comes first.
 _ALGORITHMS = {
     32: ("md5",),
     40: ("sha1",),
@@ -47,19 +47,19 @@ _ALGORITHMS = {
     128: ("sha512", "sha3_512", "blake2b"),
 }
 
-# What link(2) says where a file cannot be given another name. EXDEV: the name would be on another file system.
-# ENOENT: the file had a name once, or there is no /proc. EMLINK: no more names.
+# Errors of link(2) if a file cannot be given another name. EXDEV: the name would be on another file system. ENOENT: the
+# file once had a name, or there is no /proc. EMLINK: the file has as many names as it may have.
 _NO_LINK = REFUSED | {errno.EXDEV, errno.ENOENT, errno.EMLINK, errno.ELOOP}
 
 
 class SpooledCrash:
-    """A crash of the spool, as a storage takes it. ``close()`` it."""
+    """A crash that is read from the spool, in the form in which a storage takes it. Call ``close()`` when done."""
 
     def __init__(self, crash_id: str, directory: Path) -> None:
-        """Open the files, and verify them. Raises ``EntryDamaged``, ``OSError``.
+        """Open the files and verify them. Raises ``EntryDamaged`` and ``OSError``.
 
-        The raw crash has to be that of ``crash_id``, and each dump has to have the checksum that stands in it. This
-        pass over the dumps also computes what a storage compares: nothing is hashed twice.
+        The raw crash must have the id ``crash_id``, and each dump the checksum in the raw crash. Verifying also
+        computes the checksums that a storage compares, so no dump is hashed twice.
         """
         self.crash_id = crash_id
         try:
@@ -82,19 +82,19 @@ class SpooledCrash:
 
     @property
     def size(self) -> int:
-        """Bytes of the dumps."""
+        """Bytes of all dumps together."""
         return sum(dump.size for dump in self.dumps.values())
 
     def encoded_raw_crash(self) -> bytes:
-        """Return the raw crash as it was made when the crash came in."""
+        """Return the raw crash as it was encoded when the crash came in."""
         return self._raw_crash
 
     def raw_crash_pieces(self) -> Iterable[bytes]:
-        """Return the same as a storage takes it."""
+        """Return the raw crash as an iterable with one piece, as a storage takes it."""
         return (self._raw_crash,)
 
     def encoded_dump_names(self) -> bytes:
-        """Return the sorted list of dump names: JSON."""
+        """Return the sorted list of dump names, as JSON."""
         return json.dumps(sorted(self.dumps)).encode("ascii")
 
     def close(self) -> None:
@@ -104,7 +104,7 @@ class SpooledCrash:
 
 
 def _verified_dump(name: str, path: Path, checksum: str) -> Dump:
-    """Open a dump. Raises ``EntryDamaged`` if its bytes do not have that checksum, and ``OSError``."""
+    """Open a dump. Raises ``EntryDamaged`` if its bytes do not have the ``checksum``, and ``OSError``."""
     try:
         content = StoredFile(path)
     except WrongType as error:
@@ -121,7 +121,7 @@ def _verified_dump(name: str, path: Path, checksum: str) -> Dump:
 
 
 def _dump_with_checksum(name: str, content: Content, checksum: str) -> Dump | None:
-    """Return a dump with that content, or None if its bytes do not have that checksum. Raises ``OSError``."""
+    """Return a dump with this content, or None if its bytes do not have the ``checksum``. Raises ``OSError``."""
     if content.size > _MOST_DUMP:
         return None
     dumps = (Dump(name, content, algorithm) for algorithm in _ALGORITHMS.get(len(checksum), ()))
@@ -129,13 +129,13 @@ def _dump_with_checksum(name: str, content: Content, checksum: str) -> Dump | No
 
 
 def _close(content: Content) -> None:
-    """Close a file as a native thread may: ``Content.close`` is for greenlets."""
+    """Close a file in a native thread. ``Content.close`` may only be called in a greenlet."""
     if content.descriptor is not None:
         os.close(content.descriptor)
 
 
 def expected_size(report: CrashReport) -> int:
-    """Return the bytes that a crash will take on the disk, as far as can be told before it is written."""
+    """Return about how many bytes a crash will take on the disk, before it is written."""
     directory = _BLOCK
     raw_crash = _in_blocks(report.annotations_size + _METADATA)
     return directory + raw_crash + sum(_expected_dump_size(dump.content) for dump in report.dumps.values())
@@ -152,9 +152,9 @@ def _in_blocks(size: int) -> int:
 
 
 def write_crash(report: CrashReport, directory: Path) -> int:
-    """Write the files of a crash into a directory that nobody sees yet.
+    """Write the files of a crash into ``directory``, which no delivery sees yet.
 
-    Return the bytes that they take on the disk. Raises ``OSError``.
+    Returns the number of bytes that they take on the disk. Raises ``OSError``.
     """
     for name, dump in report.dumps.items():
         path = directory / f"{_DUMP}{name}"
@@ -162,14 +162,14 @@ def write_crash(report: CrashReport, directory: Path) -> int:
             write_file(path, dump.pieces())
     if report.deferred:
         write_file(directory / "deferred", [])
-    # Encoded last: the checksums in it come from the pass that wrote the dumps.
+    # The raw crash comes last because its checksums are computed while the dumps are written.
     write_file(directory / "raw_crash", report.raw_crash_pieces())
     fsync_directory(directory)
     return measure(directory)
 
 
 def measure(directory: Path) -> int:
-    """Return the bytes that an entry takes on the disk, as far as it consists of files. Raises ``OSError``."""
+    """Return the number of bytes that the files of an entry take on the disk. Raises ``OSError``."""
     size = directory.lstat().st_blocks * 512
     for path in directory.iterdir():
         try:
@@ -184,11 +184,14 @@ def measure(directory: Path) -> int:
 
 
 def _link(content: Content, path: Path) -> bool:
-    """Give the temporary file of a dump a name, instead of copying it; say whether that worked. Raises ``OSError``."""
+    """Give the temporary file of a dump a name in the spool, instead of copying it. Raises ``OSError``.
+
+    Returns False if that is not possible, because the file is in memory or the file system does not allow it.
+    """
     if content.descriptor is None:
         return False
-    # With a directory, Python calls linkat(2), which can follow the symbolic link in /proc; without one, link(2), which
-    # does not. The name is absolute, so it does not matter which directory.
+    # If a directory is given, Python calls linkat(2), which can follow the symbolic link in /proc. Otherwise it calls
+    # link(2), which cannot. The name is absolute, so any directory will do.
     root = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.link(f"/proc/self/fd/{content.descriptor}", path, src_dir_fd=root, follow_symlinks=True)

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""An entry of the spool: its kind, its name, its lock, and the failures that are written down with it."""
+"""An entry of the spool: its kind, its name, its lock, and the list of its failed deliveries."""
 
 import errno
 import os
@@ -22,71 +22,72 @@ from antenna.spool.raw_crash import EntryDamaged
 
 _NAME = re.compile(r"(?P<time>[0-9]{8}T[0-9]{6}\.[0-9]{6})-(?P<crash_id>[0-9a-f-]{36})(?:\.(?P<size>[0-9]+))?")
 _TIME = "%Y%m%dT%H%M%S.%f"
-# Bytes of failures, and of the file of an id, that are read: some thousand failures.
+# Largest file of failures, or of an id, that is read, in bytes. Some thousand failures fit.
 _MOST_FAILURES = 1024 * 1024
 
-# What open(2) says for the sake of this process, and not of the entry.
+# Errors of open(2) that are due to this process, and say nothing about the entry.
 _NOT_THE_ENTRY = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 class Kind(Enum):
-    """What is left to do with an entry; the value is its directory."""
+    """What is still to be done with an entry. The value is the name of the directory that it lies in."""
 
     CRASH = "save"
     ID = "publish"
 
     @property
     def file_type(self) -> int:
-        """What an entry of this kind is: a directory or a file."""
+        """File type of an entry of this kind: a directory for a crash, a file for an id."""
         return stat.S_IFDIR if self is Kind.CRASH else stat.S_IFREG
 
 
 @dataclass(frozen=True, slots=True)
 class EntryName:
-    """What the name of an entry says. Names sort by the time."""
+    """The parts of an entry's name. Names sort by time."""
 
     text: str
     time: str
     crash_id: str
-    #: Bytes on the disk when it was written, of a crash.
+    #: Bytes that the entry took on the disk when it was written. It is 0 for an id.
     size: int
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """Return the name, None if it is not one of an entry."""
+        """Return the parts of a name, or None if it is not the name of an entry."""
         match = _NAME.fullmatch(text)
         return match and cls(text, match["time"], match["crash_id"], int(match["size"] or 0))
 
     @classmethod
     def make(cls, crash_id: str, size: int | None = None) -> str:
-        """Return the name of an entry that begins to exist now; ``size`` in bytes for a crash."""
+        """Return the name for a new entry. ``size`` is the number of bytes of a crash, and None for an id."""
         suffix = "" if size is None else f".{size}"
         return f"{datetime.now(UTC).strftime(_TIME)}-{crash_id}{suffix}"
 
     @property
     def since(self) -> datetime:
-        """When the entry was made. Raises ``ValueError`` for a name that no collector gave."""
-        # Not strptime(): it has a lock, see ``antenna.hub``.
+        """The time when the entry was made. Raises ``ValueError`` if a person made up an impossible time."""
+        # strptime() has a lock, which a native thread must not wait for: see ``antenna.hub``.
         return datetime.fromisoformat(self.time).replace(tzinfo=UTC)
 
 
 @dataclass(slots=True)
 class Entry:
-    """An entry that this process has claimed. ``release()`` it."""
+    """An entry that this process has claimed. Call ``release()`` when done."""
 
     path: Path
     kind: Kind
     crash_id: str
-    #: None for what cannot be opened, and for what only has the name of an entry, such as a FIFO.
+    #: None if the thing with the entry's name cannot be opened or locked, for instance because it is a FIFO.
     lock: Lock | None
-    #: What was wrong when the entry was claimed, if anything.
+    #: What was wrong with the entry when it was claimed. None if nothing was.
     problem: EntryDamaged | OSError | None = None
 
     @classmethod
     def claim(cls, path: Path, kind: Kind, crash_id: str, locks: Locks) -> Self | None:
-        """Lock an entry; None if somebody else has it, or it is gone.
+        """Lock an entry. Returns None if another worker has locked it, or if it is gone.
 
-        One that cannot be locked is nobody's: ``check`` says why. Raises ``OSError`` if no file can be opened at all.
+        If it cannot be locked, an entry without a lock is returned, and its ``check`` says why. Raises ``OSError`` if
+        this process can open no file at all.
         """
         try:
             lock = locks.take(path, kind.file_type)
@@ -99,19 +100,20 @@ class Entry:
         return None if lock is None else cls(path, kind, crash_id, lock, _problem(path, kind, crash_id))
 
     def check(self) -> None:
-        """Raise what was wrong when the entry was claimed: ``EntryDamaged``, or ``OSError`` of what may be mended."""
+        """Raise what was wrong when the entry was claimed: ``EntryDamaged``, or an ``OSError`` that may be mended."""
         if self.problem is not None:
             raise self.problem
 
     def load(self) -> SpooledCrash:
-        """Open the crash of an entry of ``Kind.CRASH``, and verify it. Raises ``EntryDamaged``, ``OSError``."""
+        """Open the crash of an entry of ``Kind.CRASH`` and verify it. Raises ``EntryDamaged`` and ``OSError``."""
         self.check()
         return SpooledCrash(self.crash_id, self.path)
 
     def note_failure(self, error: str) -> int:
-        """Write down, for people, why it could not be delivered; return how often that was so.
+        """Write down why the entry could not be delivered. Returns how many failures are written down.
 
-        What cannot be written down, because the disk is full or something else has the name, counts as once.
+        The text is for people. If it cannot be written, because the disk is full or something else has the name of the
+        file, this returns 1.
         """
         if self.lock is None:
             return 1
@@ -127,7 +129,7 @@ class Entry:
             return 1
 
     def release(self) -> None:
-        """Let others claim it."""
+        """Release the lock, so that any worker can claim the entry."""
         if self.lock is not None:
             self.lock.release()
 
@@ -144,17 +146,20 @@ def _problem(path: Path, kind: Kind, crash_id: str) -> EntryDamaged | OSError | 
         return EntryDamaged(error.strerror)
     except OSError as error:
         return error
-    # The name says all there is to know: one that was emptied can be published.
+    # An empty file is accepted: the name has the id, so it can be published.
     return None if first_line in {b"", crash_id.encode("ascii")} else EntryDamaged("it has another id than its name")
 
 
 def failures_path(path: Path, kind: Kind) -> Path:
-    """Return the file that has the failures of an entry; that of an id has the id in its first line."""
+    """Return the path of the file that lists the failures of an entry.
+
+    For an id this is the entry, below its first line.
+    """
     return path / "failures" if kind is Kind.CRASH else path
 
 
 def read_failures(path: Path, kind: Kind) -> list[str]:
-    """Return a line for each failure of the entry at ``path``. Raises ``OSError``."""
+    """Return one line for each failure of the entry at ``path``. Raises ``OSError``."""
     try:
         content = read_regular(failures_path(path, kind), _MOST_FAILURES)
     except FileNotFoundError:

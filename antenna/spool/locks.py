@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Locks on entries, which the kernel releases when the process ends, however it ends."""
+"""Locks on entries. The kernel releases them when the process ends, however it ends."""
 
 import contextlib
 import errno
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from antenna.files import REFUSED, require_type
 
-# What a file system without flock says to it.
+# Errors of flock(2) on a file system that does not have it.
 _NO_FLOCK = REFUSED | {errno.ENOLCK}
 
 
@@ -24,35 +24,35 @@ class Lock:
     """A lock that is held until ``release()``."""
 
     descriptor: int
-    #: Whether other processes see it: not on a file system without flock.
+    #: Whether other processes see the lock. They do not on a file system without flock.
     is_shared: bool
     _forget: Callable[[], object]
 
     def release(self) -> None:
-        """Let others have it."""
+        """Release the lock."""
         self._forget()
         os.close(self.descriptor)
 
 
 class Locks:
-    """Takes locks on files and directories, by flock. Every method works on the disk.
+    """Takes locks on files and directories with flock. Each method works on the disk, so call it in a native thread.
 
-    On a file system without flock the locks of this process exclude only each other. Then two workers may deliver an
-    entry, which does no harm: saving is idempotent, and processors expect an id twice.
+    On a file system without flock, only the threads of this process exclude each other. Two workers may then deliver
+    the same entry. That does no harm: saving is idempotent, and processors are prepared to see an id twice.
     """
 
     def __init__(self) -> None:
-        """Nothing is locked yet."""
-        # What is locked without flock, by device and inode: an entry keeps these when it is renamed.
+        """At first nothing is locked."""
+        # Locks held without flock, by device and inode, which an entry keeps when it is renamed.
         self._held: dict[tuple[int, int], object] = {}
 
     def take(self, path: Path, file_type: int) -> Lock | None:
-        """Lock what is at ``path``; None if somebody else has it locked, or if it is not there, or no longer.
+        """Lock what is at ``path``. Returns None if it is locked already, or if it is not there (any more).
 
-        Raises ``WrongType`` if it is not of ``file_type``, such as ``stat.S_IFDIR``, and ``OSError``.
+        Raises ``WrongType`` if it is not of the type ``file_type``, such as ``stat.S_IFDIR``, and ``OSError``.
         """
         try:
-            # Before it is opened: to open a device may do anything.
+            # The type is checked before opening, because opening a device may have any effect.
             require_type(path.lstat(), file_type, path)
             descriptor = _open(path, file_type)
         except FileNotFoundError:
@@ -83,14 +83,17 @@ class Locks:
         else:
             return Lock(descriptor, is_shared=True, _forget=lambda: None)
         key, owner = (status.st_dev, status.st_ino), object()
-        # setdefault() is atomic: no two threads get the entry.
+        # setdefault() is atomic, so two threads cannot both get the lock.
         if self._held.setdefault(key, owner) is not owner:
             return None
         return Lock(descriptor, is_shared=False, _forget=lambda: self._held.pop(key, None))
 
 
 def _open(path: Path, file_type: int) -> int:
-    """Open what is to be locked. For writing, if it is a file: NFS gives no flock otherwise, see flock(2)."""
+    """Open a file or directory in order to lock it.
+
+    A file is opened for writing, which flock on NFS needs: see flock(2).
+    """
     flags = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     if file_type == stat.S_IFREG:
         with contextlib.suppress(PermissionError):

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The raw crash of an entry: is it what the collector has written, and which checksums do the dumps have."""
+"""Checks that the raw crash of an entry is one that the collector wrote, and reads the checksums of its dumps."""
 
 import json
 import re
@@ -12,21 +12,21 @@ from typing import Any, NoReturn
 from antenna.crash import dump_names
 from antenna.refusal import Refusal
 
-# Characters of JSON that are decoded in one go. No other thread of the process runs meanwhile, for about 10 ms per MB,
-# so a larger raw crash is decoded member by member.
+# Characters of JSON that are decoded in one go. Meanwhile no other thread of the process runs, for about 10 ms per MB.
+# So a larger raw crash is decoded member by member.
 _SMALL = 256 * 1024
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
 class EntryDamaged(Exception):
-    """What lies in the spool is not a whole crash, or not an id: it can never be delivered."""
+    """An entry of the spool is not a complete crash, or not an id. It can never be delivered."""
 
 
 def dump_checksums(raw_crash: bytes, crash_id: str) -> dict[str, str]:
-    """Return the checksums of the dumps of crash ``crash_id`` by their names.
+    """Return the checksums of the dumps of the crash ``crash_id``, by dump name.
 
-    Raises ``EntryDamaged`` for what is not the raw crash of that id.
+    Raises ``EntryDamaged`` if ``raw_crash`` is not the raw crash of that id.
     """
     try:
         members = _decode(raw_crash.decode("utf-8"))
@@ -54,7 +54,7 @@ def _is_dump_name(name: str) -> bool:
 
 
 def _decode(text: str) -> dict[str, Any]:
-    """Return the members of a JSON object that are looked at. Raises what ``_members`` does."""
+    """Return the members of a JSON object, of a large one only those that are needed. Raises what ``_members`` does."""
     if len(text) > _SMALL:
         return {name: value for name, value in _members(text) if name in {"uuid", "metadata"}}
     decoded = json.loads(text, parse_constant=_refuse)
@@ -83,7 +83,7 @@ def _members(text: str) -> Iterator[tuple[str, Any]]:
 
 
 def _after(text: str, character: str, position: int) -> int:
-    """Return where the text goes on after ``character`` and the space around it. Raises ``ValueError``."""
+    """Return the position after ``character`` and the white space around it. Raises ``ValueError`` if it is missing."""
     position = _skip_space(text, position)
     if text[position : position + 1] != character:
         raise ValueError(f"it is no JSON object: expected {character} at character {position}")

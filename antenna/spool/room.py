@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""How much more the spool takes."""
+"""Decides whether the spool has room for another crash."""
 
 import os
 import time
@@ -12,56 +12,61 @@ from pathlib import Path
 from antenna.files import REFUSED
 from antenna.spool.stock import Statistics, take_stock
 
-# The spool leaves this part of its disk free, but not more than this number of bytes: what else is on the disk, ids of
-# saved crashes and what is set aside needs some room, too.
+# The spool leaves one part in _FREE_SHARE of its disk free, but at most _MOST_FREE bytes. Ids, entries that were set
+# aside and other users of the disk need some room, too.
 _FREE_SHARE = 20
 _MOST_FREE = 100 * 1024 * 1024
 
-# Above half of the room a new report is out of proportion if it takes more bytes on the disk than this for each byte
-# that its client has sent. Real reports stay below: gzip takes a minidump to a third or a tenth. Repeated bytes come to
-# 1,000.
+# If the spool is more than half full, a crash is refused as out of proportion if it takes more than this many bytes on
+# the disk for each byte that its client sent. Real reports stay below: gzip shrinks a minidump to a third or a tenth.
+# Repeated bytes, as a hostile client may send them, shrink to a thousandth.
 _PROPORTION = 16
-# Blocks that are left out of that account: even the smallest report takes a directory and two or three files. Blocks
-# are those of the file system, up to a number of bytes.
+# Blocks that this rule does not count, since even the smallest report takes a directory and two or three files. A block
+# is as large as the file system says, within these bounds in bytes.
 _FREE_BLOCKS = 8
 _SMALLEST_BLOCK = 4096
 _LARGEST_BLOCK = 64 * 1024
 
-# The spool is counted again before a crash is added, if other workers may have filled it since: at this many bytes a
-# second, which is more than a disk takes in files that are fsynced; and after this many seconds, since they may have
-# delivered some. Counting takes one part in this many of the time.
+# Before a crash is added, the spool is counted again if other workers may have filled it since the last count. They
+# fill it by at most _FASTEST bytes a second, which is more than a disk takes in fsynced files. It is also counted again
+# after _LONGEST_UNCOUNTED seconds, because entries may have been delivered. Counting takes at most one part in
+# _COUNT_SHARE of the time.
 _FASTEST = 256 * 1024 * 1024
 _LONGEST_UNCOUNTED = 10.0
 _COUNT_SHARE = 10
 
 
 class SpoolFull(Exception):
-    """There is no room for another crash."""
+    """Raised if there is no room for another crash."""
 
     def __init__(self, message: str, size: int = 0) -> None:
-        """``size`` is the number of bytes that there is no room for."""
+        """``size`` is the number of bytes for which there was no room."""
         super().__init__(message)
         self.size = size
 
 
 class OutOfProportion(SpoolFull):
-    """The room is short, and the report takes far more of it than its client has sent: others have room yet."""
+    """Raised if room is short and the crash takes far more of it than its client sent.
+
+    There is still room for other crashes.
+    """
 
 
 class Room:
-    """The bytes that crashes may take in the spool, counted as they lie on the disk: holes take none.
+    """The bytes that crashes may take in the spool. They are counted as they lie on the disk, where holes take none.
 
-    Workers share the spool, and know of each other what the last count has found, so the limit may be passed by what
-    they write at the same time. What is in the spool already never has to leave.
+    All workers share the spool. A worker learns what the others have added only when it counts, so together they may
+    pass the limit by what they write at the same time. An entry that is in the spool never has to leave for want of
+    room.
     """
 
     def __init__(self, root: Path, max_size: int) -> None:
-        """``root`` is the directory of the spool. It has to be there when a method is called."""
+        """``root`` is the directory of the spool. It must exist when a method is called."""
         self._root = root
         self._max_size = max_size
         self.statistics = Statistics()
-        # What this worker has added since the count, and what it is writing just now, by the name of the work. Threads
-        # may lose an addition of each other. The next count puts that right.
+        # What this worker has added since the last count, and what it is writing now, by the name of the work. If two
+        # threads add at the same time, one addition may be lost. The next count corrects that.
         self._added = 0
         self._reserved: dict[str, int] = {}
         self._next_count = 0.0
@@ -77,34 +82,37 @@ class Room:
         return self.statistics
 
     def reserve(self, work: str, size: int, wire_size: int) -> None:
-        """Reserve ``size`` bytes for what is about to be written under the name ``work``.
+        """Reserve ``size`` bytes for a crash that is about to be written, under the name ``work``.
 
-        ``wire_size`` is the number of bytes that the client has sent. Raises ``SpoolFull``, ``OutOfProportion``.
+        ``wire_size`` is the number of bytes that its client has sent. Raises ``SpoolFull`` and ``OutOfProportion``.
         """
         self._check(size, wire_size, size)
         self._reserved[work] = size
 
     def settle(self, work: str, size: int, wire_size: int) -> None:
-        """Reserve what has been written, in place of what was expected. Raises as ``reserve``."""
+        """Replace the reservation by the ``size`` that was really written. Raises the same as ``reserve``."""
         self.release(work)
         self._check(size, wire_size, 0)
         self._reserved[work] = size
 
     def release(self, work: str) -> None:
-        """Release what was reserved."""
+        """Release the reservation named ``work``."""
         self._reserved.pop(work, None)
 
     def add(self, size: int) -> None:
-        """Take note of a crash that is in the spool now."""
+        """Count a crash of ``size`` bytes that is in the spool now."""
         self._added += size
 
     def left(self) -> int:
-        """Return the bytes that are left for crashes, by the limit or by the disk. Raises ``OSError``."""
+        """Return the bytes that are left for crashes, the smaller of those of the limit and of the disk.
+
+        Raises ``OSError``.
+        """
         left, disk = self._max_size - self._used(), _disk_of(self._root)
         return max(0, left if disk is None else min(left, disk.room))
 
     def _used(self) -> int:
-        # list() of a dict's values is atomic; a sum of them is not.
+        # list() of a dict's values is atomic, but a sum of them is not.
         return self.statistics.size + self._added + sum(list(self._reserved.values()))
 
     def check(self, size: int) -> None:
@@ -112,9 +120,10 @@ class Room:
         self._check(size, size, size)
 
     def _check(self, size: int, wire_size: int, to_write: int) -> None:
-        """Raise ``SpoolFull`` if there is no room for ``size`` bytes, ``OutOfProportion`` if it is for others.
+        """Raise ``SpoolFull`` if there is no room for ``size`` bytes.
 
-        ``to_write`` of these bytes are not on the disk yet.
+        Raise ``OutOfProportion`` if room is short and they are far more than was sent. ``to_write`` of these bytes are
+        not on the disk yet.
         """
         if time.monotonic() > self._next_count:
             self.count()
@@ -133,7 +142,7 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class _Disk:
-    """The disk of the spool: bytes that are free, those of them that the spool may take, and those of a block."""
+    """The disk of the spool, in bytes: what is free, what of that the spool may take, and the size of a block."""
 
     free: int
     room: int
@@ -141,7 +150,7 @@ class _Disk:
 
 
 def _disk_of(root: Path) -> _Disk | None:
-    """Return the disk of ``root``; None if its file system does not know how large it is. Raises ``OSError``."""
+    """Return the disk of ``root``, or None if its file system does not know its own size. Raises ``OSError``."""
     try:
         status = os.statvfs(root)
     except OSError as error:

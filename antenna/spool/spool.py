@@ -2,15 +2,15 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The spool directory: what happens to entries.
+"""The spool directory: how entries are added, claimed, removed, set aside and restored.
 
-Layout below ``CRASHMOVER_SPOOL_DIR`` (a person's guide is in the docs)::
+Layout below ``CRASHMOVER_SPOOL_DIR`` (``docs/durability.rst`` is the operator's guide to it)::
 
-    save/<time>-<crash id>.<bytes>/     a crash: raw_crash and dump.<name> files; to save, then to publish unless
-                                        there is a file deferred
-    publish/<time>-<crash id>           the id of a crash that is saved; to publish
+    save/<time>-<crash id>.<bytes>/     a crash to save, and then to publish unless it has a file ``deferred``;
+                                        its files are raw_crash and dump.<name>
+    publish/<time>-<crash id>           the id of a crash that is saved, to publish
     set_aside/                          entries that can never be delivered
-    tmp/                                entries being written or taken apart
+    tmp/                                entries that are being written or removed
 """
 
 import contextlib
@@ -41,9 +41,10 @@ from antenna.spool.upkeep import clean_up, make_spool_directories, probe, prove,
 
 
 class Spool:
-    """The spool directory. Every method works on the disk: call them with ``run_blocking``.
+    """The spool directory. Each method works on the disk, so call it with ``run_blocking``.
 
-    Several processes may share one directory. Raises ``OSError`` where the disk fails; nothing is half written then.
+    Several processes may share one directory. If the disk fails, a method raises ``OSError`` and leaves nothing half
+    done.
     """
 
     class Config:
@@ -71,13 +72,13 @@ class Spool:
 
     @property
     def statistics(self) -> Statistics:
-        """What the last count has found in the spool."""
+        """The result of the last count."""
         return self._room.statistics
 
     def prepare(self) -> list[str]:
-        """Make the spool ready, and prove that it can be written by doing what is done to a crash and to an id.
+        """Make the spool ready, and check that it works by doing to test entries what is done to a crash and to an id.
 
-        Return what durability its file system lacks, for people. Raises ``OSError``.
+        Returns sentences about the durability that its file system lacks. Raises ``OSError``.
         """
         make_spool_directories(self.root)
         lacking = prove(self.root, self._locks)
@@ -85,13 +86,16 @@ class Spool:
         return lacking
 
     def clean_up_and_count(self) -> Statistics:
-        """Do what is to be done now and then: remove what kills have left, count what is there. Raises ``OSError``."""
+        """Remove what killed processes have left, and count the entries. Call this from time to time.
+
+        Raises ``OSError``.
+        """
         make_spool_directories(self.root)
         clean_up(self.root, self._locks)
         return self._room.count()
 
     def probe(self) -> None:
-        """Write a file and remove it. Raises ``OSError``."""
+        """Check that the spool can be written, by writing a file and removing it. Raises ``OSError``."""
         probe(self.root)
 
     def room_left(self) -> int:
@@ -103,7 +107,10 @@ class Spool:
         self._room.check(size)
 
     def add_crash(self, report: CrashReport) -> None:
-        """Write a crash; returns when it is on the disk. Raises ``SpoolFull``, ``OutOfProportion``, ``OSError``."""
+        """Write a crash. When this returns, it is on the disk.
+
+        Raises ``SpoolFull``, ``OutOfProportion`` and ``OSError``.
+        """
         work = self._new_work(report.crash_id)
         self._room.reserve(work.name, expected_size(report), report.payload_size)
         try:
@@ -111,7 +118,7 @@ class Spool:
             lock = self._locks.take(work, stat.S_IFDIR)
             try:
                 size = write_crash(report, work)
-                # Again, now that it is known what the crash takes: JSON may be six times as long as what came in.
+                # The room is checked again with the real size: JSON may take six times as many bytes as came in.
                 self._room.settle(work.name, size, report.payload_size)
                 self._put(work, self._new_path(Kind.CRASH, report.crash_id, size))
             except BaseException:
@@ -125,11 +132,11 @@ class Spool:
             self._room.release(work.name)
 
     def add_id(self, crash_id: str) -> None:
-        """Write the id of a saved crash that is to be published; returns when it is on the disk. Raises ``OSError``."""
+        """Write the id of a saved crash, to be published. When this returns, it is on the disk. Raises ``OSError``."""
         self.add_claimed_id(crash_id).release()
 
     def add_claimed_id(self, crash_id: str) -> Entry:
-        """Write an id as ``add_id`` does, and claim the entry before others can."""
+        """Write an id as ``add_id`` does, and claim the entry before another worker can. Raises ``OSError``."""
         work = self._new_work(crash_id)
         target = self._new_path(Kind.ID, crash_id)
         lock = None
@@ -151,12 +158,12 @@ class Spool:
         return self.root / kind.value / EntryName.make(crash_id, size)
 
     def _put(self, work: Path, target: Path) -> None:
-        """Let an entry appear. Raises ``OSError``."""
+        """Make a written entry appear among the others. Raises ``OSError``."""
         work.rename(target)
         try:
             fsync_directory(target.parent)
         except OSError:
-            # Not promised: it must not come back as a crash that nobody was told of.
+            # The client will not be promised this crash, so it must not be delivered later.
             with contextlib.suppress(OSError):
                 target.rename(work)
             raise
@@ -167,14 +174,14 @@ class Spool:
         oldest = heapq.nsmallest(most, names)
         if all(map(EntryName.parse, oldest)):
             return oldest
-        # Something else lies among them. However much that is, it must not stand in front of the entries.
+        # Files of other kinds lie among the entries. However many they are, the entries behind them must be found.
         return heapq.nsmallest(most, filter(EntryName.parse, names))
 
     def claim(self, kind: Kind, name: str) -> Entry | None:
-        """Claim an entry; ``None`` if somebody else has it, if it is gone, or if that is no name of an entry.
+        """Claim an entry. Returns None if another worker has it, if it is gone, or if ``name`` is not that of an entry.
 
-        ``Entry.check`` says what is wrong with one that cannot be opened, or is something else, such as a FIFO.
-        Raises ``OSError`` if no file can be opened at all.
+        If the entry cannot be opened, or is something else such as a FIFO, its ``check`` says so. Raises ``OSError`` if
+        this process can open no file at all.
         """
         parsed = EntryName.parse(name)
         if parsed is None:
@@ -182,37 +189,46 @@ class Spool:
         return Entry.claim(self.root / kind.value / name, kind, parsed.crash_id, self._locks)
 
     def remove(self, entry: Entry) -> None:
-        """Remove a delivered entry. Out of sight first: a kill may come half-way. Raises ``OSError``."""
+        """Remove a delivered entry. A rename takes it out of sight first, since a kill may come half-way.
+
+        Raises ``OSError``.
+        """
         work = self.root / "tmp" / entry.path.name
         entry.path.rename(work)
         remove_tree(work)
 
     def saved(self, entry: Entry) -> None:
-        """Turn a crash that is saved by now into an id that is left to publish. Raises ``OSError``."""
+        """Replace the entry of a crash, which has been saved, by an entry of its id, which is to be published.
+
+        Raises ``OSError``.
+        """
         self.add_id(entry.crash_id)
         self.remove(entry)
 
     def set_aside(self, entry: Entry) -> None:
-        """Keep an entry that can never be delivered where nobody tries again. Raises ``OSError``."""
+        """Move an entry that can never be delivered to where no delivery tries it again. Raises ``OSError``."""
         target = self.root / SET_ASIDE / f"{entry.kind.value}-{entry.path.name}"
         entry.path.rename(target)
         fsync_directory(target.parent)
         fsync_directory(entry.path.parent)
 
     def entries_set_aside(self) -> Iterator[SetAside]:
-        """Yield what was set aside, the oldest of each kind first. Raises ``OSError``."""
+        """Yield the entries that were set aside, the oldest of each kind first. Raises ``OSError``."""
         return entries_set_aside(self.root)
 
     def count_set_aside(self) -> int:
-        """Count what was set aside, and neither restored, removed nor acknowledged since. Raises ``OSError``."""
+        """Return how many entries were set aside that nobody has restored, removed or acknowledged.
+
+        Raises ``OSError``.
+        """
         return count_set_aside(self.root)
 
     def foreign_things(self) -> Iterator[Path]:
-        """Yield what lies among the entries and has no name of an entry. Raises ``OSError``."""
+        """Yield the paths among the entries that do not have the name of an entry. Raises ``OSError``."""
         return foreign_things(self.root)
 
     def restore(self, entry: SetAside) -> None:
-        """Let an entry that was set aside be delivered again, its failures forgotten. Raises ``OSError``."""
+        """Put an entry that was set aside back among those to deliver, and delete its failures. Raises ``OSError``."""
         path = entry.path
         acknowledgement_of(path).unlink(missing_ok=True)
         if entry.kind is Kind.ID:
@@ -227,12 +243,12 @@ class Spool:
         fsync_directory(path.parent)
 
     def acknowledge(self, entry: SetAside) -> None:
-        """Take note that somebody knows of an entry that was set aside. Raises ``OSError``."""
+        """Record that somebody knows of an entry that was set aside. It is counted no more. Raises ``OSError``."""
         with contextlib.suppress(FileExistsError):
             write_file(acknowledgement_of(entry.path), [])
 
     def delete(self, entry: SetAside) -> None:
-        """Delete an entry that was set aside, for good. Raises ``OSError``."""
+        """Delete an entry that was set aside. It cannot be restored. Raises ``OSError``."""
         acknowledgement_of(entry.path).unlink(missing_ok=True)
         self._delete(entry.path)
 

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What is in the spool: entries that wait, entries that were set aside, and what does not belong there."""
+"""Counts and lists what is in the spool: entries that wait, entries that were set aside, and files of other kinds."""
 
 import contextlib
 import os
@@ -15,32 +15,32 @@ from antenna.spool.entry import EntryName, Kind
 
 SET_ASIDE = "set_aside"
 
-# A file beside an entry that was set aside, with its name and this at the end: somebody has acknowledged it.
+# Suffix of the empty file beside an entry that was set aside. It says that somebody has acknowledged the entry.
 _ACKNOWLEDGED = ".acknowledged"
 
-# Bytes in the name of an entry from which on the entry is measured. The name says how much was written, and may say any
-# number if somebody else has made it up; and collectors before this one counted holes.
+# If the name of an entry gives this size in bytes or more, the entry is measured. The name gives the size at the time
+# of writing. It may be wrong: a person may have made it up, and earlier collectors counted holes.
 _MEASURED = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What is in the spool."""
+    """Numbers about what is in the spool."""
 
     #: Crashes and ids that wait, the bytes that they take on the disk, and since when the oldest waits, in seconds
-    #: since the epoch.
+    #: since the epoch. ``oldest`` is None if none waits.
     crashes: int = 0
     ids: int = 0
     size: int = 0
     oldest: float | None = None
     #: Entries that were set aside, and that nobody has restored, removed or acknowledged.
     set_aside: int = 0
-    #: Things among the entries whose names are not those of entries.
+    #: Files and directories among the entries that do not have the name of an entry.
     foreign: int = 0
 
     @property
     def entries(self) -> int:
-        """Entries that wait."""
+        """Number of entries that wait."""
         return self.crashes + self.ids
 
 
@@ -81,12 +81,12 @@ def take_stock(root: Path) -> Statistics:
 
 
 def count_set_aside(root: Path) -> int:
-    """Count the entries that were set aside and wait for somebody. Raises ``OSError``."""
+    """Count the entries that were set aside and that nobody has acknowledged. Raises ``OSError``."""
     return sum(1 for entry in entries_set_aside(root) if not entry.is_acknowledged)
 
 
 def entries_set_aside(root: Path) -> Iterator[SetAside]:
-    """Yield what was set aside, the oldest of each kind first. Raises ``OSError``."""
+    """Yield the entries that were set aside, the oldest of each kind first. Raises ``OSError``."""
     names = set(visible_names(root / SET_ASIDE))
     for text in sorted(names):
         kind, name = _parse_set_aside(text)
@@ -95,12 +95,12 @@ def entries_set_aside(root: Path) -> Iterator[SetAside]:
 
 
 def acknowledgement_of(path: Path) -> Path:
-    """Return the file that says that somebody has acknowledged the entry at ``path``, if it is there."""
+    """Return the path of the file that, if it exists, says that somebody has acknowledged the entry at ``path``."""
     return path.with_name(path.name + _ACKNOWLEDGED)
 
 
 def foreign_things(root: Path) -> Iterator[Path]:
-    """Yield what lies among the entries and has no name of an entry. It is left alone. Raises ``OSError``."""
+    """Yield the paths among the entries that do not have the name of an entry. Raises ``OSError``."""
     for kind in Kind:
         for text in visible_names(root / kind.value):
             if EntryName.parse(text) is None:
@@ -111,7 +111,7 @@ def foreign_things(root: Path) -> Iterator[Path]:
 
 
 def visible_names(directory: Path) -> list[str]:
-    """Return the names in ``directory`` but for those that begin with a dot. Raises ``OSError``."""
+    """Return the names in ``directory`` that do not begin with a dot. Raises ``OSError``."""
     names = os.listdir(directory)  # noqa: PTH208 - there may be 100,000: no Path for each of them
     return [name for name in names if not name.startswith(".")]
 
@@ -124,7 +124,7 @@ def _parse_set_aside(text: str) -> tuple[Kind | None, EntryName | None]:
 
 
 def _measure(path: Path) -> int:
-    """Return the bytes that an entry takes on the disk; none if it is gone by now, or no directory."""
+    """Return the bytes that an entry takes on the disk. Returns 0 if it is gone by now, or is not a directory."""
     try:
         return measure(path)
     except OSError:

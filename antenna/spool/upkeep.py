@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What is done to a spool at start and now and then: prove that it can be written, remove what kills have left."""
+"""Prepares a spool at start, checks that it can be written, and removes what killed processes have left."""
 
 import contextlib
 import errno
@@ -17,25 +17,25 @@ from antenna.files import fsync_directory, fsync_file, make_directories, write_f
 from antenna.spool.locks import Lock, Locks
 from antenna.spool.stock import SET_ASIDE
 
-# Seconds after which a kill has left what lies in tmp/ and nobody works on. Without flock nobody can tell, so it has to
-# be longer than any crash takes to be written.
+# Seconds after which something in tmp/ that is not locked counts as left by a kill. Without flock a lock cannot be
+# seen. Then the time has to be longer than writing any crash takes.
 _STALE = 60.0
 _STALE_WITHOUT_FLOCK = 3600.0
 
-# How names begin of what is written to prove that it can be. A dot hides them from those who look for entries.
+# Prefix of the files that are written as a check. A dot hides them from those that list entries.
 _PROBE = ".probe-"
 
 
 def make_spool_directories(root: Path) -> None:
-    """Make the directories that are not there. Raises ``OSError``."""
+    """Make the directories that do not exist yet. Raises ``OSError``."""
     for name in ("save", "publish", SET_ASIDE, "tmp"):
         make_directories(root / name)
 
 
 def prove(root: Path, locks: Locks) -> list[str]:
-    """Prove that the spool can be written, by doing what is done to a crash and to an id.
+    """Check that the spool works, by doing to test entries what is done to a crash and to an id.
 
-    Return what durability its file system lacks, for people. Raises ``OSError``.
+    Returns sentences about the durability that the file system lacks. Raises ``OSError``.
     """
     crash = root / "tmp" / f"{_PROBE}{secrets.token_hex(8)}"
     crash_id = crash.with_name(f"{crash.name}-id")
@@ -61,7 +61,7 @@ def prove(root: Path, locks: Locks) -> list[str]:
 
 
 def _lacking(crash: Path, lock: Lock) -> list[str]:
-    """Return what the file system of a spool lacks, for people. Raises ``OSError``."""
+    """Return sentences about what the file system of the spool lacks. Raises ``OSError``."""
     lacking = []
     descriptor = os.open(crash / "raw_crash", os.O_RDWR | os.O_CLOEXEC)
     try:
@@ -77,7 +77,7 @@ def _lacking(crash: Path, lock: Lock) -> list[str]:
 
 
 def probe(root: Path) -> None:
-    """Write a file and remove it, as a check of the health that costs little. Raises ``OSError``."""
+    """Check that the spool can be written, by writing a file and removing it. This is cheap. Raises ``OSError``."""
     path = root / "tmp" / f"{_PROBE}{secrets.token_hex(8)}"
     try:
         write_file(path, [b"probe"])
@@ -86,7 +86,7 @@ def probe(root: Path) -> None:
 
 
 def clean_up(root: Path, locks: Locks) -> None:
-    """Remove what a kill has left. Raises ``OSError`` if a directory cannot be read."""
+    """Remove what killed processes have left. Raises ``OSError`` if a directory cannot be read."""
     for path in (root / "tmp").iterdir():
         _remove_if_stale(path, locks)
     for directory in ("save", "publish", SET_ASIDE):
@@ -112,7 +112,7 @@ def _remove_if_stale(path: Path, locks: Locks) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a file, or a directory with all that is in it, as far as that can be done."""
+    """Remove a file, or a directory with all its content, as far as possible. Errors are ignored."""
     with contextlib.suppress(OSError):
         if stat.S_ISDIR(path.lstat().st_mode):
             shutil.rmtree(path)
