@@ -74,7 +74,7 @@ LONG_JSON_NUMBER = 24
 MAX_LONG_JSON_NUMBERS_SIZE = 200_000
 # JSON in an annotation that throttle rules read, such as a TelemetryEnvironment: its characters, and its containers,
 # names and values. That of a small profile has 13,000 characters and 1,000 items. Decoding takes at most 20 ms and 8
-# MiB. If it is larger, the rules see no value.
+# MiB. If it is larger, the rules see an empty text.
 MAX_READ_JSON_SIZE = 512 * 1024
 MAX_READ_JSON_ITEMS = 40_000
 # Seconds that a report may wait until other reports release memory. Then it is answered with 503.

@@ -2,11 +2,11 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The memory that annotations will take once they are decoded, and encoded again to be stored.
+"""Computes the memory that annotations will take when they are decoded, and encoded again to be stored.
 
-Python stores each character of a text with as many bytes as its widest one needs: 1, 2 or 4. The raw crash has six
-bytes for a control character, and for each one beyond ASCII, or twelve. So it takes a look at the bytes to know, which
-is far cheaper than decoding them.
+Python stores each character of a text in as many bytes as the widest character of the text needs: 1, 2 or 4. The raw
+crash has six or twelve bytes for a control character and for each character beyond ASCII. The bytes of the annotations
+tell how many there are, and looking at them is far cheaper than decoding them.
 """
 
 from collections.abc import Iterable
@@ -17,19 +17,19 @@ from antenna.limits import MAX_ANNOTATIONS_MEMORY
 from antenna.payload.charsets import DEFAULT, codec_of
 from antenna.refusal import Reason, Refusal
 
-# Annotations of so many bytes take 16 bytes for each at the worst, which is not worth a look.
+# If all annotations together have no more bytes than this, they take at most 16 times as much, which needs no check.
 _SMALL = 2 * 1024 * 1024
 
 _PRINTABLE = bytes(range(0x20, 0x7F))
 _ASCII = bytes(range(0x80))
-# Bytes of a character in UTF-8 that are not its first, and all but the first ones of characters beyond U+FFFF.
+# In UTF-8: the bytes that do not begin a character, and the bytes that do not begin a character beyond U+FFFF.
 _CONTINUATION = bytes(range(0x80, 0xC0))
 _BUT_WIDEST = bytes(range(0xF0))
 
 
 @dataclass(frozen=True, slots=True)
 class _Cost:
-    """Bytes of one part's annotations, decoded and encoded again; and of what is needed only while it is decoded."""
+    """Bytes that the annotations of one part take: decoded, encoded again, and only while they are being decoded."""
 
     decoded: int
     encoded: int
@@ -37,9 +37,9 @@ class _Cost:
 
 
 def check_memory(parts: Iterable[tuple[bytes, str | None]]) -> None:
-    """Refuse annotations that would take too much memory: ``TOO_LARGE``.
+    """Raise ``Refusal`` (``TOO_LARGE``) if the annotations would take too much memory.
 
-    ``parts`` are their bytes, and their charset if they are text, ``None`` if they are JSON.
+    ``parts`` has the bytes of each part and its charset. The charset is ``None`` if the part is JSON.
     """
     parts = list(parts)
     size = sum(len(data) for data, _ in parts)
@@ -63,7 +63,7 @@ def _cost_of_text(data: bytes, codec: str) -> _Cost:
     quoted = data.count(b'"') + data.count(b"\\")
     encoded = len(data) + quoted + 5 * unprintable
     if codec == DEFAULT:
-        # In the raw crash, characters of two and three bytes take six, those of four take twelve.
+        # In the raw crash, a character of two or three bytes takes six bytes, one of four bytes takes twelve.
         return _Cost(_characters(data) * _width(data), encoded + 2 * beyond_ascii)
     width = 2 if codec == "cp1252" and beyond_ascii else 1
     return _Cost(len(data) * width, encoded + 5 * beyond_ascii)
@@ -74,10 +74,10 @@ def _cost_of_json(data: bytes) -> _Cost:
     characters = _characters(data)
     text = characters * _width(data)
     decoded = max(text, characters * _width_of_escapes(data))
-    # Text with escapes grows while it is decoded, and so has a quarter more than it needs; what was before the escape
-    # is there as well.
+    # While a text with escapes is decoded, it grows, so it has a quarter more than it needs. The text before the escape
+    # is in memory as well.
     growing = text + decoded // 4 if b"\\" in data else 0
-    # An escape takes as much in the raw crash as it takes here.
+    # An escape takes as many bytes in the raw crash as it took here.
     encoded = len(data) + 2 * beyond_ascii + 5 * data.count(b"\x7f")
     return _Cost(decoded, encoded, meanwhile=text + growing)
 
@@ -87,14 +87,14 @@ def _characters(data: bytes) -> int:
 
 
 def _width(data: bytes) -> int:
-    """Return how many bytes Python needs for each character of this UTF-8."""
+    """Return how many bytes Python needs for each character of this UTF-8 text."""
     if data.isascii():
         return 1
     return 4 if data.translate(None, _BUT_WIDEST) else 2
 
 
 def _width_of_escapes(data: bytes) -> int:
-    r"""Return the same for text in JSON with escapes such as ``\u00e9``, and those of surrogate pairs."""
+    r"""Return how many bytes Python needs for each character that is escaped in JSON, such as ``\u00e9``."""
     if b"\\ud" in data or b"\\uD" in data:
         return 4
     return 2 if b"\\u" in data else 1

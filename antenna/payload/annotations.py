@@ -2,17 +2,17 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Puts together the annotations of a report: those in its parts of text, and those in its parts of JSON.
+"""Builds the annotations of a report from its parts of text and its parts of JSON.
 
-A client may send little that takes much once it is decoded. So everything is bounded before it takes memory or time, in
+A client may send few bytes that take much memory once they are decoded. So each cost is bounded before it arises, in
 this order:
 
-1. ``parts`` bounds the bytes of annotations while they arrive, and reserves memory for them before it reads them back.
-2. ``annotation_costs`` looks at the bytes for what they will take as text and in the raw crash.
-3. Small JSON is decoded at once if it is all text, which is what crash reporters send. Nothing below concerns it.
-4. ``antenna.json_size`` counts what all other JSON will build, and memory is reserved for that.
-5. ``json_annotations`` decodes it, within limits on depth and numbers; ``surrogates`` replaces what UTF-8 cannot hold.
-6. ``charsets`` decodes the text of the other parts.
+1. ``parts`` bounds the bytes of annotations while they arrive, and reserves memory before it reads them back.
+2. ``annotation_costs`` computes from the bytes what they will take as text and in the raw crash.
+3. Small JSON that is all text is decoded at once. Crash reporters send such JSON, and the next steps do not concern it.
+4. ``antenna.json_size`` counts what all other JSON will build, and memory is reserved for it.
+5. ``json_annotations`` decodes it, within limits on depth and numbers. ``surrogates`` replaces what UTF-8 cannot hold.
+6. ``charsets`` decodes the parts of text.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,8 +29,8 @@ from antenna.payload.json_annotations import LongNumbers, decode_json
 from antenna.payload.notes import Notes, note_repeated, shorten
 from antenna.refusal import Reason, Refusal
 
-# Bytes of JSON that are decoded in one go, if it is all text: annotations with a large environment take some 100 KiB.
-# Nobody else goes on meanwhile, and what it builds is not counted before: at most 10 ms, and 10 MiB for as long.
+# Bytes of JSON that are decoded in one go if all values are text. Annotations with a large environment have some 100
+# KiB. Meanwhile no other greenlet runs, and what is built was not counted before. It is at most 10 ms and 10 MiB.
 _FAST_SIZE = 256 * 1024
 
 NOTE_BOTH = "includes annotations in both json-encoded extra and formdata parts"
@@ -38,7 +38,7 @@ NOTE_BOTH = "includes annotations in both json-encoded extra and formdata parts"
 
 @dataclass(slots=True)
 class AnnotationPart:
-    """What was sent in one part: the text of the annotation ``name``, or annotations in JSON if there is no charset."""
+    """One part that has annotations. If ``charset`` is None it is JSON, else the text of the annotation ``name``."""
 
     name: str
     charset: str | None
@@ -49,11 +49,13 @@ class AnnotationPart:
 def read_annotations(
     parts: Sequence[AnnotationPart], notes: Notes, reserve_items: Callable[[int], None]
 ) -> dict[str, Any]:
-    """Return the annotations in ``parts``. A repeated one: the last one wins; in both text and JSON: that in JSON wins.
+    """Return the annotations in ``parts``.
 
-    What they will cost is bounded before anything large is decoded: first by a look at their bytes, then by the number
-    of things that JSON will build. ``reserve_items`` waits for memory for as many. Real reports, whose JSON is small
-    and all text, need neither. Raises ``Refusal``: ``NO_ANNOTATIONS``, ``TOO_LARGE``, and as ``decode_json``.
+    If an annotation is repeated, the last one wins. If it comes in both text and JSON, the one in JSON wins.
+
+    Before anything large is decoded, its cost is bounded: first by the bytes, then by the number of items that JSON
+    will build. ``reserve_items`` waits for memory for that many. Real reports have small JSON that is all text, and
+    need neither. Raises ``Refusal``: ``NO_ANNOTATIONS``, ``TOO_LARGE``, and what ``decode_json`` raises.
     """
     check_memory((part.content, part.charset) for part in parts)
     values = _read_json([part.content for part in parts if part.charset is None], notes, reserve_items)

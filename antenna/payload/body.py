@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The body of a request while it arrives: size and deadline."""
+"""The body of a request while it arrives. It is bounded in size and in time."""
 
 import time
 from collections.abc import Iterator
@@ -16,56 +16,56 @@ _READ_SIZE = 64 * 1024
 
 
 class BodyStream(Protocol):
-    """Where the bytes of a body come from: ``antenna.server.framed_body``."""
+    """The source of a body's bytes. ``antenna.server.framed_body`` implements it."""
 
     @property
     def can_be_interrupted(self) -> bool:
-        """Whether there is more to read, so that ``interrupt()`` has an effect."""
+        """Whether there is more to read. If not, ``interrupt()`` has no effect."""
 
     def begin(self, deadline: float, turn: Turn) -> None:
-        """Give up reading at ``deadline``, by ``time.monotonic()``; leave the wait for bytes out of ``turn``."""
+        """Set the ``deadline``, by ``time.monotonic()``. ``turn`` is told how long each read waits for bytes."""
 
     def read(self, size: int) -> bytes:
-        """Return the next bytes, about ``size`` at most, or none at the end.
+        """Return the next bytes, at most about ``size``. At the end of the body, return none.
 
-        Raises ``TimeoutError`` at the deadline, ``OSError``, ``Refusal``.
+        Raises ``TimeoutError`` at the deadline, ``OSError`` and ``Refusal``.
         """
 
     def interrupt(self, refusal: Refusal) -> None:
-        """Have the read that waits in another greenlet raise ``refusal``, or else the next one."""
+        """Make the read that waits in another greenlet raise ``refusal``. If none waits, the next read raises it."""
 
 
 class RequestBody:
-    """The bytes of a request body, with or without a length.
+    """The bytes of a request body, with or without a declared length.
 
-    Raises ``Refusal``: ``NO_CONTENT_LENGTH`` (empty), ``TOO_LARGE``, ``TIMEOUT``,
-    ``INCOMPLETE_BODY``, and what the stream raises.
+    Raises ``Refusal``: ``NO_CONTENT_LENGTH`` if it is empty, ``TOO_LARGE``, ``TIMEOUT``, ``INCOMPLETE_BODY``, and what
+    the stream raises.
     """
 
     def __init__(self, stream: BodyStream, declared_size: int, limits: Limits) -> None:
-        """The time for the body begins now. ``declared_size`` is 0 if the client sends chunks."""
+        """The time for the body begins now. If the client sends chunks, ``declared_size`` is 0."""
         self._stream = stream
         self._max_size = limits.payload_size
         self._deadline = time.monotonic() + limits.body_timeout
-        #: The turn of this connection while the body is read: now and then it lets other connections go on.
+        #: The turn of this connection while the body is read. From time to time it lets other connections go on.
         self.turn = Turn()
         stream.begin(self._deadline, self.turn)
-        #: Bytes that the client has announced.
+        #: Bytes that the client has announced. It is 0 if the client sends chunks.
         self.declared_size = declared_size
-        #: Bytes read so far, chunk framing taken off.
+        #: Bytes that have been read so far, without the framing of chunks.
         self.size = 0
 
     @property
     def can_be_interrupted(self) -> bool:
-        """Whether the body is still being read, so that ``interrupt()`` has an effect."""
+        """Whether the body is still being read. If not, ``interrupt()`` has no effect."""
         return self._stream.can_be_interrupted
 
     def interrupt(self, refusal: Refusal) -> None:
-        """Have ``pieces()``, in another greenlet, raise ``refusal`` instead of yielding the next."""
+        """Make ``pieces()``, which runs in another greenlet, raise ``refusal`` instead of yielding the next piece."""
         self._stream.interrupt(refusal)
 
     def pieces(self) -> Iterator[bytes]:
-        """Yield the body in pieces of at most some 64 KiB; other connections have their turn in between."""
+        """Yield the body in pieces of at most some 64 KiB. Between pieces, other connections have their turn."""
         if self.declared_size > self._max_size:
             raise Refusal(Reason.TOO_LARGE, "declared length")
         while piece := self._read():
@@ -73,7 +73,7 @@ class RequestBody:
             if self.size > self._max_size:
                 raise Refusal(Reason.TOO_LARGE, "body")
             yield piece
-            # A caller may ask for the next piece at once. A read that finds bytes lets no other greenlet go on.
+            # The caller may ask for the next piece at once, and a read that finds bytes lets no other greenlet run.
             self.turn.pass_on()
         if not self.size:
             raise Refusal(Reason.NO_CONTENT_LENGTH)

@@ -2,17 +2,18 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The charsets of text annotations."""
+"""The charsets in which the text of annotations may be sent."""
 
 from encodings import normalize_encoding
 from encodings.aliases import aliases
 
 DEFAULT = "utf-8"
-# No name on IANA's list is longer.
+# Characters of a charset's name. Longer names are not looked up, because no name on IANA's list is longer.
 _LONGEST_NAME = 45
 
-# Those that are honoured besides UTF-8, in all spellings of Python, which has those of IANA's list but for one. Not
-# codecs.lookup(): it remembers each unknown name for ever, and a client has as many of them as it likes.
+# The charsets that are honoured besides UTF-8, in all spellings of Python, which has those of IANA's list except one.
+# codecs.lookup() is not used, because it remembers each unknown name for ever, and clients can make up as many as they
+# like.
 _CODECS = {alias: codec for alias, codec in aliases.items() if codec in {"ascii", "latin_1", "cp1252"}} | {
     "ascii": "ascii",
     "latin_1": "latin_1",
@@ -22,14 +23,14 @@ _CODECS = {alias: codec for alias, codec in aliases.items() if codec in {"ascii"
 
 
 def codec_of(charset: str) -> str:
-    """Return the codec to decode text with that declares this charset. Any other than these is read as UTF-8."""
+    """Return the codec for text that declares this charset. Text in an unknown charset is read as UTF-8."""
     if charset == DEFAULT or len(charset) > _LONGEST_NAME:
         return DEFAULT
     return _CODECS.get(normalize_encoding(charset).lower(), DEFAULT)
 
 
 def decode_text(data: bytes, charset: str) -> str | None:
-    """Decode a text annotation; ``None`` if it is not valid in its charset."""
+    """Decode the text of an annotation. Returns ``None`` if it is not valid in its charset."""
     try:
         return data.decode(codec_of(charset))
     except UnicodeDecodeError:

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Bounded streaming gunzip (RFC 1952)."""
+"""Inflates a gzip stream piece by piece (RFC 1952), within limits on its size and its cost."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -15,11 +15,12 @@ from antenna.refusal import Reason, Refusal
 _MAGIC = b"\x1f\x8b"
 # RFC 1952 section 2.3: magic, method, flags.
 _START_SIZE = 4
-# Flags of what clients send: nothing optional, or a file name only.
+# Flags of the gzip streams that clients send: no optional field, or only a file name.
 _USUAL_FLAGS = frozenset({b"\x00", b"\x08"})
-# What real streams inflate to in a second on a slow machine, and what a call takes there, however little it gets. A
-# stream of nothing but the starts of blocks takes a hundred times as long: when it is so many seconds behind, it gets
-# its input in smaller pieces, and then an end.
+# _SLOWEST: bytes a second to which a real stream inflates on a slow machine. _CALL_SECONDS: what one call takes there,
+# however little it inflates. A hostile stream, of nothing but the beginnings of blocks, takes a hundred times as long
+# as these allow. If a stream is _SLOW seconds behind them, it gets its input in pieces of _SLOW_INPUT_SIZE bytes. If it
+# is _TOO_SLOW seconds behind, it is refused.
 _SLOWEST = 50_000_000
 _CALL_SECONDS = 10e-6
 _SLOW = 0.005
@@ -30,20 +31,20 @@ _SLOW_INPUT_SIZE = 4 * 1024
 class Gunzip:
     """Iterates over the content of a gzip stream, in pieces of at most 256 KiB.
 
-    Several members in a row are one stream (RFC 1952 section 2.2); what follows the last member and
-    is no member is ignored, as ``gzip -d`` does. Raises ``Refusal``: ``BAD_GZIP`` for
-    what is no gzip, damaged or cut off, ``TOO_LARGE`` over ``max_size`` bytes of output and for what
-    takes many times the CPU of real content. The libraries are not equally strict with codes that no
-    compressor writes; both compare checksum and size.
+    Several members in a row are one stream (RFC 1952 section 2.2). Bytes after the last member that do not begin
+    another one are ignored, as by ``gzip -d``. Raises ``Refusal``: ``BAD_GZIP`` if the stream is not gzip, is damaged
+    or is cut off; ``TOO_LARGE`` if the content has over ``max_size`` bytes, or takes many times the CPU time of real
+    content. The two libraries for inflating differ in how strictly they check codes that no compressor writes. Both
+    compare checksum and size.
     """
 
     def __init__(self, pieces: Iterable[bytes], *, max_size: int) -> None:
-        """``pieces`` of the stream, of any size."""
+        """``pieces`` are the bytes of the stream, in pieces of any size."""
         self._pieces = iter(pieces)
         self._max_size = max_size
-        #: CPU time spent on inflating so far.
+        #: CPU time in seconds that inflating has taken so far.
         self.seconds = 0.0
-        # By how much that is more than it may be for a real stream.
+        # By how many seconds that is more than a real stream may take.
         self._lag = 0.0
 
     def __iter__(self) -> Iterator[bytes]:
@@ -62,7 +63,8 @@ class Gunzip:
         for _ in range(MAX_GZIP_MEMBERS):
             member = inflater(has_plain_header=_is_usual(rest))
             while not member.eof:
-                # The inflater may hold output back when all its input is used up: only then ask for more.
+                # The inflater may hold back output when all its input is used up. So it gets more input only if none is
+                # left.
                 rest = rest or next(self._pieces, b"")
                 later = b""
                 if self._lag > _SLOW:
@@ -80,7 +82,7 @@ class Gunzip:
         raise Refusal(Reason.TOO_LARGE, "gzip members")
 
     def _at_least(self, size: int, data: bytes) -> bytes:
-        """Return ``data`` and what comes until there are ``size`` bytes, or no more."""
+        """Return ``data`` with as many further bytes as make it ``size`` bytes long, if there are as many."""
         while len(data) < size and (piece := next(self._pieces, b"")):
             data += piece
         return data
@@ -93,16 +95,16 @@ class Gunzip:
             raise Refusal(Reason.BAD_GZIP, "damaged") from error
         seconds = time.thread_time() - start
         self.seconds += seconds
-        # What comes cheaply is no credit for what is expensive later.
+        # The lag is bounded from below, so that a cheap beginning does not pay for an expensive rest.
         self._lag = max(self._lag + seconds - _CALL_SECONDS - len(output) / _SLOWEST, -_TOO_SLOW)
         return output
 
 
 def _left(member: Inflater) -> bytes:
-    """Return what of its input an inflater has not used."""
+    """Return the part of its input that an inflater has not used."""
     return member.unused_data if member.eof else member.unconsumed_tail
 
 
 def _is_usual(start: bytes) -> bool:
-    """Whether a member that begins like this has no optional field but a file name."""
+    """Whether a member that begins with these bytes has no optional field except a file name."""
     return start.startswith(_MAGIC) and start[3:4] in _USUAL_FLAGS

@@ -2,12 +2,13 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The headers of a part, and the parameters of MIME headers.
+"""Reads the headers of a part, and the parameters of MIME headers.
 
-Clients write names with special characters in three ways, and all are read as they are meant:
+Clients write names with special characters in three ways. All of them are read as they are meant:
 
-* Browsers (WHATWG) put them as they are, a backslash too, and write a quotation mark as ``%22``. Percent-escapes stay.
-* Mail libraries and curl put a backslash before a quotation mark and another backslash (RFC 2045).
+* Browsers (WHATWG) write all characters as they are, a backslash too, except that a quotation mark becomes ``%22``.
+  Percent-escapes are not decoded.
+* Mail libraries and curl put a backslash before a quotation mark and before another backslash (RFC 2045).
 * Old versions of Python's requests write ``name*=utf-8''...`` (RFC 5987). Mail libraries also cut long names into
   ``name*0=...; name*1=...`` (RFC 2231 section 3).
 """
@@ -23,23 +24,23 @@ from antenna.limits import MAX_PARAMETERS, MAX_PART_HEADERS
 from antenna.payload.charsets import decode_text
 from antenna.refusal import Reason, Refusal
 
-# A quotation mark that ends a value although a backslash stands before it: the header ends here, or the next parameter
-# begins. Browsers send ``filename="C:\d\"; name="a"``.
+# A quotation mark that ends a value although a backslash stands before it, because the header ends after it, or the
+# next parameter begins. Browsers send ``filename="C:\d\"; name="a"``.
 _END_OF_VALUE = r'"[ \t]*(?:\Z|;[ \t]*(?:\Z|[^\s;="]+[ \t]*=))'
-# A parameter of a MIME header; its value is a quoted string (RFC 2045 section 5.1), of which the end may be missing, or
-# goes on to the next semicolon.
+# A parameter of a MIME header. Its value is a quoted string (RFC 2045 section 5.1), whose closing quotation mark may be
+# missing, or it is everything up to the next semicolon.
 _PARAMETER = re.compile(
     rf';([^=;]*)=[ \t]*(?:"((?:[^"\\]++|\\(?={_END_OF_VALUE}|\Z)|\\(?!{_END_OF_VALUE}).)*+)(?:"|\Z)|([^;]*))', re.DOTALL
 )
-# RFC 5322 section 2.2.3: a header goes on in the next line if that begins with white space.
+# RFC 5322 section 2.2.3: if a line begins with white space, it continues the header of the line before.
 _FOLD = re.compile(rb"\r\n(?=[ \t])")
-# Bytes of a block of headers that is kept. Those that clients send have some 100.
+# Longest block of headers that is cached, in bytes. The blocks of real clients have some 100.
 _SHORT_BLOCK = 256
 
 
 @dataclass(frozen=True, slots=True)
 class PartHead:
-    """What the headers of a part say."""
+    """The facts that the headers of a part state."""
 
     name: str | None
     has_file_name: bool
@@ -49,14 +50,14 @@ class PartHead:
 
     @classmethod
     def read(cls, block: bytes) -> Self:
-        """Take a block of headers apart. Raises as ``parse_headers``."""
+        """Parse a block of headers. Raises what ``parse_headers`` raises."""
         headers = parse_headers(block)
         _, disposition = parse_parameters(headers.get("content-disposition", ""))
         media_type, type_parameters = parse_parameters(headers.get("content-type", ""))
         transfer_encoding, _ = parse_parameters(headers.get("content-transfer-encoding", ""))
         return cls(
             name=disposition.get("name"),
-            # A form has an empty one where no file was chosen.
+            # A form sends an empty file name if no file was chosen.
             has_file_name=bool(disposition.get("filename")),
             media_type=media_type,
             charset=type_parameters.get("charset", "utf-8"),
@@ -64,20 +65,21 @@ class PartHead:
         )
 
 
-# Clients send the same few all the time, one for each annotation: reading one takes 20 times as long as finding it.
+# Clients send the same few blocks all the time, one for each annotation. Parsing one takes 20 times as long as a
+# lookup.
 _known_head = lru_cache(maxsize=512)(PartHead.read)
 
 
 def read_head(block: bytes) -> PartHead:
-    """Take a block of headers apart. Raises as ``parse_headers``."""
+    """Parse a block of headers. Raises what ``parse_headers`` raises."""
     return _known_head(block) if len(block) <= _SHORT_BLOCK else PartHead.read(block)
 
 
 def parse_headers(block: bytes) -> dict[str, str]:
-    """Parse the headers of a part. A line without a colon is no header and is passed over.
+    """Parse the headers of a part. A line without a colon is ignored.
 
-    Text is UTF-8 as RFC 7578 section 5.1 has it; bytes that are not are read as ISO 8859-1.
-    Raises ``Refusal`` (``TOO_LARGE``) for too many lines.
+    Text is UTF-8, as RFC 7578 section 5.1 says. If it is not valid UTF-8, it is read as ISO 8859-1. Raises ``Refusal``
+    (``TOO_LARGE``) if there are too many lines.
     """
     if block.count(b"\r\n") > MAX_PART_HEADERS:
         raise Refusal(Reason.TOO_LARGE, "part headers")
@@ -92,8 +94,8 @@ def parse_headers(block: bytes) -> dict[str, str]:
 def parse_parameters(header: str) -> tuple[str, dict[str, str]]:
     """Split ``form-data; name="a"; filename=b`` into the value in lower case and its parameters.
 
-    Parameter names come in lower case; values may be quoted or not (Fenix does not quote). What comes after the first
-    few is ignored. ``name*=`` goes before ``name*0=``, and that before ``name=``.
+    Parameter names are returned in lower case. Values may be quoted or not (Fenix does not quote). Parameters after the
+    first ``MAX_PARAMETERS`` are ignored. ``name*=`` takes precedence over ``name*0=``, and that over ``name=``.
     """
     value, semicolon, rest = header.partition(";")
     parameters: dict[str, str] = {}
@@ -107,12 +109,12 @@ def parse_parameters(header: str) -> tuple[str, dict[str, str]]:
 
 
 def _unescape(quoted: str) -> str:
-    """Remove each backslash that quotes a quotation mark or another backslash. Clients quote nothing else."""
+    """Remove each backslash that stands before a quotation mark or another backslash. Clients escape nothing else."""
     return "\\".join(piece.replace('\\"', '"') for piece in quoted.split("\\\\"))
 
 
 def _with_extended(parameters: dict[str, str]) -> dict[str, str]:
-    """Return the parameters with those whose names have an asterisk decoded, under the names before it."""
+    """Return the parameters. Those with an asterisk in the name are decoded, and get the name before the asterisk."""
     result = {name: text for name, text in parameters.items() if "*" not in name}
     for base in {name.partition("*")[0] for name in parameters if "*" in name}:
         if f"{base}*" in parameters:
@@ -123,7 +125,7 @@ def _with_extended(parameters: dict[str, str]) -> dict[str, str]:
 
 
 def _sections(parameters: dict[str, str], base: str) -> list[tuple[str, bool]]:
-    """Return the sections of a value that goes on in several parameters, and which of them have percent-escapes."""
+    """Return the sections of a value that several parameters share, each with whether it has percent-escapes."""
     sections = []
     for number in count():
         for name, is_encoded in ((f"{base}*{number}*", True), (f"{base}*{number}", False)):
@@ -136,9 +138,10 @@ def _sections(parameters: dict[str, str], base: str) -> list[tuple[str, bool]]:
 
 
 def _decode_extended(sections: list[tuple[str, bool]]) -> str:
-    """Decode a value of RFC 5987 section 3.2, or of RFC 2231 if it has more sections than one.
+    """Decode a value of RFC 5987 section 3.2. If it has more sections than one, it is one of RFC 2231.
 
-    The charset is read as that of a text annotation. Bytes that do not fit are read as ISO 8859-1, as in all headers.
+    The charset is treated like that of a text annotation. Bytes that are not valid in it are read as ISO 8859-1, as in
+    all headers.
     """
     charset = ""
     (first, is_encoded), *others = sections

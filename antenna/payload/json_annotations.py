@@ -2,10 +2,10 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Annotations in JSON: decoded as they came, or refused. What is decoded can always be written again.
+"""Decodes annotations in JSON. What it returns is as the client sent it, and can always be encoded as JSON again.
 
-Annotations that are all text, as crash reporters send them, do not come here: ``antenna.fast.texts`` decodes them. For
-everything else there is a limit on each thing that a client could make expensive.
+Annotations that are all text, which crash reporters send, are decoded by ``antenna.fast.texts`` instead. For all other
+JSON there is a limit on each thing that a client could make expensive.
 """
 
 import json
@@ -26,35 +26,38 @@ from antenna.payload.notes import note_repeated
 from antenna.payload.surrogates import replace_halves
 from antenna.refusal import Reason, Refusal
 
-# So many digits tell any double from all others.
+# Significant digits that distinguish any double from all others.
 _DOUBLE_DIGITS = 17
 _SMALLEST_NORMAL = sys.float_info.min
 
-# Numbers and objects that are decoded before other greenlets have their turn: 1 ms.
+# Numbers and objects that are decoded before other greenlets have their turn. It takes about 1 ms.
 _TURN_AFTER = 1000
 
 
 class LongNumbers:
-    """Bounds the long numbers in all JSON of a report: what it costs to read one grows faster than its length."""
+    """Bounds the long numbers in all JSON of a report together.
+
+    The cost of reading a number grows faster than its length.
+    """
 
     def __init__(self) -> None:
-        """There are none yet."""
+        """At first there are no long numbers."""
         self._size = 0
 
     def add(self, size: int) -> None:
-        """Take one of ``size`` characters into account. Raises ``Refusal`` (``TOO_LARGE``) if it is too much."""
+        """Count a number of ``size`` characters. Raises ``Refusal`` (``TOO_LARGE``) if there are too many in all."""
         self._size += size
         if self._size > MAX_LONG_JSON_NUMBERS_SIZE:
             raise Refusal(Reason.TOO_LARGE, "long numbers in JSON")
 
 
 def decode_json(data: bytes, long_numbers: LongNumbers | None = None) -> tuple[dict[str, Any], list[str]]:
-    """Decode the annotations of a JSON part; returns them and notes on what was changed.
+    """Decode the annotations of a JSON part. Returns them, and notes on what was changed.
 
-    Values stay as they came. ``antenna.json_size`` counts what this builds, before. ``long_numbers`` are those of the
-    report's other JSON parts, if it has any. Raises ``Refusal``: ``INVALID_JSON`` for what is not JSON (RFC 8259; so no
-    NaN) in UTF-8, ``INVALID_JSON_VALUE`` for anything but an object, ``TOO_LARGE`` for too many annotations, and as
-    ``LongNumbers``.
+    Call this only after ``antenna.json_size`` has counted what it will build. ``long_numbers`` counts those of all JSON
+    parts of the report. Raises ``Refusal``: ``INVALID_JSON`` if the data is not JSON in UTF-8 (RFC 8259, so without
+    NaN); ``INVALID_JSON_VALUE`` if it is not an object; ``TOO_LARGE`` if there are too many annotations or long
+    numbers.
     """
     turn = Turn()
     occasional_turn = _OccasionalTurn(turn)
@@ -72,7 +75,7 @@ def decode_json(data: bytes, long_numbers: LongNumbers | None = None) -> tuple[d
     except (ValueError, RecursionError) as error:
         raise Refusal(Reason.INVALID_JSON, type(error).__name__) from error
     turn.pass_on()
-    _check_depth(value)  # first: how deep Python itself goes depends on its version
+    _check_depth(value)  # before anything else, since Python's own limit on depth depends on its version
     if not isinstance(value, dict):
         raise Refusal(Reason.INVALID_JSON_VALUE)
     if len(value) > MAX_ANNOTATIONS:
@@ -80,7 +83,7 @@ def decode_json(data: bytes, long_numbers: LongNumbers | None = None) -> tuple[d
     turn.pass_on()
     repeated = objects.repeated
     notes: list[str] = []
-    # Only an escape can bring in half of a surrogate pair: decoding UTF-8 does not, and json joins whole pairs.
+    # Only an escape can produce half of a surrogate pair. Decoding UTF-8 cannot, and json joins the halves of a pair.
     if b"\\ud" in data or b"\\uD" in data:
         value, repeated, notes = replace_halves(value, repeated)
     rounded = [f"Rounded {numbers.rounded} numbers to double precision."] if numbers.rounded else []
@@ -88,14 +91,17 @@ def decode_json(data: bytes, long_numbers: LongNumbers | None = None) -> tuple[d
 
 
 class _OccasionalTurn:
-    """The turn of this greenlet while ``json`` decodes, which calls Python for numbers and objects only."""
+    """A turn for the time in which ``json`` decodes. ``json`` calls Python code only for numbers and objects."""
 
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
         self._calls = 0
 
     def pass_on(self) -> None:
-        """Let others go on now and then. The time is not looked at each time: that takes as long as a number."""
+        """Let other greenlets run from time to time.
+
+        The clock is not read at each call, which would take as long as a number.
+        """
         self._calls += 1
         if self._calls >= _TURN_AFTER:
             self._calls = 0
@@ -103,7 +109,7 @@ class _OccasionalTurn:
 
 
 class _Objects:
-    """Makes a dict of each JSON object; remembers names that the outermost one, which comes last, repeats."""
+    """Builds a dict from each JSON object. Remembers the repeated names of the outermost object, which comes last."""
 
     def __init__(self, turn: _OccasionalTurn) -> None:
         self.repeated: list[str] = []
@@ -113,7 +119,8 @@ class _Objects:
         self._turn.pass_on()
         result = dict(pairs)
         if len(result) < len(pairs):
-            # In the order of the last ones: names that differ in halves of surrogate pairs come out the same.
+            # The names are put in the order of their last occurrence. Names that differ only in halves of surrogate
+            # pairs become equal later, and then the last one has to win.
             result = {}
             for name, value in pairs:
                 result.pop(name, None)
@@ -126,7 +133,7 @@ class _Objects:
 
 
 class _Numbers:
-    """Reads numbers; counts those with a fraction or an exponent that a double cannot hold (RFC 8259 section 6)."""
+    """Reads numbers. Counts those that a double cannot hold exactly (RFC 8259 section 6)."""
 
     def __init__(self, long_numbers: LongNumbers, turn: _OccasionalTurn) -> None:
         self.rounded = 0
@@ -134,7 +141,7 @@ class _Numbers:
         self._turn = turn
 
     def integer(self, text: str) -> int:
-        """Read a number that has neither fraction nor exponent."""
+        """Read a number that has neither a fraction nor an exponent."""
         self._turn.pass_on()
         if len(text) > LONG_JSON_NUMBER:
             if len(text) > MAX_JSON_DIGITS:
@@ -143,16 +150,17 @@ class _Numbers:
         return int(text)
 
     def fraction(self, text: str) -> float:
-        """Read any other number."""
+        """Read a number that has a fraction or an exponent."""
         self._turn.pass_on()
         if len(text) > LONG_JSON_NUMBER:
             self._long_numbers.add(len(text))
         number = float(text)
         size = abs(number)
         if size == math.inf:
-            # It would be written again as Infinity, which is not JSON.
+            # Infinity would be written as ``Infinity``, which is not JSON.
             raise ValueError("number out of range")
-        # Most are short, and neither zero nor next to it: looking at digits takes several times as long as reading.
+        # Most numbers are short and not close to zero. For these, comparing digits would take several times as long as
+        # reading.
         if size < _SMALLEST_NORMAL:
             self.rounded += self._is_rounded_to_zero(text) if not size else self._is_rounded_tiny(text, number)
         elif len(text) > _DOUBLE_DIGITS:
@@ -163,14 +171,17 @@ class _Numbers:
         return bool(text.strip("-0.")) and bool(_digits(text))
 
     def _is_rounded_tiny(self, text: str, number: float) -> bool:
-        """Whether a double that has fewer digits than others, as it is so small, has lost some. To ask takes 5 us."""
+        """Whether digits were lost in a double so close to zero that it holds fewer digits than others.
+
+        The check takes 5 us.
+        """
         self._long_numbers.add(LONG_JSON_NUMBER)
         digits = _digits(text)
         return len(digits) > _DOUBLE_DIGITS or digits != _digits(repr(number))
 
 
 def _digits(number: str) -> str:
-    """Return the digits that count, without those that only say how large the number is."""
+    """Return the significant digits of a number, without its sign, point, exponent and outer zeros."""
     mantissa, _, _ = number.lower().partition("e")
     return mantissa.replace("-", "").replace(".", "").strip("0")
 

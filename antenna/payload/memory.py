@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""How much memory the reports in a worker may take."""
+"""The memory that the reports in a worker may take: how it is reserved, and who waits for it."""
 
 import time
 from contextlib import ExitStack
@@ -13,37 +13,42 @@ from gevent.lock import BoundedSemaphore
 from antenna.limits import MEMORY_TIMEOUT
 from antenna.refusal import LossCause, Lost
 
-# Annotations are in memory as they came, decoded and, if the crash is kept, encoded again: often as six bytes each.
+# Bytes of memory for each byte of annotations. They are in memory as they came and decoded, and, if the crash is kept,
+# encoded again, where a character often takes six bytes.
 _PER_BYTE = 12
-# What most of the things that JSON builds take; an object with one name takes 232 bytes, which are three of them.
+# Bytes of memory for each item that JSON builds. An object with one name takes 232 bytes, and counts as three items.
 _PER_ITEM = 100
-# Reports whose annotations take no more than this, as real ones mostly do, neither wait for memory nor keep others
-# waiting.
+# If the annotations of a report take no more than this many bytes, they neither wait for memory nor keep others
+# waiting. This is so for nearly all real reports.
 _SMALL = 64 * 1024 * _PER_BYTE
-# A quarter of a worker's memory for annotations is for what JSON builds. Of the rest one half is for reports that take
-# no more than this part of it: what is larger, as no real report is, waits for its like only.
+# A quarter of a worker's memory for annotations is for the items of JSON. The rest is split into two halves. One half
+# is for reports that take at most a third of that half. The other half is for larger reports, which no real client
+# sends, so that these wait only for each other.
 _LARGE_PART = 3
 
 
 class Memory:
-    """Bytes that all reports of a worker may hold together."""
+    """Memory, or room on a disk, that all reports of a worker share. Counts how many bytes are left."""
 
     def __init__(self, size: int) -> None:
-        """``size`` in bytes."""
+        """``size`` is the number of bytes that may be reserved in all."""
         #: Bytes that are not reserved.
         self.left = size
         self._released = Event()
         self._queue = BoundedSemaphore(1)
 
     def reserve(self, size: int) -> bool:
-        """Reserve ``size`` bytes if there is room for them; say whether there is."""
+        """Reserve ``size`` bytes if that many are left. Returns whether it did."""
         if size > self.left:
             return False
         self.left -= size
         return True
 
     def wait(self, size: int, seconds: float) -> bool:
-        """Reserve ``size`` bytes as soon as there is room, first come, first served; say whether that was in time."""
+        """Reserve ``size`` bytes as soon as that many are left. Requests are served in the order in which they come.
+
+        Returns False if it took longer than ``seconds``. Then nothing is reserved.
+        """
         end = time.monotonic() + seconds
         if not self._queue.acquire(timeout=seconds):
             return False
@@ -57,7 +62,7 @@ class Memory:
             self._queue.release()
 
     def release(self, size: int) -> None:
-        """Release what was reserved."""
+        """Release ``size`` bytes that were reserved."""
         self.left += size
         self._released.set()
 
@@ -68,63 +73,66 @@ class Share:
     __slots__ = ("_left", "_memory")
 
     def __init__(self, memory: Memory, size: int) -> None:
-        """``size`` in bytes, if ``memory`` has as much."""
+        """The report may take ``size`` bytes, if ``memory`` has that many left."""
         self._memory = memory
         self._left = size
 
     def reserve(self, size: int) -> bool:
-        """Reserve ``size`` bytes if there is room for them; say whether there is."""
+        """Reserve ``size`` bytes if that many are left. Returns whether it did."""
         if size > self._left or not self._memory.reserve(size):
             return False
         self._left -= size
         return True
 
     def release(self, size: int) -> None:
-        """Release what was reserved."""
+        """Release ``size`` bytes that were reserved."""
         self._left += size
         self._memory.release(size)
 
 
 class AnnotationMemory:
-    """The memory of one worker for decoded annotations. Reports whose annotations are large wait for it."""
+    """The memory of one worker for decoded annotations.
+
+    A report with large annotations waits until there is enough of it.
+    """
 
     def __init__(self, size: int) -> None:
-        """``size`` in bytes."""
+        """``size`` is the number of bytes for all reports together."""
         self.for_items = _Pool(size // 4)
         self.for_large = _Pool(size * 3 // 8)
         self.for_largest = _Pool(size * 3 // 8)
 
     def share(self, resources: ExitStack) -> "AnnotationShare":
-        """Return what one report has of it, until ``resources`` are closed."""
+        """Return the share of one report. It is released when ``resources`` are closed."""
         return AnnotationShare(self, resources)
 
 
 class AnnotationShare:
-    """What one report has of the memory for annotations.
+    """The share of one report in the memory for annotations.
 
-    It reserves memory for its bytes first, then for what its JSON builds, each time for all at once. As nobody who has
-    the second waits for the first, no two reports can wait for one another. Raises ``Lost`` if there is no
-    memory in time.
+    The report first reserves memory for the bytes of its annotations, then for the items that its JSON builds, each at
+    one go. No report that has reserved the second waits for the first, so two reports can never wait for one another.
+    Raises ``Lost`` if there is not enough memory in time.
     """
 
     def __init__(self, memory: AnnotationMemory, resources: ExitStack) -> None:
-        """What is reserved is released when ``resources`` are closed."""
+        """The reserved memory is released when ``resources`` are closed."""
         self._memory = memory
         self._resources = resources
 
     def reserve_bytes(self, count: int) -> None:
-        """Wait for the memory that so many bytes of annotations take."""
+        """Wait for the memory that ``count`` bytes of annotations take."""
         size = count * _PER_BYTE
         is_large = size * _LARGE_PART <= self._memory.for_large.size
         (self._memory.for_large if is_large else self._memory.for_largest).wait(size, self._resources)
 
     def reserve_items(self, count: int) -> None:
-        """Wait for the memory that so many containers, names and values in JSON take."""
+        """Wait for the memory that ``count`` containers, names and values in JSON take."""
         self._memory.for_items.wait(count * _PER_ITEM, self._resources)
 
 
 class _Pool:
-    """Memory that is waited for. Who wants more than there ever is gets all of it."""
+    """Memory that reports wait for. A report that wants more than the whole pool waits for the whole pool."""
 
     def __init__(self, size: int) -> None:
         self.size = size

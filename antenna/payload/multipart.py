@@ -11,18 +11,18 @@ from typing import Protocol
 from antenna.limits import MAX_ALL_PART_HEADERS_SIZE, MAX_LINES_LIKE_BOUNDARIES
 from antenna.refusal import Reason, Refusal
 
-# What follows a boundary in its line: two dashes if it is the closing one, and white space ("transport padding", RFC
-# 2046 section 5.1.1). Any more of that than this is no padding that a client sends, and makes the line one of data.
+# The rest of a line after the boundary: two dashes if it is the closing boundary, and white space ("transport padding",
+# RFC 2046 section 5.1.1). No client sends more white space than this; a line with more is content.
 _END_OF_LINE = re.compile(rb"(--)[ \t]{0,64}[\r\n]|[ \t]{0,64}(?=\r\n)")
 _LONGEST_END = 2 + 64 + 1
 _LINE_BREAK = b"\r\n"
 
 
 class PartHandler(Protocol):
-    """Takes the parts of a body as the parser finds them."""
+    """Takes the parts of a body from the parser as it finds them."""
 
     def part_begun(self, block: bytes) -> None:
-        """Begin a part; ``antenna.payload.headers`` takes its block of headers apart."""
+        """Begin a part. ``antenna.payload.headers`` can parse its block of headers."""
 
     def part_data(self, piece: bytes) -> None:
         """Take the next bytes of the part's content."""
@@ -32,7 +32,7 @@ class PartHandler(Protocol):
 
 
 class _State(Enum):
-    """Where in the body the parser is."""
+    """The place in the body that the parser has reached."""
 
     PREAMBLE = auto()
     HEADERS = auto()
@@ -40,45 +40,45 @@ class _State(Enum):
     EPILOGUE = auto()
 
 
-# Python 3.11 takes some time to find a member of an enum, and a body has many parts.
+# In Python 3.11 the lookup of an enum's member is slow, and a body has many parts.
 _PREAMBLE, _HEADERS, _CONTENT, _EPILOGUE = _State
 
 
 class MultipartParser:
-    """Splits a multipart body into parts while it arrives; holds no more of it than a part's headers.
+    """Splits a multipart body into parts while it arrives. It holds no more of the body than the headers of one part.
 
-    A boundary counts only as a whole line, so a line of data that merely begins with it stays data. Two kinds of body
-    that break the rules are read all the same:
+    A boundary counts only if it is a whole line. A line of content that merely begins with the boundary is content. Two
+    kinds of body break the rules and are read all the same:
 
     * Something stands before the first boundary in its line, such as the byte order mark of a .NET writer. It is
       ignored like the rest of the preamble.
-    * The headers of a part are followed at once by the next boundary: the line break that belongs to it is missing
+    * The next boundary follows the headers of a part at once. Either the line break that belongs to it is missing
       (Fenix and Focus until 2022), or the empty line after the headers. The part is empty.
 
-    Preamble and epilogue are ignored. Raises ``Refusal``: ``TOO_LARGE`` for headers over
-    ``max_header_size`` bytes, ``INVALID_PAYLOAD_STRUCTURE`` on ``close()`` without the closing boundary.
+    Preamble and epilogue are ignored. Raises ``Refusal``: ``TOO_LARGE`` if headers have over ``max_header_size`` bytes,
+    ``INVALID_PAYLOAD_STRUCTURE`` in ``close()`` if the closing boundary is missing.
     """
 
     def __init__(self, boundary: bytes, handler: PartHandler, *, max_header_size: int) -> None:
-        """``boundary`` as the Content-Type gives it, without the two dashes."""
+        """``boundary`` is the one of the Content-Type, without the two dashes. ``max_header_size`` is in bytes."""
         self._first_delimiter = b"--" + boundary
         self._delimiter = _LINE_BREAK + self._first_delimiter
         self._longest_line = len(self._delimiter) + _LONGEST_END
         self._handler = handler
         self._max_header_size = max_header_size
-        # The first boundary may stand at the very start, without the line break before it.
+        # The first boundary may be at the very start of the body, where no line break stands before it.
         self._buffer = _LINE_BREAK
         self._state = _PREAMBLE
         # Bytes in front of the content that are not part of it: the line break at the end of the empty line after the
         # headers, which may also be the one that belongs to the boundary of an empty part.
         self._before_content = 0
         self._headers_size = 0
-        # Bytes of a header block that have been searched, for when more of it comes.
+        # Bytes of a block of headers that were searched already, so that they are not searched again when more arrives.
         self._searched = 0
         self._lines_like_boundaries = 0
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes of the body, any number of them."""
+        """Take the next bytes of the body. There may be any number of them."""
         if self._state is _EPILOGUE:
             return
         self._buffer += data
@@ -94,37 +94,38 @@ class MultipartParser:
         self._buffer = self._buffer[self._settled(consumed) :]
 
     def close(self) -> None:
-        """End the body: the closing boundary must have come."""
+        """End the body. Raises ``Refusal`` (``INVALID_PAYLOAD_STRUCTURE``) if there was no closing boundary."""
         self.feed(_LINE_BREAK)  # the line break after the closing boundary is often left out
         if self._state is not _EPILOGUE:
             raise Refusal(Reason.INVALID_PAYLOAD_STRUCTURE, "no closing boundary")
 
     def _preamble(self, start: int) -> int:
-        """Look for the first boundary; return where its line ends, or -1 if more bytes are needed."""
+        """Look for the first boundary. Returns where its line ends, or -1 if more bytes are needed."""
         while (line := self._find_boundary(self._first_delimiter, start, len(self._buffer))) is not None:
-            # One that closes a body without parts is a line of its own.
+            # The closing boundary of a body without parts has to begin its line.
             if line[1] is None or self._buffer.startswith(_LINE_BREAK, line.start() - len(self._delimiter)):
                 return self._boundary_found(line)
             start = line.start()
         return -1
 
     def _headers(self, start: int) -> int:
-        """Read a header block; return where to look for the boundary after it, or -1 if more bytes are needed.
+        """Read a block of headers. Returns where to look for the boundary after it, or -1 if more bytes are needed.
 
-        ``start`` is the line break at the end of the boundary line: with it, a block without any
-        header also ends in an empty line.
+        ``start`` is the line break at the end of the boundary's line. With this line break, a block without any header
+        also ends in an empty line.
         """
         resume = start + self._searched
-        # The boundary first: where one follows the other, a search for the empty line would go to the end each time.
+        # The boundary is looked for first. If many boundaries follow one another, a search for the empty line would run
+        # to the end of the buffer each time.
         early = self._find_boundary(self._delimiter, resume, len(self._buffer))
         before = len(self._buffer) if early is None else early.start() - len(self._delimiter)
-        # The line break that belongs to the boundary may be that of the empty line, too.
+        # The line break before the boundary may also be the one of the empty line.
         end = self._buffer.find(b"\r\n\r\n", resume, before + len(_LINE_BREAK))
         if end >= 0:
             early = None
         elif early is not None:
             end = before
-        # Up to three bytes of the end may be here already.
+        # The last three bytes may be the beginning of the empty line.
         size = (end if end >= 0 else len(self._buffer) - 3) - start
         if size > self._max_header_size or self._headers_size + size > MAX_ALL_PART_HEADERS_SIZE:
             raise Refusal(Reason.TOO_LARGE, "part headers")
@@ -142,7 +143,10 @@ class MultipartParser:
         return end + len(_LINE_BREAK)
 
     def _content(self, start: int) -> int:
-        """Pass content on up to the next boundary; return where that line ends, or -1 if more bytes are needed."""
+        """Pass content on up to the next boundary.
+
+        Returns where the boundary's line ends, or -1 if more bytes are needed.
+        """
         line = self._find_boundary(self._delimiter, start, len(self._buffer))
         if line is None:
             return -1
@@ -151,19 +155,19 @@ class MultipartParser:
         return self._boundary_found(line)
 
     def _boundary_found(self, line: re.Match[bytes]) -> int:
-        """Go on after a boundary, of whose line this is the rest; return where it ends."""
+        """Continue after a boundary. ``line`` is the rest of its line. Returns where the line ends."""
         self._state = _EPILOGUE if line[1] else _HEADERS
         return line.end()
 
     def _find_boundary(self, delimiter: bytes, start: int, end: int) -> re.Match[bytes] | None:
-        """Return the rest of the line of the first boundary between ``start`` and ``end``."""
+        """Find the first boundary between ``start`` and ``end``. Returns the match of the rest of its line."""
         found = self._buffer.find(delimiter, start, end)
         while found >= 0:
             line = _END_OF_LINE.match(self._buffer, found + len(delimiter))
             if line is not None:
                 return line
-            # One that may still turn out to be a boundary is met again with the bytes that come next. Those in headers
-            # are few, as headers are bounded.
+            # A line that may still become a boundary is found again when the next bytes are there, so it is not counted
+            # now. Lines in headers are not counted, because headers are bounded themselves.
             if self._state is not _HEADERS:
                 self._lines_like_boundaries += len(self._buffer) - found > self._longest_line
             if self._lines_like_boundaries > MAX_LINES_LIKE_BOUNDARIES:
@@ -172,14 +176,14 @@ class MultipartParser:
         return None
 
     def _pass_on(self, start: int, end: int) -> None:
-        """Pass content on; ``start`` is where the search for the boundary began."""
+        """Pass content on to the handler. ``start`` is where the search for the boundary began."""
         piece = self._buffer[start + self._before_content : end]
         self._before_content = 0
         if piece:
             self._handler.part_data(piece)
 
     def _settled(self, start: int) -> int:
-        """Pass on, or forget, what cannot be part of a boundary line; return where the rest begins."""
+        """Pass on or forget the bytes that cannot belong to a boundary's line. Returns where the other bytes begin."""
         if self._state is _EPILOGUE:
             return len(self._buffer)
         if self._state is _PREAMBLE:
@@ -192,7 +196,7 @@ class MultipartParser:
         return undecided
 
     def _undecided(self, start: int) -> int:
-        """Return where a boundary line that is not complete yet may begin."""
+        """Return the first position at which an incomplete boundary line may begin."""
         begin = max(start, len(self._buffer) - self._longest_line)
         found = self._buffer.find(_LINE_BREAK, begin)
         while found >= 0:

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Notes on what was odd about a report, for ``collector_notes`` of its raw crash."""
+"""Collects notes on what was odd about a report. They are stored as ``collector_notes`` in its raw crash."""
 
 from collections.abc import Iterable
 
@@ -10,23 +10,23 @@ from antenna.limits import MAX_NOTES
 
 
 class Notes:
-    """The notes on one report, of which a client can cause only so many."""
+    """The notes on one report. Their number is bounded, since clients can cause them."""
 
     def __init__(self) -> None:
-        """There are none yet."""
+        """At first there are no notes."""
         self._notes: list[str] = []
         self._always: list[str] = []
         self._left_out = 0
 
     def add(self, note: str) -> None:
-        """Add a note. Beyond the first ``MAX_NOTES`` they are only counted."""
+        """Add a note. If there are ``MAX_NOTES`` already, it is only counted."""
         if len(self._notes) < MAX_NOTES:
             self._notes.append(note)
         else:
             self._left_out += 1
 
     def add_always(self, note: str) -> None:
-        """Add a note that must not be left out, such as one for the whole report."""
+        """Add a note that is kept in any case, such as one about the whole report."""
         self._always.append(note)
 
     def extend(self, notes: Iterable[str]) -> None:
@@ -46,5 +46,5 @@ def note_repeated(name: str) -> str:
 
 
 def shorten(name: str) -> str:
-    """Return a client's name for something as it may stand in a note."""
+    """Cut a name that a client chose to the length that it may have in a note."""
     return name[:100]

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The parts of a body, collected as they arrive and put together to a crash report in the end."""
+"""Collects the parts of a body as they arrive, and makes a crash report of them at the end."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from antenna.payload.notes import Notes, shorten
 from antenna.payload.transfer_encoding import DECODERS, IDENTITY, EncodedContent
 from antenna.refusal import Reason, Refusal
 
-# Types that dumps are meant to have; any other is accepted with a note.
+# Content types that dumps should have. A dump with another type is accepted, and a note is added.
 _DUMP_TYPES = frozenset({"application/octet-stream", "application/gzip"})
 
 
@@ -34,20 +34,20 @@ class _EncodedPart:
     name: str
     encoding: str
     content: EncodedContent
-    #: Takes the content when it is decoded.
+    #: Called with the content when it has been decoded.
     take: Callable[[bytes], None]
 
 
 class PartCollector:
-    """Takes the parts of one body from the parser; ``report()`` makes a crash report of them.
+    """Takes the parts of one body from the parser. ``report()`` makes a crash report of them.
 
-    What a part is, is decided by its type and whether it has a file name, not by its name.
-    All annotations share one buffer, so that thousands of them take one temporary file at most.
-    Raises ``Refusal``; ``close()`` gives memory and temporary files back.
+    The type of a part and whether it has a file name decide what it is; its name does not. All annotations share one
+    buffer, so that thousands of annotations take at most one temporary file. Raises ``Refusal``. Call ``close()`` in
+    any case: it releases memory and temporary files.
     """
 
     def __init__(self, room: Room, limits: PartLimits = PART_LIMITS) -> None:
-        """``room`` is what all parts together may take."""
+        """``room`` bounds the memory and the disk that all parts together may take."""
         self._limits = limits
         self._room = room
         self._annotation_bytes = Buffer(room)
@@ -56,17 +56,17 @@ class PartCollector:
         self._nameless = 0
         self._notes = Notes()
         self._take: Callable[[bytes], None] = self._ignore
-        # The current part, if it has a transfer encoding, and the bytes of those before it as they came.
+        # The current part if it has a transfer encoding, and the bytes of all such parts before it, as they were sent.
         self._encoded: _EncodedPart | None = None
         self._encoded_size = 0
 
     @property
     def annotations_size(self) -> int:
-        """Bytes of all annotations so far, as they arrived."""
+        """Bytes of all annotations so far, as they were sent."""
         return self._annotation_bytes.size
 
     def close(self) -> None:
-        """Give memory and temporary files back."""
+        """Release memory and temporary files."""
         self._annotation_bytes.close()
         for dump in self._dumps:
             dump.content.close()
@@ -74,7 +74,7 @@ class PartCollector:
             self._encoded.content.close()
 
     def part_begun(self, block: bytes) -> None:
-        """Decide what the part is. Raises ``Refusal`` (``TOO_LARGE``) for too many headers."""
+        """Decide what the part is. Raises ``Refusal`` (``TOO_LARGE``) if it has too many headers."""
         head = read_head(block)
         if head.name is None:
             self._begin_nameless()
@@ -88,11 +88,11 @@ class PartCollector:
             self._begin_encoded(head.name, head.transfer_encoding)
 
     def part_data(self, piece: bytes) -> None:
-        """Take content of the current part."""
+        """Take the next bytes of the current part."""
         self._take(piece)
 
     def part_ended(self) -> None:
-        """Leave the part."""
+        """End the current part."""
         if self._encoded is not None:
             self._end_encoded(self._encoded)
         self._take = self._ignore
@@ -128,7 +128,7 @@ class PartCollector:
         self._take = content.append
 
     def _begin_encoded(self, name: str, encoding: str) -> None:
-        """Decode what comes before the part takes it."""
+        """Decode the content before it is handled as that of an annotation or a dump."""
         decoder = DECODERS.get(encoding)
         if decoder is None:
             self._notes.add(f"Kept {shorten(name)} as it came: unknown transfer encoding {shorten(encoding)}.")
@@ -154,18 +154,18 @@ class PartCollector:
         self._encoded = None
 
     def report(self, checksum_algorithm: str, memory: AnnotationShare) -> CrashReport:
-        """Make a crash report of the parts, whose annotations take some of the ``memory``.
+        """Make a crash report of the parts. Its annotations take part of the ``memory``.
 
-        Raises ``Refusal`` for annotations that are not what they should be, or too many; and as ``memory``.
+        Raises ``Refusal`` if the annotations are malformed or too many, and what ``memory`` raises.
         """
         memory.reserve_bytes(self.annotations_size)
         report = CrashReport(annotations_size=self.annotations_size)
         self._fill_annotation_parts()
-        self._annotation_bytes.close()  # not in memory twice while they are decoded
+        self._annotation_bytes.close()  # so that the bytes are not in memory twice while they are decoded
         report.annotations = read_annotations(self._annotations, self._notes, memory.reserve_items)
         if any(part.charset is None for part in self._annotations):
             report.payload = "json"
-        self._annotations.clear()  # decoded now, and so not twice in memory while the crash is moved on
+        self._annotations.clear()  # so that annotations are not in memory twice while the crash is saved
         if len(report.annotations) > self._limits.annotations:
             raise Refusal(Reason.TOO_LARGE, "annotations")
         self._check_length(max(map(len, report.annotations)))
@@ -176,7 +176,7 @@ class PartCollector:
         return report
 
     def _fill_annotation_parts(self) -> None:
-        """Give each part of annotations its bytes, which have come one after the other."""
+        """Give each annotation its bytes. In the buffer, the annotations lie one after the other."""
         self._annotation_bytes.flush()
         pieces = self._annotation_bytes.pieces(pread)
         piece, position = b"", 0

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""From the body of a request to a crash report (how clients send one: see docs/spec.rst)."""
+"""Reads a crash report from the body of a request. docs/spec.rst says how clients send one."""
 
 import contextlib
 import hashlib
@@ -34,10 +34,10 @@ metrics = markus.get_metrics("breakpad_resource")
 
 
 class PayloadReader:
-    """Reads crash reports off requests, piece by piece, within the limits."""
+    """Reads crash reports from requests, piece by piece, within the limits."""
 
     class Config:
-        """Options of reading; the limits have theirs beside them."""
+        """The options for reading. Those for limits are in ``antenna.limits``."""
 
         dump_checksum_algorithm = Option(
             default="md5",
@@ -68,20 +68,20 @@ class PayloadReader:
                 raise ConfigurationError(
                     f"BREAKPAD_TEMP_DIR has a bad value {str(self.temp_dir)!r}: cannot write there: {error.strerror}"
                 ) from error
-            # Reports that are small need no file.
+            # The collector starts anyway, because small reports need no file.
             logger.error("temporary files in %s: %s", self.temp_dir, error)  # noqa: TRY400 - the disk matters
         self._memory = Memory(self.limits.memory_per_worker)
         self.temporary_space = TemporarySpace(self.limits.temp_size_per_worker)
         self._annotation_memory = AnnotationMemory(self.limits.memory_per_worker)
 
     def check_temporary_files(self) -> None:
-        """Prove that temporary files can be written. Raises ``OSError``."""
+        """Check that temporary files can be written. Raises ``OSError``."""
         run_blocking(probe_temporary_file, self.temp_dir)
 
     def read(self, environ: dict[str, Any], body: RequestBody) -> CrashReport:
         """Read the report of one request.
 
-        Raises ``Refusal``, and ``TemporaryFilesFailed``. Nothing is left then.
+        Raises ``Refusal`` and ``TemporaryFilesFailed``. Then all memory and temporary files of the report are released.
         """
         boundary = _boundary(environ.get("CONTENT_TYPE", ""))
         compressed = _is_gzip(environ.get("HTTP_CONTENT_ENCODING", ""))
@@ -103,7 +103,7 @@ class PayloadReader:
         return report
 
     def _feed_unpacked(self, parser: MultipartParser, body: RequestBody) -> None:
-        """Feed the parser with what a gzipped body inflates to."""
+        """Inflate a gzipped body, and feed the parser with the content."""
         metrics.incr("gzipped_crash")
         unzipped = Gunzip(body.pieces(), max_size=self.limits.decompressed_size)
         result = "fail"
@@ -115,7 +115,7 @@ class PayloadReader:
 
 
 def _feed(parser: MultipartParser, pieces: Iterable[bytes], turn: Turn) -> int:
-    """Feed the parser with the body; return its size."""
+    """Feed the parser with the body. Returns the number of bytes."""
     size = 0
     for piece in pieces:
         parser.feed(piece)
@@ -146,7 +146,10 @@ def _is_gzip(content_encoding: str) -> bool:
 
 
 def _user_agent(environ: dict[str, Any]) -> str:
-    """Return the header, or ``None`` as a string. WSGI decodes headers as ISO 8859-1 (PEP 3333), whatever they are."""
+    """Return the header, or the string ``None`` if there is no header.
+
+    WSGI decodes headers as ISO 8859-1 (PEP 3333). If the bytes are UTF-8, they are decoded as such.
+    """
     user_agent: str = environ.get("HTTP_USER_AGENT", "").strip() or "None"
     try:
         return user_agent.encode("latin-1").decode("utf-8")

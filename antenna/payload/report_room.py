@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The memory and the disk that the buffers of one report may take."""
+"""The memory and the room on disk that the buffers of one report may take."""
 
 from pathlib import Path
 
@@ -12,32 +12,35 @@ from antenna.refusal import LossCause, Lost
 
 
 class ReportRoom:
-    """What a report that arrives has of its worker's memory and temporary files: a ``Room`` for all its buffers."""
+    """The share of one arriving report in its worker's memory and temporary files.
+
+    It is the ``Room`` of all its buffers.
+    """
 
     __slots__ = ("_disk", "_memory", "directory")
 
     def __init__(self, memory: Share, disk: TemporaryShare, directory: Path) -> None:
-        """``directory`` is where temporary files go; ``disk`` bounds them."""
+        """Temporary files are made in ``directory``. ``memory`` and ``disk`` bound what the report may take."""
         self._memory = memory
         self._disk = disk
         self.directory = directory
 
     def reserve_memory(self, size: int) -> bool:
-        """Reserve ``size`` bytes of memory if there is room for them; say whether there is."""
+        """Reserve ``size`` bytes of memory if that many are left. Returns whether it did."""
         return self._memory.reserve(size)
 
     def release_memory(self, size: int) -> None:
-        """Release what was reserved."""
+        """Release ``size`` bytes of memory."""
         self._memory.release(size)
 
     def reserve_disk(self, size: int) -> None:
-        """Reserve ``size`` bytes of disk; other reports may have to leave for it.
+        """Reserve ``size`` bytes on disk. Other reports may be refused to make room for it.
 
-        Raises ``Refusal``: ``Lost`` if there is no room, ``TOO_LARGE`` if it is this report that has to leave.
+        Raises ``Refusal``: ``Lost`` if there is no room, ``TOO_LARGE`` if this report itself has to make room.
         """
         if not self._disk.reserve(size):
             raise Lost(LossCause.TEMP, "no room for temporary files")
 
     def release_disk(self, size: int) -> None:
-        """Release what was reserved."""
+        """Release ``size`` bytes on disk."""
         self._disk.release(size)

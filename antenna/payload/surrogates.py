@@ -2,9 +2,9 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-r"""Halves of surrogate pairs, which an escape such as ``\ud800`` brings into decoded JSON.
+r"""Replaces halves of surrogate pairs in decoded JSON. An escape such as ``\ud800`` produces them.
 
-UTF-8 has no form for them (RFC 3629 section 3), so each is replaced by U+FFFD, with a note.
+UTF-8 cannot encode them (RFC 3629 section 3). So each becomes U+FFFD, and a note is added.
 """
 
 import re
@@ -16,17 +16,20 @@ from antenna.payload.notes import shorten
 
 _HALF = re.compile("[\ud800-\udfff]")
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
-# Characters that are looked at before other greenlets have their turn.
+# Characters that are searched before other greenlets have their turn.
 _PIECE = 50_000
 
 
 def replace_halves(annotations: dict[str, Any], repeated: Iterable[str]) -> tuple[dict[str, Any], list[str], list[str]]:
-    """Return annotations without halves of surrogate pairs, the names that are repeated then, and notes.
+    """Replace halves of surrogate pairs in annotations.
 
-    ``repeated`` are names that the client repeated. Names that come out the same are repeated, too: the last one wins.
+    Returns the annotations, the names that are repeated, and notes.
+
+    ``repeated`` are the names that the client repeated. Different names may become equal. They then count as repeated,
+    too, and the last one wins.
     """
     replacing = _Replacing()
-    # Dicts for the order, and for one note on each name however many come out the same.
+    # Dicts keep the order, and one note for each name however many names become equal.
     now_repeated = {replacing.in_text(name): None for name in repeated}
     notes: dict[str, None] = {}
     result: dict[str, Any] = {}
@@ -44,16 +47,16 @@ def replace_halves(annotations: dict[str, Any], repeated: Iterable[str]) -> tupl
 
 
 class _Replacing:
-    """Remembers what it came upon since somebody set its two flags to False."""
+    """Replaces halves in texts and values. Its flags say what happened since the caller last set them to False."""
 
     def __init__(self) -> None:
         self.replaced = False
-        #: Whether an object has lost a name to another that came out the same.
+        #: Whether an object has lost a name because another name became equal to it.
         self.lost = False
         self._turn = Turn()
 
     def in_value(self, value: Any) -> Any:
-        """Return a value without halves of surrogate pairs."""
+        """Return ``value`` without halves of surrogate pairs."""
         if isinstance(value, str):
             return self.in_text(value)
         if isinstance(value, list):
@@ -67,7 +70,7 @@ class _Replacing:
         return value
 
     def in_text(self, text: str) -> str:
-        """Return a text without halves of surrogate pairs."""
+        """Return ``text`` without halves of surrogate pairs."""
         if text.isascii():
             return text
         if len(text) <= _PIECE:

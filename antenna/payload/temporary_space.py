@@ -2,15 +2,16 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""How much room the temporary files in a worker may take, and which reports have to leave when it is used up.
+"""Bounds the temporary files of all reports in a worker. Decides which reports are refused if the space is full.
 
-A few kB of gzip may inflate to many MiB. So a few clients that send hardly anything could fill the room and keep all
-others out. When it is full, and one more report asks for some, those reports have to leave that take the most of it for
-each byte that their clients have sent: their rate. A report only makes others leave whose rate is far above its own, so
-ordinary reports never do that to one another.
+A few kB of gzip may inflate to many MiB. So a few clients that send hardly anything could fill the space, and keep all
+others out. Therefore, if the space is full and a report needs more, other reports are refused to make room for it. The
+rate of a report is the number of bytes that it takes for each byte that its client has sent. Those with the highest
+rates are refused first, and only if their rate is far above that of the report that needs room. So ordinary reports
+never push each other out.
 
-A report that has to leave is refused with ``TOO_LARGE`` as soon as its greenlet reads on. The one that asks waits for
-the room until then, a second at most.
+A report that is to be refused gets ``TOO_LARGE`` as soon as its greenlet reads on. The report that needs room waits
+until then, for a second at most.
 """
 
 import time
@@ -19,55 +20,55 @@ from typing import Protocol
 from antenna.payload.memory import Memory
 from antenna.refusal import Reason, Refusal
 
-# Seconds that a report waits for room until others have left: their greenlets may be about to write to their files.
+# Seconds that a report waits for others to make room. Their greenlets may be about to write to their files.
 _ROOM_TIMEOUT = 1.0
-# Seconds between two looks at which reports have to leave. One look at thousands of reports takes some milliseconds.
+# Seconds between two decisions on which reports are refused. To compare thousands of reports takes some milliseconds.
 _LOOK_AGAIN = 0.1
-# A rate is far above another one if it is so many times as high. Those of real reports differ less: gzip takes a
-# minidump to a third or a tenth.
+# A rate is far above another one if it is this many times as high. The rates of real reports differ less: gzip shrinks
+# a minidump to a third or a tenth.
 _FAR_ABOVE = 16
 
 
 class Sender(Protocol):
-    """The client that a report comes from, as ``antenna.payload.body.RequestBody`` knows it."""
+    """The client that sends a report. ``antenna.payload.body.RequestBody`` implements it."""
 
     @property
     def size(self) -> int:
-        """Bytes that it has sent so far."""
+        """Bytes that the client has sent so far."""
 
     @property
     def can_be_interrupted(self) -> bool:
-        """Whether the report is still being read, so that ``interrupt()`` has an effect."""
+        """Whether the report is still being read. If not, ``interrupt()`` has no effect."""
 
     def interrupt(self, refusal: Refusal) -> None:
-        """Have the greenlet that reads the report raise ``refusal`` when it reads on."""
+        """Make the greenlet that reads the report raise ``refusal`` when it reads on."""
 
 
 class TemporarySpace:
-    """Bytes that the temporary files of all reports in a worker may take together."""
+    """The room on disk that the temporary files of all reports in a worker may take together."""
 
     def __init__(self, size: int) -> None:
-        """``size`` in bytes."""
+        """``size`` is the number of bytes."""
         self.max_size = size
         self._memory = Memory(size)
         self._holders: set[TemporaryShare] = set()
         self._leaving: set[TemporaryShare] = set()
-        # The rates of the reports that wait for room, and the bytes that they want together.
+        # The rates of the reports that wait for room, and the bytes that they need together.
         self._rates: list[float] = []
         self._wanted = 0
         self._next_look = 0.0
 
     @property
     def size(self) -> int:
-        """Bytes that are taken now."""
+        """Bytes that are reserved now."""
         return self.max_size - self._memory.left
 
     def share(self, sender: Sender) -> "TemporaryShare":
-        """Return the share of the report that ``sender`` sends."""
+        """Return the share of the report from ``sender``."""
         return TemporaryShare(self, sender)
 
     def reserve(self, size: int, share: "TemporaryShare") -> bool:
-        """Reserve ``size`` bytes for ``share``; other reports may have to leave first. Say whether there is room."""
+        """Reserve ``size`` bytes for ``share``. Other reports may be refused to make room. Returns whether it did."""
         if not self._memory.reserve(size) and not self._wait_for_others(size, share):
             return False
         if share.can_be_interrupted:
@@ -75,7 +76,7 @@ class TemporarySpace:
         return True
 
     def release(self, size: int, share: "TemporaryShare") -> None:
-        """Release what was reserved for ``share``."""
+        """Release ``size`` bytes that were reserved for ``share``."""
         self._memory.release(size)
         if not share.size:
             self._holders.discard(share)
@@ -100,15 +101,17 @@ class TemporarySpace:
             self._rates.remove(rate)
 
     def _make_others_leave(self) -> bool:
-        """Make reports leave that hold together what is wanted, the highest rate first; say whether any are leaving.
+        """Refuse reports until they hold as much as is needed, the highest rate first.
 
-        Only reports leave whose rate is far above the lowest one of those that wait.
+        Returns whether any are being refused.
+
+        Only reports are refused whose rate is far above the lowest rate of those that wait.
         """
         missing = self._wanted - sum(share.size for share in self._leaving)
         if missing > 0:
             now = time.monotonic()
             if now < self._next_look:
-                return True  # until the next look
+                return True
             self._next_look = now + _LOOK_AGAIN
             limit = _FAR_ABOVE * min(self._rates)
             above = [share for share in self._holders if share.rate() > limit]
@@ -116,7 +119,7 @@ class TemporarySpace:
                 if missing <= 0:
                     break
                 self._holders.remove(share)
-                if share.can_be_interrupted:  # not one that has been read to its end by now, and is about to be saved
+                if share.can_be_interrupted:  # a report that has been read to its end is saved, not refused
                     self._leaving.add(share)
                     share.interrupt()
                     missing -= share.size
@@ -126,17 +129,17 @@ class TemporarySpace:
 class TemporaryShare:
     """The part of the space that one report takes.
 
-    Raises ``Refusal`` (``TOO_LARGE``) once the report has to leave.
+    When the report is to be refused, its methods raise ``Refusal`` (``TOO_LARGE``).
     """
 
     __slots__ = ("_refusal", "_sender", "_space", "size")
 
     def __init__(self, space: TemporarySpace, sender: Sender) -> None:
-        """``sender`` is where the report comes from."""
+        """``sender`` is the client that sends the report."""
         self._space = space
         self._sender = sender
         self._refusal: Refusal | None = None
-        #: Bytes reserved.
+        #: Bytes that are reserved.
         self.size = 0
 
     @property
@@ -145,11 +148,14 @@ class TemporaryShare:
         return self._refusal is None and self._sender.can_be_interrupted
 
     def rate(self, more: int = 0) -> float:
-        """Bytes that the report takes, or would take with ``more``, for each that its client has sent."""
+        """Bytes that the report takes, or would take with ``more`` bytes, for each byte that its client has sent."""
         return (self.size + more) / max(self._sender.size, 1)
 
     def reserve(self, size: int) -> bool:
-        """Reserve ``size`` bytes; other reports may have to leave first. Say whether there is room within a second."""
+        """Reserve ``size`` bytes. Other reports may be refused to make room.
+
+        Returns whether there was room within a second.
+        """
         self.check()
         if not self._space.reserve(size, self):
             return False
@@ -157,20 +163,20 @@ class TemporaryShare:
         return True
 
     def release(self, size: int) -> None:
-        """Release what was reserved."""
+        """Release ``size`` bytes."""
         self.size -= size
         self._space.release(size, self)
 
     def interrupt(self) -> None:
-        """Have the report refused as soon as its own greenlet reads on, or takes more.
+        """Have the report refused as soon as its own greenlet reads on, or reserves more.
 
-        An error thrown into that greenlet might come while a native thread writes to one of its files; closed then,
-        the file's descriptor might be another report's by the time of the write.
+        The error is not thrown into that greenlet, because a native thread might be writing to one of its files. If the
+        file was closed then, its descriptor might already belong to another report at the time of the write.
         """
         self._refusal = Refusal(Reason.TOO_LARGE, "share of temporary files")
         self._sender.interrupt(self._refusal)
 
     def check(self) -> None:
-        """Raise the refusal if there is one."""
+        """Raise the refusal, if the report is to be refused."""
         if self._refusal is not None:
             raise self._refusal

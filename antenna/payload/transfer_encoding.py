@@ -2,10 +2,10 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Content-Transfer-Encoding of parts (RFC 2045 section 6), which mail libraries use.
+"""Decodes parts that have a Content-Transfer-Encoding (RFC 2045 section 6), which mail libraries send.
 
-The content of such a part is decoded while it arrives, and kept as it came as well, until it has ended: only then is it
-known whether all of it could be decoded.
+The content of such a part is decoded while it arrives. It is also kept as it came until the part ends, because only
+then it is certain that all of it could be decoded.
 """
 
 import binascii
@@ -16,34 +16,34 @@ from antenna.crash import Buffer, Room
 from antenna.limits import MAX_BARE_EQUALS_SIGNS
 from antenna.refusal import Reason, Refusal
 
-#: Encodings that change nothing.
+#: Encodings that do not change the content.
 IDENTITY = frozenset({"", "7bit", "8bit", "binary"})
 
 _WHITE_SPACE = b" \t\r\n"
-# Base64 has three bytes in four characters, and ends in the second character of this kind at the latest.
+# Base64 encodes three bytes in four characters. At most two padding characters end it.
 _GROUP = 4
 _PADDING = b"="
 
 
 class Damaged(Exception):
-    """The content is not encoded as its header says."""
+    """Raised if content is not encoded as its header says."""
 
 
 class Decoder(Protocol):
     """Decodes content while it arrives."""
 
     def feed(self, data: bytes) -> bytes:
-        """Return what the next bytes add to the decoded content. Raises ``Damaged``."""
+        """Decode the next bytes. Returns the decoded bytes that are complete. Raises ``Damaged``."""
 
     def close(self) -> bytes:
-        """Return what is missing at the end of the content. Raises ``Damaged``."""
+        """Return the decoded bytes that are left at the end of the content. Raises ``Damaged``."""
 
 
 class Base64:
     """Base64 (RFC 2045 section 6.8).
 
-    Only white space may stand between its characters, and the padding has to be there: anything else tells that the
-    content was damaged, or cut off.
+    Only white space may stand between its characters, and the padding must be there. Otherwise the content was damaged
+    or cut off.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Base64:
         self._has_ended = False
 
     def feed(self, data: bytes) -> bytes:
-        """Return what the next bytes add to the decoded content. Raises ``Damaged``."""
+        """Decode the next bytes. Returns the decoded bytes that are complete. Raises ``Damaged``."""
         characters = self._rest + data.translate(None, _WHITE_SPACE)
         if characters and self._has_ended:
             raise Damaged
@@ -65,16 +65,16 @@ class Base64:
             raise Damaged from error
 
     def close(self) -> bytes:
-        """Return nothing more. Raises ``Damaged``."""
+        """Check that the content is complete. Raises ``Damaged`` if it is not. Returns no bytes."""
         if self._rest:
             raise Damaged
         return b""
 
 
 class QuotedPrintable:
-    """Quoted-printable (RFC 2045 section 6.7). What is no escape stays as it is, as the RFC proposes.
+    """Quoted-printable (RFC 2045 section 6.7). As the RFC proposes, an equals sign that begins no escape is kept.
 
-    Content that is full of equals signs that begin no escape is no quoted-printable at all.
+    If there are very many of these, the content is not quoted-printable, and counts as damaged.
     """
 
     def __init__(self) -> None:
@@ -83,25 +83,26 @@ class QuotedPrintable:
         self._bare = 0
 
     def feed(self, data: bytes) -> bytes:
-        """Return what the next bytes add to the decoded content. Raises ``Damaged``."""
+        """Decode the next bytes. Returns the decoded bytes that are complete. Raises ``Damaged``."""
         text = self._rest + data
         self._bare += text.count(b"==") + text.count(b"=\r") - text.count(b"=\r\n")
         if self._bare > MAX_BARE_EQUALS_SIGNS:
             raise Damaged
-        # What Python's decoder would drop is no escape. Twice, for three equals signs in a row. All this takes little
-        # time whatever the content is; a regular expression would take seconds for one that is full of escapes.
+        # Equals signs that begin no escape are escaped here, because Python's decoder would drop them. It is done twice
+        # for the sake of three in a row. This takes little time for any content; a regular expression would take
+        # seconds for content that is full of escapes.
         text = text.replace(b"==", b"=3D=").replace(b"==", b"=3D=")
-        escape = text.find(b"=", max(0, len(text) - len(b"=X")))  # one that may not be complete yet
+        escape = text.find(b"=", max(0, len(text) - len(b"=X")))  # an escape that may be incomplete
         text, self._rest = (text[:escape], text[escape:]) if escape >= 0 else (text, b"")
         return _decode_quoted_printable(text)
 
     def close(self) -> bytes:
-        """Return what is missing at the end of the content."""
+        """Return the decoded bytes that are left at the end of the content."""
         return _decode_quoted_printable(self._rest)
 
 
 def _decode_quoted_printable(text: bytes) -> bytes:
-    # For Python's decoder, a line that ends in an equals sign and a carriage return goes on to the next line feed.
+    # If a line ends in an equals sign and a carriage return, Python's decoder continues it to the next line feed.
     return binascii.a2b_qp(text.replace(b"=\r\n", b"=\n").replace(b"=\r", b"=3D\r"))
 
 
@@ -110,10 +111,13 @@ DECODERS: dict[str, Callable[[], Decoder]] = {"base64": Base64, "quoted-printabl
 
 
 class EncodedContent:
-    """The content of a part while it arrives: as it comes, and decoded as far as that works."""
+    """The content of one part while it arrives, both as it comes and decoded."""
 
     def __init__(self, decoder: Decoder, room: Room, max_size: int) -> None:
-        """Both take some of ``room``. ``max_size`` bounds what comes, and what is decoded, which is never more."""
+        """Both forms of the content take some of ``room``.
+
+        Each may have ``max_size`` bytes; decoding never makes it larger.
+        """
         self._decoder = decoder
         self._max_size = max_size
         self._wire = Buffer(room)
@@ -122,20 +126,20 @@ class EncodedContent:
 
     @property
     def size(self) -> int:
-        """Bytes that have come."""
+        """Bytes that have been sent so far."""
         return self._wire.size
 
     def append(self, piece: bytes) -> None:
-        """Take the next bytes. Raises ``Refusal`` (``TOO_LARGE``), and as ``Buffer``."""
+        """Take the next bytes. Raises ``Refusal`` (``TOO_LARGE``), and what ``Buffer`` raises."""
         if self._wire.size + len(piece) > self._max_size:
             raise Refusal(Reason.TOO_LARGE, "encoded content")
         self._wire.append(piece)
         self._decode(lambda: self._decoder.feed(piece))
 
     def finish(self) -> tuple[Buffer, bool]:
-        """End the content; return it, and whether it is decoded: if it is damaged, it is as it came.
+        """End the content. Returns the content, and whether it is decoded. Damaged content is returned as it came.
 
-        The caller closes what is returned. Raises as ``Buffer``.
+        The caller has to close the buffer. Raises what ``Buffer`` raises.
         """
         self._decode(self._decoder.close)
         if self._is_damaged:
@@ -144,7 +148,7 @@ class EncodedContent:
         return self._decoded, True
 
     def close(self) -> None:
-        """Give memory and temporary files back, where ``finish()`` was not reached."""
+        """Release memory and temporary files. This is for the case that ``finish()`` was not called."""
         self._wire.close()
         self._decoded.close()
 
