@@ -2,15 +2,15 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What a crash is: its report, its dumps and their bytes, its id, and the names it is stored under.
+"""What a crash is: its report, its dumps and their bytes, its id, and the names under which it is stored.
 
-``antenna.payload`` makes a ``CrashReport``. The throttler judges its annotations, and storages and the spool write
-its raw crash and its dumps. A ``Dump`` is a name and a content, which lies in memory, in a temporary file or in the
-spool (``buffer``); whoever reads it first leaves the checksums behind. ``dump_names`` gives each dump of a report a
-name of its own, ``crash_id`` makes and checks ids, and ``object_names`` says where all of it is stored.
+``antenna.payload`` makes a ``CrashReport``. The throttler judges its annotations. Storages and the spool write its raw
+crash and its dumps. A ``Dump`` is a name and a content. The content lies in memory, in a temporary file or in the spool
+(``buffer``), and its checksums are computed when it is first read. ``dump_names`` gives each dump of a report a name
+that no other dump has, ``crash_id`` makes and checks ids, and ``object_names`` names the stored objects.
 
-Promised: ids, names of objects and the shape of the raw crash are a contract with whoever reads the bucket. Nothing
-here knows of HTTP or of a backend. Tested in tests/crash.
+Crash ids, names of objects and the shape of the raw crash are a contract with the readers of the bucket. Nothing in
+this package knows of HTTP or of a backend. Tests are in tests/crash.
 """
 
 from antenna.crash import crash_id, dump_names

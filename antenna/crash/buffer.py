@@ -2,12 +2,11 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The bytes of a dump: in memory while they are few, in a temporary file otherwise, or in a file of the spool.
+"""The bytes of a dump: in memory while they are few, otherwise in a temporary file, or in a file of the spool.
 
-A ``Buffer`` asks its ``Room`` before it grows. The room says whether there is memory. Where there is none, the buffer
-goes to the disk: the room makes other reports leave if it has to, and raises the refusal of this one if that does not
-help.
-``antenna.payload.report_room`` is the room of a report that arrives.
+A ``Buffer`` asks its ``Room`` before it grows. The room says whether there is memory. If there is none, the buffer goes
+to the disk. If the disk has no room either, the room may refuse other reports, and if that does not help it refuses
+this one. ``antenna.payload.report_room`` is the room of an arriving report.
 """
 
 import contextlib
@@ -19,39 +18,40 @@ from typing import Protocol
 from antenna.files import Read, open_regular, open_temporary_file, read_pieces, write_pieces
 from antenna.hub import pread, run_blocking
 
-# Pieces are put together up to this size: one of a few bytes, as a client may send them, takes ten times its size.
+# Bytes. Pieces are joined up to this size, because a piece of a few bytes, as a client may send them, takes ten times
+# its size in memory.
 _SMALL_PIECE = 4096
 
 
 class TemporaryFilesFailed(Exception):
-    """The directory for temporary files is full or broken, or one of the files cannot be read again.
+    """The disk for temporary files is full or broken, or one of the files cannot be read again.
 
-    The text says which directory, and what the system says of it.
+    The text names the directory and the error of the system.
     """
 
 
 class Room(Protocol):
-    """The memory and the disk that a buffer may take."""
+    """The memory and the room on disk that a buffer may take."""
 
     @property
     def directory(self) -> Path:
-        """Where temporary files go."""
+        """The directory in which temporary files are made."""
 
     def reserve_memory(self, size: int) -> bool:
-        """Reserve ``size`` bytes of memory if there is room for them; say whether there is."""
+        """Reserve ``size`` bytes of memory if that many are left. Returns whether it did."""
 
     def release_memory(self, size: int) -> None:
-        """Release what was reserved."""
+        """Release ``size`` bytes of memory."""
 
     def reserve_disk(self, size: int) -> None:
-        """Reserve ``size`` bytes of disk. Raises ``Refusal`` if there is no room for them."""
+        """Reserve ``size`` bytes on disk. Raises ``Refusal`` if there is no room for them."""
 
     def release_disk(self, size: int) -> None:
-        """Release what was reserved."""
+        """Release ``size`` bytes on disk."""
 
 
 class Content(Protocol):
-    """Bytes that can be read again and again."""
+    """Bytes that can be read several times."""
 
     @property
     def size(self) -> int:
@@ -59,20 +59,20 @@ class Content(Protocol):
 
     @property
     def descriptor(self) -> int | None:
-        """That of the file the bytes lie in, if there is one."""
+        """The descriptor of the file that has the bytes. None if they are in memory."""
 
     def pieces(self, read: Read = os.pread) -> Iterator[bytes]:
-        """Return the bytes, from the start, in pieces that fit in memory. May be called again.
+        """Return the bytes, from the start, in pieces that fit into memory. May be called several times.
 
-        ``os.pread`` is for native threads. ``antenna.hub.pread`` is for greenlets, which it does not stop.
+        Pass ``os.pread`` in a native thread, and ``antenna.hub.pread`` in a greenlet, so that the hub is not stopped.
         """
 
     def close(self) -> None:
-        """Give memory and files back."""
+        """Release memory and files."""
 
 
 class Buffer:
-    """An append-only store of bytes: in memory as long as its room has some, then in a temporary file.
+    """An append-only store of bytes. They are in memory as long as the room has some, and then in a temporary file.
 
     Raises ``TemporaryFilesFailed``, and what ``Room.reserve_disk`` raises.
     """
@@ -80,7 +80,7 @@ class Buffer:
     __slots__ = ("_on_disk", "_pending", "_reserved", "_room", "descriptor", "size")
 
     def __init__(self, room: Room) -> None:
-        """``room`` is asked before the buffer grows."""
+        """The buffer asks ``room`` before it grows."""
         self._room = room
         self._on_disk = 0
         self._pending: list[bytes] = []
@@ -89,7 +89,7 @@ class Buffer:
         self.descriptor: int | None = None
 
     def append(self, piece: bytes) -> None:
-        """Add ``piece``."""
+        """Add ``piece`` at the end."""
         if self._pending and len(self._pending[-1]) + len(piece) <= _SMALL_PIECE:
             self._pending[-1] += piece
         else:
@@ -101,7 +101,7 @@ class Buffer:
             self._write()
 
     def flush(self) -> None:
-        """Write to the file what still waits for it, if there is a file."""
+        """If there is a file, write to it the pieces that are still in memory."""
         if self.descriptor is not None and self._pending:
             self._write()
 
@@ -127,10 +127,11 @@ class Buffer:
             self._reserved = 0
 
     def pieces(self, read: Read = os.pread) -> Iterator[bytes]:
-        """Return the content, from the start, in pieces that fit in memory. May be called again.
+        """Return the content, from the start, in pieces that fit into memory. May be called several times.
 
-        ``flush()`` it first. ``antenna.hub.pread`` reads from the disk without stopping the hub. It is the content
-        of this moment, whatever becomes of the buffer; its descriptor has to stay open, or ``read`` has another one.
+        Call ``flush()`` before. ``antenna.hub.pread`` reads from the disk without stopping the hub. The iterator yields
+        the content at the time of this call, even if the buffer grows later. The buffer must not be closed before it
+        ends: another file might get the descriptor.
         """
         if self.descriptor is None:
             return iter(self._pending)
@@ -143,14 +144,14 @@ class Buffer:
             raise self._failure(error) from error
 
     def getvalue(self) -> bytes:
-        """Return the whole content. Only for content that is small, or that has to be in memory."""
+        """Return the whole content. Use this only if the content is small or has to be in memory."""
         if self.descriptor is None:
             return b"".join(self._pending)
         self.flush()
         return b"".join(self.pieces(pread))
 
     def close(self) -> None:
-        """Give the memory and the temporary file back."""
+        """Release the memory and the temporary file."""
         self._forget()
         self._room.release_disk(self._on_disk)
         self._on_disk = 0
@@ -158,7 +159,7 @@ class Buffer:
 
 
 class StoredFile:
-    """The content of an existing file. Raises ``WrongType`` for anything but a file, and ``OSError``."""
+    """The content of an existing file. Raises ``WrongType`` if it is not a regular file, and ``OSError``."""
 
     __slots__ = ("descriptor", "size")
 
@@ -168,7 +169,7 @@ class StoredFile:
         self.size = os.fstat(self.descriptor).st_size
 
     def pieces(self, read: Read = os.pread) -> Iterator[bytes]:
-        """Return the content, as ``Content.pieces``."""
+        """Return the content like ``Content.pieces``."""
         assert self.descriptor is not None  # noqa: S101 - for mypy: the file is open until close()
         return read_pieces(self.descriptor, self.size, read)
 
@@ -179,7 +180,7 @@ class StoredFile:
 
 def _close(content: Buffer | StoredFile) -> None:
     if content.descriptor is not None:
-        # Giving the blocks of a large file back takes time. That it was never written does not matter any more.
+        # Freeing the blocks of a large file takes time. Errors are ignored, since the content is not needed any more.
         with contextlib.suppress(OSError):
             run_blocking(os.close, content.descriptor)
         content.descriptor = None

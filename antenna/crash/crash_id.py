@@ -2,18 +2,18 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Crash ids: mint, validate, take apart.
+"""Makes, checks and reads crash ids.
 
 A crash id is a random UUID4 in lower case whose last 7 characters are the throttle result and the UTC date as YYMMDD:
-``de1bb258-cbbf-4589-a673-34f800160918`` was accepted (0) on 2016-09-18. Whoever holds an id can tell from it where the
-crash is stored and whether it is to be processed.
+``de1bb258-cbbf-4589-a673-34f800160918`` was accepted (0) on 2016-09-18. So the id alone tells where the crash is
+stored, and whether it is to be processed.
 """
 
 import re
 import uuid
 from datetime import UTC, date, datetime
 
-# A fake-accepted crash (3) is answered like an accepted one; rejected crashes get no id.
+# A fake-accepted crash (3) gets the same id as an accepted one. A rejected crash gets an id only for the log.
 _DIGIT_OF_RESULT = {0: "0", 1: "1", 3: "0"}
 _DIGIT_OF_REJECTED = "2"
 
@@ -21,10 +21,9 @@ _CRASH_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f
 
 
 def mint(result: int, now: datetime) -> str:
-    """Return a new crash id for a crash with that throttle result, collected ``now`` (an aware datetime).
+    """Return a new crash id for a crash with the throttle result ``result``, collected ``now`` (an aware datetime).
 
-    :raises ValueError: for a result that gets no crash id
-
+    :raises ValueError: if crashes with that result get no crash id
     """
     digit = _DIGIT_OF_RESULT.get(result)
     if digit is None:
@@ -33,7 +32,7 @@ def mint(result: int, now: datetime) -> str:
 
 
 def mint_for_log(now: datetime) -> str:
-    """Return an id for the log line of a rejected crash. It has the result 2, and is valid nowhere else."""
+    """Return an id for the log line of a rejected crash. It has the result 2, and ``is_valid`` refuses it."""
     return _mint(_DIGIT_OF_REJECTED, now)
 
 
@@ -42,7 +41,7 @@ def _mint(digit: str, now: datetime) -> str:
 
 
 def is_valid(crash_id: object) -> bool:
-    """Whether this is a crash id: the shape, result 0 or 1, and a date that exists. Takes any object."""
+    """Whether an object is a crash id: a text with the right shape, result 0 or 1, and a date that exists."""
     if not isinstance(crash_id, str):
         return False
     match = _CRASH_ID.fullmatch(crash_id)
@@ -57,10 +56,10 @@ def is_valid(crash_id: object) -> bool:
 
 
 def result_of(crash_id: str) -> int:
-    """Return the throttle result in a valid crash id: 0 (accepted) or 1 (deferred)."""
+    """Return the throttle result of a valid crash id: 0 (accepted) or 1 (deferred)."""
     return int(crash_id[-7])
 
 
 def date_of(crash_id: str) -> str:
-    """Return the date in a valid crash id as YYYYMMDD."""
+    """Return the date of a valid crash id, as YYYYMMDD."""
     return f"20{crash_id[-6:]}"

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Names of dumps, and the object keys they are stored under."""
+"""Names of dumps, and the object keys under which dumps are stored."""
 
 import re
 
@@ -10,20 +10,20 @@ from antenna.refusal import Reason, Refusal
 
 MINIDUMP = "upload_file_minidump"
 MAX_LENGTH = 30
-# Names of other objects of a crash: a dump of that name would overwrite them.
+# Names of other objects of a crash. A dump with such a name would overwrite them.
 RESERVED = frozenset({"raw_crash", "dump_names", "processed_crash"})
 _UNSAFE = re.compile(r"[^A-Za-z0-9_]")
 
 
 def object_key(name: str) -> str:
-    """Return what a dump is stored under: its name, or ``dump`` for the main minidump."""
+    """Return the key under which a dump is stored: its name, or ``dump`` for the main minidump."""
     return "dump" if name == MINIDUMP else name
 
 
 def sanitize(name: str) -> str:
-    """Keep ASCII letters, digits and ``_``, at most 30 of them.
+    """Keep the ASCII letters, the digits and ``_`` of a name, at most 30 of them.
 
-    Raises ``Refusal`` (``INVALID_DUMP_NAME``) for the names of other objects.
+    Raises ``Refusal`` (``INVALID_DUMP_NAME``) if the result is the name of another object of a crash.
     """
     safe = _UNSAFE.sub("", name)[:MAX_LENGTH]
     if safe in RESERVED:
@@ -32,9 +32,10 @@ def sanitize(name: str) -> str:
 
 
 def assign(names: list[str]) -> list[str]:
-    """Give each dump of a report a name whose object key is its own; ``names`` are sanitized ones.
+    """Give each dump of a report a name such that no two have the same object key. ``names`` are sanitized.
 
-    A name that is empty, or taken, gets a number. The main minidump always keeps its name, whatever came before it.
+    A name that is empty or taken gets a number. The main minidump always keeps its name, even if another dump with the
+    same key comes before it.
     """
     taken: dict[str, int] = {}
     main_first = sorted(range(len(names)), key=lambda index: names[index] != MINIDUMP)
@@ -61,5 +62,5 @@ def _numbered(name: str, keys: set[str]) -> str:
 
 def _with_number(name: str, number: int) -> str:
     suffix = f"_{number}"
-    # Cut at the same place as long as two digits are enough.
+    # The name is cut at the same place for numbers of one and of two digits.
     return name[: MAX_LENGTH - max(3, len(suffix))] + suffix

@@ -2,10 +2,10 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What a crash says about itself, whatever its client calls it, and annotation values as text.
+"""Finds the product, version and so on of a crash, whatever names its client uses, and values of annotations as text.
 
 Firefox sends ``ProductName``, Electron ``_productName``, Crashpad and Breakpad ``prod``. Product lists, rules, tools
-and metrics ask here. What is stored keeps the names that the client used.
+and metrics use these functions. What is stored keeps the client's names.
 """
 
 import json
@@ -25,11 +25,11 @@ IDENTITY: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "platform": ("plat", "platform"),
     }
 )
-"""For each thing that a crash says about itself, the annotations that say it. The first one that has a value counts."""
+"""For each fact about a crash, the annotations that may state it. The first one that has a value counts."""
 
 
 def identify(annotations: Mapping[str, Any], what: str) -> str:
-    """Return the product, version and so on (a key of ``IDENTITY``) of a crash, empty where it does not say.
+    """Return the product, version or another fact (a key of ``IDENTITY``) of a crash. If it is not stated, return "".
 
     An annotation that is empty or null counts as absent.
     """
@@ -41,20 +41,21 @@ def identify(annotations: Mapping[str, Any], what: str) -> str:
 
 
 def product_of(annotations: Mapping[str, Any]) -> str:
-    """Return the product that crashed, empty where the crash does not say."""
+    """Return the product that crashed, or "" if the crash does not state it."""
     return identify(annotations, "product")
 
 
 def version_of(annotations: Mapping[str, Any]) -> str:
-    """Return the version of the product, empty where the crash does not say."""
+    """Return the version of the product, or "" if the crash does not state it."""
     return identify(annotations, "version")
 
 
 def to_text(value: object) -> str:
-    """Return an annotation's value as text: as compact JSON, if it came as anything but a string.
+    """Return the value of an annotation as text. A value that is not a string becomes compact JSON.
 
-    Returns an empty text for what has no JSON text (nested too deep, thousands of digits), or more of it than anybody
-    looks into (see ``antenna.limits``): as text, a large value would take its time and memory once more.
+    Returns "" if the value cannot be written as JSON (nested too deeply, thousands of digits), or if it is larger than
+    ``MAX_READ_JSON_SIZE`` and ``MAX_READ_JSON_ITEMS`` in ``antenna.limits`` allow: the text of a large value would take
+    its time and memory once more.
     """
     if isinstance(value, str):
         return value

@@ -2,10 +2,10 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""JSON of values that are too large to be encoded in one go: nothing else would run meanwhile, in no thread.
+"""Encodes large values as JSON, piece by piece. If it was done in one go, no other thread would run meanwhile.
 
-The standard library has ``iterencode`` for that. It hands each piece through a generator for each level of nesting, so
-that what is nested 150 deep takes many times as long; and it encodes a text in one go, however long that is.
+The standard library's ``iterencode`` is not used. It passes each piece through one generator for each level of nesting,
+so a value that is nested 150 deep takes many times as long. And it encodes each text in one go, however long it is.
 """
 
 import json
@@ -15,14 +15,14 @@ from itertools import chain, repeat
 from json.encoder import encode_basestring_ascii as encode_text
 from typing import Any
 
-# Characters of a text that are encoded in one go. One takes 1 to 12 bytes.
+# Characters of a text that are encoded in one go. Each becomes 1 to 12 bytes.
 _SLICE = 64 * 1024
-# Tokens of JSON, and characters in them, that are put together to one piece.
+# Tokens of JSON, and characters in them, that are joined to one piece at most.
 _TOKENS = 4096
 _PIECE = 64 * 1024
 
 _encode = json.JSONEncoder().encode
-# Of most values, in a tenth of the time.
+# Encoders for most types of values. They take a tenth of the time of ``_encode``.
 _ENCODERS: dict[type, Callable[[Any], str]] = {
     int: int.__repr__,
     float: lambda number: repr(number) if math.isfinite(number) else _encode(number),
@@ -32,7 +32,7 @@ _ENCODERS: dict[type, Callable[[Any], str]] = {
 
 
 def encode_in_pieces(value: dict[str, Any]) -> Iterator[bytes]:
-    """Yield what ``json.dumps`` with sorted keys makes of an object, in pieces that take some milliseconds each.
+    """Yield the JSON of an object, the same as ``json.dumps`` with sorted keys, in pieces that take a few milliseconds.
 
     Names in objects have to be strings.
     """
@@ -49,8 +49,8 @@ def encode_in_pieces(value: dict[str, Any]) -> Iterator[bytes]:
 
 
 def _tokens(value: dict[str, Any]) -> Iterator[str]:
-    # The containers that have begun and not ended, from the outermost to the innermost: what is left of each, and its
-    # last bracket.
+    # The containers that have begun and not ended yet, from the outermost to the innermost. Each has its remaining
+    # members and its closing bracket.
     open_containers = [(_members(value), "}")]
     yield "{"
     while open_containers:
@@ -75,7 +75,7 @@ def _tokens(value: dict[str, Any]) -> Iterator[str]:
 
 
 def _members(members: dict[str, Any]) -> Iterator[tuple[Iterable[str], Any]]:
-    """Yield what stands before each member of an object, its name included, and its value."""
+    """Yield each member of an object: the text before its value, which includes its name, and the value."""
     separator = ""
     for name in sorted(members):
         yield chain((separator,), _text(name), (": ",)), members[name]
@@ -83,7 +83,7 @@ def _members(members: dict[str, Any]) -> Iterator[tuple[Iterable[str], Any]]:
 
 
 def _items(items: list[Any]) -> Iterator[tuple[Iterable[str], Any]]:
-    """Yield what stands before each item of an array, and the item."""
+    """Yield each item of an array: the text before it, and the item."""
     return zip(chain([()], repeat((", ",))), items, strict=False)  # as many as there are items
 
 
@@ -93,7 +93,7 @@ def _text(text: str) -> Iterable[str]:
 
 def _slices(text: str) -> Iterator[str]:
     yield '"'
-    # No character is cut in two: Python's strings have no surrogate pairs.
+    # This cuts no character in two, since Python's strings have no surrogate pairs.
     for start in range(0, len(text), _SLICE):
         yield encode_text(text[start : start + _SLICE])[1:-1]
     yield '"'

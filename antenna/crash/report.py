@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A crash report and its dumps: what every step from the payload to the storage works on."""
+"""A crash report and its dumps. Every step from the payload to the storage works on them."""
 
 import hashlib
 import json
@@ -22,18 +22,19 @@ from antenna.files import Read
 
 _empty_digest = cache(partial(hashlib.new, usedforsecurity=False))  # making one costs more than copying it
 
-# The raw crash's format, for readers of the bucket.
+# Version of the raw crash's format. Readers of the bucket look at it.
 RAW_CRASH_VERSION = 2
 
-# Bytes of annotations that are encoded in one go, which takes some milliseconds; those of real reports are less.
+# Bytes of annotations up to which the raw crash is encoded in one go, which takes some milliseconds. Real reports have
+# less.
 _SMALL_ANNOTATIONS = 256 * 1024
 
 
 class Dump:
     """One dump of a crash: its name, its bytes and their checksums.
 
-    The checksums come from the pass that reads the bytes anyway, so that a crash that is rejected,
-    as 9 of 10 are, never pays for them.
+    The checksums are computed when the bytes are read for another purpose. So a crash that is rejected, as 9 of 10 are,
+    costs no checksum.
     """
 
     __slots__ = ("_algorithm", "_checksum", "_content", "_crc32c", "name")
@@ -53,11 +54,11 @@ class Dump:
 
     @property
     def content(self) -> Content:
-        """Where the bytes are."""
+        """The bytes of the dump."""
         return self._content
 
     def pieces(self, read: Read = os.pread) -> Iterator[bytes]:
-        """Return the bytes from the start, as ``Content.pieces``; a whole pass leaves the checksums behind."""
+        """Return the bytes from the start, like ``Content.pieces``. Reading all of them computes the checksums."""
         pieces = self._content.pieces(read)
         return self._checked(pieces) if self._checksum is None else pieces
 
@@ -73,7 +74,7 @@ class Dump:
 
     @property
     def checksum(self) -> str:
-        """Lower-case hex digest of the bytes."""
+        """The digest of the bytes, in lower-case hex."""
         self._read_once()
         assert self._checksum is not None  # noqa: S101 - for mypy: a whole pass sets it
         return self._checksum
@@ -93,9 +94,9 @@ class Dump:
 
 @dataclass(slots=True)
 class CrashReport:
-    """What a client sent, and what the collector has found out about it since.
+    """What a client sent, and what the collector has added since.
 
-    To be used in a ``with`` block: its dumps may hold temporary files.
+    Use it in a ``with`` block, since its dumps may hold temporary files.
     """
 
     annotations: dict[str, Any] = field(default_factory=dict)
@@ -104,24 +105,24 @@ class CrashReport:
     payload: str = "multipart"
     payload_compressed: bool = False
     payload_size: int = 0
-    #: Bytes of the annotations as they arrived.
+    #: Bytes of the annotations as they were sent.
     annotations_size: int = 0
     user_agent: str = "None"
     submitted: datetime = field(default_factory=lambda: datetime.now(UTC))
     crash_id: str = ""
     throttle_rule: str = ""
-    #: Which rules file decided. Empty: Python rules did.
+    #: Name of the rules file that decided. It is empty if rules in Python decided.
     throttle_rules: str = ""
     deferred: bool = False
     resources: ExitStack = field(default_factory=ExitStack)
 
     @property
     def size(self) -> int:
-        """Bytes of the dumps."""
+        """Bytes of all dumps together."""
         return sum(dump.size for dump in self.dumps.values())
 
     def request_metadata(self) -> dict[str, Any]:
-        """Return what is known of the crash when it is judged, under the names that it has in the raw crash."""
+        """Return the metadata that is known before the rules decide, under the names that it has in the raw crash."""
         return {
             "collector_notes": list(self.notes),
             "payload": self.payload,
@@ -131,12 +132,12 @@ class CrashReport:
         }
 
     def raw_crash(self) -> dict[str, Any]:
-        """Return the annotations and what the collector adds, which wins over annotations of the same name."""
+        """Return the annotations with what the collector adds, which replaces annotations of the same name."""
         return {
             **self.annotations,
             "uuid": self.crash_id,
             "version": RAW_CRASH_VERSION,
-            # isoformat() alone leaves a zero fraction out; readers expect six digits.
+            # isoformat() alone leaves out a fraction of zero, but readers expect six digits.
             "submitted_timestamp": self.submitted.isoformat(timespec="microseconds"),
             "metadata": {
                 "collector_notes": self.notes,
@@ -151,9 +152,11 @@ class CrashReport:
         }
 
     def raw_crash_pieces(self) -> Iterator[bytes]:
-        """Yield the raw crash as it is stored: JSON with sorted keys, in one piece if it is as small as most are.
+        """Yield the raw crash as it is stored: JSON with sorted keys.
 
-        Each piece of a large one takes some milliseconds to encode.
+        Most raw crashes are small, and come in one piece.
+
+        Each piece of a large one takes a few milliseconds to encode.
         """
         if self.annotations_size <= _SMALL_ANNOTATIONS:
             yield json.dumps(self.raw_crash(), sort_keys=True).encode("ascii")
@@ -161,17 +164,17 @@ class CrashReport:
             yield from large_json.encode_in_pieces(self.raw_crash())
 
     def encoded_raw_crash(self) -> bytes:
-        """Return the raw crash as it is stored, in one go."""
+        """Return the raw crash as it is stored, in one piece."""
         return b"".join(self.raw_crash_pieces())
 
     def encoded_dump_names(self) -> bytes:
-        """Return the sorted list of dump names as it is stored: JSON."""
+        """Return the sorted list of dump names as it is stored, as JSON."""
         return json.dumps(sorted(self.dumps)).encode("ascii")
 
     def __enter__(self) -> Self:
-        """Use the report; its memory and temporary files are given back in the end."""
+        """Return the report. Its memory and temporary files are released at the end of the block."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give memory and temporary files back."""
+        """Release memory and temporary files."""
         self.resources.close()

@@ -2,50 +2,50 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What a crash publisher does, and one that does nothing."""
+"""The base class of publishers, and a publisher that does nothing."""
 
 from antenna.backend import Deadline
 from antenna.config import ConfigManager
 
-# Published at start to prove that the topic works; readers skip it.
+# This is published at start to check that the topic works. Readers skip it.
 TEST_ID = "test"
 
 
 class CrashPublishBase:
-    """Publishes ids of saved crashes for a processor."""
+    """Publishes the ids of saved crashes for a processor. Subclasses implement ``publish_crash``."""
 
     config: ConfigManager
-    #: Whether anybody hears of ids. Where not, none are given to it.
+    #: Whether ids go anywhere. If it is False, no ids are given to this publisher.
     publishes: bool = True
 
     @property
     def place(self) -> str:
-        """Where ids go, for the log."""
+        """A description of where ids go, for the log."""
         return type(self).__name__
 
     def publish_crash(self, crash_id: str, deadline: Deadline) -> None:
-        """Publish ``crash_id``; returns when the queue has it for good.
+        """Publish ``crash_id`` within ``deadline``. When this returns, the queue has stored the id durably.
 
-        Raises ``BackendError``, or ``CrashRefused``.
+        Raises ``BackendError`` or ``CrashRefused``.
         """
         raise NotImplementedError
 
     def close(self) -> None:
-        """Give back what is kept for the next crash, such as connections."""
+        """Release what is kept for the next crash, such as connections."""
 
     def check_health(self) -> None:
-        """Raise an exception that says what is wrong if ids cannot be published now."""
+        """Raise an exception that says what is wrong, if ids cannot be published now."""
 
     def verify(self) -> None:
-        """Prove at start that ids can be published.
+        """Check at start that ids can be published.
 
-        Raises ``BackendConfigurationError`` for what only an operator can mend, ``BackendError`` for a backend
-        that is away.
+        Raises ``BackendConfigurationError`` if only an operator can mend the fault, ``BackendError`` if the backend is
+        away.
         """
 
 
 class NoOpCrashPublish(CrashPublishBase):
-    """Publishes nothing: a processor has to find crashes by itself."""
+    """Publishes nothing. A processor has to find the crashes in another way."""
 
     publishes = False
 
@@ -57,4 +57,4 @@ class NoOpCrashPublish(CrashPublishBase):
         self.config = config.with_options(self)
 
     def publish_crash(self, crash_id: str, deadline: Deadline) -> None:
-        """Forget the id."""
+        """Do nothing."""

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What a crash storage does, and a storage that keeps nothing."""
+"""The base class of storages, and a storage that keeps nothing."""
 
 import os
 from collections import deque
@@ -27,7 +27,7 @@ BINARY = "application/octet-stream"
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """One object to store: its name in the bucket, its type and its content."""
+    """One object to store: its name, its content type and its content."""
 
     path: str
     content_type: str
@@ -35,18 +35,20 @@ class StoredObject:
 
     @property
     def size(self) -> int:
-        """Bytes of content."""
+        """Number of bytes of the content."""
         return len(self.content) if isinstance(self.content, bytes) else self.content.size
 
     @property
     def descriptor(self) -> int | None:
-        """That of the file the content lies in, if there is one."""
+        """The descriptor of the file that has the content. None if the content is in memory."""
         return None if isinstance(self.content, bytes) else self.content.content.descriptor
 
     def pieces(self, read: Read = os.pread) -> Iterator[bytes]:
-        """Yield the content from its start; may be called again. ``read`` says how, where it is on the disk.
+        """Yield the content from its start. May be called several times.
 
-        ``os.pread`` is for native threads. ``antenna.hub.pread`` is for greenlets, which it does not stop.
+        ``read`` reads from the file, if it lies in one.
+
+        Pass ``os.pread`` in a native thread, and ``antenna.hub.pread`` in a greenlet, so that the hub is not stopped.
         """
         if isinstance(self.content, bytes):
             return iter((self.content,))
@@ -54,81 +56,84 @@ class StoredObject:
 
 
 class StorableCrash(Protocol):
-    """A crash as a storage takes it: one that has just come in, or one of the spool."""
+    """A crash in the form that a storage takes: one that has just come in, or one from the spool."""
 
     crash_id: str
     dumps: dict[str, Dump]
 
     def raw_crash_pieces(self) -> Iterable[bytes]:
-        """Return the raw crash: JSON, in pieces, none of which takes long."""
+        """Return the raw crash as JSON, in pieces, each of which is quick to make."""
 
     def encoded_dump_names(self) -> bytes:
-        """Return the sorted list of dump names: JSON."""
+        """Return the sorted list of dump names, as JSON."""
 
 
 class CrashStorageBase:
-    """Stores crashes: dumps and dump names first, side by side, then the raw crash.
+    """Stores crashes. Dumps and dump names are stored first, at the same time, and then the raw crash.
 
-    So whoever sees a raw crash finds all of it. A crash that is saved again ends in the same objects.
+    So if a raw crash is there, all of its crash is there. If a crash is saved again, it ends in the same objects.
     """
 
     config: ConfigManager
-    #: Whether crashes can be found again. Where not, the log and the heartbeat say so.
+    #: Whether stored crashes are kept. If it is False, the log and the heartbeat say so.
     keeps: bool = True
 
     @property
     def place(self) -> str:
-        """Where crashes go, for the log."""
+        """A description of where crashes go, for the log."""
         return type(self).__name__
 
     def save_object(self, item: StoredObject, deadline: Deadline) -> None:
-        """Store one object, or replace it; returns when it is durable.
+        """Store one object, or replace it, within ``deadline``. When this returns, the object is durable.
 
-        Raises ``BackendError``, or ``CrashRefused``.
+        Raises ``BackendError`` or ``CrashRefused``.
         """
         raise NotImplementedError
 
     def list_paths(self, prefix: str) -> Iterator[str]:
-        """Yield the names of the objects that begin with ``prefix``, sorted. For tools: the collector never reads.
+        """Yield the names of the objects that begin with ``prefix``, sorted. Raises ``BackendError``.
 
-        Raises ``BackendError``.
+        Only tools call this: the collector never reads.
         """
         raise NotImplementedError
 
     def load(self, path: str) -> bytes | None:
-        """Return the content of an object, None if there is no such object. For tools. Raises ``BackendError``."""
+        """Return the content of an object, or None if there is no such object. Raises ``BackendError``.
+
+        Only tools call this.
+        """
         raise NotImplementedError
 
     def delete(self, path: str) -> None:
-        """Delete an object; one that is not there is fine. For tools. Raises ``BackendError``."""
+        """Delete an object, if it exists. Raises ``BackendError``. Only tools call this."""
         raise NotImplementedError
 
     def close(self) -> None:
-        """Give back what is kept for the next crash, such as connections."""
+        """Release what is kept for the next crash, such as connections."""
 
     def check_health(self) -> None:
-        """Raise an exception that says what is wrong if objects cannot be stored now."""
+        """Raise an exception that says what is wrong, if objects cannot be stored now."""
 
     def verify(self) -> None:
-        """Prove at start that objects can be stored.
+        """Check at start that objects can be stored.
 
-        Raises ``BackendConfigurationError`` for what only an operator can mend, ``BackendError`` for a backend
-        that is away.
+        Raises ``BackendConfigurationError`` if only an operator can mend the fault, ``BackendError`` if the backend is
+        away.
         """
 
     def save_crash(self, crash: StorableCrash, deadline: Deadline) -> None:
-        """Store a crash. Raises what ``save_object`` raises, and then the raw crash is not there."""
+        """Store a crash within ``deadline``. Raises what ``save_object`` raises. Then the raw crash is not stored."""
         crash_id = crash.crash_id
         names = StoredObject(dump_names_path(crash_id), JSON, crash.encoded_dump_names())
         dumps = [StoredObject(dump_path(crash_id, name), BINARY, dump) for name, dump in crash.dumps.items()]
-        # The names first: they are on their way when the work on the dumps begins.
+        # The list of names is sent first, so that it is on its way while the dumps are read and hashed.
         self.save_side_by_side([names, *dumps], deadline)
-        # Encoded now: the checksums in it come from the pass that stored the dumps.
+        # The raw crash is encoded last, because its checksums are computed while the dumps are stored.
         raw_crash = put_together(crash.raw_crash_pieces())
         self.save_object(StoredObject(raw_crash_path(crash_id), JSON, raw_crash), deadline)
 
     def save_side_by_side(self, items: Sequence[StoredObject], deadline: Deadline) -> None:
-        """Store several objects at the same time; raises the first error when all have come to an end."""
+        """Store several objects at the same time. When all attempts have ended, raise the first error."""
         others = [gevent.spawn(_outcome, self, item, deadline) for item in items[1:]]
         errors = [_outcome(self, items[0], deadline)]
         gevent.joinall(others)
@@ -139,7 +144,7 @@ class CrashStorageBase:
 
 
 def _outcome(storage: CrashStorageBase, item: StoredObject, deadline: Deadline) -> Exception | None:
-    """Store ``item``; an error is returned, so that gevent does not print it as unhandled."""
+    """Store ``item``, and return the error, if any. If the error was raised, gevent would print it as unhandled."""
     try:
         storage.save_object(item, deadline)
     except Exception as error:  # noqa: BLE001 - raised again by the caller
@@ -148,7 +153,7 @@ def _outcome(storage: CrashStorageBase, item: StoredObject, deadline: Deadline) 
 
 
 class NoOpCrashStorage(CrashStorageBase):
-    """Keeps the last few objects in memory, for tests and for measuring everything but a storage."""
+    """Keeps the last few objects in memory. It is for tests, and for benchmarks of everything but a storage."""
 
     keeps = False
 
@@ -161,5 +166,5 @@ class NoOpCrashStorage(CrashStorageBase):
         self.objects: deque[tuple[str, bytes]] = deque(maxlen=_KEPT)
 
     def save_object(self, item: StoredObject, deadline: Deadline) -> None:
-        """Keep the object until others push it out."""
+        """Keep the object until newer ones replace it."""
         self.objects.append((item.path, b"".join(item.pieces())))

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Inflating gzip (RFC 1952): isal does it at more than twice the speed of zlib, in pieces and in one go."""
+"""Inflates gzip (RFC 1952) with isal, which takes less than half the time of zlib, in pieces and in one go."""
 
 import zlib
 from typing import Any, Protocol
@@ -18,29 +18,29 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 
 class Inflater(Protocol):
-    """What ``zlib.decompressobj`` returns."""
+    """The interface of what ``zlib.decompressobj`` returns."""
 
     @property
     def eof(self) -> bool:
-        """Whether the member has ended."""
+        """Whether the end of the member has been reached."""
 
     @property
     def unused_data(self) -> bytes:
-        """What came after the end of the member."""
+        """The bytes after the end of the member."""
 
     @property
     def unconsumed_tail(self) -> bytes:
-        """What is left of the input, where there was more output than asked for."""
+        """The rest of the input, if there was more output than was asked for."""
 
     def decompress(self, data: bytes, max_length: int, /) -> bytes:
-        """Return what ``data`` inflates to, ``max_length`` bytes of it at most. Raises one of ``errors()``."""
+        """Inflate ``data``. Returns at most ``max_length`` bytes. Raises one of ``errors()``."""
 
 
 def inflater(*, has_plain_header: bool) -> Inflater:
     """Return an inflater for one gzip member.
 
-    ``has_plain_header``: the member has no optional field but a file name. isal takes a header with several of them for
-    damaged if it comes in pieces.
+    ``has_plain_header`` says that the member has no optional field except a file name. If a header with several
+    optional fields arrives in pieces, isal takes it for damaged, so zlib is used for such a member.
     """
     library = _library if has_plain_header else zlib
     made: Inflater = library.decompressobj(wbits=_GZIP)
@@ -48,5 +48,5 @@ def inflater(*, has_plain_header: bool) -> Inflater:
 
 
 def errors() -> tuple[type[Exception], ...]:
-    """Return what inflaters raise for a stream that is damaged."""
+    """Return the exceptions that inflaters raise if a stream is damaged."""
     return (zlib.error, _library.error, EOFError, ValueError)

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Decoding JSON objects whose values are all text: jiter does it at twice the speed of json."""
+"""Decodes JSON objects whose values are all text, with jiter, which takes half the time of json."""
 
 from typing import Any
 
@@ -17,9 +17,10 @@ _TEXT_ONLY = frozenset([str])
 
 
 def decode_texts(data: bytes) -> dict[str, str] | None:
-    """Return what ``json`` decodes ``data`` to, if it is an object whose values are all text and no name is repeated.
+    """Decode a JSON object whose values are all text and whose names are not repeated, to the same result as ``json``.
 
-    ``None`` for anything else, be it JSON or not, and where there is no library: then ``json`` has to look at it.
+    Returns ``None`` for any other data, valid JSON or not, and if jiter is not installed. The caller then uses
+    ``json``.
     """
     if _library is None:
         return None

@@ -2,10 +2,10 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Where the server listens: on IPv4 and IPv6, on the one that the system has, or on the address of an option.
+"""The addresses that the server listens on: those of the option LISTEN_ADDRESS, or all of IPv4 and IPv6.
 
-IPv4 and IPv6 have a socket each. One for both would do on most systems, but depends on a setting of the kernel
-(``net.ipv6.bindv6only``), and there are sandboxes that have none of the kind.
+IPv4 and IPv6 have a socket each. On most systems one socket could serve both, but that depends on a setting of the
+kernel (``net.ipv6.bindv6only``), and some sandboxes cannot do it.
 """
 
 import errno
@@ -18,20 +18,21 @@ from gunicorn.sock import TCP6Socket
 
 from antenna.config import ConfigurationError
 
-#: All addresses of the machine, of IPv4 and IPv6.
+#: All addresses of the machine, of IPv4 and of IPv6.
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - the default of a server in a container
 
-# Seconds for which a start waits for an address that is taken, as by a collector that is about to end.
+# Seconds that a start waits for an address that is in use, for instance by a collector that is about to end.
 _PATIENCE = 5.0
 _POLL = 0.1
 
 
 def addresses_of(listen_address: str) -> list[str]:
-    """Return the addresses to listen on, IPv4 first: those of a name, or of the whole machine if there is none.
+    """Return the addresses to listen on, IPv4 first.
 
-    Where the system lacks IPv4 or IPv6, because it is switched off, addresses of that family are left out, unless there
-    are no others.
-    Raises ``ConfigurationError`` for a name without an address.
+    If ``listen_address`` is empty, they are those of the whole machine.
+
+    If the system has no IPv4 or no IPv6, addresses of that family are left out, unless there are no others. Raises
+    ``ConfigurationError`` for a host name without an address.
     """
     candidates = _look_up(listen_address) if listen_address else EVERYWHERE
     return [host for host in candidates if _has_family(host)] or list(candidates)
@@ -55,12 +56,12 @@ def _has_family(host: str) -> bool:
 
 
 def gunicorn_address(host: str, port: int) -> str:
-    """Return an address as gunicorn's setting ``bind`` takes it."""
+    """Return an address in the form of gunicorn's setting ``bind``."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def keep_ipv6_apart() -> None:
-    """Make gunicorn's listening sockets for IPv6 take no IPv4 connections. To be called before they are made."""
+    """Make gunicorn's sockets for IPv6 take no IPv4 connections. Call this before gunicorn makes its sockets."""
     TCP6Socket.bind = _bind_ipv6
 
 
@@ -70,9 +71,10 @@ def _bind_ipv6(gunicorn_socket: Any, listener: socket.socket) -> None:
 
 
 def wait_until_free(addresses: Iterable[tuple[str, int]], seconds: float = _PATIENCE) -> None:
-    """Wait until the addresses to listen on are free. Raises ``ConfigurationError`` if one of them stays taken.
+    """Wait until the addresses to listen on are free. Raises ``ConfigurationError`` if one of them stays in use.
 
-    Gunicorn finds that out as well, but says so in several lines, not to Sentry, and ends with another exit code.
+    Gunicorn checks this as well. But it writes several lines to the log, tells Sentry nothing, and ends with another
+    exit code.
     """
     end = time.monotonic() + seconds
     for host, port in addresses:
@@ -87,10 +89,10 @@ def _family(host: str) -> socket.AddressFamily:
 
 
 def _problem_of(host: str, port: int, family: socket.AddressFamily) -> OSError | None:
-    """Return why nothing can listen on an address, None if something can."""
+    """Return why no socket can listen on an address, or None if one can."""
     try:
         with socket.socket(family) as probe:
-            # As gunicorn does: connections of an earlier collector that linger do no harm.
+            # Gunicorn sets this option, too: lingering connections of an earlier collector do no harm.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

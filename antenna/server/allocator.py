@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The C library's allocator of memory."""
+"""Settings of the C library's memory allocator that make it reuse memory."""
 
 import contextlib
 import ctypes
@@ -13,18 +13,19 @@ _M_TRIM_THRESHOLD = -1
 _M_TOP_PAD = -2
 _M_MMAP_THRESHOLD = -3
 
-# Bytes. Pieces of reports are smaller than the first; a few reports are smaller than the second.
+# In bytes. The pieces in which reports are handled are smaller than _MMAP_THRESHOLD. A few whole reports take less than
+# _TRIM_THRESHOLD.
 _MMAP_THRESHOLD = 1024 * 1024
 _TRIM_THRESHOLD = 4 * 1024 * 1024
 _TOP_PAD = 256 * 1024
 
 
 def keep_freed_memory() -> None:
-    """Have memory that one report has freed wait for the next one. To be called in the process that serves.
+    """Make the allocator keep the memory that one report has freed for the next. Call this in the process that serves.
 
-    By itself, glibc gives the memory of each report back to the system, or keeps it, as it happened to grow; the system
-    clears each page before it gives it out again, which takes as long as a third of the work on a report. Other C
-    libraries are left as they are, and so is glibc where the environment has settings for it.
+    By default, glibc gives the memory of a report back to the system or keeps it, depending on how it happened to grow.
+    The system clears each page before it gives it out again, which takes as long as a third of the work on a report.
+    Nothing is changed in other C libraries, or if the environment has settings for glibc's allocator.
     """
     if any(name.startswith("MALLOC_") for name in os.environ):
         return

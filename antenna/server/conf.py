@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Settings of gunicorn, from the environment: see ``WebServerConfig``."""
+"""Gunicorn's configuration file. Its settings come from the environment: see ``WebServerConfig``."""
 
 import contextlib
 import logging
@@ -39,7 +39,8 @@ def _abort_start(error: Exception) -> NoReturn:
 strip_library_variables(os.environ)
 try:
     _config = WebServerConfig(build_config())
-    # Gunicorn's logger needs these, and would end with a traceback.
+    # The options of the application are checked here because gunicorn's logger needs them, and would end with a
+    # traceback.
     _app_config = AppConfig(build_config())
     _hosts = addresses_of(_config.listen_address)
 except ConfigurationError as _error:
@@ -47,7 +48,7 @@ except ConfigurationError as _error:
 
 _first_start = FirstStart()
 
-# Seconds that a worker, when it ends, gives the delivery of the spool.
+# Seconds that a worker waits, when it ends, for the delivery of the spool.
 _DELIVERY_GRACE = 3.0
 
 bind = [gunicorn_address(host, port) for port in (_config.port, _config.admin_port) if port for host in _hosts]
@@ -59,35 +60,35 @@ max_requests = _config.max_requests
 max_requests_jitter = _config.max_requests_jitter
 keepalive = _config.keepalive
 graceful_timeout = _config.graceful_timeout
-# A worker whose hub does not turn for this long is stuck, and replaced.
+# Seconds. If the hub of a worker does not turn for this long, the worker is stuck, and is replaced.
 timeout = 60
 logger_class = "antenna.server.logger.GunicornLogger"
-# In memory: a heartbeat on a disk can stop a worker, and the root file system may be read-only.
+# The workers' heartbeat files are in memory: on a slow disk they can stop a worker, and the disk may be read-only.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - not for our files
 control_socket_disable = True
-# Nothing that a client sends may change scheme, path or script name.
+# No header of a client may change the scheme, the path or the script name of its request.
 forwarder_headers = ""
 secure_scheme_headers: dict[str, str] = {}
-# With nothing to forward it does not matter from whom, and gunicorn need not parse the client's address.
+# Since no header is forwarded, it does not matter from whom. This saves gunicorn parsing the client's address.
 forwarded_allow_ips = "*"
-# One bound for the head as a whole takes the place of these: see ``antenna.server.request_line``.
+# One limit on all headers together replaces these: see ``antenna.server.request_line``.
 limit_request_line = 0
 limit_request_fields = 0
 limit_request_field_size = MAX_HEAD_SIZE
-# The other one, in C, takes line ends and folded headers that this one refuses.
+# Gunicorn's other parser, in C, accepts line ends and folded headers that this one refuses.
 http_parser = "python"
 
 
 def on_starting(server: Any) -> None:
-    """Prepare the master for its workers, and for its end."""
-    # As many descriptors as the system gives: a connection is one, and a dump in a file another.
+    """Prepare the master for its workers and for its end. Gunicorn calls this before the first worker starts."""
+    # Take as many descriptors as the system allows: each connection needs one, and so does each dump in a file.
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     keep_ipv6_apart()
-    # Gunicorn gives the master that replaces this one the environment that it has kept.
+    # When SIGUSR2 starts a new master, gunicorn gives it the environment that it saved at its own start.
     create_shared_file(os.environ, server.cfg.env_orig)
-    # With a master that is replaced, or systemd, the sockets are there already.
+    # If the sockets come from an earlier master, or from systemd, they are in use, and that is right.
     if not (server.master_pid or os.environ.get("LISTEN_FDS")):
         try:
             wait_until_free(server.address)
@@ -100,13 +101,14 @@ def on_starting(server: Any) -> None:
     RequestParser.mesg_class = AntennaRequest
     if _config.worker_class != "gevent":
         server.log.warning("GUNICORN_WORKER_CLASS=%s: gevent serves all the same", _config.worker_class)
-    # What SIGUSR2 starts beside this one. By the path of its file, gunicorn would find its own module http first.
+    # The command that SIGUSR2 runs to start a new master. If it was started by the path of its file, gunicorn would
+    # import its own module ``http`` in place of the standard library's.
     server.START_CTX["args"] = [sys.executable, "-m", "gunicorn", *sys.argv[1:]]
 
 
 def _stop(server: Any, stop: Callable[[bool], None], graceful: bool = True) -> None:  # noqa: FBT001, FBT002 - gunicorn's
-    """Stop, as gunicorn does, but accept nothing new first: see ``refuse_new_connections``."""
-    # A listener may be shared with the master that replaces this one, or belong to systemd.
+    """Stop as gunicorn does, but first let the kernel refuse new connections: see ``refuse_new_connections``."""
+    # A socket that is shared with another master, or that belongs to systemd, must go on taking connections.
     if not (server.reexec_pid or server.master_pid or server.systemd):
         for listener in server.LISTENERS:
             refuse_new_connections(listener.sock)
@@ -114,7 +116,7 @@ def _stop(server: Any, stop: Callable[[bool], None], graceful: bool = True) -> N
 
 
 def _reap(server: Any, reap: Callable[[], None]) -> None:
-    """Reap workers that have ended, as gunicorn does, but look first how they ended: ``child_exit`` is not told."""
+    """Reap ended workers as gunicorn does, but first record how each of them ended. ``child_exit`` is not told that."""
     for pid, worker in list(server.WORKERS.items()):
         with contextlib.suppress(ChildProcessError):
             if status := os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
@@ -123,7 +125,7 @@ def _reap(server: Any, reap: Callable[[], None]) -> None:
 
 
 def _ending(worker: Any, status: os.waitid_result) -> str:
-    """Return how a worker has ended: see ``antenna.ops.instance.ENDINGS``."""
+    """Return how a worker has ended, as one of ``antenna.ops.instance.ENDINGS``."""
     if worker.aborted:
         return "stuck"
     if status.si_code == os.CLD_EXITED:
@@ -133,22 +135,22 @@ def _ending(worker: Any, status: os.waitid_result) -> str:
 
 
 def pre_fork(server: Any, worker: Any) -> None:
-    """Give a worker that is about to begin its row in the table that all share."""
+    """Give a worker that is about to start its row in the table that all workers share."""
     worker.instance, worker.row = server.instance, server.instance.admit()
 
 
 def child_exit(server: Any, worker: Any) -> None:
-    """Take note in the master that a worker has ended."""
+    """Record in the master that a worker has ended."""
     server.instance.dismiss(worker.row, getattr(worker, "ending", "stopped"))
 
 
 def pre_request(_: Any, req: Any) -> None:
-    """Take the framing off the body in our own way."""
+    """Replace gunicorn's reader of the body by our own."""
     req.body = FramedBody(req)
 
 
 def post_worker_init(worker: Any) -> None:
-    """Prove that the backends are there before the first worker serves, and start the work in the background."""
+    """Start the application in a worker. The first worker checks that the backends work before it serves."""
     worker.wsgi.join(worker.instance, worker.row)
     keep_freed_memory()
     look_up_names_apart()
@@ -173,6 +175,6 @@ def _url() -> str:
 
 
 def worker_exit(_: Any, worker: Any) -> None:
-    """End the work in the background: an entry of the spool that is half delivered would be delivered twice."""
+    """Stop the work in the background, since an entry of the spool that is delivered half would be delivered twice."""
     if hasattr(worker, "wsgi"):
         worker.wsgi.stop(_DELIVERY_GRACE)

@@ -2,15 +2,15 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""One client: its connection, the wait for its next request, and refusals of requests that are no HTTP.
+"""One client: its connection, the wait for its next request, and the refusal of requests that are not HTTP.
 
-Gunicorn reads requests from a ``Connection``, and answers on it. Three times are bounded here:
+Gunicorn reads requests from a ``Connection``, and answers on it. Three times are bounded:
 
-* ``RequestWait``: a connection may be idle for so long, and then the head of a request has its own time.
-* A body has a deadline, which ``antenna.server.framed_body`` sets on the socket for each receive.
-* ``Connection.send``: a client may leave an answer unread for so long.
+* ``RequestWait`` bounds how long a connection may be idle, and then how long the head of a request may take.
+* ``antenna.server.framed_body`` sets the deadline of a body on the socket, for each receive.
+* ``Connection.send`` bounds how long a client may leave an answer unread.
 
-Tested in tests/server/test_connection.py, and on running workers in tests/system/hostile/test_slow_clients.py.
+Tests are in tests/server/test_connection.py, and on running workers in tests/system/hostile/test_slow_clients.py.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ metrics = markus.get_metrics("breakpad_resource")
 
 
 class _TimeIsUp(BaseException):
-    """Ends the wait for a request. Not an ``Exception``, so that nothing on the way takes it for its own."""
+    """Ends the wait for a request. It is not an ``Exception``, so that no code in between catches it."""
 
 
 def this_greenlet() -> "gevent.Greenlet[..., None]":
@@ -46,17 +46,20 @@ def this_greenlet() -> "gevent.Greenlet[..., None]":
 
 
 class Connection(gevent_socket):
-    """A client's connection. Whatever ends it is a ``ConnectionResetError``, which gunicorn takes without a word."""
+    """A client's connection.
+
+    All its errors are a ``ConnectionResetError``, which gunicorn handles without a log record.
+    """
 
     wait: "RequestWait | None" = None
     is_admin = False
-    unreader: Any = None  # gunicorn's, of what has been received and not been parsed
+    unreader: Any = None  # gunicorn's buffer of bytes that were received and not parsed yet
     _holds_next = False
     _held = b""
     _read_event: Any  # gevent's
 
     def recv(self, *args: Any) -> bytes:
-        """Receive, as ``socket.recv``."""
+        """Receive like ``socket.recv``, and tell the wait for a request how much has arrived."""
         try:
             data: bytes = super().recv(*args)
         except OSError as error:
@@ -68,15 +71,15 @@ class Connection(gevent_socket):
         return data
 
     def interrupt_wait(self) -> None:
-        """Have a ``recv`` that waits in another greenlet fail; nothing happens if none does.
+        """Make a ``recv`` that waits in another greenlet fail. If none waits, nothing happens.
 
-        ``shutdown`` would do as well, but then the system resets the connection when the client sends on, and the
-        client may lose the answer.
+        ``shutdown`` is not used, because the system would then reset the connection if the client sends on, and the
+        client might lose the answer.
         """
         cancel_wait(self._read_event, OSError(errno.EBADF, "the wait was interrupted"))
 
     def hold_head(self) -> None:
-        """Send what gunicorn sends next, the head of an answer, together with what comes then, its content."""
+        """Hold back what gunicorn sends next, the head of an answer, and send it together with the content."""
         self._holds_next = True
 
     def sendall(self, data: Any, flags: int = 0) -> None:
@@ -90,7 +93,7 @@ class Connection(gevent_socket):
             left = left[self.send(left, flags) :]
 
     def send(self, *args: Any, **kwargs: Any) -> int:
-        """Send, as ``socket.send``, for a limited time. All that is sent goes through here."""
+        """Send like ``socket.send``, within a time limit. Everything that is sent goes through this method."""
         self.settimeout(SEND_TIMEOUT)
         try:
             sent: int = super().send(*args, **kwargs)
@@ -101,20 +104,20 @@ class Connection(gevent_socket):
 
 
 class RequestWait:
-    """The wait for a request on a connection: idle first, then for the rest of its head."""
+    """The time limit for the next request on a connection: first while the connection is idle, then for the head."""
 
     def __init__(self, waits: set["RequestWait"], connection: Connection, idle_seconds: float) -> None:
-        """``idle_seconds`` may pass until the first byte comes. ``waits`` are all of the worker."""
+        """The first byte must arrive within ``idle_seconds``. ``waits`` are all waits of the worker."""
         self._waits = waits
         self._connection = connection
-        # What came together with the request before, and is not all of this one, has come.
+        # The beginning of this request may have arrived together with the request before.
         self._size = 0 if connection.unreader is None else connection.unreader.buf.getbuffer().nbytes
         self._timer = gevent.Timeout(HEAD_TIMEOUT if self._size else idle_seconds, _TimeIsUp)
         self._greenlet = this_greenlet()
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing of the request has come yet."""
+        """Whether no byte of the request has arrived yet."""
         return not self._size
 
     def __enter__(self) -> Self:
@@ -125,26 +128,26 @@ class RequestWait:
         return self
 
     def received(self, size: int) -> None:
-        """Count what comes; the head has its own time."""
+        """Count the bytes that arrive. The first ones begin the time of the head."""
         if self.is_idle:
             self._timer.close()
             self._timer = gevent.Timeout.start_new(HEAD_TIMEOUT, _TimeIsUp)
         self._size += size
 
     def stop_if_idle(self) -> None:
-        """End the wait from another greenlet, unless something has come, be it unread."""
+        """End the wait from another greenlet, unless bytes have arrived, read or unread."""
         if self.is_idle and not unread_bytes(self._connection):
             self._greenlet.kill(_TimeIsUp, block=False)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
-        """End the wait; a client that was too slow with its headers gets an answer."""
+        """End the wait. A client that was too slow with its headers is answered."""
         self._timer.close()
         self._connection.wait = None
         self._waits.discard(self)
         if not isinstance(error, _TimeIsUp):
-            # gunicorn's NoMoreData, or a reset. A client that has sent nothing of a request ends none.
+            # This is gunicorn's NoMoreData, or a reset. If the client has sent nothing, there was no request to count.
             if isinstance(error, OSError) and not self.is_idle:
                 count_request(Outcome.CLIENT_GONE)
             return False
@@ -154,7 +157,7 @@ class RequestWait:
 
 
 def reason_of(error: ParseException) -> Reason:
-    """Return why a request is refused that gunicorn cannot parse."""
+    """Return the reason for refusing a request that gunicorn cannot parse."""
     if isinstance(error, LimitRequestHeaders):
         return Reason.TOO_LARGE
     if isinstance(error, UnsupportedTransferEncoding):
@@ -163,7 +166,7 @@ def reason_of(error: ParseException) -> Reason:
 
 
 def refuse(connection: Any, reason: Reason) -> None:
-    """Answer outside of the application, and end the connection."""
+    """Answer a request that the application does not get, and end the connection."""
     count_request(reason.outcome)
     metrics.incr("malformed", tags=[f"reason:{reason.tag}"])
     body = f"Discarded={reason.answer}".encode("ascii")

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""How answers are sent: in one piece, and so that they also reach a client that is still sending."""
+"""Sends answers in one piece, and in such a way that a client which is still sending can read them."""
 
 import contextlib
 import socket
@@ -17,7 +17,7 @@ _READ_SIZE = 64 * 1024
 
 
 class Body(Protocol):
-    """The body of the request that is answered, and the connection it comes from: ``antenna.server.framed_body``."""
+    """The body of the request that is answered, with its connection. ``antenna.server.framed_body`` implements it."""
 
     @property
     def ended(self) -> bool:
@@ -25,23 +25,23 @@ class Body(Protocol):
 
     @property
     def close_connection(self) -> Callable[[], None]:
-        """Makes the answer say that the connection ends with it."""
+        """A function that makes the answer say that the connection will be closed."""
 
     def hold_head(self) -> None:
-        """Have the head of the answer sent together with its content."""
+        """Send the head of the answer together with its content."""
 
     def half_close_and_drain(self) -> None:
-        """End the connection so that the client can read the answer, although it is still sending."""
+        """End the connection in such a way that the client can read the answer although it is still sending."""
 
 
 def send_in_one_piece(body: Body, method: str, answer: Iterable[bytes]) -> None:
-    """Have head and content sent together: two packets cost twice the CPU, the client's too."""
+    """Have the head and the content of an answer sent together: two packets cost twice the CPU, also the client's."""
     if isinstance(answer, list) and any(answer) and method != "HEAD":
         body.hold_head()
 
 
 def answer_early(body: Body, answer: Iterable[bytes]) -> Iterable[bytes]:
-    """Return the answer of a WSGI application; one to a body that has not been read to its end ends the connection."""
+    """Return the answer of a WSGI application. If the body was not read to its end, the answer ends the connection."""
     if body.ended:
         return answer
     body.close_connection()
@@ -49,9 +49,9 @@ def answer_early(body: Body, answer: Iterable[bytes]) -> Iterable[bytes]:
 
 
 class _EarlyAnswer:
-    """A WSGI response after which the rest of the request is read and dropped.
+    """A WSGI response. When it has been sent, the rest of the request is read and dropped.
 
-    When it has been sent, the WSGI server calls ``close()``.
+    The WSGI server calls ``close()`` when it has sent the response.
     """
 
     def __init__(self, answer: Iterable[bytes], body: Body) -> None:
@@ -68,9 +68,9 @@ class _EarlyAnswer:
 
 
 def half_close_and_drain(connection: socket.socket) -> None:
-    """Half-close ``connection``, and read on until the client closes it too or a bound is reached.
+    """Half-close ``connection``, and read on until the client closes it, too, or a limit is reached.
 
-    A connection that is closed on unread bytes is reset, and the client may lose the answer (RFC 9112 section 9.6).
+    If a connection with unread bytes is closed, it is reset, and the client may lose the answer (RFC 9112 section 9.6).
     """
     with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_WR)

@@ -2,11 +2,12 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The first start of an instance: one worker proves that the backends work, for all workers.
+"""The first start of an instance: one worker checks the backends for all workers.
 
-If every worker wrote a test object, a bucket that takes one write a second of an object would refuse some of them, and
-a start that fails would be reported by each. So gunicorn starts one worker alone. When that one serves, it says so, and
-the others follow. Those that replace others later prove nothing: in an outage they would take the server down.
+If every worker wrote a test object, a bucket that allows one write of an object a second would refuse some of them. And
+every worker would report a start that fails. So gunicorn starts one worker alone. When it serves, it says so, and the
+other workers are started. A worker that replaces another one later checks nothing, since in an outage the check would
+take the server down.
 """
 
 import contextlib
@@ -21,36 +22,39 @@ from gunicorn.errors import HaltServer
 
 from antenna.backend import Problem
 
-# Characters of what a backend says that are passed on. Each takes up to 12 bytes, as JSON.
+# Characters of an error of a backend that are passed on. As JSON, a character takes up to 12 bytes.
 _LONGEST_REASON = 1000
-# Bytes: enough for two problems.
+# Bytes of the shared memory. Two problems fit into it.
 _SIZE = 64 * 1024
 
 
 class FirstStart:
-    """What the first worker has found out. It lies in memory that the master shares with its workers."""
+    """What the first worker has found out. It is kept in memory that the master shares with its workers."""
 
     def __init__(self) -> None:
-        """To be made in the master, before it forks."""
+        """Make this in the master, before it forks."""
         self._memory = mmap.mmap(-1, _SIZE)
 
     def problems(self) -> list[Problem] | None:
-        """Return what is wrong with the backends; None as long as no worker has come through."""
+        """Return what is wrong with the backends. Returns None as long as no worker has checked them."""
         if not self._memory[0]:
             return None
         return [Problem(*problem) for problem in json.loads(self._memory[1:].rstrip(b"\0"))]
 
     def has_come_through(self, problems: Sequence[Problem], master: int) -> None:
-        """Say that a worker serves, although it has found ``problems``; the process ``master`` starts the others."""
+        """Record that a worker serves, and the ``problems`` that it has found.
+
+        Make the process ``master`` start the others.
+        """
         content = json.dumps([[backend, reason[:_LONGEST_REASON], denied] for backend, reason, denied in problems])
         self._memory[1 : 1 + len(content)] = content.encode("ascii")
-        self._memory[0] = 1  # others may read now
-        # The master looks after its workers when one of them ends, and then at how many there should be.
+        self._memory[0] = 1  # from now on, other workers read the content
+        # When a child ends, the master looks how many workers there are, and starts those that are missing.
         with contextlib.suppress(ProcessLookupError):
             os.kill(master, signal.SIGCHLD)
 
     def let_one_go_first(self, server: Any) -> None:
-        """Make gunicorn's arbiter start one worker, and the others when that one has come through."""
+        """Make gunicorn's arbiter start one worker, and the others when that one serves."""
         wanted: int = server.num_workers
         if wanted > 1:
             server.num_workers = 1
@@ -71,10 +75,10 @@ class FirstStart:
 
 
 def _halting_once(reap: Callable[[], None]) -> Callable[[], None]:
-    """Return gunicorn's ``reap_workers`` so that it halts the server once.
+    """Wrap gunicorn's ``reap_workers`` so that it raises ``HaltServer`` only once.
 
-    It raises ``HaltServer`` for each worker that could not start. The first one stops the server, and a second one
-    meanwhile would end it with a traceback and the wrong exit code.
+    It raises it for each worker that could not start. The first one stops the server. A second one, raised meanwhile,
+    would end it with a traceback and the wrong exit code.
     """
     has_halted = False
 

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The body of an HTTP/1.1 request with its framing taken off (RFC 9112 section 6): ``wsgi.input`` under gunicorn."""
+"""The body of an HTTP/1.1 request, without its framing (RFC 9112 section 6). It is ``wsgi.input`` under gunicorn."""
 
 import time
 from typing import Any, Protocol
@@ -17,28 +17,28 @@ from antenna.server.early_answer import half_close_and_drain
 
 
 class Stream(Protocol):
-    """What WSGI promises of ``wsgi.input`` (PEP 3333)."""
+    """The part of ``wsgi.input`` that WSGI promises (PEP 3333)."""
 
     def read(self, size: int, /) -> bytes:
-        """Return up to ``size`` bytes, or none at the end."""
+        """Return up to ``size`` bytes. At the end, return none."""
 
 
 def body_of(environ: dict[str, Any]) -> "FramedBody | UnframedBody":
-    """Return the body of a request: that of our worker, or of another server, such as Falcon's test client."""
+    """Return the body of a request, of our worker or of another server such as Falcon's test client."""
     body = environ["wsgi.input"]
     return body if isinstance(body, FramedBody) else UnframedBody(body)
 
 
 class FramedBody:
-    """The body of a request on a connection of ``antenna.server.connection``, in place of gunicorn's own reader.
+    """The body of a request on a connection of ``antenna.server.connection``. It replaces gunicorn's reader.
 
-    A read returns what has come, and does not wait until ``size`` bytes are there, so that a deadline can be kept.
-    Small chunks cost a fifth of the CPU that they cost gunicorn's reader, and there is a bound on them. The body
-    knows whether all of it has been read: if not, the answer is an early one.
+    A read returns the bytes that have arrived, and does not wait until there are ``size`` of them, so that a deadline
+    can be kept. Small chunks cost a fifth of the CPU that they cost in gunicorn's reader, and their framing is bounded.
+    The body knows whether all of it has been read. If it has not, the answer is an early one.
     """
 
     def __init__(self, request: Any) -> None:
-        """``request`` as gunicorn has parsed its head."""
+        """``request`` is gunicorn's request, whose head has been parsed."""
         self._unreader = request.unreader
         reader = request.body.reader
         self._framing = (
@@ -48,7 +48,7 @@ class FramedBody:
         )
         self._deadline: float | None = None
         self._turn: Turn | None = None
-        #: Makes the answer say that the connection ends with it. Gunicorn closes it then.
+        #: Makes the answer say that the connection will be closed. Gunicorn then closes it.
         self.close_connection = request.force_close
         self._refusal: Refusal | None = None
 
@@ -59,33 +59,32 @@ class FramedBody:
 
     @property
     def can_be_interrupted(self) -> bool:
-        """Whether there is more to read, so that ``interrupt()`` has an effect."""
+        """Whether there is more to read. If not, ``interrupt()`` has no effect."""
         return not self._framing.ended
 
     def begin(self, deadline: float, turn: Turn) -> None:
-        """Give up reading at ``deadline``, by ``time.monotonic()``; leave the wait for bytes out of ``turn``."""
+        """Set the ``deadline``, by ``time.monotonic()``. ``turn`` is told how long each read waits for bytes."""
         self._deadline = deadline
         self._turn = turn
 
     def interrupt(self, refusal: Refusal) -> None:
-        """Have the read that waits in another greenlet raise ``refusal``, or else the next one."""
+        """Make the read that waits in another greenlet raise ``refusal``. If none waits, the next read raises it."""
         self._refusal = refusal
         self._unreader.sock.interrupt_wait()
 
     def hold_head(self) -> None:
-        """Have the head of the answer sent together with its content."""
+        """Send the head of the answer together with its content."""
         self._unreader.sock.hold_head()
 
     def half_close_and_drain(self) -> None:
-        """End the connection so that the client can read the answer, although it is still sending."""
+        """End the connection in such a way that the client can read the answer although it is still sending."""
         half_close_and_drain(self._unreader.sock)
 
     def read(self, size: int) -> bytes:
-        """Return the next bytes, about ``size`` at most, or none at the end.
+        """Return the next bytes, at most about ``size``. At the end of the body, return none.
 
-        Raises ``Refusal``: ``INCOMPLETE_BODY``, ``BAD_FRAMING``, ``TOO_LARGE`` for more chunk framing than a client
-        has a reason for, and what ``interrupt()`` was given;
-        ``TimeoutError``, ``OSError``.
+        Raises ``Refusal``: ``INCOMPLETE_BODY``, ``BAD_FRAMING``, ``TOO_LARGE`` if there is more chunk framing than any
+        client needs, and the one that ``interrupt()`` was given. Also raises ``TimeoutError`` and ``OSError``.
         """
         while not self._framing.ended:
             self._check()
@@ -96,7 +95,7 @@ class FramedBody:
             if not data:
                 raise Refusal(Reason.INCOMPLETE_BODY)
             content, beyond = self._unframe(data)
-            if beyond:  # of the next request on the connection
+            if beyond:  # the beginning of the next request on the connection
                 self._unreader.unread(beyond)
             if content:
                 return content
@@ -120,7 +119,7 @@ class FramedBody:
             left = self._deadline - begun
             if left <= 0:
                 raise TimeoutError
-            # A quarter of the CPU of a timer of our own: a receive that finds bytes starts none.
+            # A timer of our own would cost four times the CPU: a receive that finds bytes starts no timer.
             self._unreader.sock.settimeout(left)
         data: bytes = self._unreader.read(None, read_ahead=size)
         if self._turn is not None:
@@ -129,45 +128,45 @@ class FramedBody:
 
 
 class UnframedBody:
-    """A body that another server has taken the framing off. That server keeps deadlines, and ends connections."""
+    """A body whose framing another server has removed. That server keeps the deadlines, and closes connections."""
 
     ended = True
     can_be_interrupted = False
 
     def __init__(self, stream: Stream) -> None:
-        """``stream`` is its ``wsgi.input``."""
+        """``stream`` is the ``wsgi.input`` of the other server."""
         self.read = stream.read
 
     def begin(self, deadline: float, turn: Turn) -> None:
-        """Do nothing: a read of this stream cannot be given up."""
+        """Do nothing: a read of this stream cannot be interrupted."""
 
     def interrupt(self, refusal: Refusal) -> None:
-        """Do nothing: see ``begin``."""
+        """Do nothing: a read of this stream cannot be interrupted."""
 
     def hold_head(self) -> None:
         """Do nothing: the other server sends the answer."""
 
     def close_connection(self) -> None:
-        """Do nothing: the other server ends the connection."""
+        """Do nothing: the other server closes the connection."""
 
     def half_close_and_drain(self) -> None:
-        """Do nothing: see ``close_connection``."""
+        """Do nothing: the other server closes the connection."""
 
 
 class Length:
     """Framing by ``Content-Length``."""
 
     def __init__(self, length: int) -> None:
-        """``length`` of the body in bytes."""
+        """``length`` is the number of bytes of the body."""
         self._left = length
 
     @property
     def ended(self) -> bool:
-        """Whether the whole body has been taken."""
+        """Whether the end of the body has been reached."""
         return not self._left
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
-        """Return what of ``data`` is content, and what is beyond the end of the body."""
+        """Take the next bytes. Return the content in them, and the bytes after the end of the body."""
         content = data[: self._left]
         self._left -= len(content)
         return content, data[len(content) :]

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The end of a listening socket, without a reset for anybody whose connection the kernel has accepted."""
+"""Closes a listening socket without a reset for clients whose connections the kernel has already accepted."""
 
 import contextlib
 import ctypes
@@ -10,11 +10,12 @@ import socket
 import struct
 import sys
 
-# From asm-generic/socket.h; Python's socket module does not have it.
+# This constant is from asm-generic/socket.h. Python's socket module does not have it.
 _SO_ATTACH_FILTER = 26
 
-# A classic BPF program over the TCP header, as (code, jump if true, jump if false, operand); see linux/filter.h. Of the
-# flags in byte 13 (RFC 9293 section 3.1), it looks at SYN (0x02) and ACK (0x10): a SYN alone asks for a new connection.
+# A classic BPF program over the TCP header, as (code, jump if true, jump if false, operand); see linux/filter.h. It
+# looks at two of the flags in byte 13 (RFC 9293 section 3.1), SYN (0x02) and ACK (0x10). A SYN without an ACK asks for
+# a new connection.
 _DROP_SYN = (
     (0x30, 0, 0, 13),  # load the byte with the flags
     (0x54, 0, 0, 0x12),  # and 0x12
@@ -25,12 +26,11 @@ _DROP_SYN = (
 
 
 def refuse_new_connections(listener: socket.socket) -> None:
-    """Have the kernel ignore new clients, while handshakes that have begun still become connections.
+    """Make the kernel ignore new clients, while handshakes that have begun still become connections.
 
-    When a listening socket is closed, Linux resets the connections that nobody has accepted from it. Without new ones,
-    a worker can accept all of them first. A new client tries again after a second, and finds the port closed, or the
-    next server on it.
-    Elsewhere than on Linux nothing happens.
+    When a listening socket is closed, Linux resets the connections that the server has not accepted from it. If no new
+    ones arrive, a worker can first accept all of them. A new client tries again after a second. Then it finds the port
+    closed, or the next server on it. On other systems than Linux this does nothing.
     """
     if sys.platform != "linux":
         return

@@ -2,13 +2,13 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The head of a request, where gunicorn is stricter or laxer than crash reporters need.
+"""Reads the head of a request where gunicorn is stricter or laxer than crash reporters need.
 
-* Some clients put the product and its version into the query string as they are, which is no URI.
-* Request line and headers have one bound together, in place of gunicorn's own for each header and their number: proxies
-  add headers of many kB, such as client certificates.
-* A body comes in chunks, or with a length. Gunicorn takes other transfer codings before ``chunked``, and then does not
-  decode them.
+* Some clients put the product and its version into the query string unescaped, which is not a valid URI.
+* One limit bounds the request line and all headers together. It replaces gunicorn's limits on each header and on their
+  number, because proxies add headers of many kB, such as client certificates.
+* A body is sent in chunks or with a length. Gunicorn accepts other transfer codings before ``chunked``, and then does
+  not decode them. They are refused here.
 """
 
 import re
@@ -28,7 +28,7 @@ from antenna.limits import MAX_HEAD_SIZE
 _NOT_IN_A_URI = re.compile(rb"[^\x21-\x7e]")
 _ENCODED = {bytes([byte]): b"%%%02X" % byte for byte in range(256)}  # RFC 3986 section 2.1
 _TRANSFER_ENCODING = "TRANSFER-ENCODING"
-# Bytes of a head up to which gunicorn gets each piece as it comes. Those of crash reporters have some 500.
+# Bytes of a head up to which gunicorn gets each piece as it arrives. The heads of crash reporters have some 500.
 _SMALL_HEAD = 2048
 
 
@@ -37,18 +37,18 @@ class UnsupportedTransferEncoding(ParseException):  # type: ignore[misc] # gunic
 
 
 class AntennaRequest(Request):  # type: ignore[misc] # gunicorn comes without types
-    """A request as gunicorn parses it, but for what the module says."""
+    """Gunicorn's request, with the changes that the head of this module lists."""
 
     def parse(self, unreader: Any) -> Any:
-        """Parse the head, as gunicorn calls it; return what has come after it. Raises ``LimitRequestHeaders``."""
+        """Parse the head. Returns the bytes after it. Raises ``LimitRequestHeaders``. Gunicorn calls this."""
         return super().parse(_HeadReader(unreader))
 
     def parse_request_line(self, line_bytes: Any) -> None:
-        """Parse ``line_bytes``, as gunicorn calls it."""
+        """Parse the request line. Gunicorn calls this."""
         super().parse_request_line(_with_a_query(bytes(line_bytes)))
 
     def parse_headers(self, data: Any, from_trailer: bool = False) -> Any:  # noqa: FBT001, FBT002 - gunicorn's
-        """Parse headers, as gunicorn calls it."""
+        """Parse the headers. Gunicorn calls this."""
         try:
             return super().parse_headers(data, from_trailer)
         except (InvalidHeader, InvalidHeaderName, ObsoleteFolding) as error:
@@ -57,7 +57,7 @@ class AntennaRequest(Request):  # type: ignore[misc] # gunicorn comes without ty
             raise
 
     def set_body_reader(self) -> None:
-        """Decide how the body is framed, as gunicorn calls it."""
+        """Decide how the body is framed. Gunicorn calls this."""
         codings = [value.lower() for name, value in self.headers if name == _TRANSFER_ENCODING]
         if codings not in ([], ["chunked"]):
             _refuse_transfer_encoding()
@@ -65,11 +65,11 @@ class AntennaRequest(Request):  # type: ignore[misc] # gunicorn comes without ty
 
 
 class _HeadReader:
-    """Reads the head of a request, and no more than a head may have.
+    """Reads the head of a request, and no more bytes than a head may have.
 
-    Gunicorn looks through all of a head again with each piece that it gets. So it gets few pieces of a large head,
-    however many the client sends. Of a small one it gets each piece as it comes: it then notices at once that a client
-    speaks no HTTP.
+    Gunicorn searches all of a head again with each piece that it gets. So it gets a large head in few pieces, however
+    many the client sends. It gets a small head as it arrives, so that it notices at once if a client does not speak
+    HTTP.
     """
 
     def __init__(self, unreader: Any) -> None:
@@ -78,7 +78,7 @@ class _HeadReader:
         self._last = b""
 
     def read(self) -> bytes:
-        """Return what comes next, nothing at the end of the connection. Raises ``LimitRequestHeaders``."""
+        """Return the next bytes. At the end of the connection, return none. Raises ``LimitRequestHeaders``."""
         data = self._receive()
         least = 0 if self._size < _SMALL_HEAD else self._size // 4
         while len(data) < least and not self._has_ended(data) and (more := self._receive()):
@@ -106,7 +106,7 @@ def _refuse_transfer_encoding() -> NoReturn:
 
 
 def _with_a_query(line: bytes) -> bytes:
-    """Return a request line in which all from the first question mark to the version is a query string."""
+    """Escape the query string of a request line: everything from the first question mark to the version."""
     before, mark, after = line.partition(b"?")
     query, space, version = after.rpartition(b" ")
     return before + mark + _NOT_IN_A_URI.sub(lambda byte: _ENCODED[byte[0]], query) + space + version

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The end of a start that did not work."""
+"""Ends a start that has failed."""
 
 import logging
 import sys
@@ -18,15 +18,15 @@ from antenna.ops.sentry import report_startup_error
 logger = logging.getLogger(__name__)
 
 
-# What a start raises that an operator can mend: the message says it all.
+# Errors of a start that an operator can mend. Their message is enough, without a traceback.
 _EXPECTED = (ConfigurationError, BackendConfigurationError, BackendError)
 
 
 def abort_start(error: Exception) -> NoReturn:
-    """Say in the log and to Sentry why the collector cannot start, and end the whole server: it is not to go on trying.
+    """Log why the collector cannot start, tell Sentry, and end the whole server, so that gunicorn does not try again.
 
-    Needs nothing to be set up. An error that is not expected, such as one of a backend's own code, has its traceback in
-    the record.
+    Nothing needs to be set up before. If the error is not one that an operator can mend, such as an error in the code
+    of a backend, the record has its traceback.
     """
     config = build_config()
     try:

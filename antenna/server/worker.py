@@ -2,21 +2,21 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A gevent worker for gunicorn: it accepts connections, serves each in a greenlet of its own, and stops without a loss.
+"""A gevent worker for gunicorn: it accepts connections, serves each in a greenlet, and stops without losing a request.
 
-The stop, after SIGTERM:
+The stop, after SIGTERM, has these steps:
 
-1. The master has the kernel ignore new clients from now on (``antenna.server.listener``). It tells the
-   workers.
-2. A worker waits a moment: handshakes that have begun become connections.
-3. It accepts all connections that the kernel has for it, and closes its listening sockets. If it closed them before,
-   the kernel would reset those connections.
-4. For a second more, an idle connection may bring the request that its client has sent meanwhile. Then idle ones end.
-5. Requests in flight are served to their end, for as long as ``GUNICORN_GRACEFUL_TIMEOUT`` says.
+1. The master makes the kernel ignore new clients (``antenna.server.listener``), and tells the workers to stop.
+2. A worker waits a moment in which handshakes that have begun become connections.
+3. It accepts all connections that the kernel has for it, and closes its listening sockets. If it closed the sockets
+   first, the kernel would reset these connections.
+4. For another second, an idle connection may bring a request that its client has sent meanwhile. Then idle connections
+   are closed.
+5. Requests in flight are served to their end, but no longer than ``GUNICORN_GRACEFUL_TIMEOUT``.
 6. The work in the background ends, which is mostly the delivery of the spool: ``worker_exit`` in
    ``antenna.server.conf``.
 
-What concerns one client alone is in ``antenna.server.connection``. Tested in tests/system/test_shutdown.py.
+``antenna.server.connection`` deals with one client. Tests are in tests/system/test_shutdown.py.
 """
 
 import logging
@@ -42,22 +42,22 @@ from antenna.server.connection import Connection, RequestWait, reason_of, refuse
 
 logger = logging.getLogger(__name__)
 
-# Seconds without accepting when that did not work.
+# Seconds without accepting after an accept has failed. At once it would most likely fail again.
 _ACCEPT_PAUSE = 0.5
-# Seconds between two looks whether the worker is to stop, and whether it is done.
+# Seconds between two checks whether the worker is told to stop, and whether its connections have ended.
 _POLL = 0.1
-# Seconds that handshakes have to become connections after SIGTERM.
+# Seconds after SIGTERM in which handshakes that have begun become connections.
 _HANDSHAKE = 0.3
-# Seconds that idle connections have after SIGTERM to bring a request that their client has sent already.
+# Seconds after SIGTERM in which an idle connection may bring a request that its client has already sent.
 _IDLE_GRACE = 1.0
-# Connections to ADMIN_PORT that one worker serves at a time. They are not among those of the public port.
+# Connections to ADMIN_PORT that one worker serves at a time. They are not counted among those of PORT.
 _ADMIN_CONNECTIONS = 50
-# File descriptors that a worker needs besides those of connections.
+# File descriptors that a worker needs for other things than connections.
 _OTHER_DESCRIPTORS = 200
 
 
 class _ListenerName:
-    """What gunicorn asks a listener for while it serves a connection: also when that listener is closed."""
+    """Stands for a listener while a connection is served. Gunicorn asks for its name, also when it is closed."""
 
     def __init__(self, name: Any) -> None:
         self._name = name
@@ -67,10 +67,10 @@ class _ListenerName:
 
 
 class Server(StreamServer):
-    """Accepts connections; where that fails, for lack of descriptors for instance, it tries again a little later."""
+    """Accepts connections. If that fails, for want of descriptors for instance, it pauses and tries again."""
 
     def do_read(self) -> Any:
-        """Accept a connection; returns None if there is none."""
+        """Accept a connection. Returns None if there is none."""
         try:
             return super().do_read()
         except OSError as error:
@@ -85,37 +85,38 @@ class Server(StreamServer):
 
 
 class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes without types
-    """Serves each connection in a greenlet of its own."""
+    """Gunicorn's gevent worker, with a stop that loses no request and with limits on the wait for requests."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """As gunicorn calls it."""
+        """Gunicorn makes the worker."""
         super().__init__(*args, **kwargs)
         self.waits: set[RequestWait] = set()
-        #: Requests that are being answered, as gunicorn has parsed them.
+        #: Gunicorn's requests that are being answered now.
         self.in_flight: set[Any] = set()
-        # Of all connections together: requests may be so short that none of them ends a turn of its own.
+        # The turn of all connections together. A request may be so short that it never ends a turn of its own.
         self._turn = Turn()
-        #: The row of this worker in the table that all share: gunicorn's configuration sets it.
+        #: The row of this worker in the table that all workers share. Gunicorn's configuration sets it.
         self.row: Row
         self._admin_port = WebServerConfig(build_config()).admin_port
 
     def patch(self) -> None:
-        """Make blocking calls cooperative."""
+        """Let gevent patch the standard library, so that blocking calls let other greenlets run."""
         with plugins_read_once():
             super().patch()
         restore_close()
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
-        """Serve a connection."""
+        """Serve one connection to its end."""
         connection = Connection(client.family, client.type, client.proto, fileno=client.detach())
         connection.is_admin = listener.getsockname()[1] == self._admin_port
         vars(this_greenlet())["connection"] = connection
         super().handle(listener, connection, addr)
 
     def timeout_ctx(self) -> RequestWait:
-        """Bound the wait for the next request of the current connection; it may be here already ("pipelined")."""
+        """Return the time limit for the next request of the current connection. The request may be there already."""
         end_request()
-        # Those that wait go first: else a client that sends at once what comes next keeps the worker to itself.
+        # Other connections go first. Otherwise a client that sends one request after the other would keep the worker to
+        # itself.
         if not self._turn.pass_on():
             gevent.sleep(0)
         connection: Connection = vars(this_greenlet())["connection"]
@@ -123,12 +124,16 @@ class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes withou
         return RequestWait(self.waits, connection, idle_seconds)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
-        """Serve a request whose head is there. The application counts it, unless it never gets to see it."""
+        """Serve a request whose head has been read.
+
+        The application counts its outcome, unless it never gets the request.
+        """
         sock.unreader = req.unreader
         if sock.is_admin:
-            self.nr -= 1  # health checks are no reason to replace a worker
+            self.nr -= 1  # GUNICORN_MAX_REQUESTS does not count health checks
         if req._expected_100_continue:  # noqa: SLF001 - gunicorn has no other name for it
-            # As gunicorn does itself, a little later: there, nobody would know of a client that is gone by now.
+            # Gunicorn would send this itself, a little later. But there, a client that has gone by now would not be
+            # counted.
             req._expected_100_continue = False  # noqa: SLF001
             try:
                 sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -152,7 +157,7 @@ class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes withou
         refuse(client, reason)
 
     def run(self) -> None:
-        """Serve until told to stop; then stop."""
+        """Serve until gunicorn tells the worker to stop. Then stop."""
         public, admin = Pool(self._most_connections()), Pool(_ADMIN_CONNECTIONS)
         servers = [
             self._start_server(listener, admin if listener.getsockname()[1] == self._admin_port else public)
@@ -166,7 +171,7 @@ class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes withou
         self._stop(servers, [public, admin])
 
     def _stop(self, servers: "list[Server]", pools: list[Pool]) -> None:
-        """Stop as the head of the module says, from step 2 on."""
+        """Stop as the head of this module says, from step 2 on."""
         gevent.sleep(_HANDSHAKE)
         for server in servers:
             self._accept_waiting(server)
@@ -174,7 +179,7 @@ class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes withou
         self._finish(pools)
 
     def _most_connections(self) -> int:
-        """As many as the option says, unless the system gives fewer descriptors: a health check needs one, too."""
+        """Return the number of connections that the option allows, or fewer if the system allows fewer descriptors."""
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         most: int = self.worker_connections
         return most if soft == resource.RLIM_INFINITY else max(1, min(most, soft - _OTHER_DESCRIPTORS))
@@ -182,14 +187,15 @@ class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes withou
     def _start_server(self, listener: Any, pool: Pool) -> "Server":
         listener.setblocking(1)
         server = Server(listener, handle=partial(self.handle, _ListenerName(listener.getsockname())), spawn=pool)
-        # So few at a time that a burst spreads over the workers. The loop of a busy worker looks for connections only
-        # once in many requests: one at a time would leave the last of a burst waiting for seconds.
+        # The loop accepts so few connections at a time that a burst spreads over the workers. It does not accept one at
+        # a time, because the loop of a busy worker looks for connections only once in many requests: the last of a
+        # burst would wait for seconds.
         server.max_accept = 4
         server.start()
         return server
 
     def _accept_waiting(self, server: "Server") -> None:
-        """Take the connections that the kernel has accepted already."""
+        """Accept the connections that the kernel already has."""
         end = time.monotonic() + self.cfg.graceful_timeout
         while time.monotonic() < end:
             if server.full():
@@ -201,7 +207,7 @@ class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes withou
                 return
 
     def _count_unfinished(self) -> None:
-        """Count the crash reports that end with this worker: their clients were too slow, or we were."""
+        """Count the crash reports that end unanswered with this worker. Their clients or the worker were too slow."""
         for req in self.in_flight:
             if req.method == "POST" and not req.body.ended:
                 count_request(Outcome.TIMEOUT)
@@ -210,7 +216,7 @@ class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes withou
                 count_lost(LossCause.ERROR)
 
     def _finish(self, pools: list[Pool]) -> None:
-        """Wait until all connections have ended: idle ones are told to after a moment."""
+        """Wait until all connections have ended. After a moment, idle ones are closed."""
         start = time.monotonic()
         while any(len(pool) for pool in pools):
             passed = time.monotonic() - start
