@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Puts the application together: configuration, logging, Sentry, metrics, components, routes. Nothing else."""
+"""Builds the application: configuration, logging, Sentry, metrics, components and routes."""
 
 import logging
 import os
@@ -54,16 +54,17 @@ SUBMIT = "/submit"
 
 
 class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
-    """The WSGI application, and the components whose life the server looks after."""
+    """The WSGI application with its components. The server starts and stops them."""
 
     def __init__(self, app_config: AppConfig, config: ConfigManager, shared_file: int | None = None) -> None:
-        """Build the components and the routes. Raises ``ConfigurationError``, ``BackendConfigurationError``.
+        """Build the components and the routes. Raises ``ConfigurationError`` and ``BackendConfigurationError``.
 
-        ``shared_file`` is the one of all workers, see ``antenna.shared_file``.
+        ``shared_file`` is the descriptor of the file that all workers share, see ``antenna.shared_file``.
         """
         super().__init__()
         self._own_paths: set[str] = set()
-        #: What the workers know together. Of this process alone, until it ``joins`` others.
+        #: What the workers share about the state of the instance. It belongs to this process alone until ``join`` is
+        #: called.
         self.instance = Instance(workers=1)
         breakpad = config.with_namespace("breakpad")
         self.crashmover = CrashMover(config.with_namespace("crashmover"), self.instance)
@@ -99,7 +100,7 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
             self._admin.add_route(path, resource)
 
     def __call__(self, env: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """Answer a request, as WSGI servers call it."""
+        """Answer a request. WSGI servers call this."""
         begin_request(env.get("HTTP_X_REQUEST_ID"))
         body = body_of(env)
         is_admin = env["SERVER_PORT"] == self._admin_port
@@ -111,12 +112,15 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
         return answer_early(body, answer)
 
     def add_route(self, uri_template: str, resource: object, **options: Any) -> None:
-        """Add a route; a request to its path has not gone astray."""
+        """Add a route. Requests to its path do not count as ``not_found``."""
         self._own_paths.add(uri_template)
         super().add_route(uri_template, resource, **options)
 
     def _outcome_elsewhere(self, env: dict[str, Any], *, is_admin: bool) -> Outcome | None:
-        """How a request ended that is no POST of a crash, which its resource counts. None for our own GET routes."""
+        """Return how a request ended that was not a POST of a crash.
+
+        It is None for a POST, and for our own GET routes.
+        """
         path, method = env["PATH_INFO"], env["REQUEST_METHOD"]
         if path == SUBMIT:
             if is_admin:
@@ -127,35 +131,37 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
         return Outcome.NOT_FOUND
 
     def _rules(self) -> dict[str, str]:
-        """Return which rules decide, for the heartbeat."""
+        """Return the name and the hash of the rules that decide, for the heartbeat."""
         return {"name": self.throttler.policy.name, "sha256": self.throttler.policy.digest}
 
     def _note_wrong_path(self, method: str, outcome: Outcome) -> None:
-        """Log once that crashes come to a path where they are not taken. Which path is the client's secret."""
+        """Log once that crashes come to a path that does not take them.
+
+        The path is not logged, since a client chose it.
+        """
         is_crash = method == "POST" and outcome is Outcome.NOT_FOUND
         if is_crash and self.instance.changes("wrong_path", holds=True):
             extra = {"event": "wrong_path", "outcome": outcome.tag, "tell_sentry": True}
             logger.warning("a POST came to a path where no crashes are taken: they are lost", extra=extra)
 
     def verify(self) -> list[Problem]:
-        """Prove at the first start that crashes can be saved and published.
+        """Check at the first start that crashes can be saved and published.
 
-        Returns what is wrong with the backends, if there is a spool to serve with. Raises
-        ``ConfigurationError``, ``BackendConfigurationError`` for what only an operator can mend, ``BackendError`` for a
-        backend that is away.
+        With a spool, returns what is wrong with the backends. Raises ``ConfigurationError``, and without a spool
+        ``BackendConfigurationError`` if only an operator can mend the fault, ``BackendError`` if a backend is away.
         """
         return self.crashmover.verify()
 
     def assume(self, problems: Iterable[Problem]) -> None:
-        """Take over what ``verify`` has returned in another process."""
+        """Make the backends DOWN that ``verify`` has found to be so in another process."""
         self.crashmover.backends.assume(problems)
 
     def join(self, instance: Instance, row: Row) -> None:
-        """From now on this process is a worker of ``instance``, with a row of its own in the table."""
+        """Make this process a worker of ``instance``. ``row`` is its row in the table that the workers share."""
         self.instance.join(instance, row)
 
     def start(self) -> None:
-        """Start the work in the background. To be called in the process that serves, once."""
+        """Start the work in the background. Call this once, in the process that serves."""
         self.crashmover.start()
         self.throttler.start()
         self._watch.start()
@@ -187,7 +193,7 @@ def build_app(environ: dict[str, str] | None = None) -> AntennaApp:
 
 def _checks(submit: BreakpadSubmitterResource, mover: CrashMover, throttler: Throttler) -> dict[str, HealthCheck]:
     """Return the checks of the heartbeat by their names."""
-    # A storage that keeps nothing was chosen: that is no error.
+    # A storage that keeps nothing was chosen on purpose, so it is not an error.
     is_warning = {"storage": not mover.keeps_crashes}
     checks = [
         HealthCheck(name, check, is_warning=is_warning.get(name, False))
@@ -203,7 +209,7 @@ def _checks(submit: BreakpadSubmitterResource, mover: CrashMover, throttler: Thr
 def _watched(
     submit: BreakpadSubmitterResource, mover: CrashMover, checks: dict[str, HealthCheck], version: dict[str, Any]
 ) -> Watched:
-    """Return what the watch looks at."""
+    """Return what the watch observes."""
     space, writer = submit.payload_reader.temporary_space, mover.writer
     probes = {"temp": lambda: submit.temporary_files_fail(checks["temporary_files"].error())}
     if writer is not None:
@@ -219,7 +225,7 @@ def _watched(
 
 
 def _answer_error(_: falcon.Request, resp: falcon.Response, error: Exception, __: dict[str, Any]) -> None:
-    """Log an error of ours; Sentry hears of it through the log. Of 404, 405 and the like Falcon takes care."""
+    """Answer an error in the collector, and log it, which tells Sentry. Falcon itself answers 404, 405 and the like."""
     logger.error("unhandled error", exc_info=error)
     resp.status = falcon.HTTP_INTERNAL_SERVER_ERROR
     resp.content_type = "text/plain"
@@ -227,7 +233,10 @@ def _answer_error(_: falcon.Request, resp: falcon.Response, error: Exception, __
 
 
 def _answer_unknown_method(req: falcon.Request, resp: falcon.Response, _: Exception, __: dict[str, Any]) -> None:
-    """Answer a method that Falcon does not know, which it calls a bad request, like others that are not allowed."""
+    """Answer a method that Falcon does not know with 405, like other methods that are not allowed.
+
+    Falcon would say 400.
+    """
     resp.status = falcon.HTTP_METHOD_NOT_ALLOWED
     resp.set_header("Allow", "POST" if req.path == SUBMIT else "GET")
     resp.content_type = "text/plain"

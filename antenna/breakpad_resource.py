@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""POST /submit: read the report, throttle it, mint its id, move it on, answer."""
+"""POST /submit: reads the report, throttles it, mints its id, hands it to the crash mover, and answers."""
 
 import hmac
 import logging
@@ -32,24 +32,24 @@ logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("breakpad_resource")
 throttle_metrics = markus.get_metrics("throttle")
 
-# Annotations that say who the user is: not kept, unless an operator says otherwise.
+# Annotations that identify the user. By default they are not kept.
 PRIVATE_ANNOTATIONS = ("Email", "TelemetryClientId", "TelemetryServerURL", "TelemetrySessionId")
 
-# When a client may come back after a 503, in seconds.
+# Seconds after which a client may try again when it was answered with 503.
 RETRY_AFTER = 60
 
-# How a request ends whose crash the throttler did not reject.
+# The outcome of a request whose crash the throttler did not reject.
 _KEPT = {ACCEPT: Outcome.ACCEPTED, DEFER: Outcome.DEFERRED, FAKEACCEPT: Outcome.FAKE}
 
-# A version that may stand in an answer. What a client sends as its version could be anything.
+# A version that may be put into an answer. A client may send any text as its version.
 _VERSION = re.compile(r"[0-9A-Za-z.+_-]{1,40}")
 
 
 class BreakpadSubmitterResource:
-    """Takes crash reports from crash reporters."""
+    """Takes crash reports from crash reporters, and answers them."""
 
     class Config:
-        """Options of the resource itself; payload and throttler have their own."""
+        """Options of the resource itself. The payload and the throttler have options of their own."""
 
         stage_submitter_bearer_token = Option(
             default="",
@@ -72,7 +72,7 @@ class BreakpadSubmitterResource:
     def __init__(
         self, config: ConfigManager, throttler: Throttler, crashmover: CrashMover, instance: Instance | None = None
     ) -> None:
-        """``config`` has the namespace ``BREAKPAD``. ``instance``: what the workers know together."""
+        """``config`` has the namespace ``BREAKPAD``. ``instance`` shares what one worker finds out with the others."""
         self._instance = instance or Instance(workers=1)
         self.config = config.with_options(self)
         self.payload_reader = PayloadReader(config)
@@ -83,14 +83,14 @@ class BreakpadSubmitterResource:
         self._token: bytes = self.config("stage_submitter_bearer_token").encode("utf-8")
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Take a crash report; the answer is one line of text."""
+        """Take a crash report. The answer is one line of text."""
         start = time.monotonic()
         resp.content_type = "text/plain"
         outcome = Outcome.LOST
         with metrics.timer("on_post.time"):
             try:
                 outcome = self._answer(req.env, resp, start)
-            # gevent ends greenlets with BaseExceptions; a crash is lost by these, too.
+            # gevent kills a greenlet with a BaseException. Its crash is lost then, too, and has to be counted.
             except BaseException:
                 metrics.incr("unhandled_error")
                 self._lose(LossCause.ERROR)
@@ -99,7 +99,7 @@ class BreakpadSubmitterResource:
                 count_request(outcome)
 
     def _answer(self, environ: dict[str, Any], resp: falcon.Response, start: float) -> Outcome:
-        """Read the report, collect it and answer; return how that ended."""
+        """Read the report, keep or reject it, and answer. Returns how the request ended."""
         declared_size = int(environ.get("CONTENT_LENGTH") or 0)
         body = RequestBody(body_of(environ), declared_size, self.payload_reader.limits)
         try:
@@ -114,7 +114,7 @@ class BreakpadSubmitterResource:
         return outcome
 
     def temporary_files_fail(self, error: BaseException | None) -> bool:
-        """Take note that the disk of the temporary files fails, or (None) that it works; return whether it works."""
+        """Record that the disk of the temporary files fails, or that it works (None). Returns whether it works."""
         if self._instance.changes("temporary_files", holds=error is not None):
             if error is not None:
                 extra = {"event": "temporary_files_fail", "tell_sentry": True}
@@ -131,9 +131,9 @@ class BreakpadSubmitterResource:
             logger.error("crashes are being lost: %s", cause.doc, extra=extra)
 
     def _collect(self, report: CrashReport, environ: dict[str, Any], start: float) -> tuple[Outcome, str]:
-        """Throttle a well-formed report that began to come in at ``start`` and move it on.
+        """Throttle a well-formed report, and hand it to the crash mover. ``start`` is when it began to come in.
 
-        Returns how it ended, and the answer.
+        Returns how the request ended, and the answer.
         """
         self._check_token(report, environ)
         known_id = self._known_id(report, environ)
@@ -155,17 +155,17 @@ class BreakpadSubmitterResource:
         return _KEPT[result], f"CrashID=bp-{report.crash_id}\n"
 
     def _check_token(self, report: CrashReport, environ: dict[str, Any]) -> None:
-        """Raise ``Refusal`` for a report without a valid upload token, if it needs one. Take the token out of it."""
+        """If upload tokens are on, remove the token from the report. Raises ``Refusal`` if there is no valid one."""
         if not self._upload_tokens.are_on:
             return
         is_allowed = self._upload_tokens.allow(environ, report.annotations)
-        # The submitter sends on what another collector has taken, which has removed the token.
+        # The submitter forwards reports from another collector, which has removed their tokens.
         if not is_allowed and not self._is_authorised(environ.get("HTTP_AUTHORIZATION", "")):
             metrics.incr("unauthorized")
             raise Refusal(Reason.UNAUTHORIZED)
 
     def _known_id(self, report: CrashReport, environ: dict[str, Any]) -> str | None:
-        """Return the crash id that an authorised client gave; raises ``Refusal`` for any other uuid."""
+        """Return the crash id that an authorised client gave, or None. Raises ``Refusal`` for any other ``uuid``."""
         if "uuid" not in report.annotations:
             return None
         if not self._is_authorised(environ.get("HTTP_AUTHORIZATION", "")):
@@ -178,7 +178,8 @@ class BreakpadSubmitterResource:
 
     def _is_authorised(self, authorization: str) -> bool:
         scheme, _, token = authorization.strip().partition(" ")
-        # As bytes: compare_digest() takes no text but ASCII. WSGI decodes headers as ISO 8859-1 (PEP 3333).
+        # The tokens are bytes because compare_digest() takes only ASCII as text. WSGI decodes headers as ISO 8859-1
+        # (PEP 3333).
         given = token.strip().encode("latin-1", "replace")
         return bool(self._token) and scheme.lower() == "bearer" and hmac.compare_digest(given, self._token)
 
@@ -200,7 +201,7 @@ class BreakpadSubmitterResource:
             "bytes": report.payload_size,
         }
         product = product_of(report.annotations)
-        # Others may be anything that a client writes there.
+        # Only listed products are logged, because a client may send any text as its product.
         if product in self.throttler.products:
             extra["product"] = product
         if result == REJECT:
@@ -208,7 +209,7 @@ class BreakpadSubmitterResource:
         logger.info("%s: matched by %s; returned %s", crash_id, verdict.rule_name, result.name, extra=extra)
 
     def _refuse(self, error: Refusal, resp: falcon.Response) -> Outcome:
-        """Answer with a refusal; return how the request ended."""
+        """Answer with a refusal. Returns how the request ended."""
         reason = error.reason
         if isinstance(error, Lost):
             self._lose(error.cause)
@@ -232,7 +233,7 @@ def _rejection(report: CrashReport, verdict: Verdict) -> str:
     answer = f"Discarded=rule_{verdict.rule_name}"
     version = version_of(report.annotations)
     if verdict.stop_sending and _VERSION.fullmatch(version):
-        # Firefox's reporter sends no more crashes of this version then.
+        # Firefox's crash reporter then sends no more crashes of this version.
         return f"{answer}\nStopSendingReportsFor={version}"
     return answer
 

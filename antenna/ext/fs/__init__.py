@@ -2,4 +2,10 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Directories: ``crashstorage`` and ``crashpublish`` are the backends, ``directory`` writes their files in threads."""
+"""Backends that write to directories: ``crashstorage`` and ``crashpublish``.
+
+``directory`` writes their files in threads.
+
+A file appears complete or not at all. If a file system hangs, only the native threads of ``directory`` hang with it,
+and the caller gets ``NoAnswer`` at its deadline. Tests are in ``tests/ext/fs``.
+"""

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A directory queue, for those without Pub/Sub."""
+"""A publisher that writes ids as files to a directory, as a queue for those without Pub/Sub."""
 
 import time
 from pathlib import Path
@@ -14,9 +14,9 @@ from antenna.ext.fs.directory import Directory
 
 
 class FSCrashPublish(CrashPublishBase):
-    """Publishes an id as a file of its own: the oldest name first, content is the id.
+    """Publishes an id as a file of its own. The content is the id, and the names sort by time.
 
-    A consumer takes a file away when it has done what there was to do. Publishing an id twice makes two files.
+    A consumer removes a file when it has processed the crash. If an id is published twice, there are two files.
     """
 
     class Config:
@@ -32,7 +32,7 @@ class FSCrashPublish(CrashPublishBase):
 
     @property
     def place(self) -> str:
-        """The directory."""
+        """The path of the directory."""
         return str(self.root.absolute())
 
     def publish_crash(self, crash_id: str, deadline: Deadline) -> None:
@@ -44,5 +44,5 @@ class FSCrashPublish(CrashPublishBase):
         self._directory.check()
 
     def verify(self) -> None:
-        """Make the directory."""
+        """Make the directory, and check that it can be written."""
         self._directory.verify()

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Crashes in a directory tree of the same shape as the bucket."""
+"""A storage that saves crashes in a directory tree of the same shape as the bucket."""
 
 import contextlib
 import stat
@@ -18,7 +18,7 @@ from antenna.hub import run_blocking
 
 
 class FSCrashStorage(CrashStorageBase):
-    """Stores each object as a file: written aside, fsynced, renamed."""
+    """Stores each object as a file, which is written under another name, fsynced and renamed."""
 
     class Config:
         """Options."""
@@ -33,7 +33,7 @@ class FSCrashStorage(CrashStorageBase):
 
     @property
     def place(self) -> str:
-        """The directory."""
+        """The path of the directory."""
         return str(self.root.absolute())
 
     def save_object(self, item: StoredObject, deadline: Deadline) -> None:
@@ -41,14 +41,14 @@ class FSCrashStorage(CrashStorageBase):
         self._directory.write(item.path, item.pieces, deadline, item.descriptor)
 
     def list_paths(self, prefix: str) -> Iterator[str]:
-        """Yield the names of files that begin with ``prefix``, without temporary ones. Raises ``BackendError``."""
+        """Yield the names of files that begin with ``prefix``, except temporary files. Raises ``BackendError``."""
         try:
             yield from run_blocking(_list, self.root, prefix)
         except OSError as error:
             raise BackendError(f"{self.root}: {error.strerror}") from error
 
     def load(self, path: str) -> bytes | None:
-        """Return the content of a file, None if there is none. Raises ``BackendError``."""
+        """Return the content of a file, or None if it does not exist. Raises ``BackendError``."""
         try:
             return run_blocking(_read, self.root / path)
         except FileNotFoundError:
@@ -57,7 +57,10 @@ class FSCrashStorage(CrashStorageBase):
             raise BackendError(f"{self.root / path}: {error.strerror}") from error
 
     def delete(self, path: str) -> None:
-        """Delete a file, and the folder of its day if that is empty now. Raises ``BackendError``."""
+        """Delete a file. If it was the last one of its day, delete the day's folder as well.
+
+        Raises ``BackendError``.
+        """
         try:
             run_blocking(_delete, self.root / path)
         except OSError as error:
@@ -68,12 +71,12 @@ class FSCrashStorage(CrashStorageBase):
         self._directory.check()
 
     def verify(self) -> None:
-        """Make the directory."""
+        """Make the directory, and check that it can be written."""
         self._directory.verify()
 
 
 def _read(file: Path) -> bytes:
-    """Return the content of a file. Raises ``OSError``, also for a FIFO, of which the end may never come."""
+    """Return the content of a file. Raises ``OSError``, also for a FIFO, whose end may never come."""
     require_type(file.stat(), stat.S_IFREG, file)
     return file.read_bytes()
 
@@ -87,7 +90,7 @@ def _list(root: Path, prefix: str) -> list[str]:
 
 def _delete(file: Path) -> None:
     file.unlink(missing_ok=True)
-    # Only the raw crashes of a day have a folder that nobody writes to any more.
+    # Only the raw crashes of a day have a folder of their own. Nothing is written to the folder of a day that is over.
     if file.parent.name.isdecimal():
         with contextlib.suppress(OSError):  # other crashes are there
             file.parent.rmdir()

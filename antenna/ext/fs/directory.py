@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Directories that crashes and ids are written to, on file systems that may hang, as those of a network do."""
+"""Writes files to a directory, on a file system that may hang, such as one on the network."""
 
 import logging
 import os
@@ -23,31 +23,32 @@ logger = logging.getLogger(__name__)
 
 R = TypeVar("R")
 
-# Files that are written at a time by one worker.
+# Files that one worker writes at the same time.
 _THREADS = 10
-# How long a start, or a check of the health, waits for a directory.
+# Seconds that a start, or a health check, waits for a directory.
 _PROBE_TIMEOUT = 5.0
 
-#: Content of a file, given how to read what lies in another one.
+#: Returns the content of a file. It is given a function that reads from another file, which may have the content.
 Pieces = Callable[[Read], Iterable[bytes]]
-# Makes, in the greenlet, what a thread is to do: with a descriptor for the thread alone.
+# Called in the greenlet. It gets a descriptor for the thread alone, and returns the function that the thread runs.
 _Prepare = Callable[[int | None], Callable[[], R]]
 
 
 class Directory:
-    """A directory whose files appear complete or not at all. Raises ``BackendError``, ``NoAnswer`` if it hangs.
+    """A directory whose files appear complete or not at all. Raises ``BackendError``, and ``NoAnswer`` if it hangs.
 
-    It has native threads of its own: those that hang would be missed by the temporary files and by the spool.
+    It has native threads of its own. If it used the common pool and hung, there would be no threads for temporary files
+    and for the spool.
     """
 
     def __init__(self, root: Path) -> None:
-        """``root`` need not be there yet."""
+        """``root`` need not exist yet."""
         self.root = root
         self._threads: dict[object, _Threads] = {}
         self._logged = False
 
     def write(self, name: str, pieces: Pieces, deadline: Deadline, descriptor: int | None = None) -> None:
-        """Write a file, fsynced. ``descriptor`` is that of the file its content lies in, if there is one."""
+        """Write a file and fsync it. If another file has the content, ``descriptor`` is its descriptor."""
 
         def prepare(own: int | None) -> Callable[[], None]:
             return partial(replace_file, self.root / name, pieces(_reader(own)))
@@ -55,11 +56,11 @@ class Directory:
         self._run(prepare, deadline, descriptor)
 
     def check(self) -> None:
-        """Prove that files can be saved."""
+        """Check that files can be saved. Raises ``BackendError``."""
         self._run(lambda _: partial(probe, self.root), Deadline(_PROBE_TIMEOUT))
 
     def verify(self) -> None:
-        """Make the directory, prove the same, and log what durability its file system lacks.
+        """Make the directory, check that files can be saved, and log what durability its file system lacks.
 
         Raises ``BackendConfigurationError`` if files cannot be saved.
         """
@@ -70,7 +71,7 @@ class Directory:
         except BackendError as error:
             raise BackendConfigurationError(f"cannot write to {error}") from error
         if lacking and not self._logged:
-            # Once: an outage has it verified again and again.
+            # It is logged only once, because an outage makes the caller verify it again and again.
             self._logged = True
             logger.warning("the file system of %s has %s", self.root, "; ".join(lacking))
 
@@ -86,18 +87,22 @@ class Directory:
 
 
 class _Threads:
-    """Native threads of one hub that are not waited for beyond a deadline."""
+    """Native threads of one hub. A caller waits for a thread until its deadline, and then leaves it behind."""
 
     def __init__(self) -> None:
         self._pool = ThreadPool(_THREADS)
         self._free = Semaphore(_THREADS)
 
     def run(self, prepare: _Prepare[R], deadline: Deadline, descriptor: int | None) -> R:
-        """Run what ``prepare`` returns; what that returns or raises comes back. Raises ``NoAnswer``."""
+        """Run the function that ``prepare`` returns, in a thread. Returns or raises what it does.
+
+        Raises ``NoAnswer``.
+        """
         if not self._free.acquire(timeout=deadline.left()):
             raise NoAnswer("all threads hang")
         try:
-            # A thread that is left behind may go on when the report's own descriptor is that of another file.
+            # A thread that was left behind may go on when the report is gone, and the number of its descriptor is
+            # another file's. So it gets a descriptor of its own.
             own = None if descriptor is None else os.dup(descriptor)
             running = self._pool.spawn(_outcome, prepare(own), own)
         except BaseException:
@@ -112,7 +117,7 @@ class _Threads:
 
 
 def _outcome(action: Callable[[], R], own: int | None) -> tuple[R | None, Exception | None]:
-    """Return what ``action`` returns or raises: gevent prints an error that gets out of the pool."""
+    """Return what ``action`` returns and what it raises. If the error left the pool, gevent would print it."""
     try:
         return action(), None
     except (OSError, TemporaryFilesFailed) as error:
@@ -128,5 +133,5 @@ def _make(root: Path) -> list[str]:
 
 
 def _reader(own: int | None) -> Read:
-    """Return how to read from the descriptor ``own``, whichever is asked for."""
+    """Return a function that reads from the descriptor ``own``, whichever descriptor it is given."""
     return os.pread if own is None else lambda _, size, offset: os.pread(own, size, offset)

@@ -2,4 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Google Cloud Storage: ``crashstorage`` has the backend, ``upload`` the content of an object on its way."""
+"""The backend for Google Cloud Storage.
+
+``crashstorage`` has the backend, ``upload`` the content of an object to send.
+"""

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Crashes in a bucket of Google Cloud Storage."""
+"""A storage that saves crashes in a bucket of Google Cloud Storage."""
 
 import logging
 import uuid
@@ -27,25 +27,26 @@ _SCOPES = ("https://www.googleapis.com/auth/devstorage.read_write",)
 _START_TIMEOUT = 10.0
 _HEALTH_TIMEOUT = 5.0
 _READ_TIMEOUT = 60.0
-# A person waits for what reads: the client would try for 120 s.
+# Seconds for which calls that read are retried. People wait for these, and by default Google's client retries for 120
+# s.
 _READ_RETRY_SECONDS = 15.0
 
-#: What the names of objects begin with that starts write, to prove that the bucket can be written to.
+#: Prefix of the names of the objects that starts write, to check that the bucket can be written.
 TEST_PREFIX = "test/"
 
-# What Google says of an object that is there and must not be replaced: the bucket has a retention policy, somebody has
-# put a hold on the object, or we lack the permission to delete that replacing takes.
+# What Google's answer names if an object exists and must not be replaced: the bucket has a retention policy, somebody
+# has put a hold on the object, or the collector lacks the permission to delete, which replacing takes.
 _IS_THERE = ("retentionPolicyNotMet", "objectUnderActiveHold", "storage.objects.delete")
-# Uploads that are remembered.
+# Number of uploads that are remembered.
 _MAX_REMEMBERED = 1000
 
 
 class GcsCrashStorage(CrashStorageBase):
-    """Stores objects through the JSON API, each in one request, and compares the checksum in the answer.
+    """Stores each object with one request to the JSON API, and compares the checksum in the answer.
 
-    An upload replaces an object of the same name, so a retry is safe. Where nothing may be replaced, an upload whose
-    answer was lost is refused the second time: then the checksum of the object that is there counts.
-    ``STORAGE_EMULATOR_HOST`` selects an emulator.
+    An upload replaces an object of the same name, so it may be repeated. But some buckets let no object be replaced.
+    There, if the answer to an upload was lost, the second upload is refused. Then the checksum of the object in the
+    bucket shows whether the first one arrived. ``STORAGE_EMULATOR_HOST`` selects an emulator.
     """
 
     class Config:
@@ -65,21 +66,22 @@ class GcsCrashStorage(CrashStorageBase):
         self._upload_path = f"/upload/storage/v1/b/{bucket}/o?uploadType=media&fields=crc32c&name="
         self._objects_path = f"/storage/v1/b/{bucket}/o/"
         self._list_path = f"/storage/v1/b/{bucket}/o?maxResults=1&fields=items(name)"
-        # Name and checksum of uploads that have arrived, or may have. A crash is saved again as a whole.
+        # Names and checksums of uploads that have arrived, or may have. If a crash is saved again, all its objects are
+        # sent again.
         self._sent: dict[str, str] = {}
 
     @property
     def place(self) -> str:
-        """The bucket."""
+        """The name and the host of the bucket."""
         return f"bucket {self.bucket_name} at {self._http.place}"
 
     @cached_property
     def client(self) -> Any:
-        """Google's client, for tools that read. Serving does without: it takes 16 MiB and 0.3 s of the start."""
+        """Google's client, for tools that read. The server does not need it; it takes 16 MiB and 0.3 s of the start."""
         from google.auth.credentials import AnonymousCredentials  # noqa: PLC0415 - see above
         from google.cloud import storage  # noqa: PLC0415 - see above
 
-        # Objects belong to a bucket, not to a project, but the client wants to hear of one.
+        # The client asks for a project, but an object belongs to a bucket, not to a project.
         return storage.Client(
             project="none",
             credentials=self._credentials or AnonymousCredentials(),
@@ -87,7 +89,10 @@ class GcsCrashStorage(CrashStorageBase):
         )
 
     def save_object(self, item: StoredObject, deadline: Deadline) -> None:
-        """Upload an object. Raises ``BackendError``, also if what arrived there is not what was sent."""
+        """Upload an object.
+
+        Raises ``BackendError``, also if the bucket reports another checksum than that of the content.
+        """
         headers = {"Content-Type": item.content_type, "Content-Length": str(item.size)}
         upload = Upload(item)
         try:
@@ -112,13 +117,13 @@ class GcsCrashStorage(CrashStorageBase):
     def _is_stored(
         self, path: str, upload: Upload, refusal: Forbidden | PreconditionFailed, deadline: Deadline
     ) -> bool:
-        """Whether an upload was refused because the very same object is there already.
+        """Whether an upload was refused because the same object, with the same content, exists already.
 
-        Raises ``CrashRefused`` if another one is there, which must not be replaced.
+        Raises ``CrashRefused`` if an object with other content exists and must not be replaced.
         """
         try:
             found = self._http.get(f"{self._objects_path}{quote(path, safe='')}?fields=crc32c", deadline)
-        except Forbidden:  # we may write and not read
+        except Forbidden:  # the collector may be allowed to write but not to read
             found = {}
         except (BackendError, CrashRefused):
             return False
@@ -128,7 +133,7 @@ class GcsCrashStorage(CrashStorageBase):
             if _names_an_object(refusal):
                 raise CrashRefused(f"{path}: another object is there, and must not be replaced") from refusal
             return False
-        # Only this process can know then that it has sent the same bytes before.
+        # The checksum in the bucket is not known. But this process may have sent the same bytes before.
         was_sent = refusal.is_repeat or self._sent.get(path) == upload.checksum()
         return was_sent and _names_an_object(refusal)
 
@@ -142,7 +147,7 @@ class GcsCrashStorage(CrashStorageBase):
             raise BackendError(f"bucket {self.bucket_name}: {error}") from error
 
     def load(self, path: str) -> bytes | None:
-        """Download an object, None if there is none. Raises ``BackendError``, also for a wrong checksum."""
+        """Download an object. Returns None if it does not exist. Raises ``BackendError``, also for a wrong checksum."""
         from google.api_core.exceptions import NotFound  # noqa: PLC0415 - see ``client``
 
         blob = self.client.bucket(self.bucket_name).blob(path)
@@ -155,7 +160,7 @@ class GcsCrashStorage(CrashStorageBase):
         return content
 
     def delete(self, path: str) -> None:
-        """Delete an object. Raises ``BackendError``, also if the bucket keeps objects for a time."""
+        """Delete an object. Raises ``BackendError``, also if the bucket's retention policy forbids it."""
         from google.api_core.exceptions import NotFound  # noqa: PLC0415 - see ``client``
 
         try:
@@ -176,10 +181,12 @@ class GcsCrashStorage(CrashStorageBase):
         self._http.get(self._list_path, Deadline(_HEALTH_TIMEOUT))
 
     def verify(self) -> None:
-        """Write a small object. Raises ``BackendConfigurationError`` for a bucket that is not there or not ours.
+        """Write a small object.
 
-        It has a name of its own each time: Google takes one write a second of one name, and a bucket with a retention
-        policy only one at all.
+        Raises ``BackendConfigurationError`` if the bucket does not exist or must not be written.
+
+        The object has a new name each time, because Google allows one write of a name per second, and a bucket with a
+        retention policy allows only one at all.
         """
         if self._endpoint != _ENDPOINT:
             logger.warning("crashes go to the emulator at %s: STORAGE_EMULATOR_HOST is set", self._endpoint)
@@ -195,19 +202,19 @@ class GcsCrashStorage(CrashStorageBase):
 
 
 def _names_an_object(error: Forbidden | PreconditionFailed) -> bool:
-    """Whether Google has refused an upload for the sake of an object that is there already."""
+    """Whether Google has refused an upload because of an object that exists already."""
     return isinstance(error, PreconditionFailed) or any(reason in error.details for reason in _IS_THERE)
 
 
 def _read_options() -> dict[str, Any]:
-    """Return the options of calls of Google's client that read."""
+    """Return the options for calls of Google's client that read or delete."""
     from google.cloud.storage.retry import DEFAULT_RETRY  # noqa: PLC0415 - see ``client``
 
     return {"timeout": _READ_TIMEOUT, "retry": DEFAULT_RETRY.with_timeout(_READ_RETRY_SECONDS)}
 
 
 def _client_errors() -> tuple[type[Exception], ...]:
-    """Return what Google's client raises when the bucket is away or refuses."""
+    """Return the exceptions that Google's client raises if the bucket is away or refuses."""
     import requests  # noqa: PLC0415 - see ``client``
     from google.api_core.exceptions import GoogleAPIError  # noqa: PLC0415 - see ``client``
     from google.cloud.storage.exceptions import DataCorruption  # noqa: PLC0415 - see ``client``

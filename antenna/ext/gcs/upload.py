@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The content of an object on its way to the bucket."""
+"""The content of an object while it is sent to the bucket."""
 
 import base64
 from collections.abc import Iterator
@@ -16,12 +16,12 @@ from antenna.hub import Turn, pread
 
 
 class Upload:
-    """Reads the content, as often as it is sent, and knows its checksum afterwards."""
+    """Reads the content of an object each time that it is sent, and knows its checksum afterwards."""
 
     def __init__(self, item: StoredObject) -> None:
-        """``item`` is the object."""
+        """``item`` is the object to send."""
         self._item = item
-        #: Whether all of the content has been read, and so may have arrived.
+        #: Whether all of the content has been read. If it has, all of it may have arrived.
         self.is_read = False
         self._checksum: str | None = None
 
@@ -31,7 +31,7 @@ class Upload:
         self.is_read = True
 
     def checksum(self) -> str:
-        """Return the CRC32C of the content, as Google writes it: in Base64."""
+        """Return the CRC32C of the content in Base64, as Google writes it."""
         if self._checksum is None:
             self._checksum = base64.b64encode(self._crc32c()).decode("ascii")
         return self._checksum
@@ -40,7 +40,7 @@ class Upload:
         turn = Turn()
         content = self._item.content
         if isinstance(content, Dump):
-            if not self.is_read:  # by the one pass over it that leaves a checksum behind
+            if not self.is_read:  # reading all of a dump computes its checksum
                 for _ in self.pieces():
                     turn.pass_on()
             return content.crc32c

@@ -2,11 +2,11 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Connects to hosts that have several addresses, of which some may be dead.
+"""Connects to a host that has several addresses, some of which may be dead.
 
-A network that swallows packets to some addresses, as broken IPv6 does, gives no error: a connection attempt hangs until
-its time is over. So the next address is tried while the attempts on the earlier ones go on, and the first connection
-wins (RFC 8305).
+Some networks drop packets to some addresses without an error, as with broken IPv6. An attempt to connect then hangs
+until its time is over. So the next address is tried while the earlier attempts go on, and the first connection wins
+(RFC 8305).
 """
 
 from collections import deque
@@ -18,28 +18,28 @@ import gevent
 from gevent import socket
 from gevent.queue import Empty, SimpleQueue
 
-# Seconds that an attempt is left alone before the next address is tried as well. RFC 8305 section 5 recommends it.
+# Seconds after which the next address is tried while an attempt goes on. RFC 8305 section 5 recommends this value.
 _ATTEMPT_DELAY = 0.25
 
-# Addresses that are remembered. Names such as Google's have hundreds in the course of time.
+# Addresses whose results are remembered. In the course of time a name such as Google's has hundreds.
 _MAX_REMEMBERED = 1000
 
 SocketOptions = Sequence[tuple[int, int, int | bytes]]
-# What getaddrinfo() returns for one address: family, type, protocol, canonical name, address.
+# One item of the result of getaddrinfo(): family, type, protocol, canonical name, address.
 _AddressInfo = tuple[int, int, int, str, Any]
 
 
 class AddressBook:
-    """Opens connections, and remembers which addresses have served and which have not."""
+    """Opens connections, and remembers which addresses gave an answer and which did not."""
 
     def __init__(self) -> None:
-        # 1: a server has answered there. -1: a connection was made that brought no answer.
+        # 1 if a server has answered at this address, -1 if a connection was made that brought no answer.
         self._experience: dict[Any, int] = {}
 
     def connect(self, host: str, port: int, options: SocketOptions) -> "socket.socket":
         """Return a connection to the first address of ``host`` that takes one. Raises ``OSError``.
 
-        The socket is gevent's own: it lets other greenlets go on, also in a process that gevent has not patched.
+        The socket is gevent's own, so other greenlets go on even in a process that gevent has not patched.
         """
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         infos = sorted(_alternate_families(found), key=lambda info: -self._experience.get(info[4], 0))
@@ -48,11 +48,11 @@ class AddressBook:
         return _race(infos, options)
 
     def answered(self, address: Any) -> None:
-        """Try ``address`` first from now on."""
+        """Record that a server has answered at ``address``. It is tried first from now on."""
         self._remember(address, 1)
 
     def gave_no_answer(self, address: Any) -> None:
-        """Try ``address`` last from now on."""
+        """Record that a connection to ``address`` brought no answer. It is tried last from now on."""
         self._remember(address, -1)
 
     def _remember(self, address: Any, experience: int) -> None:
@@ -62,14 +62,14 @@ class AddressBook:
 
 
 def _alternate_families(infos: Sequence[_AddressInfo]) -> list[_AddressInfo]:
-    """Return the addresses with those of IPv4 and IPv6 in turns, the preferred family first (RFC 8305 section 4)."""
+    """Return the addresses with IPv4 and IPv6 alternating, the preferred family first (RFC 8305 section 4)."""
     preferred = [info for info in infos if info[0] == infos[0][0]]
     others = [info for info in infos if info[0] != infos[0][0]]
     return [info for info in chain.from_iterable(zip_longest(preferred, others)) if info is not None]
 
 
 def _race(infos: Sequence[_AddressInfo], options: SocketOptions) -> "socket.socket":
-    """Return the first connection that comes about. Raises the last ``OSError`` if none does."""
+    """Return the first connection that is made. If none is made, raise the last ``OSError``."""
     outcomes: SimpleQueue[socket.socket | OSError] = SimpleQueue()
     waiting = deque(infos)
     attempts: list[gevent.Greenlet[..., None]] = []

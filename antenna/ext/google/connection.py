@@ -2,9 +2,9 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A connection of urllib3, made to fit a collector: it notices that it is dead, and sends a small request at once.
+"""A connection of urllib3 for a collector: it notices a dead peer, and sends a small request in one packet.
 
-Nothing here limits the time of a request: ``antenna.backend.TimeLimit`` does, around all of it.
+``antenna.backend.TimeLimit`` limits the time of a request as a whole. Nothing in this module does.
 """
 
 import errno
@@ -22,39 +22,41 @@ from urllib3.exceptions import NewConnectionError
 
 from antenna.ext.google.addresses import AddressBook
 
-# A connection that has been idle for longer, in seconds, may have been closed at the other end.
+# Seconds. If a connection has been idle for longer, the peer may have closed it, so it is not used again.
 _MAX_IDLE = 60.0
-# Answers are JSON objects of some 100 bytes, or error pages.
+# Largest answer, in bytes. Answers are JSON objects of some 100 bytes, or error pages.
 _MAX_SIZE = 4 * 1024 * 1024
 _PIECE_SIZE = 64 * 1024
-# Pieces of a request that are together no larger are sent together.
+# Bytes. Pieces of a request that have at most this size together are sent together.
 _SMALL = 64 * 1024
 
-# What a connection raises whose peer has closed it, or has vanished, since the last answer; the last two over TLS.
+# Exceptions of a connection whose peer has closed it, or has vanished, since the last answer. The last two come from
+# TLS.
 _GONE = (ConnectionError, http.client.BadStatusLine, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
-# gevent's would turn the loop.
+# gevent's own ``poll`` would let other greenlets run.
 _poll = monkey.get_original("select", "poll")
 
 
 class KeptConnectionGoneError(http.client.HTTPException):
-    """A connection that has served before gives no answer any more: it ended while it was idle."""
+    """A connection that was answered before is not answered any more. It most likely ended while it was idle."""
 
 
 class _Answer(http.client.HTTPResponse):
-    """An answer that has an end, and is not read for ever."""
+    """An answer of HTTP. It must have a definite end, and is not read without limit."""
 
     def begin(self) -> None:
-        """Read the head. Raises ``HTTPException`` if it leaves open where the answer ends, ``OSError``."""
+        """Read the head. Raises ``HTTPException`` if it does not say where the answer ends, and ``OSError``."""
         super().begin()
-        # 100 Continue is not seen here. After another interim answer, the final one would be taken for that to the next
-        # request. A length that is none (RFC 9112 section 6.3) would be read until the connection ends.
+        # http.client handles 100 Continue itself. After any other interim answer, the final one would be taken for the
+        # answer to the next request. If the length is not valid (RFC 9112 section 6.3), the answer would be read until
+        # the connection ends.
         length = self.headers.get("Content-Length", "0")
         if self.status < http.HTTPStatus.OK or not (length.isascii() and length.isdigit()):
             raise http.client.HTTPException(f"broken answer: status {self.status}, Content-Length {length}")
 
     def read(self, amt: int | None = None) -> bytes:
-        """Return the rest of the body. Raises ``HTTPException`` if it is too long, or cut short; ``OSError``."""
+        """Return the rest of the body. Raises ``HTTPException`` if it is too long or cut short, and ``OSError``."""
         if amt is not None or (self.length is not None and self.length <= _MAX_SIZE):
             return super().read(amt)
         data = b""
@@ -66,10 +68,10 @@ class _Answer(http.client.HTTPResponse):
 
 
 class PlainConnection(HTTPConnection):
-    """What our connections do differently from those of urllib3."""
+    """A connection over plain TCP. It has what our connections do differently from those of urllib3."""
 
     response_class = _Answer
-    #: Which addresses have served, for all connections alike.
+    #: The experience with addresses that all connections share.
     addresses: AddressBook
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -79,7 +81,7 @@ class PlainConnection(HTTPConnection):
         self._held: bytes | None = None
 
     def _new_conn(self) -> socket.socket:
-        """Connect, as urllib3 asks for it. ``timeout`` is a number for requests of google-auth only."""
+        """Connect. urllib3 calls this. ``timeout`` is a number only for requests of google-auth."""
         limit = self.timeout if isinstance(self.timeout, int | float) else None
         try:
             with gevent.Timeout(limit, TimeoutError(errno.ETIMEDOUT, "no connection in time")):
@@ -92,7 +94,7 @@ class PlainConnection(HTTPConnection):
 
     @property
     def is_connected(self) -> bool:
-        """Whether the next request may be sent: nothing has arrived, not even an end, and it is not too old."""
+        """Whether the connection can be used again: it is not too old, and nothing has arrived, not even its end."""
         if self.sock is None or self._answered_at is None or time.monotonic() - self._answered_at > _MAX_IDLE:
             return False
         poll = _poll()
@@ -100,7 +102,7 @@ class PlainConnection(HTTPConnection):
         return not poll.poll(0)
 
     def request(self, *args: Any, **kwargs: Any) -> None:
-        """Send a request: a small one in one packet, as http.client would not."""
+        """Send a request. A small one is sent in one packet, which http.client would not do."""
         self._held = b""
         try:
             super().request(*args, **kwargs)
@@ -111,7 +113,7 @@ class PlainConnection(HTTPConnection):
             self._held = None
 
     def send(self, data: Any) -> None:
-        """Send bytes, or hold them until there are more. Raises ``OSError``."""
+        """Send bytes, or hold them back until there are more. Raises ``OSError``."""
         if self.sock is None:
             self.connect()
         if self._held is None:
@@ -138,24 +140,27 @@ class PlainConnection(HTTPConnection):
         return response
 
     def _gone(self, error: Exception) -> Exception:
-        """Return what to raise for ``error``: whether the request may be repeated on another connection."""
+        """Return the exception to raise for ``error``.
+
+        It tells whether the request may be repeated on another connection.
+        """
         if self._answered_at is not None:
             return KeptConnectionGoneError(f"{type(error).__name__}: {error}")
         return error
 
     def close(self) -> None:
-        """Close the connection. If it never had an answer, other addresses come first next time."""
+        """Close the connection. If it was never answered, other addresses are tried first next time."""
         if self.sock is not None and self._answered_at is None:
             self.addresses.gave_no_answer(self._peer)
         super().close()
 
 
 class TlsConnection(PlainConnection, HTTPSConnection):
-    """The same over TLS."""
+    """A connection over TLS."""
 
 
 def _send_all(connection: socket.socket, data: bytes) -> None:
-    """Send all of ``data``. gevent's own ``sendall`` asks the kernel for the size of its buffer each time."""
+    """Send all of ``data``. gevent's own ``sendall`` would ask the kernel for the size of its buffer each time."""
     left = memoryview(data)
     while left:
         left = left[connection.send(left) :]

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Google's credentials: found without waiting for a network, and asked for one token at a time."""
+"""Google's credentials. They are found without waiting for a network, and asked for one token at a time."""
 
 import logging
 import os
@@ -21,21 +21,21 @@ from antenna.backend import BackendConfigurationError, BackendError, NoAnswer, T
 
 logger = logging.getLogger(__name__)
 
-# Seconds that a request for a token may take. Those who wait for it have deadlines of their own.
+# Seconds that a request for a token may take. The requests that wait for the token have deadlines of their own.
 _TOKEN_TIMEOUT = 30.0
-# Seconds after a failed request for a token until the next one: a server of tokens that is overloaded must not be asked
+# Seconds between a failed request for a token and the next one. If a token server is overloaded, it must not be asked
 # anew for each crash.
 _PAUSE = 1.0
-# Seconds for which a new token stays, although it expires soon or is refused as the one before it was.
+# Seconds for which a new token is kept, even if it expires soon or is refused like the one before it.
 _YOUNG = 10.0
 
 
 def credentials_for(emulator: str | None, scopes: Sequence[str]) -> Credentials | None:
-    """Return Google's application default credentials, and none for an emulator.
+    """Return Google's application default credentials. For an emulator, return None.
 
-    Those that ``GOOGLE_APPLICATION_CREDENTIALS`` names are read now. Others may have to be asked for over the network,
-    which may be away: they are looked for when a token is needed. Raises ``BackendConfigurationError`` if the file is
-    not there or broken.
+    If ``GOOGLE_APPLICATION_CREDENTIALS`` names a file, it is read now. Raises ``BackendConfigurationError`` if the file
+    does not exist or is broken. Other credentials may have to be asked for over a network that may be away, so they are
+    found only when a token is needed.
     """
     if emulator:
         return None
@@ -49,17 +49,20 @@ def credentials_for(emulator: str | None, scopes: Sequence[str]) -> Credentials 
 
 def _find(scopes: Sequence[str], request: Any = None) -> Credentials:
     """Return the application default credentials. Raises ``GoogleAuthError``, and what reading a file raises."""
-    # With scopes, google-auth would ask for the project of federated credentials over the network.
+    # If the scopes were passed here, google-auth would ask for the project of federated credentials over the network.
     credentials, _ = google.auth.default(request=request)
     scoped: Credentials = with_scopes_if_required(credentials, scopes)
     return scoped
 
 
 class FoundCredentials(Credentials):
-    """Credentials that are looked for when the first token is needed, again and again until there are some."""
+    """Credentials that are found when the first token is needed.
+
+    If that fails, the next request for a token tries again.
+    """
 
     def __init__(self, scopes: Sequence[str]) -> None:
-        """``scopes`` are what tokens are for."""
+        """``scopes`` are those of the tokens."""
         super().__init__()  # type: ignore[no-untyped-call]
         self._scopes = scopes
         self._found: Credentials | None = None
@@ -74,14 +77,14 @@ class FoundCredentials(Credentials):
 
 
 class SharedToken(Credentials):
-    """Credentials whose token is asked for once, however many requests need it.
+    """Credentials whose token many requests share. However many need a new token, it is asked for once.
 
-    A token that will expire in some minutes is replaced in the background. Requests wait only where there is none that
-    is valid. If none can be had, all that wait fail, and so do others for a moment, without asking again.
+    If a token expires in a few minutes, it is replaced in the background. Requests wait only if there is no valid
+    token. If none can be had, the requests that wait fail, and so do those of the next moment, without asking again.
     """
 
     def __init__(self, credentials: Credentials, request: Any) -> None:
-        """``request`` is what ``credentials`` ask for tokens with."""
+        """``credentials`` use ``request`` to ask for tokens."""
         super().__init__()  # type: ignore[no-untyped-call]
         self._credentials = credentials
         self._request = request
@@ -102,7 +105,7 @@ class SharedToken(Credentials):
         self._credentials.apply(headers)
 
     def refresh(self, request: Any) -> None:
-        """Replace the token that this greenlet has sent, which was refused. Raises ``BackendError`` if that fails."""
+        """Replace the token that this greenlet has sent and that was refused. Raises ``BackendError`` if that fails."""
         if self._of_this_greenlet.token != self._credentials.token:
             return
         if self._asking is None:
@@ -125,7 +128,10 @@ class SharedToken(Credentials):
         return time.monotonic() - self._failed < _PAUSE
 
     def _ask(self) -> "AsyncResult[str | None]":
-        """Ask for a token in the background, unless somebody does already. The result is why there is none."""
+        """Ask for a token in the background, unless that is going on already.
+
+        The result is the failure, if there is one.
+        """
         if self._asking is None:
             self._asking = AsyncResult()
             gevent.spawn(self._get_token, self._asking)

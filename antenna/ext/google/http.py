@@ -2,10 +2,11 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Requests to Google's JSON APIs, with Google's authentication over urllib3.
+"""Requests to Google's JSON APIs, over urllib3 and with Google's authentication.
 
-The convenience calls of Google's clients cost about 1 ms of CPU each, these a third of that. Retries are not made here:
-callers have a deadline and a spool. But a request whose connection has ended while it was idle is sent again at once.
+The convenience methods of Google's clients cost about 1 ms of CPU each, these a third of that. Nothing is retried here,
+since callers have a deadline and a spool. Only if a kept connection turns out to be gone, the request is repeated at
+once.
 """
 
 import http.client
@@ -27,60 +28,62 @@ from antenna.ext.google.pools import Connections
 from antenna.ext.google.proxies import proxy_for
 from antenna.hub import Turn
 
-# Answers that are about the request itself: the same one will get the same again. Others may come of anything on the
-# way, such as a proxy; of these an operator has to mend the second kind: no permission, no such bucket or topic.
+# _REFUSED: statuses that are about the request itself, so the same request would get the same answer again. _NOT_OURS:
+# no permission, or no such bucket or topic, which only an operator can mend. Any other status may come from anything on
+# the way, such as a proxy.
 _REFUSED = frozenset({400, 411, 413, 414, 415, 422, 431})
 _NOT_OURS = frozenset({401, 403, 404})
 
 _NO_RETRIES = urllib3.Retry(total=False, redirect=False)
-# Of an answer, what goes into the message of an error.
+# Bytes of an answer that are put into the message of an error.
 _MAX_REASON = 300
 _MAX_DETAILS = 16 * 1024
 
 
 class StatusError(BackendError):
-    """A status that callers may know more about than that it is an error."""
+    """An error status whose cause the caller may know better."""
 
     def __init__(self, message: str, *, details: str, is_repeat: bool) -> None:
-        """``details`` are the answer; ``is_repeat``: the same request had been sent before, and got no answer."""
+        """``details`` is the answer. ``is_repeat``: the same request had been sent before, and was not answered."""
         super().__init__(message)
         self.details = details
         self.is_repeat = is_repeat
 
 
 class Forbidden(BackendDenied, StatusError):
-    """403: we may not, or nobody may do it to an object that is there."""
+    """403: the collector has no permission, or an existing object must not be replaced."""
 
 
 class PreconditionFailed(StatusError):
-    """412: not while things are as they are, for example an object that is there."""
+    """412: the state of things forbids the request, for example because an object exists."""
 
 
 class TooManyRequests(StatusError):
-    """429: later, or less often."""
+    """429: the request may be repeated later, or less often."""
 
 
 _STATUS_ERRORS = {403: Forbidden, 412: PreconditionFailed, 429: TooManyRequests}
 
 
 class _Http(Protocol):
-    """A pool of urllib3, a manager of pools, or either with a token."""
+    """A pool of urllib3, a manager of pools, or one of these that adds a token."""
 
     def urlopen(self, method: str, url: str, **options: Any) -> urllib3.BaseHTTPResponse:
         """Send a request and return the answer with its body. Raises ``urllib3.exceptions.HTTPError``."""
 
 
-#: The body of a request. A function makes it anew if the request has to be sent a second time.
+#: The body of a request. It is a function, so that the body can be sent a second time.
 Body = Callable[[], Iterable[bytes]]
 
 
 class GoogleHttp:
-    """Sends requests to one host with a credential's token, over connections that are kept."""
+    """Sends requests to one host, with a token, over connections that are kept."""
 
     def __init__(self, endpoint: str, credentials: Credentials | None) -> None:
-        """``endpoint`` is ``https://host`` or ``http://host:port``; ``credentials`` are refreshed as they expire.
+        """``endpoint`` is ``https://host`` or ``http://host:port``. ``credentials`` are refreshed when they expire.
 
-        Emulators want none. Raises ``BackendConfigurationError`` for a proxy in the environment that cannot be used.
+        For an emulator ``credentials`` is None. Raises ``BackendConfigurationError`` if the environment names a proxy
+        that cannot be used.
         """
         self._endpoint = endpoint
         self._connections = Connections()
@@ -89,18 +92,19 @@ class GoogleHttp:
 
     @property
     def place(self) -> str:
-        """Where requests go, for the log."""
+        """The host that requests go to, and the proxy, for the log."""
         proxy = proxy_for(self._endpoint)
         return self._endpoint if proxy is None else f"{self._endpoint} through the proxy {proxy.url}"
 
     def get(self, path: str, deadline: Deadline) -> dict[str, Any]:
-        """GET and return the JSON object of the answer. Raises as ``post`` does."""
+        """Send a GET request. Returns the JSON object of the answer. Raises what ``post`` raises."""
         return self._answer("GET", path, None, {}, deadline)
 
     def post(self, path: str, body: Body, headers: dict[str, str], deadline: Deadline) -> dict[str, Any]:
-        """POST and return the JSON object of the answer. ``headers`` have the Content-Length.
+        """Send a POST request. Returns the JSON object of the answer. ``headers`` must have the Content-Length.
 
-        Raises ``BackendError`` if it did not work, also when it is too late; ``CrashRefused`` if it never will.
+        Raises ``BackendError`` if it failed or the time is over, and ``CrashRefused`` if the same request will always
+        fail.
         """
         return self._answer("POST", path, _Pieces(body), headers, deadline)
 
@@ -111,8 +115,8 @@ class GoogleHttp:
 
     def _open(self) -> None:
         manager = self._connections.manager(self._endpoint)
-        # A proxy that passes plain requests on is told the whole URL. Elsewhere the path is enough, for the pool of the
-        # host: looking it up for each request would take half as long as the rest of what urllib3 does.
+        # A proxy that forwards plain HTTP needs the whole URL. Otherwise the pool of the host is used directly, with
+        # the path: to look the pool up for each request would take half as long as everything else that urllib3 does.
         self._is_forwarded = manager.proxy is not None and self._endpoint.startswith("http:")
         pool: _Http = manager if self._is_forwarded else manager.connection_from_url(self._endpoint)
         self._http: _Http = pool if self._token is None else _authorized(self._token, pool)
@@ -129,7 +133,7 @@ class GoogleHttp:
             http.client.HTTPException,
             google.auth.exceptions.GoogleAuthError,
             OSError,
-            ValueError,  # of headers that are none
+            ValueError,  # a header is not valid
         ) as error:
             raise _as_backend_error(error) from error
         if answer.status != HTTPStatus.OK:
@@ -139,25 +143,29 @@ class GoogleHttp:
     def _send(
         self, method: str, url: str, body: Iterable[bytes] | None, headers: dict[str, str]
     ) -> tuple[urllib3.BaseHTTPResponse, bool]:
-        """Send a request, and again if a connection was gone that had been idle; return the answer, and if it was."""
+        """Send a request. If a kept connection was gone, send it again.
+
+        Returns the answer, and whether it was sent again.
+        """
         options: dict[str, Any] = {"body": body, "redirect": False, "decode_content": False, "retries": _NO_RETRIES}
         is_repeat = False
-        # What is added on the way, such as the token, is not for the second time.
+        # The headers are copied, because some are added on the way, such as the token, and these must not be sent
+        # again.
         try:
             return self._http.urlopen(method, url, headers={**headers}, **options), False
         except urllib3.exceptions.ClosedPoolError:
-            pass  # while this request waited for a token, another one has found its connection gone
+            pass  # while this request waited for a token, another request closed all idle connections
         except urllib3.exceptions.HTTPError as error:
             if not isinstance(_cause_of(error), KeptConnectionGoneError):
                 raise
-            # What has ended one connection may have ended all that were idle.
+            # Whatever ended this connection may have ended all idle ones.
             self.close()
             is_repeat = True
         return self._http.urlopen(method, url, headers={**headers}, **options), is_repeat
 
 
 class _Pieces:
-    """A body that can be iterated again. Others have their turn between two pieces of it."""
+    """A body that can be iterated several times. Between two pieces, other greenlets have their turn."""
 
     def __init__(self, body: Body) -> None:
         self._body = body
@@ -170,7 +178,10 @@ class _Pieces:
 
 
 def emulator_endpoint(variable: str) -> str | None:
-    """Return the endpoint of the emulator that an environment variable names, as host and port or as a URL, if any."""
+    """Return the URL of the emulator that an environment variable names, or None.
+
+    It may name a host and port, or a URL.
+    """
     emulator = os.environ.get(variable, "").rstrip("/")
     if not emulator:
         return None
@@ -178,14 +189,17 @@ def emulator_endpoint(variable: str) -> str | None:
 
 
 def _shared_token(credentials: Credentials, connections: Connections) -> SharedToken:
-    # What this imports takes 9 MiB of memory, cryptography most of it.
+    # This import takes 9 MiB of memory, most of it for cryptography.
     from google.auth.transport.urllib3 import Request  # noqa: PLC0415 - see above
 
     return SharedToken(credentials, Request(connections))
 
 
 def _authorized(token: SharedToken, pool: _Http) -> _Http:
-    """Return ``pool`` with a token for each request. A token that a server refuses is replaced, once a request."""
+    """Return ``pool`` with a token for each request.
+
+    If a server refuses the token, it is replaced, once in a request.
+    """
     from google.auth.transport.urllib3 import AuthorizedHttp  # noqa: PLC0415 - see ``_shared_token``
 
     http: _Http = AuthorizedHttp(token, pool, max_refresh_attempts=1)
@@ -193,7 +207,10 @@ def _authorized(token: SharedToken, pool: _Http) -> _Http:
 
 
 def _as_backend_error(error: Exception) -> BackendError:
-    """Return the error of a backend for one of the libraries: with its cause, which they wrap in words of their own."""
+    """Turn an error of one of the libraries into one of the backend.
+
+    The libraries wrap the cause; the message states it.
+    """
     cause: BaseException = error
     while inner := _cause_of(cause):
         cause = inner

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Connections to any host that are kept: direct ones, and through the proxies that the environment names."""
+"""Keeps connections to any host, direct ones and those through the proxies that the environment names."""
 
 import socket
 import ssl
@@ -17,12 +17,12 @@ from antenna.ext.google.addresses import AddressBook
 from antenna.ext.google.connection import PlainConnection, TlsConnection
 from antenna.ext.google.proxies import Proxy, proxy_for
 
-# Idle connections to one host that are kept; more are made when needed, and closed after use.
+# Idle connections to one host that are kept. If more are needed, they are opened, and closed after use.
 _MAX_KEPT = 128
-# Seconds for which a peer may leave bytes unacknowledged before it counts as dead. A storage that works acknowledges
-# what it gets within a round trip, however long it takes to answer.
+# Seconds for which a peer may leave bytes unacknowledged. Then it counts as dead. A working server acknowledges bytes
+# within a round trip, even if its answer takes long.
 _DEAD_AFTER = 2.5
-# Seconds after which the peer of an idle connection is asked for a sign of life, and between two such questions.
+# Seconds after which the peer of an idle connection is asked for a sign of life, and between two of these questions.
 _KEEPALIVE_AFTER = 20
 _KEEPALIVE_EVERY = 5
 _SOCKET_OPTIONS = [
@@ -41,10 +41,10 @@ _SOCKET_OPTIONS = [
 
 
 class _TlsContext(gevent.ssl.SSLContext):
-    """TLS that closes a connection, too, if its handshake is interrupted."""
+    """A TLS context that also closes a connection if its handshake is interrupted."""
 
     def wrap_socket(self, sock: Any, **options: Any) -> Any:  # type: ignore[override] # urllib3 names the others
-        """Return the connection after its handshake, during which other greenlets go on. Raises ``OSError``."""
+        """Return the connection after its handshake. Meanwhile other greenlets go on. Raises ``OSError``."""
         connection = super().wrap_socket(sock, do_handshake_on_connect=False, **options)
         try:
             connection.do_handshake()
@@ -55,14 +55,17 @@ class _TlsContext(gevent.ssl.SSLContext):
 
 
 class Connections:
-    """Opens and keeps connections to any host: directly, or through the proxy that the environment names for it."""
+    """Opens and keeps connections to any host, directly or through the proxy that the environment names for it."""
 
     def __init__(self) -> None:
         self._addresses = AddressBook()
         self._managers: dict[tuple[str, Proxy | None], urllib3.PoolManager] = {}
 
     def manager(self, url: str) -> urllib3.PoolManager:
-        """Return what sends requests to ``url``. Raises ``BackendConfigurationError`` for a proxy that is none."""
+        """Return the manager that sends requests to ``url``.
+
+        Raises ``BackendConfigurationError`` for an invalid proxy.
+        """
         proxy = proxy_for(url)
         key = (url.partition(":")[0], proxy)
         if key not in self._managers:
@@ -70,11 +73,11 @@ class Connections:
         return self._managers[key]
 
     def request(self, method: str, url: str, **options: Any) -> urllib3.BaseHTTPResponse:
-        """Send a request, as google-auth does for tokens."""
+        """Send a request. google-auth calls this for tokens."""
         return self.manager(url).request(method, url, **options)
 
     def clear(self) -> None:
-        """Close the connections that are idle. Those in use are closed after it."""
+        """Close the idle connections now, and those in use when they are released."""
         for manager in self._managers.values():
             for key in manager.pools.keys():  # noqa: SIM118 - it cannot be iterated
                 pool = manager.pools.get(key)
@@ -84,7 +87,10 @@ class Connections:
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
-        """What all connections share: reading the certificates of all authorities takes 45 ms of CPU."""
+        """The TLS context of all connections.
+
+        It is shared because loading the certificate authorities takes 45 ms of CPU.
+        """
         context: ssl.SSLContext = _TlsContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_default_certs()
         return context
@@ -112,6 +118,6 @@ class Connections:
     def _pool_class(
         self, pool: type[HTTPConnectionPool], connection: type[PlainConnection]
     ) -> type[HTTPConnectionPool]:
-        """Return a kind of pool whose connections share the address book."""
+        """Return a class of pools whose connections share the address book."""
         sharing = type(connection.__name__, (connection,), {"addresses": self._addresses})
         return type(pool.__name__, (pool,), {"ConnectionCls": sharing})

@@ -2,10 +2,11 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Which proxy a request goes through, as the environment says it.
+"""Finds the proxy for a request in the environment.
 
-``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and ``NO_PROXY``, in upper or lower case, mean what they mean to curl and
-to Google's own clients. ``NO_PROXY`` may name hosts with the domains below them, ports, and networks (``10.0.0.0/8``).
+``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and ``NO_PROXY``, in upper or lower case, have the same meaning as for
+curl and for Google's own clients. ``NO_PROXY`` may name hosts, which include the domains below them, ports, and
+networks (``10.0.0.0/8``).
 """
 
 import base64
@@ -30,21 +31,21 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy. ``url`` can be logged: user and password are only in ``headers``."""
+    """A proxy. ``url`` can be logged, since the user and the password are only in ``headers``."""
 
     url: str
     authorization: str | None
 
     @property
     def headers(self) -> dict[str, str]:
-        """What the proxy wants to be told with each request, or when a tunnel is opened."""
+        """The headers that the proxy gets with each request, or when a tunnel is opened."""
         return {} if self.authorization is None else {"Proxy-Authorization": self.authorization}
 
 
 def proxy_for(url: str) -> Proxy | None:
-    """Return the proxy for requests to ``url``, None if they go there directly.
+    """Return the proxy for requests to ``url``, or None if they are sent directly.
 
-    Raises ``BackendConfigurationError`` for a proxy that cannot be used.
+    Raises ``BackendConfigurationError`` if the proxy cannot be used.
     """
     target = urlsplit(url)
     proxies = getproxies_environment()
@@ -63,11 +64,11 @@ def _parse_proxy(variable: str, value: str) -> Proxy:
     except LocationParseError:
         parsed = urllib3.util.Url()
     if parsed.scheme not in _DEFAULT_PORTS or not parsed.host:
-        # The value may have a password.
+        # The message does not show the value, which may have a password.
         raise BackendConfigurationError(f"{variable}: expected http://HOST:PORT or https://HOST:PORT of a proxy")
     authorization = None
     if parsed.auth is not None:
-        # With a colon, RFC 7617, also where only a user was named.
+        # RFC 7617 demands a colon, even if only a user is named.
         user, _, password = parsed.auth.partition(":")
         credentials = f"{unquote(user)}:{unquote(password)}".encode()
         authorization = f"Basic {base64.b64encode(credentials).decode('ascii')}"
@@ -83,7 +84,7 @@ def _is_metadata_server(host: str) -> bool:
 
 
 def _is_excepted(host: str, port: int, exceptions: str) -> bool:
-    """Whether ``NO_PROXY`` names a host: ``*``, a name or the domain above it, an address or its network."""
+    """Whether ``NO_PROXY`` names a host: by ``*``, its name, a domain above it, its address or its network."""
     for entry in re.split(r"[,\s]+", exceptions.lower()):
         network = _network(entry.strip("[]"))
         if network is not None:

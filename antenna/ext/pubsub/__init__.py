@@ -2,4 +2,4 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Google Cloud Pub/Sub: ``crashpublish`` has the backend."""
+"""The backend for Google Cloud Pub/Sub, in ``crashpublish``."""

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Crash ids on a topic of Google Cloud Pub/Sub."""
+"""A publisher that sends crash ids to a topic of Google Cloud Pub/Sub."""
 
 import base64
 import json
@@ -23,14 +23,14 @@ logger = logging.getLogger(__name__)
 _ENDPOINT = "https://pubsub.googleapis.com"
 _SCOPES = ("https://www.googleapis.com/auth/pubsub",)
 
-# Crashes that come in within this time share one request: a request costs about 1 ms of CPU.
+# Seconds. Ids that are published within this time share one request, because a request costs about 1 ms of CPU.
 _LINGER = 0.003
-# Pub/Sub takes 1,000 messages a request.
+# Most ids in one request. Pub/Sub takes 1,000.
 _MAX_BATCH = 500
 
 
 class _Batch:
-    """Ids that are published in one request, and its outcome."""
+    """Ids that are published in one request, and its result."""
 
     def __init__(self) -> None:
         self.crash_ids: list[str] = []
@@ -38,10 +38,10 @@ class _Batch:
 
 
 class PubSubCrashPublish(CrashPublishBase):
-    """Publishes ids: data is the id in UTF-8, there are no attributes.
+    """Publishes ids. The data of a message is the id in UTF-8, and it has no attributes.
 
-    Over REST with Google's authentication: gRPC stops the gevent hub while it waits, and Google's client costs several
-    times the CPU and 25 MiB of memory. ``PUBSUB_EMULATOR_HOST`` selects an emulator.
+    It uses REST with Google's authentication. gRPC would stop the gevent hub while it waits, and Google's client costs
+    several times the CPU and 25 MiB of memory. ``PUBSUB_EMULATOR_HOST`` selects an emulator.
     """
 
     class Config:
@@ -60,18 +60,18 @@ class PubSubCrashPublish(CrashPublishBase):
         emulator = emulator_endpoint("PUBSUB_EMULATOR_HOST")
         self._endpoint = emulator or _ENDPOINT
         self._topic = f"projects/{self.config('project_id')}/topics/{self.config('topic_name')}"
-        # Names of topics may have a %.
+        # The name of a topic may have a %, which has to be escaped.
         self._path = f"/v1/{quote(self._topic)}"
         self._http = GoogleHttp(self._endpoint, credentials_for(emulator, _SCOPES))
         self._batch: _Batch | None = None
 
     @property
     def place(self) -> str:
-        """The topic."""
+        """The name and the host of the topic."""
         return f"{self._topic} at {self._http.place}"
 
     def publish_crash(self, crash_id: str, deadline: Deadline) -> None:
-        """Publish ``crash_id``, in one request with those of other crashes of the same moment."""
+        """Publish ``crash_id``, in one request together with other ids of the same moment."""
         batch = self._batch
         if batch is None:
             self._batch = batch = _Batch()
@@ -93,7 +93,7 @@ class PubSubCrashPublish(CrashPublishBase):
             batch.outcome.set(None)
 
     def _publish(self, crash_ids: list[str]) -> None:
-        """Publish in one request. Raises ``BackendError``, ``CrashRefused``."""
+        """Publish several ids in one request. Raises ``BackendError`` and ``CrashRefused``."""
         messages = [{"data": base64.b64encode(crash_id.encode("utf-8")).decode("ascii")} for crash_id in crash_ids]
         body = json.dumps({"messages": messages}).encode("ascii")
         headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
@@ -107,15 +107,18 @@ class PubSubCrashPublish(CrashPublishBase):
         self._http.close()
 
     def check_health(self) -> None:
-        """Raise an exception if the topic does not answer, or is not there."""
+        """Raise an exception if the topic does not answer or does not exist."""
         try:
             self._http.get(self._path, Deadline(self._timeout))
         except BackendDenied:
-            # roles/pubsub.publisher may publish and nothing else. Readers skip the test message.
+            # The role pubsub.publisher may publish, but not read the topic. Readers skip the test message.
             self._publish([TEST_ID])
 
     def verify(self) -> None:
-        """Publish a test message. Raises ``BackendConfigurationError`` for a topic that is not there or not ours."""
+        """Publish a test message.
+
+        Raises ``BackendConfigurationError`` if the topic does not exist or must not be used.
+        """
         if self._endpoint != _ENDPOINT:
             logger.warning("ids go to the emulator at %s: PUBSUB_EMULATOR_HOST is set", self._endpoint)
         try:
