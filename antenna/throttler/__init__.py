@@ -2,7 +2,18 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Throttling: which crashes are kept, deferred or rejected, and by which rule."""
+"""Decides which crashes are kept, deferred or rejected, and by which rule.
+
+The resource asks ``Throttler.judge`` about each crash. ``engine`` goes through the rules in order: each ``rule`` looks
+at the ``crash_view``, and the first that decides wins. ``options`` turns the values of the options into a ``policy``,
+which is Mozilla's (``mozilla``), a list in an operator's own Python module (``python_modules``) or a rules file
+(``rules_file``). ``reload`` loads it again when its ``sources`` change, and ``last_good`` keeps it while they are
+broken. ``quotas`` and ``unlisted`` count for all workers together.
+
+Promised: a rule that raises an error is skipped, so it can neither lose nor fail a crash, and rules never change a
+crash. The names in ``__all__`` are what rule modules written for Mozilla's Antenna import. Tests are in
+tests/throttler.
+"""
 
 from antenna.throttler.crash_view import product_of, safe_get
 from antenna.throttler.engine import NO_MATCH, Throttler, Verdict

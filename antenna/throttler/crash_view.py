@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A crash as throttle rules see it."""
+"""A crash in the form in which throttle rules see it."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -13,22 +13,25 @@ from antenna.json_size import count_built
 from antenna.limits import MAX_READ_JSON_ITEMS, MAX_READ_JSON_SIZE
 
 METADATA = "metadata"
-"""The key under which rules find what the collector knows of the request, such as ``user_agent``."""
+"""The key under which rules find the metadata of the request, such as ``user_agent``."""
 
 
 _TEXT_ONLY = frozenset([str])
 
 
 class CrashView(dict[str, Any]):
-    """The annotations of a crash as text, whatever JSON type arrived, and ``metadata``.
+    """The annotations of a crash as text, whatever their JSON types were, and ``metadata``.
 
-    Rules cannot change it: the annotations are saved as the client sent them.
+    Rules cannot change it, because the annotations are saved as the client sent them.
     """
 
     __slots__ = ("_documents", "_documents_items", "_documents_size", "_identity", "raw")
 
     def __init__(self, raw: Mapping[str, Any], metadata: Mapping[str, Any] | None = None) -> None:
-        """``raw`` holds the annotations as they came, and may hold ``metadata``; that given apart stands in for it."""
+        """``raw`` has the annotations as they came.
+
+        It may have ``metadata``, which the argument replaces if it is given.
+        """
         if _TEXT_ONLY.issuperset(map(type, raw.values())):
             super().__init__(raw)
         else:
@@ -41,17 +44,17 @@ class CrashView(dict[str, Any]):
         self._identity: dict[str, str] = {}
 
     def identify(self, what: str) -> str:
-        """Return the product, version and so on, as ``antenna.crash.identify``."""
+        """Return the product, version and so on, like ``antenna.crash.identify``."""
         found = self._identity.get(what)
         if found is None:
-            # Not from the view: null has become the text "null" there.
+            # This asks ``raw``, because in the view a null has become the text "null".
             found = self._identity[what] = identify(self.raw, what)
         return found
 
     def document(self, name: str) -> Any:
-        """Return what the JSON in an annotation's text stands for, decoded once; None where there is none.
+        """Decode the JSON in an annotation's text, once. Returns None if the text is not JSON.
 
-        What all such JSON holds together is limited. It is counted before it is decoded.
+        All JSON that rules decode in one crash is limited together. It is counted before it is decoded.
         """
         if name not in self._documents:
             self._documents[name] = self._decode(self.get(name, ""))
@@ -77,10 +80,13 @@ class CrashView(dict[str, Any]):
 
 
 def _texts(raw: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
-    """Yield names and texts. Once values that came as anything else have much text together, those left have none."""
+    """Yield names and texts.
+
+    The text of values that are not strings is limited; beyond the limit they have an empty text.
+    """
     left = MAX_READ_JSON_SIZE
     for name, value in raw.items():
-        # The collector's own metadata is a mapping. An annotation of that name has been replaced by it.
+        # The collector's metadata is a dict. An annotation with the same name has already been replaced by it.
         if isinstance(value, str) or (name == METADATA and isinstance(value, dict)):
             yield name, value
         else:
@@ -90,7 +96,7 @@ def _texts(raw: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
 
 
 def view(crash: Mapping[str, Any]) -> CrashView:
-    """Return a crash as rules see it; the same object if it is one already."""
+    """Return a crash in the form in which rules see it. If it has that form already, return it unchanged."""
     return crash if isinstance(crash, CrashView) else CrashView(crash)
 
 
@@ -100,5 +106,5 @@ def product_of(crash: Mapping[str, Any]) -> str:
 
 
 def safe_get(crash: Mapping[str, Any], key: str, default: str = "") -> str:
-    """Return an annotation of a crash as text, and ``default`` where it is absent."""
+    """Return an annotation of a crash as text, or ``default`` if it is absent."""
     return to_text(crash.get(key, default))

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The throttler: asks the rules in order until one decides."""
+"""The throttler. It asks the rules in order until one of them decides."""
 
 import logging
 import random
@@ -30,37 +30,37 @@ logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("throttle")
 
 NO_MATCH = "NO_MATCH"
-"""The rule name that stands for: no rule decided."""
+"""The rule name of a verdict if no rule has decided."""
 
 
 class RuleError(Exception):
-    """What Sentry is told about a rule that raised."""
+    """The error that Sentry gets when a rule has raised one. It has no text of the client."""
 
 
 def utc_now() -> datetime:
-    """Return the time now in UTC."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What becomes of a crash, and why."""
+    """The decision about a crash, and the rule that made it."""
 
     result: Result
     rule_name: str
     percentage: float
     stop_sending: bool = False
-    """If it is rejected: the client is to send no more crashes of this version."""
+    """Whether, if the crash is rejected, the client should send no more crashes of this version."""
     remove: tuple[str, ...] = ()
-    """Annotations that are not saved, besides the private ones."""
+    """Annotations that are not saved, in addition to the private ones."""
     policy: Policy = field(default_factory=lambda: Policy(()))
 
 
 class Throttler:
-    """Decides with a rule set what becomes of each crash.
+    """Decides with a set of rules what becomes of each crash.
 
-    Rules read ``products``, ``product_packagenames`` and ``now``, and tell ``unlisted`` which products they reject for
-    being on no list. ``rng`` draws where a rule samples.
+    Rules read ``products``, ``product_packagenames`` and ``now``. A rule that rejects a product because it is on no
+    list tells ``unlisted``. Rules that sample draw from ``rng``.
     """
 
     class Config:
@@ -90,7 +90,7 @@ class Throttler:
         now: Callable[[], datetime] = utc_now,
         shared_file: int | None = None,
     ) -> None:
-        """``shared_file``: the one of all workers, see ``antenna.shared_file``. Raises ``ConfigurationError``."""
+        """``shared_file`` is the file of all workers, see ``antenna.shared_file``. Raises ``ConfigurationError``."""
         self.config = config.with_options(self)
         self.rng = rng
         self.now = now
@@ -111,26 +111,26 @@ class Throttler:
 
     @property
     def products(self) -> Sequence[str]:
-        """The supported products. None: all are supported."""
+        """The supported products. If there are none, every product is supported."""
         return self.policy.products
 
     @property
     def product_packagenames(self) -> Mapping[str, Sequence[str]]:
-        """The supported Android packages of each product. None for a product: all are supported."""
+        """The supported Android packages of each product. If a product has none, every package is supported."""
         return self.policy.product_packagenames
 
     @property
     def problem(self) -> str:
-        """Why other rules decide than the options ask for; empty while all is well."""
+        """Why other rules decide than those that the options name. It is empty while the right ones decide."""
         return self._loader.problem
 
     def check_rules(self) -> None:
-        """For ``/__heartbeat__``: raise ``BrokenRulesError`` while the rules are broken."""
+        """Raise ``BrokenRulesError`` while the rules are broken. ``/__heartbeat__`` calls this."""
         if self.problem:
             raise BrokenRulesError(self.problem)
 
     def start(self) -> None:
-        """Say which rules decide, and begin to look, in the background, whether they have changed."""
+        """Log which rules decide, and check in the background whether they have changed."""
         self._say_which()
         gevent.spawn(self._loader.watch, self._replace)
 
@@ -145,18 +145,18 @@ class Throttler:
         logger.info("rules: %s, sha256 %s: %s", policy.name, policy.digest, counts)
 
     def throttle(self, raw_crash: Mapping[str, Any]) -> tuple[Result, str, float]:
-        """Return what becomes of this crash, the name of the rule that decided, and the percentage it goes by.
+        """Return the result for a crash, the name of the rule that decided, and the percentage of that rule.
 
-        ``raw_crash`` holds the annotations, and may hold ``metadata``. The percentage is 100 for a rule that does not
-        sample and 0 for ``NO_MATCH``.
+        ``raw_crash`` has the annotations, and may have ``metadata``. The percentage is 100 for a rule that does not
+        sample, and 0 for ``NO_MATCH``.
         """
         verdict = self.judge(raw_crash)
         return verdict.result, verdict.rule_name, verdict.percentage
 
     def judge(self, annotations: Mapping[str, Any], metadata: Mapping[str, Any] | None = None) -> Verdict:
-        """Return what becomes of this crash, and why.
+        """Return the decision about a crash.
 
-        Rules find ``metadata``, what is known of the request, under that name among the annotations.
+        Rules find ``metadata``, the facts about the request, under that name among the annotations.
         """
         crash = CrashView(annotations, metadata)
         policy = self.policy
@@ -184,10 +184,12 @@ class Throttler:
         return replace(verdict, result=quota.otherwise, rule_name=quota.name, percentage=100, stop_sending=False)
 
     def _report(self, rule: Rule, exc: Exception) -> None:
-        # Exception messages and chained exceptions can quote annotation values: only the type gets out.
+        # Messages of exceptions, and chained exceptions, can contain values of annotations. So only the type is
+        # reported.
         message = f"throttle rule {rule.rule_name} raised {type(exc).__name__}; skipped"
         metrics.incr("rule_error", tags=[f"rule:{rule.rule_name}"])
-        # Not an error: Sentry makes an event of each of those, and it is to hear of a rule once.
+        # This is a warning, because Sentry would make an event of each error, but it should get one event for each
+        # rule.
         extra = {"event": "rule_error", "rule": rule.rule_name, "reason": type(exc).__name__}
         logger.warning("%s", message, extra=extra | {"place": place_of(exc), "once": message})
         if rule.rule_name not in self._rules_reported:

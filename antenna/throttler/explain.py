@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What rules would do with a crash, and why: every way that a draw may go, with its share."""
+"""Explains what rules would do with a crash and why. Where a rule samples, it shows both results with their shares."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,25 +12,25 @@ from antenna.throttler.crash_view import METADATA, CrashView
 from antenna.throttler.engine import NO_MATCH, Throttler
 from antenna.throttler.rule import ALWAYS, CONTINUE, REJECT, WHOLE_CRASH, Result, Rule
 
-# Characters of a value that an explanation shows.
+# Characters of a value that an explanation shows. A longer value is cut.
 _MAX_SHOWN = 60
 
 
 @dataclass(frozen=True)
 class Step:
-    """One rule, and one crash."""
+    """What one rule does with one crash."""
 
     rule_name: str
     matches: bool
     seen: str
-    """What the rule looked at and found there."""
+    """The text that the rule looked at, and what it found there."""
     results: str
-    """What becomes of crashes that match."""
+    """The results that the rule gives to crashes that match."""
 
 
 @dataclass(frozen=True, order=True)
 class Outcome:
-    """A verdict, and the share of such crashes, in percent, that get it."""
+    """A result, the rule that gives it, and the percentage of such crashes that get it."""
 
     rule_name: str
     result: str
@@ -43,23 +43,23 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Explanation:
-    """The rules that were asked, in order, and what comes out. Quotas have no part in it."""
+    """The rules that were asked, in order, and the possible results. Quotas are not considered."""
 
     steps: list[Step]
     outcomes: list[Outcome]
 
     @property
     def verdict(self) -> str:
-        """All outcomes, in words."""
+        """All possible results, in words."""
         return ", ".join(map(str, self.outcomes))
 
 
 def explain(throttler: Throttler, raw_crash: Mapping[str, Any]) -> Explanation:
-    """Ask the rules about a crash, without a draw: where a rule samples, both ways are gone."""
+    """Ask the rules about a crash without drawing at random. Where a rule samples, both results are followed."""
     crash = CrashView(raw_crash)
     steps: list[Step] = []
     outcomes: dict[tuple[str, Result], float] = {}
-    # The share of such crashes that get so far.
+    # The percentage of such crashes that get as far as this rule.
     share = float(ALWAYS)
     for rule in throttler.rule_set:
         matches, problem = _ask(rule, throttler, crash)

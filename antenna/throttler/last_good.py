@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Keeps the texts of the last good rules where each worker that starts finds them."""
+"""Keeps the texts of the last good rules, so that workers that start later find them."""
 
 import hashlib
 import os
@@ -13,14 +13,17 @@ from antenna.throttler import unlisted
 from antenna.throttler.sources import Texts, kept_texts
 
 START = unlisted.START + unlisted.SIZE
-"""Where it lies in the shared file."""
+"""Byte of the shared file at which the texts begin."""
 
 _HEADER = struct.Struct("!Q32s")
 _MAX_SIZE = SIZE - START - _HEADER.size
 
 
 class LastGood:
-    """The last good texts, in the file that all workers share; in this process alone if there is none."""
+    """The last good texts, in the file that all workers share.
+
+    If there is no such file, they are kept in this process.
+    """
 
     def __init__(self, shared_file: int | None) -> None:
         """``shared_file`` is a descriptor of ``antenna.shared_file``."""
@@ -28,7 +31,7 @@ class LastGood:
         self._content = b""
 
     def keep(self, texts: Texts) -> None:
-        """Keep these texts in place of earlier ones. Texts that are too large, by megabytes, are not kept."""
+        """Keep these texts in place of the earlier ones. If they are too large, by megabytes, they are not kept."""
         content = texts.to_json()
         if content == self._read() or len(content) > _MAX_SIZE:
             return
@@ -39,7 +42,7 @@ class LastGood:
                 os.pwrite(self._file, header + content, START)
 
     def texts(self) -> Texts | None:
-        """Return the last good texts, None if there are none."""
+        """Return the last good texts, or None if there are none."""
         return kept_texts(self._read())
 
     def _read(self) -> bytes:

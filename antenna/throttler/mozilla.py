@@ -2,9 +2,9 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Mozilla's rule set and products, and the two that keep everything.
+"""Mozilla's rules and products, and the rules and products that keep everything.
 
-The first line of a condition's docstring says when its rule matches; the documentation shows it.
+The first line of a condition's docstring says when its rule matches. The documentation shows this line.
 """
 
 # ruff: noqa: ARG001 - conditions are all called with the same parameters
@@ -28,7 +28,7 @@ _INFOBAR_FIXED_BUILD_ID = "20171226"
 
 _BACKGROUND_PROCESS_TYPES = frozenset(["gpu", "plugin", "rdd", "socket", "utility"])
 
-# Windows 8.1; ESR 115 is the last Firefox for it and for Windows 7 and 8.
+# The build number of Windows 8.1. ESR 115 is the last Firefox for it, and for Windows 7 and 8.
 _LAST_UNSUPPORTED_WINDOWS_BUILD = 9600
 
 
@@ -68,7 +68,7 @@ def match_infobar_true(throttler: Throttler, crash: Crash) -> bool:
 def match_b2g(throttler: Throttler, crash: Crash) -> bool:
     """The product is B2G in any letter case, and B2G is no supported product."""
     product = product_of(crash)
-    # The length first: to change the case of a long text takes a dozen bytes for each character.
+    # The length is compared first, because changing the case of a long text takes a dozen bytes for each character.
     matches = len(product) == len("B2G") and product.lower() == "b2g" and "B2G" not in throttler.products
     if matches:
         throttler.unlisted.b2g()
@@ -130,7 +130,7 @@ def match_unsupported_windows(throttler: Throttler, crash: Crash) -> bool:
     build_number = operating_system.get("windowsBuildNumber")
     return (
         operating_system.get("name") == "Windows_NT"
-        # JSON's true is an int in Python: like Mozilla's Antenna, this takes it for 1.
+        # JSON's true is an int in Python. Like in Mozilla's Antenna, it counts as 1.
         and isinstance(build_number, int)
         and bool(build_number)
         and build_number <= _LAST_UNSUPPORTED_WINDOWS_BUILD
@@ -138,7 +138,7 @@ def match_unsupported_windows(throttler: Throttler, crash: Crash) -> bool:
 
 
 def _operating_system(crash: Crash) -> dict[str, Any]:
-    """Return ``system.os`` of the telemetry environment, empty where a client sent anything else."""
+    """Return ``system.os`` of the telemetry environment. If a client sent anything else, return an empty dict."""
     value = view(crash).document("TelemetryEnvironment")
     for name in ("system", "os"):
         value = value.get(name) if isinstance(value, dict) else None
@@ -160,7 +160,7 @@ def is_firefox_desktop(throttler: Throttler, crash: Crash) -> bool:
     return product_of(crash) == "Firefox" and safe_get(crash, "ReleaseChannel") == "release"
 
 
-# Lists, not tuples: rule modules make their own from these with +.
+# These are lists, not tuples, because rule modules add their own rules to them with +.
 MOZILLA_RULES: list[Rule] = [
     Rule("has_old_buildid", "*", match_old_buildid, REJECT),
     Rule("has_hangid_and_browser", "*", match_hangid_and_browser, REJECT),

@@ -2,10 +2,10 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Where rules and products come from: what the values of the throttler's options mean.
+"""Turns the values of the throttler's options into rules, products and packages.
 
-A value that has a ``/`` or ends in ``.toml`` is the path of a rules file. One with a comma, or without a dot, is names,
-where names have a meaning. Any other is a dotted path to Python.
+A value that has a ``/`` or ends in ``.toml`` is the path of a rules file. If the option takes names, a value with a
+comma or without a dot is a list of names. Any other value is a dotted path to Python.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ _PACKAGES = "a mapping of product names to lists of Android package names"
 
 
 class _Value(Parser[T]):
-    """The value of an option. Its error says what is wrong with what the value names: that is no secret."""
+    """The parser of an option. Its errors say what is wrong in the file or module that the value names: no secret."""
 
     def __init__(self, expected: str, read: Callable[[str, Sources], T]) -> None:
         super().__init__(expected, lambda text: read(text, Sources()))
@@ -132,9 +132,9 @@ parse_product_packagenames = _Value(
 
 
 def load_policy(config: ConfigManager, sources: Sources) -> Policy:
-    """Return what the options of the throttler ask for. Raises ``ConfigurationError``.
+    """Return the policy that the throttler's options describe. Raises ``ConfigurationError``.
 
-    The products and packages of a rules file stand in for the defaults of the other two options.
+    If a rules file has products or packages, these replace the defaults of the other two options.
     """
 
     def read(key: str, parser: _Value[T]) -> T:
@@ -165,6 +165,6 @@ def load_policy(config: ConfigManager, sources: Sources) -> Policy:
 def _digest(policy: Policy, sources: Sources) -> str:
     if sources.texts.files or sources.texts.modules:
         return sources.texts.digest()
-    # The collector's own rules: there is no text of the operator's.
+    # These rules belong to the collector, so there is no text of the operator to hash.
     rules = [(rule.rule_name, rule.key, str(rule.result)) for rule in policy.rules]
     return hashlib.sha256(repr((rules, policy.products, policy.product_packagenames)).encode()).hexdigest()

@@ -2,10 +2,11 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Imports an operator's own Python module from its source, and again when the source has changed.
+"""Imports an operator's own Python module from its source, and imports it again when the source has changed.
 
-The module may import others of its own. What belongs to Python, to installed packages or to the collector is imported
-as usual, and once. The sources are kept as texts, so that the same module can be had when its files are broken.
+The module may import other modules of the operator. Modules of Python, of installed packages and of the collector are
+imported as usual, and only once. The sources are kept as texts, so that the same module can be imported while its files
+are broken.
 """
 
 import importlib
@@ -35,7 +36,7 @@ class ModuleSource:
 
 
 class _KeptModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds modules among texts."""
+    """Imports modules from kept texts."""
 
     def __init__(self, sources: Mapping[str, ModuleSource]) -> None:
         self._sources = sources
@@ -62,10 +63,9 @@ def import_attribute(
 ) -> tuple[Any, dict[str, ModuleSource]]:
     """Return an attribute of a module, and the sources of the operator's own modules that the import has run.
 
-    :param kept: sources that come before files
-    :param imported: names of modules that an earlier call imported, to be imported anew; is brought up to date
-    :raises Exception: whatever the module raises; all modules are as before then
-
+    :param kept: sources that are used in place of files
+    :param imported: names of modules that an earlier call imported. They are imported again, and the set is updated
+    :raises Exception: whatever the module raises. Then all modules are as they were before
     """
     before = {name: sys.modules.pop(name) for name in imported if name in sys.modules}
     known = set(sys.modules)
@@ -81,7 +81,7 @@ def import_attribute(
     new = {name for name in set(sys.modules) - known if _own_path(sys.modules[name])}
     imported.clear()
     imported |= new
-    # A module that something else had imported before is not imported anew, but its text belongs to the rules.
+    # If something else had imported a module before, it is not imported again. But its text belongs to the rules.
     sources = {name: kept[name] if name in kept else _source(sys.modules[name]) for name in sorted(new | {module_name})}
     return value, {name: source for name, source in sources.items() if source is not None}
 
@@ -98,7 +98,7 @@ def _found_first(kept: Mapping[str, ModuleSource]) -> Iterator[None]:
 
 @contextmanager
 def _no_byte_code() -> Iterator[None]:
-    # Byte code is taken for up to date if the source has the same size and was changed in the same second.
+    # Python takes byte code for up to date if the source has the same size and was changed in the same second.
     before = sys.dont_write_bytecode
     sys.dont_write_bytecode = True
     try:
@@ -115,7 +115,7 @@ def _source(module: ModuleType) -> ModuleSource | None:
 
 
 def _own_path(module: ModuleType) -> Path | None:
-    """Return the file of a module of the operator's own, None for any other module."""
+    """Return the file of a module that is the operator's own, or None for any other module."""
     spec = getattr(module, "__spec__", None)
     origin = spec.origin if spec is not None and spec.has_location else getattr(module, "__file__", None)
     if not origin or not str(origin).endswith(".py"):

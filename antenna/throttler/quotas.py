@@ -2,11 +2,12 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Counts the crashes that are kept, so that no product has more than its share of them in a minute.
+"""Counts the crashes that are kept, so that no product gets more than its quota in a minute.
 
-The counts are in the file that all workers share: the quota is one of the whole instance. There is a count for each
-second of the last minute, so that at most the quota is kept in any minute, not only in those of the clock. A product
-has a place of its own if the rules list it; all others share one. So nothing grows with the names that clients send.
+The counts are in the file that all workers share, so the quota holds for the whole instance. There is a count for each
+second of the last minute, so the quota holds in every period of 60 seconds. Each product that the rules list has a
+place of its own in the file. All other products share one, so the number of places does not grow with the names that
+clients send.
 """
 
 import hashlib
@@ -22,8 +23,8 @@ from antenna.throttler.unlisted import START as UNLISTED_START
 
 WINDOW_SECONDS = 60
 
-# A place has the hash of its product, and then a ring: for each second, modulo its size, which second it is of, and the
-# count of that second.
+# A place has the hash of its product, and a ring of counts. The count of a second is at the index of that second modulo
+# the size of the ring, together with the second itself.
 _RING = 64
 _KEY = struct.Struct("!8s")
 _COUNTS = struct.Struct(f"!{2 * _RING}I")
@@ -31,25 +32,25 @@ _ONE_COUNT = struct.Struct("!2I")
 _PLACE_SIZE = _KEY.size + _COUNTS.size
 
 SIZE = UNLISTED_START
-"""Bytes at the start of the shared file that are for quotas."""
+"""Number of bytes at the start of the shared file that are used for quotas."""
 
 _PLACES = SIZE // _PLACE_SIZE
-# Places that a product may have: more than one, since others may have the same.
+# Number of places where a product may be. It may need another one because its first place belongs to another product.
 _ATTEMPTS = 64
 _FREE = bytes(_KEY.size)
 
 
 class Quotas:
-    """The counts, in the shared file or, if there is none, in this process."""
+    """The counts. They are in the shared file, or in this process if there is no such file."""
 
     def __init__(self, shared_file: int | None, clock: Callable[[], float] = time.monotonic) -> None:
-        """``shared_file`` is a descriptor of ``antenna.shared_file``; ``clock`` is the same in all processes."""
+        """``shared_file`` is a descriptor of ``antenna.shared_file``. ``clock`` must be the same in all processes."""
         self._file = shared_file
         self._memory = mmap.mmap(-1 if shared_file is None else shared_file, SIZE)
         self._clock = clock
 
     def allows(self, policy: Policy, product: str) -> bool:
-        """Whether one more crash of this product may be kept; it is counted if so."""
+        """Whether one more crash of this product may be kept. If so, it is counted."""
         quota = policy.quota
         if quota is None:
             return True
@@ -71,7 +72,10 @@ class Quotas:
         return True
 
     def _find(self, key: bytes, second: int) -> int:
-        """Return where the place of a product begins: its own, or one that is free or has not counted for a minute."""
+        """Return the offset of a product's place.
+
+        If it has none, take a place that is free or has counted nothing for a minute.
+        """
         first = int.from_bytes(key)
         places = [(first + attempt) % _PLACES * _PLACE_SIZE for attempt in range(_ATTEMPTS)]
         for place in places:
@@ -84,7 +88,7 @@ class Quotas:
             if self._is_idle(place, second):
                 self._memory[place : place + _PLACE_SIZE] = key + bytes(_COUNTS.size)
                 return place
-        return places[0]  # two products share their counts
+        return places[0]  # all places are in use, so two products share their counts
 
     def _is_idle(self, place: int, second: int) -> bool:
         if self._memory[place : place + _KEY.size] == _FREE:

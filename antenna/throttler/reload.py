@@ -2,10 +2,10 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Loads the rules, looks whether they have changed, and lets the last good ones decide while they are broken.
+"""Loads the rules, and loads them again when they change. While they are broken, the last good ones decide.
 
-Rules are checked as a whole and replaced as a whole. Only the first start of a collector refuses broken rules: each
-later start of a worker, whatever the reason, takes the texts that the workers before it had.
+Rules are checked as a whole and replaced as a whole. Broken rules stop only the first start of a collector. A worker
+that starts later, for whatever reason, uses the texts that the workers before it had.
 """
 
 import logging
@@ -26,34 +26,34 @@ logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("throttle")
 
 POLL_SECONDS = 1.5
-"""How often files are read again. A change is taken when a file has been the same twice: others may be writing it."""
+"""Seconds between two reads of the files. A change counts only if two reads agree: somebody may be writing the file."""
 
-# While the rules are broken, they are tried again after so many polls, even if no file has changed.
+# While the rules are broken, they are loaded again after this many polls, even if no file has changed.
 _POLLS_UNTIL_RETRY = 4
 
 
 class BrokenRulesError(Exception):
-    """What Sentry is told about rules that have been changed for the worse."""
+    """The error that Sentry gets when changed rules are broken."""
 
 
 class RulesLoader:
-    """Where the throttler has its policy from."""
+    """Loads the policy of the throttler."""
 
     def __init__(self, config: ConfigManager, last_good: LastGood) -> None:
-        """``config`` is the throttler's own."""
+        """``config`` is the throttler's own configuration."""
         self._config = config
         self._last_good = last_good
         self._imported: set[str] = set()
-        # What decides now, and what was looked at last.
+        # The texts of the rules that decide now, and those that were read last.
         self._deciding = Texts()
         self._seen = Texts()
         self._changed: Texts | None = None
         self._polls_since_problem = 0
         self.problem = ""
-        """Why the rules of the options do not decide, but earlier ones; empty while all is well."""
+        """Why earlier rules decide, and not those that the options name. It is empty while the right ones decide."""
 
     def load(self) -> Policy:
-        """Return the policy at a start. Raises ``ConfigurationError`` if it is bad, and there is none from before."""
+        """Return the policy at a start. Raises ``ConfigurationError`` if it is broken and there is no earlier one."""
         try:
             return self._load(Sources(imported=self._imported))
         except ConfigurationError as error:
@@ -63,13 +63,16 @@ class RulesLoader:
             try:
                 policy = self._load(Sources(kept, self._imported))
             except ConfigurationError:
-                raise error from None  # the options are others than they were
+                raise error from None  # the kept texts belong to other options
             self._refuse(error)
             self._seen = self._deciding.now()
             return policy
 
     def look(self) -> Policy | None:
-        """Return the new policy if the rules have changed and are good; None, and a problem, if they are broken."""
+        """Return the new policy if the rules have changed and are good. Otherwise return None.
+
+        If the rules are broken, set ``problem``.
+        """
         now = run_blocking(self._deciding.now)
         if not self._is_due(now):
             return None
@@ -84,19 +87,22 @@ class RulesLoader:
             return None
 
     def _is_due(self, now: Texts) -> bool:
-        """Whether it is time to load the rules."""
+        """Whether the rules should be loaded now."""
         if now != self._seen:
             is_stable, self._changed = now == self._changed, now
             return is_stable
         self._changed = None
         if not self.problem:
             return False
-        # It may be in something that was not read, such as a module that is not there yet.
+        # The fault may lie in something that was not read, such as a module that does not exist yet.
         self._polls_since_problem = (self._polls_since_problem + 1) % _POLLS_UNTIL_RETRY
         return self._polls_since_problem == 0
 
     def watch(self, replace: Callable[[Policy], None]) -> None:
-        """Look again and again, and hand each new policy on. Ends at once if there is nothing that could change."""
+        """Call ``look`` again and again, and pass each new policy to ``replace``.
+
+        If no file can change, return at once.
+        """
         while self._deciding.files or self._deciding.modules:
             gevent.sleep(POLL_SECONDS)
             try:

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""One throttle rule and the results it can have."""
+"""A throttle rule, and the results that it can have."""
 
 import hashlib
 import re
@@ -20,15 +20,15 @@ class Result(IntEnum):
     """What becomes of a crash. ACCEPT and DEFER are also the digit in its crash id."""
 
     ACCEPT = 0
-    """Save it and publish its id."""
+    """The crash is saved, and its id published."""
     DEFER = 1
-    """Save it, do not publish its id."""
+    """The crash is saved, and its id is not published."""
     REJECT = 2
-    """Keep nothing and say so."""
+    """The crash is not kept, and the client is told so."""
     FAKEACCEPT = 3
-    """Keep nothing, but answer a crash id."""
+    """The crash is not kept, but the client is answered with a crash id."""
     CONTINUE = 4
-    """Not decided: go on to the next rule."""
+    """The rule does not decide. The next rule is asked."""
 
 
 RESULT_TO_TEXT: dict[int, str] = {result: result.name for result in Result}
@@ -40,14 +40,14 @@ FAKEACCEPT = Result.FAKEACCEPT
 CONTINUE = Result.CONTINUE
 
 Sample = tuple[float, Result, Result]
-"""A percentage, the result of the crashes chosen by it, and the result of the others."""
+"""A percentage, the result for that percentage of the crashes, and the result for the rest."""
 
 Condition = Callable[[Any, Any], object]
-"""Called with the throttler and the annotation's text, or with the whole crash; true if the rule matches."""
+"""A function of the throttler and the annotation's text, or the whole crash. It is true if the rule matches."""
 
 
 class Random(Protocol):
-    """What rules that sample draw from: the module ``random``, or one of its generators."""
+    """The source of random numbers for rules that sample: the module ``random``, or one of its generators."""
 
     def random(self) -> float:
         """Return a number from 0 up to, but not including, 1."""
@@ -63,29 +63,29 @@ ALWAYS = 100
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A condition on one annotation, or with the key ``*`` on the whole crash, and the result where it matches.
+    """A condition on one annotation, or with the key ``*`` on the whole crash, and the result for crashes that match.
 
-    :raises ValueError: for a bad name or result
-    :raises TypeError: for a name or key that is no string, or a condition that cannot be called
-
+    :raises ValueError: if the name or the result is not valid
+    :raises TypeError: if the name or the key is not a string, or the condition cannot be called
     """
 
     rule_name: str
     key: str
     condition: Condition
     result: Result | Sample
-    """Modules written for Mozilla's Antenna may have the number of a result here."""
+    """The result. In modules written for Mozilla's Antenna it may be a number."""
     sample_by: str = field(default="", kw_only=True)
-    """Where the rule samples: the annotation that chooses, so that crashes with the same value get the same result."""
+    """An annotation. If the rule samples, crashes with the same value of it get the same result."""
     stop_sending: bool = field(default=False, kw_only=True)
-    """Where it rejects: tell the client to send no more crashes of this version."""
+    """If the rule rejects a crash, whether the client is told to send no more crashes of this version."""
     remove: tuple[str, ...] = field(default=(), kw_only=True)
-    """Annotations that are not saved if the rule matches, besides the private ones."""
+    """Annotations that are not saved if the rule matches, in addition to the private ones."""
     comment: str = field(default="", kw_only=True)
-    """What it is for, for people who read it."""
+    """The purpose of the rule, for people who read it."""
 
     def __post_init__(self) -> None:
-        # The name goes into the client's answer, metric tags and logs: nothing there may need escaping.
+        # The name is put into the client's answer, into metric tags and into logs, where no character must need
+        # escaping.
         if not _RULE_NAME.fullmatch(self.rule_name):
             raise ValueError(f"rule name {self.rule_name!r} is not made of ASCII letters, digits and _")
         if not isinstance(self.key, str):
@@ -100,7 +100,7 @@ class Rule:
             )
 
     def match(self, throttler: object, crash: Mapping[str, Any]) -> bool:
-        """Whether the rule applies to this crash. A rule on an annotation does not where that is absent."""
+        """Whether the rule matches this crash. A rule on an annotation does not match if the annotation is absent."""
         if self.key == WHOLE_CRASH:
             return bool(self.condition(throttler, view(crash)))
         return self.key in crash and bool(self.condition(throttler, to_text(crash[self.key])))
@@ -111,19 +111,25 @@ class Rule:
         return (self.result,) if isinstance(self.result, Result) else self.result[1:]
 
     def place_of(self, crash: Mapping[str, Any]) -> float | None:
-        """Return the place of a crash among all, from 0 up to 1, by ``sample_by``; None if it is to be drawn.
+        """Return the place of a crash among all crashes, from 0 up to 1.
 
-        It is always the same for a value, and another one for each rule.
+        Returns None if the place is to be drawn at random.
+
+        It depends on the value of ``sample_by`` and on the rule only, so the same value always has the same place in a
+        rule.
         """
         value = to_text(crash.get(self.sample_by, "")) if self.sample_by else ""
         if not value:
             return None
         digest = hashlib.blake2b(f"{self.rule_name}\0{value}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        # A double has 53 bits: all 64 could be rounded up to 1.
+        # A double has 53 bits. If all 64 were used, the result could be rounded up to 1.
         return (int.from_bytes(digest) >> 11) / 2**53
 
     def decide(self, rng: Random, crash: Mapping[str, Any] = MappingProxyType({})) -> tuple[Result, float]:
-        """Return the result for a crash that matches, chosen where the rule samples, and the rule's percentage."""
+        """Return the result for a crash that matches, and the percentage of the rule.
+
+        A rule that samples chooses the result.
+        """
         if isinstance(self.result, Result):
             return self.result, ALWAYS
         percentage, chosen, otherwise = self.result

@@ -2,10 +2,10 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Where rules, products and packages come from: rules files, and Python modules.
+"""Reads rules files and Python modules, from which rules, products and packages come.
 
-Everything that was read is remembered as text: to see whether it has changed, to say which rules decide, and to have
-the same rules again while the files are broken.
+The text of everything that was read is remembered. It shows whether something has changed, it identifies the rules that
+decide, and it gives the same rules again while the files are broken.
 """
 
 import hashlib
@@ -22,31 +22,37 @@ _BYTE_ORDER_MARK = "\ufeff"
 
 @dataclass
 class Texts:
-    """What was read: files by their paths, and modules by their names."""
+    """The texts that were read: files by their paths, and modules by their names."""
 
     files: dict[str, str] = field(default_factory=dict)
     modules: dict[str, ModuleSource] = field(default_factory=dict)
 
     def to_json(self) -> bytes:
-        """Return a form that can be kept."""
+        """Return the texts in a form that can be kept."""
         return json.dumps(asdict(self)).encode("ascii")
 
     @classmethod
     def from_json(cls, content: bytes) -> Self:
-        """Return what was kept. Raises ``ValueError``, ``KeyError``, ``TypeError`` for anything else."""
+        """Return the texts from the kept form.
+
+        Raises ``ValueError``, ``KeyError`` or ``TypeError`` if it is damaged.
+        """
         value = json.loads(content)
         modules = {name: ModuleSource(**source) for name, source in value["modules"].items()}
         return cls(dict(value["files"]), modules)
 
     def digest(self) -> str:
-        """Return a hash of all texts. Of a single file it is the beginning of what ``sha256sum`` prints."""
+        """Return a hash of all texts. For a single file it is the beginning of what ``sha256sum`` prints."""
         digest = hashlib.sha256()
         for text in [*self.files.values(), *(source.text for source in self.modules.values())]:
             digest.update(text.encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
 
     def now(self) -> "Texts":
-        """Return the same files and modules as they are now. What cannot be read has an empty text."""
+        """Read the same files and modules once more. Returns their texts.
+
+        A file that cannot be read has an empty text.
+        """
         files = {path: _text_or_nothing(path) for path in self.files}
         modules = {
             name: ModuleSource(_text_or_nothing(source.path), source.path, source.is_package)
@@ -56,10 +62,10 @@ class Texts:
 
 
 class Sources:
-    """Reads rules files and imports Python modules. ``texts`` is what was read."""
+    """Reads rules files and imports Python modules. ``texts`` are those that were read."""
 
     def __init__(self, kept: Texts | None = None, imported: set[str] | None = None) -> None:
-        """:param kept: texts to take in place of files; :param imported: see ``import_attribute``."""
+        """``kept`` are texts that are used in place of files. ``imported``: see ``import_attribute``."""
         self.texts = Texts()
         self._kept = kept or Texts()
         self._imported = set() if imported is None else imported
@@ -72,15 +78,16 @@ class Sources:
         return self.texts.files[path].removeprefix(_BYTE_ORDER_MARK)
 
     def import_attribute(self, path: str) -> Any:
-        """Return what a dotted path names. Raises ``ValueError`` for whatever the module raises."""
+        """Return the object that a dotted path names. Raises ``ValueError``, whatever the module raises."""
         module_name, _, attribute = path.rpartition(".")
         if not module_name or not attribute:
             raise ValueError("it is no dotted path")
         try:
-            # The modules of an earlier option are not to be imported once more for this one.
+            # The modules of an earlier option must not be imported again for this option.
             anew = self._imported if not self.texts.modules else set()
             value, sources = import_attribute(module_name, attribute, self._kept.modules, anew)
-        # The module is the operator's: its import may raise anything, and sys.exit() is no reason to end.
+        # The module belongs to the operator. Its import may raise anything, and even sys.exit() must not end the
+        # collector.
         except (Exception, SystemExit) as error:
             raise ValueError(f"{type(error).__name__}: {error}") from error
         self._imported |= anew
@@ -108,7 +115,7 @@ def _text_or_nothing(path: str) -> str:
 
 
 def kept_texts(content: bytes) -> Texts | None:
-    """Return what was kept, None if it is damaged."""
+    """Return the texts from the kept form, or None if it is damaged."""
     try:
         return Texts.from_json(content)
     except (ValueError, KeyError, TypeError, AttributeError):

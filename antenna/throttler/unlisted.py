@@ -2,10 +2,10 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Says in the log which products and packages are rejected for being on no list.
+"""Logs which products and packages are rejected because they are on no list.
 
-That is how operators notice a new product. The names come from clients: they are escaped, cut, and few. The workers of
-an instance count together, in the file that they share.
+This is how operators notice a new product. Clients choose these names, so the names are escaped and cut, and only a few
+are logged. The workers of an instance count together, in the file that they share.
 """
 
 import hashlib
@@ -18,47 +18,54 @@ from contextlib import nullcontext
 
 from antenna.shared_file import locked
 
-# The name under which log queries of existing deployments find these lines.
+# Log queries of existing deployments look for these lines under this name.
 logger = logging.getLogger("antenna.throttler")
 
 MAX_NAME_LENGTH = 50
 """Characters of a name that are logged."""
 
 MAX_NAMES_PER_HOUR = 20
-"""Different lines that an instance logs in an hour. It counts the reports beyond them."""
+"""Number of different lines that an instance logs in an hour. Further reports are only counted."""
 
 _HOUR_SECONDS = 3600.0
 
-# When the hour began, by the clock; reports that were not logged; how many lines were, and their hashes.
+# The state: when the hour began, the number of reports that were not logged, the number of lines that were, and the
+# hashes of these lines.
 _HASH_SIZE = 8
 _STATE = struct.Struct(f"!dQQ{MAX_NAMES_PER_HOUR * _HASH_SIZE}s")
 START, SIZE = 1024 * 1024 - 4096, 4096
-"""Where it lies in the shared file."""
+"""Offset and size, in bytes, of the state in the shared file."""
 
 
 class UnlistedNames:
-    """Logs each name once an hour."""
+    """Logs each name at most once an hour."""
 
     def __init__(self, shared_file: int | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        """``shared_file`` is a descriptor of ``antenna.shared_file``; ``clock`` returns seconds, in all processes."""
+        """``shared_file`` is a descriptor of ``antenna.shared_file``.
+
+        ``clock`` returns seconds, the same in all processes.
+        """
         self._file = shared_file
         self._clock = clock
         self._own_state = bytes(_STATE.size)
-        # What this process knows to be logged, so that it need not look.
+        # Lines that are known to be logged already, so that the shared file need not be read.
         self._logged: set[str] = set()
         self._logged_since = 0.0
 
     def product(self, name: str) -> None:
-        """Take note of a crash of a product that is not listed."""
+        """Record a crash of a product that is not listed."""
         self._log(f"ProductName rejected: {_shown(name)}")
 
     def packagename(self, product: str, name: str | None) -> None:
-        """Take note of a crash of a listed product from a package, or none, that is not listed."""
+        """Record a crash of a listed product whose package is not listed.
+
+        ``name`` is None if the crash names no package.
+        """
         shown = "no Android_PackageName" if name is None else _shown(name)
         self._log(f"Android_PackageName rejected: {product[:MAX_NAME_LENGTH]} {shown}")
 
     def b2g(self) -> None:
-        """Take note of a crash that is answered as if it was accepted, for being one of B2G."""
+        """Record a crash of B2G, which is answered as if it was accepted."""
         self._log("ProductName B2G: fake accept")
 
     def _log(self, line: str) -> None:
@@ -78,10 +85,10 @@ class UnlistedNames:
             self._logged.add(line)
 
     def _note(self, line: str, now: float) -> tuple[bool | None, int, float]:
-        """Take note of a line, and return three things.
+        """Record a line. Returns three things.
 
-        Whether it is to be logged, None if it has been; how many reports of the hour before were not; and when this
-        hour began.
+        The first is whether to log it, or None if it was logged before. The second is the number of reports of the hour
+        before that were not logged. The third is when this hour began.
         """
         began, not_logged, count, hashes = _STATE.unpack(self._read())
         left_out = 0

@@ -2,35 +2,35 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Versions, dates and numbers in annotation values, so that rules can compare them.
+"""Reads versions, dates and numbers in values of annotations, so that rules can compare them.
 
-Each function returns None for a text that is not what it reads. Comparisons do not match then.
+Each function returns None if the text is not of its kind. Then the comparison does not match.
 """
 
 import re
 from datetime import UTC, date, datetime
 from typing import Any
 
-# Characters. No version or number of a real client is longer.
+# Longest text that is read, in characters. No version or number of a real client is longer.
 _MAX_LENGTH = 100
 
 _VERSION = re.compile(r"[vV]?([0-9]+(?:\.[0-9]+)*)([^0-9.+][^+]*)?(?:\+.*)?", re.DOTALL)
 _WORDS = re.compile(r"[0-9]+|[A-Za-z]+")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 _DATE = re.compile(r"([0-9]{4})-?([0-9]{2})-?([0-9]{2})(?:[T ].*)?", re.DOTALL)
-# Of a day, and of one with hours and minutes, and seconds, behind it.
+# Digits of a date: of a day, of a day with hours and minutes, and of one with seconds as well.
 _LENGTHS_OF_DATES = (8, 12, 14)
-# Of seconds, and of milliseconds, since 1970.
+# Digits of a time since 1970: of seconds, and of milliseconds.
 _LENGTHS_OF_SECONDS = (10, 13)
 
 Version = tuple[Any, ...]
 
 
 def read_version(text: str) -> Version | None:
-    """Read a version into something that compares as people expect: 1.9 is before 1.10, and 2.0-rc.1 before 2.0.
+    """Read a version. The results compare as people expect: 1.9 is before 1.10, and 2.0-rc.1 is before 2.0.
 
-    Numbers between dots compare as numbers; those that are missing count as 0. What follows them makes it an earlier
-    version, as in 110.0b2 and 2.0.0-beta.1. What follows a ``+`` says nothing.
+    The numbers between dots compare as numbers. Missing ones count as 0. If letters follow them, as in 110.0b2 and
+    2.0.0-beta.1, the version is earlier than the one without. Text after a ``+`` is ignored.
     """
     match = _VERSION.fullmatch(text) if len(text) <= _MAX_LENGTH else None
     if match is None:
@@ -39,7 +39,7 @@ def read_version(text: str) -> Version | None:
     while numbers and numbers[-1] == 0:
         numbers.pop()
     words = _WORDS.findall(match[2] or "")
-    # As in Semantic Versioning (semver.org, item 11), numbers are before words.
+    # As in Semantic Versioning (semver.org, item 11), a number comes before a word.
     rest = tuple((0, int(word), "") if word.isdigit() else (1, 0, word.lower()) for word in words)
     return (tuple(numbers), not words, rest)
 
@@ -55,9 +55,9 @@ def read_number(text: str) -> float | int | None:
 
 
 def read_date(text: str) -> date | None:
-    """Read the day in a date, a build id or a time stamp, as it stands there; of seconds since 1970 the day in UTC.
+    """Read the day of a date, a build id or a time stamp. Of seconds since 1970 it is the day in UTC.
 
-    20261122, 20261122120000, 2026-11-22, 2026-11-22T12:00:00Z; 1795320893, 1795320893000.
+    Examples: 20261122, 20261122120000, 2026-11-22, 2026-11-22T12:00:00Z, 1795320893, 1795320893000.
     """
     if len(text) > _MAX_LENGTH:
         return None

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Makes a condition of a table: of a rule, or of an inline table inside of one."""
+"""Turns a table into a condition. The table is that of a rule, or an inline table inside it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,10 +27,10 @@ from antenna.throttler.rules_file.operators import OPERATORS, TEXT_OPERATORS
 from antenna.throttler.rules_file.problems import Problem, meant
 
 MAX_DEPTH = 20
-"""Conditions inside conditions."""
+"""Levels of conditions inside conditions."""
 
 _COMBINING = ("all", "any", "not")
-# What a key may name, besides product, version and so on.
+# Names that a key may have in addition to product, version and so on.
 _METADATA = ("user_agent",)
 _PACKAGE = "package"
 _LISTED = ("product", _PACKAGE)
@@ -50,7 +50,7 @@ CONDITION_KEYS = (
 
 
 def read_condition(table: Mapping[str, Any], depth: int = 0) -> Condition:
-    """Return the condition that a table describes; an empty one is true of every crash. Raises ``Problem``."""
+    """Return the condition that a table describes. An empty table is true of every crash. Raises ``Problem``."""
     for key in table:
         if key not in CONDITION_KEYS:
             raise Problem(key, f"unknown key {key!r}{meant(key, CONDITION_KEYS)}")
@@ -113,7 +113,7 @@ def _subject_key(table: Mapping[str, Any]) -> str:
 
 
 def _subject(table: Mapping[str, Any]) -> tuple[Subject, bool]:
-    """Return what to look at, and whether it has a JSON type."""
+    """Return what the condition looks at, and whether its value has a JSON type."""
     if ("key" in table) is ("annotation" in table):
         raise Problem(next(iter(table)), "a condition needs a key, or an annotation, but not both")
     subject_key = _subject_key(table)

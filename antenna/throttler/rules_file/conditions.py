@@ -2,10 +2,10 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Conditions of a rules file: what is looked at, and what has to be true of it.
+"""The conditions of a rules file: each looks at a part of a crash, and checks its value.
 
-A condition is called like that of any ``Rule`` with the key ``*``: with the throttler and the crash. ``explain`` says
-in words what it saw.
+A condition is called like that of any ``Rule`` with the key ``*``, with the throttler and the crash. ``explain`` says
+in words what the condition saw.
 """
 
 import json
@@ -20,30 +20,33 @@ from antenna.throttler.crash_view import METADATA, CrashView
 from antenna.throttler.rule import WHOLE_CRASH
 
 Check = Callable[[Any, Any], bool]
-"""Called with the throttler and the value that was found; true if it is what the operator asks for."""
+"""A function of the throttler and the value that was found. It is true if the value is what the operator asks for."""
 
-# A place in a JSON list.
+# The index of an item in a JSON list.
 _POSITION = re.compile(r"[0-9]{1,6}")
 
-# Characters of a value that an explanation shows.
+# Characters of a value that an explanation shows. A longer value is cut.
 _MAX_SHOWN = 60
 
 
 class Condition(Protocol):
-    """What has to be true of a crash."""
+    """A condition on a crash."""
 
     def __call__(self, throttler: Any, crash: CrashView) -> bool:
-        """Whether it is true of this crash."""
+        """Whether the condition is true of this crash."""
         ...
 
     def explain(self, throttler: Any, crash: CrashView) -> str:
-        """Return what was looked at, what was found there, and whether it is true."""
+        """Return in words what the condition looks at, what it found, and whether it is true."""
         ...
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What a condition looks at: its name in the file, and how to find its value in a crash. None: it is absent."""
+    """What a condition looks at: its name in the file, and a function that finds its value.
+
+    None means that it is absent.
+    """
 
     name: str
     find: Callable[[CrashView], Any]
@@ -51,19 +54,19 @@ class Subject:
 
 
 def annotation(name: str) -> Subject:
-    """An annotation, as text."""
+    """Return the subject for an annotation, as text."""
     if name == METADATA:  # the collector's own, which has replaced any annotation of that name
         return Subject(name, lambda crash: to_text(crash[name]) if name in crash else None)
     return Subject(name, methodcaller("get", name), is_annotation=True)
 
 
 def identity(what: str) -> Subject:
-    """The product, version and so on of a crash, whatever its client calls it."""
+    """Return the subject for the product, version and so on of a crash, whatever names its client uses."""
     return Subject(what, lambda crash: crash.identify(what) or None)
 
 
 def metadata(name: str) -> Subject:
-    """Something that the collector knows of the request, as text."""
+    """Return the subject for a fact about the request, as text."""
 
     def find(crash: CrashView) -> Any:
         value = crash.get(METADATA)
@@ -73,7 +76,10 @@ def metadata(name: str) -> Subject:
 
 
 def inside(annotation_name: str, path: Sequence[str]) -> Subject:
-    """A value inside an annotation that holds JSON, with its JSON type. Null counts as absent."""
+    """Return the subject for a value inside an annotation with JSON, which keeps its JSON type.
+
+    Null counts as absent.
+    """
 
     def find(crash: CrashView) -> Any:
         value = crash.document(annotation_name)
@@ -90,14 +96,17 @@ def inside(annotation_name: str, path: Sequence[str]) -> Subject:
 
 
 class Test:
-    """Looks at one thing: whether it is there, and then whether all checks of its value hold."""
+    """Looks at one subject: whether it is there, and whether all checks of its value hold."""
 
     __slots__ = ("_check", "_checks", "_find", "_wants_absent", "subject")
 
     def __init__(
         self, subject: Subject, checks: Sequence[tuple[str, Check]] = (), *, wants_absent: bool = False
     ) -> None:
-        """``checks`` are operators as the file has them, and what they do. ``wants_absent``: it is to be absent."""
+        """``checks`` are the operators as written in the file, each with its check.
+
+        ``wants_absent``: it must be absent.
+        """
         self.subject = subject
         self._find = subject.find
         self._checks = tuple(checks)
@@ -105,26 +114,29 @@ class Test:
         self._wants_absent = wants_absent
 
     def __call__(self, throttler: Any, crash: CrashView) -> bool:
-        """Whether it is true of this crash."""
+        """Whether the condition is true of this crash."""
         value = self._find(crash)
         if value is None:
             return self._wants_absent
         return not self._wants_absent and self._check(throttler, value)
 
     def explain(self, throttler: Any, crash: CrashView) -> str:
-        """Return what was found in this crash, and whether it is true."""
+        """Return in words what was found in this crash, and whether the condition is true."""
         asked = ", ".join(text for text, _ in self._checks) or ("absent" if self._wants_absent else "exists")
         return f"{self.subject.name} {_seen(self._find(crash))}; {asked}: {_word(self(throttler, crash))}"
 
     def on_value(self) -> "OnValue | None":
-        """Return the same for a rule whose key is the annotation, if this can be one."""
+        """Return this condition in the form for a rule whose key is the annotation.
+
+        Returns None if that is not possible.
+        """
         if self._wants_absent or not self.subject.is_annotation or self.subject.name == WHOLE_CRASH:
             return None
         return OnValue(self, self._check)
 
 
 class OnValue:
-    """The condition of a rule whose key is an annotation. Such rules cost nothing where the annotation is absent."""
+    """The condition of a rule whose key is an annotation. If the annotation is absent, such a rule costs nothing."""
 
     __slots__ = ("_check", "test")
 
@@ -133,11 +145,11 @@ class OnValue:
         self._check = check
 
     def __call__(self, throttler: Any, value: str) -> bool:
-        """Whether it is true of an annotation with this value."""
+        """Whether the condition is true of an annotation with this value."""
         return self._check(throttler, value)
 
     def explain(self, throttler: Any, crash: CrashView) -> str:
-        """Return what was found in this crash, and whether it is true."""
+        """Return in words what was found in this crash, and whether the condition is true."""
         return self.test.explain(throttler, crash)
 
 
@@ -156,13 +168,13 @@ def _all_hold(checks: list[Check]) -> Check:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """Whether the product, or the package of the crash, is one of those that the file lists."""
+    """True if the product, or the package, of a crash is one of those that the file lists, or if it is not."""
 
     what: str
     expected: bool
 
     def __call__(self, throttler: Any, crash: CrashView) -> bool:
-        """Whether it is true of this crash."""
+        """Whether the condition is true of this crash."""
         product = crash.identify("product")
         if self.what == "product":
             is_listed = not throttler.products or product in throttler.products
@@ -177,7 +189,7 @@ class Listed:
         return is_listed is self.expected
 
     def explain(self, throttler: Any, crash: CrashView) -> str:
-        """Return what was found in this crash, and whether it is true."""
+        """Return in words what was found in this crash, and whether the condition is true."""
         seen = crash.get("Android_PackageName") if self.what == "package" else crash.identify("product") or None
         asked = "listed" if self.expected else "not listed"
         return f"{self.what} {_seen(seen)}; {asked}: {_word(self(throttler, crash))}"
@@ -185,19 +197,19 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class AllOf:
-    """Every one of them is true."""
+    """True if all of several conditions are true."""
 
     conditions: tuple[Condition, ...]
 
     def __call__(self, throttler: Any, crash: CrashView) -> bool:
-        """Whether it is true of this crash."""
+        """Whether the condition is true of this crash."""
         for condition in self.conditions:  # noqa: SIM110 - all() costs twice as much
             if not condition(throttler, crash):
                 return False
         return True
 
     def explain(self, throttler: Any, crash: CrashView) -> str:
-        """Return what was found in this crash, and whether it is true."""
+        """Return in words what was found in this crash, and whether the condition is true."""
         return f"all of ({_joined(self._looked_at(throttler, crash), throttler, crash)})"
 
     def _looked_at(self, throttler: Any, crash: CrashView) -> Iterator[Condition]:
@@ -209,34 +221,34 @@ class AllOf:
 
 @dataclass(frozen=True, slots=True)
 class AnyOf:
-    """At least one of them is true."""
+    """True if at least one of several conditions is true."""
 
     conditions: tuple[Condition, ...]
 
     def __call__(self, throttler: Any, crash: CrashView) -> bool:
-        """Whether it is true of this crash."""
+        """Whether the condition is true of this crash."""
         for condition in self.conditions:  # noqa: SIM110 - any() costs twice as much
             if condition(throttler, crash):
                 return True
         return False
 
     def explain(self, throttler: Any, crash: CrashView) -> str:
-        """Return what was found in this crash, and whether it is true."""
+        """Return in words what was found in this crash, and whether the condition is true."""
         return f"any of ({_joined(self.conditions, throttler, crash)})"
 
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """It is not true."""
+    """True if another condition is not true."""
 
     condition: Condition
 
     def __call__(self, throttler: Any, crash: CrashView) -> bool:
-        """Whether it is true of this crash."""
+        """Whether the condition is true of this crash."""
         return not self.condition(throttler, crash)
 
     def explain(self, throttler: Any, crash: CrashView) -> str:
-        """Return what was found in this crash, and whether it is true."""
+        """Return in words what was found in this crash, and whether the condition is true."""
         return f"not ({self.condition.explain(throttler, crash)})"
 
 
@@ -244,11 +256,11 @@ class Always:
     """True of every crash."""
 
     def __call__(self, throttler: Any, crash: CrashView) -> bool:
-        """Whether it is true of this crash."""
+        """Whether the condition is true of this crash."""
         return True
 
     def explain(self, throttler: Any, crash: CrashView) -> str:
-        """Return what was found in this crash, and whether it is true."""
+        """Return in words that the condition is true."""
         return "every crash: yes"
 
 

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Finds the line of a rules file that an error is about: ``tomllib`` says it of errors in the syntax only."""
+"""Finds the line of a rules file that an error is about. ``tomllib`` gives the line only of errors in the syntax."""
 
 import re
 
@@ -18,7 +18,7 @@ class Lines:
         self._rules = [number for number, line in enumerate(self._lines) if _RULE_HEADER.match(line)]
 
     def of_key(self, key: str) -> int:
-        """Return the line of a key that is no rule's, or of the table of that name; 1 if it is not found."""
+        """Return the line of a key outside of rules, or of the table with that name. Returns 1 if it is not found."""
         pattern = re.compile(rf"\s*\[{{0,2}}[\"']?{re.escape(key)}[\"']?\s*[]=.]")
         for number, line in enumerate(self._lines):
             if pattern.match(line):
@@ -26,9 +26,12 @@ class Lines:
         return 1
 
     def of_rule(self, position: int, count: int, name: object, key: str) -> int:
-        """Return the line of a key in the rule at ``position`` of ``count``, or that of the rule if it is not found."""
+        """Return the line of a key in the rule at ``position`` of ``count``.
+
+        If it is not found, return that of the rule.
+        """
         start = self._start(position, count, name)
-        # The key may stand in an inline table, behind others.
+        # The key may be in an inline table, after other keys.
         pattern = re.compile(rf"(?:^|[\s{{,.])[\"']?{re.escape(key)}[\"']?\s*[=.]")
         for number in range(start, self._end(start)):
             if pattern.search(self._lines[number].partition("#")[0]):
@@ -38,7 +41,7 @@ class Lines:
     def _start(self, position: int, count: int, name: object) -> int:
         if len(self._rules) == count:
             return self._rules[position]
-        # The rules are no tables of their own, or a text of several lines looks like one.
+        # The rules are not written as tables of their own, or a text of several lines looks like the header of one.
         for number, line in enumerate(self._lines):
             if isinstance(name, str) and re.search(rf"\bname\s*=\s*[\"']{re.escape(name)}[\"']", line):
                 return number

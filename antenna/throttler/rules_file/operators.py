@@ -2,10 +2,10 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Operators of a rules file: each makes a check of a value from what the file says.
+"""The operators of a rules file. Each takes a value from the file, and returns a check of a value of the crash.
 
-An annotation's value is text, so 0 and "0" ask for the same there. A value inside JSON has a type, and equals only what
-has the same type.
+The value of an annotation is text, so 0 and "0" in the file mean the same for it. A value inside JSON has a type, and
+equals only a value of the same type.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ from antenna.throttler.rules_file.values import read_count
 _MAX_TEXTS = 1_000
 
 MAX_SEARCHED_LENGTH = 100_000
-"""Characters of a value that is searched, or compared without regard to case: each costs time for each text."""
+"""Longest value, in characters, that is searched. Searching takes time for each character and each text."""
 
 _MAX_DAYS = 100_000
 
@@ -39,7 +39,7 @@ JSON_TYPES: Mapping[str, tuple[type, ...]] = MappingProxyType(
 
 
 def _plain(value: object) -> Any:
-    """Return a value of the file as one that a value of a crash can equal."""
+    """Return a value of the file that a value of a crash can equal. Raises ``ValueError`` for lists and tables."""
     if isinstance(value, str | int | float):
         return value
     raise ValueError(
@@ -55,19 +55,19 @@ def _texts(value: object) -> tuple[str, ...]:
 
 
 def _is_same(found: Any, expected: Any) -> bool:
-    """Whether two values are the same in JSON, where true is not 1."""
+    """Whether two values are equal in JSON, where true does not equal 1."""
     return found == expected and isinstance(found, bool) is isinstance(expected, bool)
 
 
 def _as_text(value: object) -> str:
-    # As an annotation has it.
+    # Annotations write booleans in this way.
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)
 
 
 def equals(value: object, *, is_json: bool, ignore_case: bool) -> Check:
-    """The value itself."""
+    """The value equals this one."""
     expected = _plain(value)
     if is_json and not isinstance(expected, str):
         return lambda _, found: _is_same(found, expected)
@@ -79,7 +79,7 @@ def equals(value: object, *, is_json: bool, ignore_case: bool) -> Check:
 
 
 def is_in(value: object, *, is_json: bool, ignore_case: bool) -> Check:
-    """One of several values."""
+    """The value equals one of these."""
     if not isinstance(value, list) or not value or len(value) > _MAX_TEXTS:
         raise ValueError("takes a list of values")
     if is_json:
@@ -94,7 +94,7 @@ def is_in(value: object, *, is_json: bool, ignore_case: bool) -> Check:
 
 
 def _lower(text: str) -> str:
-    """Return a text in lower case, or none if it is too long: it would take a dozen bytes for each character."""
+    """Return a text in lower case. If it is too long, return "": it would take a dozen bytes for each character."""
     return text.lower() if len(text) <= MAX_READ_JSON_SIZE else ""
 
 
@@ -116,7 +116,7 @@ def _on_texts(test: Callable[[str, tuple[str, ...]], bool]) -> "Builder":
 
 
 def matches(value: object, *, is_json: bool, ignore_case: bool) -> Check:  # noqa: ARG001 - as all operators
-    """A regular expression that the whole value has to match."""
+    """The whole value matches this regular expression."""
     if not isinstance(value, str):
         raise ValueError("takes a regular expression")  # noqa: TRY004 - as all operators
     pattern = Pattern(value, ignore_case=ignore_case)
@@ -137,7 +137,7 @@ def _comparison(test: Callable[[Any, Any], bool]) -> "Builder":
 
 
 def _reader(value: object, *, is_json: bool) -> tuple[Callable[[Any], Any], Any]:
-    """Return how to read a value that is compared with this one, and this one as it is compared."""
+    """Return a function that reads a value for comparison with ``value``, and ``value`` itself in that form."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return (_number_in_json if is_json else read_number), value
     if isinstance(value, date) and not isinstance(value, datetime):
@@ -153,7 +153,7 @@ def _number_in_json(found: object) -> int | float | None:
 
 
 def older_than_days(value: object, *, is_json: bool, ignore_case: bool) -> Check:  # noqa: ARG001 - as all operators
-    """A day so many days ago or more."""
+    """The value has a date this many days ago or more."""
     days = read_count(value, _MAX_DAYS)
 
     def check(throttler: Any, found: Any) -> bool:
@@ -164,14 +164,14 @@ def older_than_days(value: object, *, is_json: bool, ignore_case: bool) -> Check
 
 
 def sorts_before(value: object, *, is_json: bool, ignore_case: bool) -> Check:  # noqa: ARG001 - as all operators
-    """A text that comes before this one, character by character."""
+    """The value comes before this text, compared character by character."""
     if not isinstance(value, str) or not value:
         raise ValueError("takes a text")
     return lambda _, found: isinstance(found, str) and found < value
 
 
 def has_type(value: object, *, is_json: bool, ignore_case: bool) -> Check:  # noqa: ARG001 - as all operators
-    """A value of a JSON type."""
+    """The value has this JSON type."""
     if not is_json:
         raise ValueError("is for values inside JSON, which have a path: an annotation is text")
     types = JSON_TYPES.get(value) if isinstance(value, str) else None
@@ -200,7 +200,7 @@ OPERATORS: Mapping[str, Builder] = MappingProxyType(
         "type": has_type,
     }
 )
-"""Operators by their names in a rules file. Each raises ``ValueError`` that says what it takes."""
+"""Operators by their names in a rules file. If the value in the file is wrong, each raises ``ValueError``."""
 
 TEXT_OPERATORS = frozenset(["equals", "in", "starts_with", "ends_with", "contains", "matches"])
-"""Those that ``ignore_case`` goes with."""
+"""Operators that can be combined with ``ignore_case``."""

@@ -2,18 +2,18 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What is wrong with a rules file, and where."""
+"""The errors of a rules file, which say what is wrong and where."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class RulesFileError(ValueError):
-    """What is wrong with a rules file: each line and rule, and what was expected there."""
+    """A rules file is wrong. The text names each line and rule that is wrong, and what was expected there."""
 
 
 class Problem(Exception):
-    """One thing that is wrong with a rule. ``key`` is the key that it is about."""
+    """One thing that is wrong with a rule, at the key ``key``."""
 
     def __init__(self, key: str, what: str) -> None:
         """``what`` completes a sentence that begins with the line and the rule."""
@@ -22,7 +22,7 @@ class Problem(Exception):
 
 
 def meant(key: str, known: Iterable[str]) -> str:
-    """Return the end of the sentence on an unknown key: the one that is most like it, or all."""
+    """Return the end of a sentence about an unknown key: the known key that is most like it, or all known keys."""
     names = sorted(known)
     close = difflib.get_close_matches(key.lower(), names, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(names)}"

@@ -4,8 +4,8 @@
 
 """Reads a rules file: TOML with products, packages, a quota, and rules in order.
 
-The error says everything that is wrong at once, each with the line and the rule. A key that nobody knows is an error:
-a condition with a typing error in its key would otherwise match everything. The documentation describes the file.
+The error lists everything that is wrong, each with its line and rule. An unknown key is an error, because a condition
+with a misspelt key would otherwise match every crash. docs/throttling.rst describes the file.
 """
 
 import tomllib
@@ -31,7 +31,7 @@ _QUOTA_KEYS = ("per_minute", "products", "name", "otherwise")
 
 
 def read_rules_file(text: str, file_name: str) -> Policy:
-    """Return what a rules file says. Raises ``RulesFileError``, which has each line and rule with something wrong."""
+    """Return the policy of a rules file. Raises ``RulesFileError``, which lists everything that is wrong."""
     if len(text) > MAX_SIZE:
         raise RulesFileError(f"{file_name}: longer than {MAX_SIZE} characters")
     try:

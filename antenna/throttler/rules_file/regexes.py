@@ -2,32 +2,33 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-r"""Regular expressions whose time is bounded: each character of a value is looked at once.
+r"""Regular expressions that are matched in bounded time: each character of a value is read once.
 
-Python's ``re`` tries one way after the other, and takes for ever for some patterns on values that a client can send.
-This matcher follows all ways at the same time (Thompson, "Regular expression search algorithm", 1968). It takes what
-``re`` takes, apart from what needs to look back or ahead: references to groups, lookarounds, atomic groups, possessive
-repeats, word boundaries. What matches one character, such as ``[a-f]`` or ``\d``, is left to ``re``.
+Python's ``re`` tries one possibility after the other. For some patterns it takes for ever on values that a client can
+send. This matcher follows all possibilities at the same time (Thompson, "Regular expression search algorithm", 1968).
+It takes what ``re`` takes, except what has to look back or ahead: references to groups, lookarounds, atomic groups,
+possessive repeats, word boundaries. Parts that match one character, such as ``[a-f]`` or ``\d``, are left to ``re``.
 
-A pattern without groups, and with at most one repeat of a varying length, has one way to match for each length. It is
-left to ``re`` as a whole. Any other becomes a list of nodes. The matcher is at a set of nodes, and the next character
-leads it to another set. It remembers such steps, so that most characters cost one look-up.
+If a pattern has no groups, and at most one repeat of a varying length, then there is only one possibility for each
+length, and ``re`` matches it as a whole. Any other pattern becomes a list of nodes. At each time the matcher is at a
+set of nodes, and the next character leads it to another set. These steps are remembered, so that most characters cost
+one lookup.
 """
 
 import re
 from dataclasses import dataclass, field
 
 MAX_VALUE_LENGTH = 2_000
-"""Characters of a value that is looked at. A longer value, which no client sends where rules look, does not match."""
+"""Longest value, in characters, that can match. No client sends longer values in annotations that rules look at."""
 
 MAX_NODES = 300
-"""Nodes of a pattern, about one for each character of it. With the length of values it bounds the work."""
+"""Most nodes of a pattern, which has about one for each character. This and the length of values bound the work."""
 
 MAX_DEPTH = 30
-"""Groups inside groups."""
+"""Levels of groups inside groups."""
 
 _MAX_STEPS = 5_000
-"""Steps that are remembered, after which remembering begins anew: clients choose the values."""
+"""Most steps that are remembered. Then all are forgotten, because clients choose the values and so the steps."""
 
 _ATOM = re.compile(r"\[\^?\]?(?:\\.|[^\]\\])*\]|\\(?:x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|.)|[^\\()|*+?{}\[\]^$]", re.DOTALL)
 _REPEAT = re.compile(r"([*+?])|\{(\d{1,4})?(,)?(\d{1,4})?\}")
@@ -35,12 +36,15 @@ _ONE_CHARACTER_ESCAPE = re.compile(r"\\(?:[dDsSwWnrtfvax u]|[^A-Za-z0-9])")
 
 
 class PatternError(ValueError):
-    """A pattern that is none, or that cannot be matched in bounded time."""
+    """A pattern is not valid, or cannot be matched in bounded time."""
 
 
 @dataclass(slots=True)
 class _Node:
-    """Reads one character, if ``reads`` is set, and goes on to any of ``next``. Without ``next`` it is the end."""
+    """A node of a pattern. If ``reads`` is set, it reads one character.
+
+    Then it goes on to any of ``next``, if there is one.
+    """
 
     reads: re.Pattern[str] | None = None
     next: list[int] = field(default_factory=list)
@@ -48,7 +52,7 @@ class _Node:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """A part of the pattern: where it begins, and its one node behind, which goes nowhere yet."""
+    """A part of the pattern: the node at which it begins, and its last node, which leads nowhere yet."""
 
     begin: int
     end: int
@@ -61,7 +65,7 @@ class Pattern:
         """Raises ``PatternError``."""
         if text.startswith("(?i)"):
             text, ignore_case = text.removeprefix("(?i)"), True
-        # A whole value has to match, so these say nothing.
+        # A whole value has to match anyway, so ^ and $ are not needed.
         text = text.removeprefix("^")
         if text.endswith("$") and not text.endswith("\\$"):
             text = text[:-1]
@@ -76,11 +80,11 @@ class Pattern:
 
     @property
     def remembered(self) -> int:
-        """How many steps are remembered."""
+        """The number of steps that are remembered."""
         return len(self._steps)
 
     def matches(self, value: str) -> bool:
-        """Whether the whole value, of at most ``MAX_VALUE_LENGTH`` characters, matches."""
+        """Whether the whole value matches. A value over ``MAX_VALUE_LENGTH`` characters does not."""
         if len(value) > MAX_VALUE_LENGTH:
             return False
         if self._simple is not None:
@@ -108,7 +112,7 @@ class Pattern:
         return following
 
     def _closure(self, numbers: list[int]) -> frozenset[int]:
-        """Return these nodes and all that can be reached from them without reading a character."""
+        """Return these nodes, and all nodes that can be reached from them without reading a character."""
         found: set[int] = set()
         waiting = list(numbers)
         while waiting:
@@ -124,7 +128,7 @@ class Pattern:
 class _Parser:
     def __init__(self, text: str, flags: int) -> None:
         self.nodes: list[_Node] = []
-        # Groups, and repeats of a varying length.
+        # Number of groups and of repeats of a varying length.
         self.ways = 0
         self._text = text
         self._flags = flags
@@ -201,7 +205,7 @@ class _Parser:
         return piece
 
     def _repeated(self, piece: _Piece, start: int) -> _Piece:
-        """Return the piece repeated as the text says that follows it. It was read from ``start`` on."""
+        """Return the piece, repeated as the text after it says. ``start`` is where the piece begins in the text."""
         repeat = _REPEAT.match(self._text, self._position)
         if repeat is None:
             return piece
@@ -210,7 +214,7 @@ class _Parser:
         after = self._position = repeat.end()
         if self._peek() in ("*", "+", "{") or (self._peek() == "?" and self._text[after : after + 2] == "??"):
             raise PatternError(f"a repeat of a repeat at character {after + 1} is not supported")
-        if self._peek() == "?":  # as few as possible: no difference for a whole value
+        if self._peek() == "?":  # "as few as possible" makes no difference if the whole value has to match
             self._position = after = after + 1
         copies = [piece, *(self._copy(start) for _ in range(max(low, high or 1, 1) - 1))]
         self._position = after
@@ -221,7 +225,10 @@ class _Parser:
         return self._item()
 
     def _chain(self, copies: list[_Piece], low: int, *, is_open: bool) -> _Piece:
-        """Join the copies of a piece, of which ``low`` have to be there, and more than all of them if it is open."""
+        """Join the copies of a piece. At least ``low`` of them have to match.
+
+        If it ``is_open``, the last may be repeated.
+        """
         begin, end = self._add(_Node()), self._add(_Node())
         at = begin
         for number, piece in enumerate(copies):
@@ -245,7 +252,7 @@ class _Parser:
 
 
 def _bounds(repeat: re.Match[str]) -> tuple[int, int | None]:
-    """Return how often something has to be there, and may be there at most, if there is a limit."""
+    """Return how often something has to occur, and how often it may occur, which is None without a limit."""
     if repeat[1]:
         return {"*": (0, None), "+": (1, None), "?": (0, 1)}[repeat[1]]
     low = int(repeat[2] or 0)

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Makes a rule of a table ``[[rules]]``."""
+"""Turns a table ``[[rules]]`` into a rule."""
 
 from collections.abc import Container, Mapping
 from typing import Any
@@ -14,7 +14,7 @@ from antenna.throttler.rules_file.conditions import Condition, Test
 from antenna.throttler.rules_file.problems import Problem, meant
 from antenna.throttler.rules_file.values import SECTIONS, read_names, read_result
 
-# What a rule may have, besides the keys of its condition.
+# The keys of a rule, apart from those of its condition.
 _RULE_KEYS = (
     "name",
     "comment",
@@ -31,7 +31,7 @@ _SAMPLE_KEYS = ("percentage", "chosen", "otherwise")
 
 
 def read_rule(table: Mapping[str, Any], taken: Container[str] = ()) -> Rule:
-    """Return the rule that a table describes; its name must not be one of ``taken``. Raises ``Problem``."""
+    """Return the rule that a table describes. Its name must not be one of ``taken``. Raises ``Problem``."""
     for key in table:
         if key in SECTIONS:
             raise Problem(key, f"{key} belongs to the top of the file, above the first line in brackets")
@@ -64,7 +64,7 @@ def read_rule(table: Mapping[str, Any], taken: Container[str] = ()) -> Rule:
 
 
 def _keyed(condition: Condition) -> tuple[str, AnyCondition]:
-    """Return key and condition of a rule: of one on an annotation, if the condition looks at nothing else."""
+    """Return the key and the condition of a rule. If the condition looks at one annotation only, that is the key."""
     on_value = condition.on_value() if isinstance(condition, Test) else None
     return (WHOLE_CRASH, condition) if on_value is None else (on_value.test.subject.name, on_value)
 

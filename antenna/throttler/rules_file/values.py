@@ -2,14 +2,14 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Values that occur in several places of a rules file. Each function raises ``ValueError`` that says what it takes."""
+"""Reads values that occur in several places of a rules file. If a value is wrong, each raises ``ValueError``."""
 
 from typing import Any
 
 from antenna.throttler.rule import Result
 
 SECTIONS = ("products", "packages", "quota", "rules")
-"""What a rules file has at the top."""
+"""The keys at the top of a rules file."""
 
 
 def read_names(value: Any) -> tuple[str, ...]:
@@ -20,7 +20,7 @@ def read_names(value: Any) -> tuple[str, ...]:
 
 
 def read_result(value: Any) -> Result:
-    """Return a result by its name, in any letter case."""
+    """Return the result with a name, which may be in any letter case."""
     names = [result.name for result in Result]
     if isinstance(value, str) and value.upper() in names:
         return Result[value.upper()]
