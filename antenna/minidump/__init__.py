@@ -4,17 +4,18 @@
 
 """Reads minidumps: what crashed, and where.
 
-``Minidump`` takes a file or bytes and offers what they hold: the machine (``system``), why the dump was written
+``Minidump`` takes a file or bytes and offers their content: the machine (``system``), why the dump was written
 (``reason``), threads with their registers, modules with the ids of their symbols, memory, annotations. ``StackWalker``
-finds the calls on a thread's stack and says of each how much it can be trusted; symbols plug in an ``Unwinder``.
-``DumpFacts`` tells all of it in a sentence and as JSON.
+finds the calls on a thread's stack, and says how far each can be trusted. Symbols plug in as an ``Unwinder``.
+``DumpFacts`` tells all of it in one sentence for people, and as JSON.
 
-Dumps come from strangers. ``source.Reader`` checks each offset, count and length against the file and bounds the bytes
-that are read; lists have limits; look-ups by address are binary searches in sorted, disjoint ranges. Nothing but
-``MinidumpError`` is raised. A damaged part costs itself only: it is empty, and ``Minidump.damage`` names it.
+Dumps come from strangers. So ``source.Reader`` checks each offset, count and length against the file, and bounds the
+bytes that are read. Lists have limits. Lookups by address are binary searches in sorted, disjoint ranges. The only
+exception that is raised is ``MinidumpError``. If a part of a dump is damaged, only that part is empty, and
+``Minidump.damage`` names it.
 
 This package imports nothing of the collector and needs no library. Structures are those of Microsoft's minidumpapiset.h
-and winnt.h, and of Breakpad's and Crashpad's headers. Tests: tests/minidump/, which build dumps of every kind.
+and winnt.h, and of Breakpad's and Crashpad's headers. Tests are in tests/minidump, which build dumps of every kind.
 """
 
 from antenna.minidump.cpu import Cpu, Registers

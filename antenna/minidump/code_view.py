@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What identifies the debug information of a module: the CodeView record that its entry in the dump points to."""
+"""Reads the identity of a module's debug information from the CodeView record that its entry in the dump points to."""
 
 import uuid
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from antenna.minidump.source import until_nul
 
 _PDB_70 = Struct("<16sI")
 _PDB_20 = Struct("<III")
-# A SHA-1 has 20 bytes; --build-id=0x... takes any number.
+# Longest build id, in bytes. A SHA-1 has 20, but the linker's --build-id=0x... takes any number.
 _LONGEST_BUILD_ID = 64
 
 
@@ -25,9 +25,9 @@ class DebugInfo:
     debug_file: str
     """Name of the PDB file, with the path from the record. Empty for ELF files."""
     build_id: str = ""
-    """Of ELF files: the whole build id in hexadecimal."""
+    """The whole build id in hexadecimal, for ELF files."""
     guid: str = ""
-    """Of PDB files and Mach-O: the GUID or UUID in lower case."""
+    """The GUID or UUID in lower case, for PDB files and Mach-O."""
 
 
 NO_DEBUG_INFO = DebugInfo("", "")
@@ -56,7 +56,7 @@ def _parse_pdb_70(record: bytes) -> DebugInfo:
 
 
 def _parse_build_id(build_id: bytes) -> DebugInfo:
-    """Breakpad makes a GUID of the first 16 bytes of a build id; zeros stand in for those that it does not have."""
+    """Return the debug id that Breakpad makes of a build id: a GUID of its first 16 bytes, which zeros fill up."""
     if not any(build_id):
         return NO_DEBUG_INFO
     guid = uuid.UUID(bytes_le=build_id[:16].ljust(16, b"\0"))

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The registers of a thread, as its CONTEXT structure has them (winnt.h; for ARM also Breakpad's minidump_cpu_*.h)."""
+"""Reads the registers of a thread from its CONTEXT structure (winnt.h; for ARM also Breakpad's minidump_cpu_*.h)."""
 
 from dataclasses import dataclass
 from struct import Struct
@@ -15,13 +15,13 @@ from antenna.minidump.system_info import SystemInfo
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Where a context has its flags and its registers."""
+    """The offsets of the flags and the registers in a context."""
 
     cpu: Cpu
     flags: Struct
     flags_offset: int
     cpu_flags: tuple[int, ...]
-    """Of the flags one of these bits says that the context is one of this CPU."""
+    """If one of these bits is set in the flags, the context is one of this CPU."""
     registers: Struct
     registers_offset: int
     names: tuple[str, ...]
@@ -45,25 +45,25 @@ _AMD64 = _Layout(
     ("eflags", "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
      "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rip"),
 )  # fmt: skip
-# Windows has CONTEXT_ARM 0x200000 where Breakpad has 0x40000000; the registers stand in the same places.
+# Windows has CONTEXT_ARM 0x200000 where Breakpad has 0x40000000. The registers are at the same offsets.
 _ARM = _Layout(ARM, _UINT32, 0, (0x40000000, 0x200000), Struct("<17I"), 4, (*_R_REGISTERS, "sp", "lr", "pc", "cpsr"))
 _ARM64 = _Layout(ARM64, _UINT32, 0, (0x400000,), Struct("<I33Q"), 4, ("cpsr", *_X_REGISTERS, "sp", "pc"))
 _ARM64_OLD = _Layout(ARM64, _UINT64, 0, (0x80000000,), Struct("<33QI"), 8, (*_X_REGISTERS, "sp", "pc", "cpsr"))
 
 _LAYOUTS = {
     "x86": (_X86,),
-    # A 64-bit Windows writes its own context for a thread of a 32-bit program that runs 64-bit code.
+    # 64-bit Windows writes a context of its own kind for a thread of a 32-bit program that runs 64-bit code.
     "amd64": (_AMD64, _X86),
     "arm": (_ARM,),
-    # In this order: a bit of the old flags is another flag of Windows in the new ones.
+    # The order matters: a bit of the old flags is a different flag of Windows in the new ones.
     "arm64": (_ARM64, _ARM64_OLD),
 }
-# Bytes of a context; one with all extensions of a processor has some thousands.
+# Largest context, in bytes. With all extensions of a processor it has some thousands.
 _LARGEST = 65_536
 
 
 def read_context(reader: Reader, location: Location, system: SystemInfo | None, what: str) -> Registers | None:
-    """Return the registers in a context, or None if there is none, or the CPU is not known.
+    """Return the registers of a context. Returns None if there is no context, or the CPU is not known.
 
     Raises ``MinidumpError`` if the context is damaged.
     """

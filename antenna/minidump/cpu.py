@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The processors whose registers this reader knows, and sets of register values."""
+"""The processors whose registers are read, and the values of registers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Cpu:
-    """What a stack walker has to know of a processor."""
+    """The facts about a processor that a stack walker needs."""
 
     name: str
     word: int
     """Bytes of an address."""
     ip: str
-    """Names of registers: instruction pointer, stack pointer, frame pointer, and the link register if there is one."""
+    """The names of the instruction pointer, stack pointer, frame pointer, and of the link register if there is one."""
     sp: str
     fp: str
     lr: str | None
     return_adjustment: int
-    """From a return address to an address inside of the call before it, which belongs to the caller's line."""
+    """Subtracted from a return address, this gives an address inside the call, which belongs to the caller's line."""
 
     @property
     def mask(self) -> int:
@@ -29,10 +29,10 @@ class Cpu:
         return (1 << 8 * self.word) - 1
 
 
-# The adjustments are those of Breakpad's stack walkers.
+# The return adjustments are those of Breakpad's stack walkers.
 X86 = Cpu("x86", 4, ip="eip", sp="esp", fp="ebp", lr=None, return_adjustment=1)
 AMD64 = Cpu("amd64", 8, ip="rip", sp="rsp", fp="rbp", lr=None, return_adjustment=1)
-# r11 is the frame pointer of ARM code; Apple's compilers, and Thumb code, use r7.
+# The frame pointer of ARM code is r11, but Apple's compilers, and Thumb code, use r7.
 ARM = Cpu("arm", 4, ip="pc", sp="sp", fp="r11", lr="lr", return_adjustment=2)
 ARM_APPLE = Cpu("arm", 4, ip="pc", sp="sp", fp="r7", lr="lr", return_adjustment=2)
 ARM64 = Cpu("arm64", 8, ip="pc", sp="sp", fp="x29", lr="x30", return_adjustment=4)
@@ -40,7 +40,7 @@ ARM64 = Cpu("arm64", 8, ip="pc", sp="sp", fp="x29", lr="x30", return_adjustment=
 
 @dataclass(frozen=True, slots=True)
 class Registers:
-    """Values of those registers that are known: all of them in a dump's context, fewer in the frames above it."""
+    """The values of the known registers. In a dump's context all are known, in the frames above it fewer are."""
 
     cpu: Cpu
     values: Mapping[str, int]
@@ -61,17 +61,17 @@ class Registers:
 
     @property
     def fp(self) -> int | None:
-        """The frame pointer, if known."""
+        """The frame pointer, or None if it is not known."""
         return self.values.get(self.cpu.fp)
 
     @property
     def lr(self) -> int | None:
-        """The link register, if there is one and it is known."""
+        """The link register, or None if there is none or it is not known."""
         return self.values.get(self.cpu.lr) if self.cpu.lr else None
 
 
 def caller(cpu: Cpu, *, ip: int, sp: int, fp: int | None = None) -> Registers:
-    """Return the few registers of a caller that a walk without call frame information finds."""
+    """Return the few registers of a caller that a walk finds without call frame information."""
     values = {cpu.ip: ip, cpu.sp: sp}
     if fp is not None:
         values[cpu.fp] = fp

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Crashpad's annotations: what the program told its crash reporter, for the process and for each module.
+"""Reads Crashpad's annotations, which the program gave its crash reporter, for the process and for each module.
 
 Structures: minidump/minidump_extensions.h of Crashpad.
 """
@@ -24,39 +24,39 @@ _OBJECT = Struct("<IHHI")
 _LINK = Struct("<III")
 _MODULE_INFO = Struct("<IIIII")
 _OBJECTS_LOCATION = Struct("<II")
-# Annotations that are read of a dump, all modules together. Chromium writes below a hundred.
+# Most annotations that are read from a dump, for all modules together. Chromium writes fewer than a hundred.
 MAX_ANNOTATIONS = 20_000
-# Bytes of a value that are read. Crashpad's own limit is 20 KiB.
+# Bytes of a value that are read at most. Crashpad's own limit is 20 KiB.
 _LONGEST_VALUE = 65_536
 _TYPE_STRING = 1
 
 
 @dataclass(frozen=True, slots=True)
 class ModuleAnnotations:
-    """What a module told the crash reporter."""
+    """The annotations of one module."""
 
     module_index: int
-    """Which module of the module list."""
+    """Index of the module in the module list."""
     lines: tuple[str, ...] = ()
-    """Annotations without a name: messages of macOS' system libraries, mostly."""
+    """Annotations without a name. Most are messages of macOS' system libraries."""
     simple: dict[str, str] = field(default_factory=dict)
     objects: dict[str, str] = field(default_factory=dict)
-    """Values that are no text, which the program itself has to know, are shown in hexadecimal."""
+    """Annotations with a type. A value that is not text is in hexadecimal, since only the program knows its meaning."""
 
 
 @dataclass(frozen=True, slots=True)
 class CrashpadInfo:
-    """The stream that Crashpad adds to each of its dumps."""
+    """The content of the stream that Crashpad adds to each of its dumps."""
 
     report_id: str
     client_id: str
     annotations: dict[str, str]
-    """Of the process, such as ``prod`` and ``ver``."""
+    """The annotations of the process, such as ``prod`` and ``ver``."""
     modules: tuple[ModuleAnnotations, ...]
 
 
 class _Annotations:
-    """Reads annotations until there are too many. Their lists may share their bytes in a hostile dump."""
+    """Reads annotations until there are too many. In a hostile dump, many lists may share the same bytes."""
 
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
@@ -79,7 +79,7 @@ class _Annotations:
             yield from layout.iter_unpack(self.reader.read(location.offset + _COUNT.size, taken * layout.size, what))
 
     def text(self, offset: int) -> str:
-        """Return a string, or nothing if it is damaged."""
+        """Return a string, or "" if it is damaged."""
         try:
             return self.reader.utf8(offset, "an annotation", largest=_LONGEST_VALUE)
         except MinidumpError as error:
@@ -87,7 +87,7 @@ class _Annotations:
             return ""
 
     def pairs(self, location: Location) -> dict[str, str]:
-        """Return a dictionary of simple annotations."""
+        """Return simple annotations, as a dict of names and values."""
         found = self.entries(location, _PAIR, "simple annotations")
         return {self.text(key): self.text(value) for key, value in found}
 
@@ -96,7 +96,7 @@ class _Annotations:
         return tuple(self.text(offset) for (offset,) in self.entries(location, _OFFSET, "list annotations"))
 
     def objects(self, location: Location) -> dict[str, str]:
-        """Return annotation objects, which have a type."""
+        """Return annotation objects, which have a type, as a dict of names and values."""
         values: dict[str, str] = {}
         for name, kind, _, value in self.entries(location, _OBJECT, "annotation objects"):
             if kind == _TYPE_STRING:

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The exception stream: what happened to the process, in numbers."""
+"""Reads the exception stream, whose numbers say what happened to the process."""
 
 from dataclasses import dataclass
 from struct import Struct
@@ -20,17 +20,17 @@ _MAX_PARAMETERS = 15
 
 @dataclass(frozen=True, slots=True)
 class ExceptionRecord:
-    """MINIDUMP_EXCEPTION. What its numbers mean depends on the system: see ``antenna.minidump.reasons``."""
+    """MINIDUMP_EXCEPTION. The meaning of its numbers depends on the system: see ``antenna.minidump.reasons``."""
 
     thread_id: int
     code: int
-    """Windows: exception code. Linux: signal number. macOS: Mach exception."""
+    """The exception code (Windows), the number of the signal (Linux), or the Mach exception (macOS)."""
     flags: int
-    """Windows: whether it can be continued. Linux: ``si_code``. macOS: the first code of the Mach exception."""
+    """Whether it can be continued (Windows), ``si_code`` (Linux), or the first code of the exception (macOS)."""
     address: int
     parameters: tuple[int, ...]
     registers: Registers | None
-    """Of the thread when it crashed. The thread list has them later, when the dump was being written."""
+    """The thread's registers when it crashed. The thread list has those of a later time, when the dump was written."""
 
 
 def read_exception(reader: Reader, location: Location, system: SystemInfo | None) -> ExceptionRecord:

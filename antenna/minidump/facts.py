@@ -2,11 +2,11 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A dump with its stacks walked: in a sentence for people, and as JSON.
+"""The facts about a dump whose stacks were walked, as a sentence for people and as JSON.
 
-Names in JSON are those that tools of this field share: ``os``, ``cpu``, ``crash_reason``, ``crash_address``,
-``crashing_thread_index``. Addresses and offsets are text in hexadecimal, as JSON's numbers are too small for some
-readers. Command line and environment of the process are not among them.
+The names in JSON are those that tools of this field share: ``os``, ``cpu``, ``crash_reason``, ``crash_address``,
+``crashing_thread_index``. Addresses and offsets are text in hexadecimal, because some readers cannot hold such large
+numbers. The command line and the environment of the process are left out.
 """
 
 from typing import Any
@@ -16,22 +16,22 @@ from antenna.minidump.reasons import Kind
 from antenna.minidump.stack import Frame, Stack, StackWalker
 from antenna.minidump.threads import Thread
 
-# What people call these CPUs.
+# The usual names of these CPUs.
 _MACHINES = {"amd64": "x86_64"}
 
 
 class DumpFacts:
-    """What a dump says."""
+    """The facts about a dump."""
 
     def __init__(self, dump: Minidump, walker: StackWalker | None = None) -> None:
-        """``walker``: one that knows symbols, perhaps."""
+        """``walker`` walks the stacks. It may know symbols."""
         self.dump = dump
         self._walker = walker or StackWalker(dump)
         self.thread = dump.requesting_thread
-        """The thread that crashed, or asked for the dump."""
+        """The thread that crashed, or that asked for the dump."""
         start = self.thread or _unlisted_thread(dump)
         self.stack = None if start is None else self._walker.walk(start)
-        """Its stack; None if the dump does not say which thread it is."""
+        """The stack of ``thread``. None if the dump does not say which thread it is."""
 
     def walk(self, thread: Thread) -> Stack:
         """Return the stack of a thread."""
@@ -41,7 +41,7 @@ class DumpFacts:
 
     @property
     def program(self) -> str:
-        """Name of the program, as good as the dump knows it: the product that Crashpad was told, else the file."""
+        """The name of the program: the product that Crashpad was told, or else the name of the first module's file."""
         annotations = self.annotations
         for product, version in (("prod", "ver"), ("_productName", "_version"), ("ProductName", "Version")):
             if name := annotations.get(product):
@@ -60,7 +60,10 @@ class DumpFacts:
         return found | crashpad.annotations
 
     def summary(self, program: str = "") -> str:
-        """Return a line that says what crashed, why, where, and on what. ``program``: its name, if it is known."""
+        """Return one line that says what crashed, why, where, and on what system.
+
+        ``program`` is its name, if it is known.
+        """
         frame = self.stack.frames[0] if self.stack and self.stack.frames else None
         system = self.dump.system
         parts = [
@@ -86,7 +89,7 @@ class DumpFacts:
         return "main thread" if self.is_main(self.thread) else thread_title(self.thread)
 
     def is_main(self, thread: Thread) -> bool:
-        """Whether it is the thread with which the process began: on Linux its id is that of the process."""
+        """Whether a thread is the one with which the process began. On Linux its id is that of the process."""
         system, process_id = self.dump.system, self.dump.misc.process_id
         if system is not None and system.is_linux:
             process_id = process_id or self.dump.linux_files.process_id
@@ -95,7 +98,7 @@ class DumpFacts:
         return thread.index == 0
 
     def as_json(self, program: str = "") -> dict[str, Any]:
-        """Return everything but memory, command line and environment. ``program`` as for the summary."""
+        """Return all facts except memory, command line and environment. ``program`` is as for ``summary``."""
         dump, system, exception, reason = self.dump, self.dump.system, self.dump.exception, self.dump.reason
         crashing = dump.crashing_thread
         frames = self.stack.frames if self.stack else ()
@@ -164,7 +167,7 @@ class DumpFacts:
         }
 
     def _said(self) -> dict[str, Any]:
-        """Return what the program and its libraries said themselves."""
+        """Return what the program and its libraries wrote into the dump themselves."""
         crashpad = self.dump.crashpad
         return {
             "crashpad_annotations": crashpad.annotations if crashpad else {},
@@ -186,9 +189,9 @@ class DumpFacts:
 
 
 def _unlisted_thread(dump: Minidump) -> Thread | None:
-    """Return a stand-in for the thread that crashed, if the exception has its registers and the thread list lacks it.
+    """Return a thread for the exception, if the dump has its registers but the thread list lacks it.
 
-    So it is where the thread list is damaged.
+    This happens if the thread list is damaged.
     """
     exception = dump.exception
     if exception is None or exception.registers is None:
@@ -197,7 +200,7 @@ def _unlisted_thread(dump: Minidump) -> Thread | None:
 
 
 def place(frame: Frame) -> str:
-    """Return where a frame is: function, or module and offset, or the address."""
+    """Return the place of a frame: its function, or else its module and offset, or else its address."""
     if frame.function:
         return frame.function
     if frame.module is None:
@@ -206,17 +209,17 @@ def place(frame: Frame) -> str:
 
 
 def thread_title(thread: Thread) -> str:
-    """Return a name for a thread: its number in the dump, and its own if it has one."""
+    """Return the title of a thread: its number in the dump, and its name if it has one."""
     return f"thread {thread.index}" + (f" ({thread.name})" if thread.name else "")
 
 
 def stack_as_json(stack: Stack) -> list[dict[str, Any]]:
-    """Return the frames of a stack."""
+    """Return the frames of a stack, as JSON."""
     return [frame_as_json(frame) for frame in stack.frames]
 
 
 def frame_as_json(frame: Frame) -> dict[str, Any]:
-    """Return a frame; what symbols would say only where they do."""
+    """Return a frame, as JSON. The members that need symbols are left out if there are none."""
     found: dict[str, Any] = {
         "address": hex(frame.instruction),
         "module": frame.module.name if frame.module else None,

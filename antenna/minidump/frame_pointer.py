@@ -2,26 +2,27 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Finds a caller by the frame pointer.
+"""Finds the caller of a frame by the frame pointer.
 
-Where code keeps one, it points to the caller's frame pointer in memory, and the return address is in the word above it.
-Much code uses the register for other things: what it points to must look like a frame, or this way does not know.
+If code keeps a frame pointer, it points to the caller's frame pointer in memory, and the return address is in the word
+above. Much code uses the register for other things. So if it does not point to something that looks like a frame, no
+caller is found in this way.
 """
 
 from antenna.minidump.cpu import Registers, caller
 from antenna.minidump.process import Process
 
-# Bytes between an instruction and a return address that are taken to be in the same function.
+# If an instruction and a return address are no more than this many bytes apart, they count as in the same function.
 _NEAR = 4096
-# A frame is no larger than this; arrays on the stack are mostly smaller.
+# Largest frame, in bytes. Most arrays on a stack are smaller.
 _LARGEST_FRAME = 8 * 1024 * 1024
 
 
 def unwind(registers: Registers, process: Process, *, is_top: bool, in_chain: bool) -> Registers | None:
-    """Return the caller's registers, or None; an instruction pointer of 0 if there is no caller.
+    """Return the caller's registers, or None. If there is no caller, the instruction pointer is 0.
 
-    ``is_top``: of the innermost frame, or of one that a signal interrupted, where the link register counts.
-    ``in_chain``: the frame was found in this way itself, so that its frame pointer surely is one.
+    ``is_top`` says that this is the innermost frame, or one that a signal interrupted, for which the link register
+    counts. ``in_chain`` says that the frame itself was found in this way, so that its frame pointer certainly is one.
     """
     cpu, word = registers.cpu, registers.cpu.word
     chained = _follow(registers, process, in_chain=in_chain)
@@ -36,7 +37,7 @@ def unwind(registers: Registers, process: Process, *, is_top: bool, in_chain: bo
 
 
 def return_at_once(registers: Registers, process: Process) -> Registers | None:
-    """Return the caller's registers right after a call, before the function has done anything."""
+    """Return the caller's registers for the moment right after a call, before the function has done anything."""
     cpu = registers.cpu
     if cpu.lr is not None:
         address, sp = registers.lr, registers.sp
@@ -51,7 +52,7 @@ def return_at_once(registers: Registers, process: Process) -> Registers | None:
 
 
 def _follow(registers: Registers, process: Process, *, in_chain: bool) -> tuple[int, int, int] | None:
-    """Return return address and frame pointer of the caller, and where they stand."""
+    """Return the return address and the frame pointer of the caller, and the address at which they are stored."""
     cpu, fp, sp = registers.cpu, registers.fp, registers.sp
     if fp is None or fp % cpu.word or not sp <= fp < sp + _LARGEST_FRAME:
         return None
@@ -65,14 +66,14 @@ def _follow(registers: Registers, process: Process, *, in_chain: bool) -> tuple[
     if not in_chain:
         return None
     if next_fp == 0:
-        # Programs begin with a frame pointer of 0. What stands above it is their arguments.
+        # A program begins with a frame pointer of 0. The arguments of the program are above it.
         return 0, 0, fp
-    # The caller uses the register for something else: it is the last one of the chain.
+    # The caller uses the register for something else, so this frame pointer is the last of the chain.
     return (ip, next_fp, fp) if process.is_code(ip - cpu.return_adjustment) else None
 
 
 def _is_frame_pointer(next_fp: int, fp: int, registers: Registers, process: Process) -> bool:
-    """Whether this can be the caller's frame pointer: further up on the same stack, or 0 in the outermost frame."""
+    """Whether this can be the caller's frame pointer: further up on the same stack, or 0 for the outermost frame."""
     if next_fp == 0:
         return True
     return (
@@ -84,10 +85,10 @@ def _is_frame_pointer(next_fp: int, fp: int, registers: Registers, process: Proc
 
 
 def _leaf(registers: Registers, process: Process, chained: tuple[int, int, int] | None) -> Registers | None:
-    """Return the caller by the link register, for a function that has not saved it in a frame of its own (ARM).
+    """Return the caller by the link register (ARM), for a function that has not saved it in a frame of its own.
 
-    A function with a frame has the register saved there. After its first call the register points into the function
-    itself: then it says nothing of the caller.
+    A function with a frame saves the register there. After the function's first call, the register points into the
+    function itself, and then says nothing about the caller.
     """
     link = process.plain_address(registers.lr or 0, registers.cpu)
     if chained is not None and chained[0] == link:

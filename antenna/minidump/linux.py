@@ -2,20 +2,21 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Files of /proc and /etc that reporters on Linux copy into the dump."""
+"""Reads the files of /proc and /etc that crash reporters on Linux copy into the dump."""
 
 from dataclasses import dataclass
 
 from antenna.minidump.source import MinidumpError, Reader
 from antenna.minidump.streams import Location, StreamType
 
-# Bytes of one of the files that are read. /proc/self/maps of a browser has 100 kB, and of some games megabytes.
+# Bytes of one of these files that are read at most. /proc/self/maps of a browser has 100 kB, that of some games
+# megabytes.
 _LARGEST = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class LinuxFiles:
-    """The texts, empty where the dump has none."""
+    """The texts of these files. A text is empty if the dump does not have it."""
 
     cpu_info: str = ""
     """/proc/cpuinfo"""
@@ -28,7 +29,7 @@ class LinuxFiles:
 
     @property
     def process_id(self) -> int | None:
-        """The process id that /proc/PID/status tells."""
+        """The process id in /proc/PID/status, or None."""
         for line in self.process_status.splitlines():
             name, _, value = line.partition(":")
             if name == "Tgid" and value.strip().isdecimal():
@@ -38,15 +39,15 @@ class LinuxFiles:
 
 @dataclass(frozen=True, slots=True)
 class ProtectedData:
-    """What users of the program may not want others to see: names of files, tokens. Show it to nobody unasked."""
+    """Data that users of the program may not want others to see: file names, tokens. Show it only on request."""
 
     command_line: tuple[str, ...] = ()
     environment: tuple[str, ...] = ()
-    """``NAME=value`` each."""
+    """Each item is ``NAME=value``."""
 
 
 def read_linux_files(reader: Reader, streams: dict[int, Location]) -> LinuxFiles:
-    """Read the texts that are no secret."""
+    """Read the texts that are not secret."""
     return LinuxFiles(
         cpu_info=_text(reader, streams, StreamType.LINUX_CPU_INFO),
         process_status=_text(reader, streams, StreamType.LINUX_PROC_STATUS),
@@ -56,7 +57,7 @@ def read_linux_files(reader: Reader, streams: dict[int, Location]) -> LinuxFiles
 
 
 def read_protected_data(reader: Reader, streams: dict[int, Location]) -> ProtectedData:
-    """Read command line and environment."""
+    """Read the command line and the environment."""
     return ProtectedData(
         command_line=_strings(reader, streams, StreamType.LINUX_CMD_LINE),
         environment=_strings(reader, streams, StreamType.LINUX_ENVIRON),

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Lists of structures of a fixed size, which most streams are. Their counts are claims, to be checked."""
+"""Reads lists of structures of a fixed size, which most streams are. Their counts are checked."""
 
 from collections.abc import Iterator
 from struct import Struct
@@ -14,18 +14,19 @@ from antenna.minidump.streams import Location
 _COUNT = Struct("<I")
 _LIST_HEADER = Struct("<III")
 _LIST_HEADER_64 = Struct("<IIQ")
-# Bytes of a structure in lists that say how large it is. Those of today have below 100.
+# Largest structure in lists that give the size of a structure, in bytes. Today's have fewer than 100.
 _LARGEST_STRUCTURE = 4096
 
 
 def entries(reader: Reader, location: Location, layout: Struct, what: str, *, most: int) -> Iterator[tuple[Any, ...]]:
     """Yield the structures of a list that begins with its count (thread list, module list, memory list, ...).
 
-    A count that is over ``most``, or over what the stream has room for, is noted as damage; what is there is read.
+    If the count is over ``most``, or over what fits into the stream, that is noted as damage, and those that exist are
+    read.
     """
     (count,) = reader.unpack(_COUNT, location.offset, f"the {what}")
     start = 4
-    # Writers that align the structures to 8 bytes leave 4 bytes free after the count.
+    # Some writers align the structures to 8 bytes, and leave 4 bytes free after the count.
     if location.size == 8 + count * layout.size:
         start = 8
     yield from _structures(reader, Location(location.offset + start, location.size - start), layout, count, what, most)
@@ -34,9 +35,9 @@ def entries(reader: Reader, location: Location, layout: Struct, what: str, *, mo
 def headed_entries(
     reader: Reader, location: Location, layout: Struct, what: str, *, most: int, wide: bool = False
 ) -> Iterator[tuple[Any, ...]]:
-    """Yield the structures of a list whose header says how large header and structures are.
+    """Yield the structures of a list whose header gives the sizes of the header and of a structure.
 
-    Later versions may have longer structures, of which the end is passed over. ``wide``: a count of 8 bytes.
+    Later versions may have longer structures, whose end is skipped. ``wide`` says that the count has 8 bytes.
     """
     header_layout = _LIST_HEADER_64 if wide else _LIST_HEADER
     header, size, count = reader.unpack(header_layout, location.offset, f"the {what}")

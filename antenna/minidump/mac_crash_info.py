@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Messages that macOS' own libraries leave when they abort the process: Mozilla's macOS crash info stream."""
+"""Reads the messages of macOS' own libraries that abort the process, from Mozilla's macOS crash info stream."""
 
 from dataclasses import dataclass
 from struct import Struct
@@ -10,12 +10,12 @@ from struct import Struct
 from antenna.minidump.source import MinidumpError, Reader, until_nul
 from antenna.minidump.streams import Location
 
-# MINIDUMP_MAC_CRASH_INFO: stream type, number of records, where the strings begin in each; then room for 20 records.
+# MINIDUMP_MAC_CRASH_INFO: stream type, number of records, offset of the strings in each. Room for 20 records follows.
 _CRASH_INFO = Struct("<III")
 _LOCATION = Struct("<II")
 MAX_RECORDS = 20
 _RECORD = Struct("<QQ")
-# Version 4 has these strings; the first version has none.
+# Version 4 of a record has these strings. The first version has none.
 _FIRST_WITH_STRINGS = 4
 _STRINGS = ("module_path", "message", "signature_string", "backtrace", "message2")
 _LARGEST = 65_536
@@ -23,14 +23,14 @@ _LARGEST = 65_536
 
 @dataclass(frozen=True, slots=True)
 class MacCrashMessage:
-    """What a library says."""
+    """The messages of one library."""
 
     module: str
     messages: tuple[str, ...]
 
 
 def read_mac_crash_info(reader: Reader, location: Location) -> tuple[MacCrashMessage, ...]:
-    """Read the records that say anything."""
+    """Read the records that have messages."""
     what = "the macOS crash info"
     _, count, strings_offset = reader.unpack(_CRASH_INFO, location.offset, what)
     if count > MAX_RECORDS:

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The memory of the process, as far as the dump has it."""
+"""The memory of the process, as far as it is in the dump."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
@@ -16,9 +16,9 @@ from antenna.minidump.streams import Location
 _DESCRIPTOR = Struct("<QII")
 _LIST_64 = Struct("<QQ")
 _DESCRIPTOR_64 = Struct("<QQ")
-# Memory ranges that are read. A dump of a whole process, all of its memory, has some thousands.
+# Most memory ranges that are read. A dump with all memory of a process has some thousands.
 MAX_RANGES = 100_000
-# Bytes that one look into memory returns at most.
+# Most bytes that one read of memory returns.
 MAX_READ = 1024 * 1024
 
 _WORDS = {4: Struct("<I"), 8: Struct("<Q")}
@@ -26,7 +26,7 @@ _WORDS = {4: Struct("<I"), 8: Struct("<Q")}
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Memory from ``base`` on, and where its bytes are in the dump."""
+    """Memory from the address ``base`` on. ``offset`` is where its bytes are in the dump."""
 
     base: int
     size: int
@@ -34,15 +34,15 @@ class Range:
 
     @property
     def end(self) -> int:
-        """The address behind it."""
+        """The first address after the range."""
         return self.base + self.size
 
 
 class Memory:
     """Looks up memory by address.
 
-    The ranges of a dump overlap (a stack is listed with its thread and with the memory), and a hostile dump may have
-    any number that do. They are sorted and made disjoint once; each look-up is a binary search.
+    The ranges of a dump overlap, since a stack is listed with its thread and with the memory. A hostile dump may have
+    any number of overlapping ranges. They are sorted and made disjoint once, so that each lookup is a binary search.
     """
 
     def __init__(self, source: Source, ranges: Iterable[Range]) -> None:
@@ -51,14 +51,14 @@ class Memory:
         self._bases = [each.base for each in self.ranges]
 
     def find(self, address: int) -> Range | None:
-        """Return the range in which an address lies."""
+        """Return the range that an address lies in, or None."""
         index = bisect_right(self._bases, address) - 1
         if index < 0 or address >= self.ranges[index].end:
             return None
         return self.ranges[index]
 
     def read(self, address: int, size: int) -> bytes:
-        """Return memory from an address on: as much as the dump has of it without a gap, at most ``size`` bytes."""
+        """Return memory from an address on: at most ``size`` bytes, and only as many as the dump has without a gap."""
         pieces = []
         size = min(size, MAX_READ)
         while size > 0 and (found := self.find(address)) is not None:
@@ -86,7 +86,10 @@ class Memory:
 
 
 def _disjoint(ranges: Iterable[Range]) -> Iterator[Range]:
-    """Yield the ranges in order, without what an earlier one has. Of two from the same base the longer counts."""
+    """Yield the ranges in order, without the parts that an earlier range covers.
+
+    If two have the same base, the longer wins.
+    """
     end = 0
     for each in sorted(ranges, key=lambda one: (one.base, -one.size)):
         covered = max(0, end - each.base)
@@ -96,7 +99,7 @@ def _disjoint(ranges: Iterable[Range]) -> Iterator[Range]:
 
 
 def read_memory_list(reader: Reader, location: Location) -> list[Range]:
-    """Read the memory list; ranges that lie outside of the file are left out."""
+    """Read the memory list. Ranges outside of the file are left out."""
     ranges = []
     for base, size, offset in entries(reader, location, _DESCRIPTOR, "memory list", most=MAX_RANGES):
         if checked := checked_range(reader, base, size, offset):
@@ -105,7 +108,7 @@ def read_memory_list(reader: Reader, location: Location) -> list[Range]:
 
 
 def checked_range(reader: Reader, base: int, size: int, offset: int) -> Range | None:
-    """Return a range if its bytes are in the file; the part that is, if the file ends before it."""
+    """Return a range whose bytes are in the file. If the file ends inside it, return the part that is in the file."""
     if not size:
         return None
     if offset + size > reader.size:
@@ -115,7 +118,7 @@ def checked_range(reader: Reader, base: int, size: int, offset: int) -> Range | 
 
 
 def read_memory_64_list(reader: Reader, location: Location) -> list[Range]:
-    """Read the list of a dump with full memory: its ranges stand one behind the other at the end of the file."""
+    """Read the list of a dump with full memory, whose ranges follow one another at the end of the file."""
     what = "the memory 64 list"
     count, offset = reader.unpack(_LIST_64, location.offset, what)
     available = max(0, location.size - _LIST_64.size) // _DESCRIPTOR_64.size

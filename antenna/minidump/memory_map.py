@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What the address space looked like: which addresses were mapped, and what could be done there."""
+"""The map of the address space: which addresses were mapped, and whether they could be read, written or executed."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
@@ -16,18 +16,18 @@ from antenna.minidump.streams import Location
 # MINIDUMP_MEMORY_INFO
 _MEMORY_INFO = Struct("<QQIIQIIII")
 _FREE = 0x10000
-# PAGE_*: without the flags of guard pages and caching
+# The mask of PAGE_* without the flags for guard pages and caching.
 _PROTECTION_MASK = 0xFF
 _READABLE = {0x02, 0x04, 0x08, 0x20, 0x40, 0x80}
 _WRITABLE = {0x04, 0x08, 0x40, 0x80}
 _EXECUTABLE = {0x10, 0x20, 0x40, 0x80}
-# Mappings that are read. A large program has some ten thousand.
+# Most mappings that are read. A large program has some ten thousand.
 MAX_MAPPINGS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """Addresses that were mapped in the same way."""
+    """A range of addresses that were mapped in the same way."""
 
     base: int
     size: int
@@ -35,11 +35,11 @@ class Mapping:
     writable: bool
     executable: bool
     name: str = ""
-    """The file, or what the kernel calls it (``[stack]``); only Linux says it."""
+    """The file, or the kernel's name for it (``[stack]``). Only Linux gives one."""
 
     @property
     def end(self) -> int:
-        """The address behind it."""
+        """The first address after the mapping."""
         return self.base + self.size
 
 
@@ -51,14 +51,14 @@ class MemoryMap:
         self._bases = [mapping.base for mapping in self.mappings]
 
     def find(self, address: int) -> Mapping | None:
-        """Return the mapping of an address; None if there is none, or the dump does not say."""
+        """Return the mapping of an address, or None if there is none or the dump does not say."""
         index = bisect_right(self._bases, address) - 1
         if index < 0 or address >= self.mappings[index].end:
             return None
         return self.mappings[index]
 
     def may_execute(self, address: int) -> bool:
-        """Whether there may be code at an address: unless the dump says that there is none."""
+        """Whether there may be code at an address. It is False only if the dump says that there is none."""
         if not self.mappings:
             return True
         mapping = self.find(address)
@@ -79,7 +79,7 @@ def _memory_info(reader: Reader, location: Location) -> Iterator[Mapping]:
 
 
 def parse_maps(text: str) -> Iterator[Mapping]:
-    """Yield the mappings of /proc/PID/maps; lines that are none are left out."""
+    """Yield the mappings of /proc/PID/maps. Lines that are not mappings are left out."""
     for line in text.splitlines()[:MAX_MAPPINGS]:
         addresses, _, rest = line.partition(" ")
         start, _, end = addresses.partition("-")

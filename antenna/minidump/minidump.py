@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A minidump, read."""
+"""The class ``Minidump``, which reads a dump and gives access to its parts."""
 
 import os
 from collections.abc import Callable
@@ -24,11 +24,11 @@ D = TypeVar("D")
 
 
 class Minidump:
-    """A minidump: what crashed, where, and what else the process was.
+    """A minidump: what crashed, where, and what else is known of the process.
 
-    The streams are read when the object is made, memory when somebody asks for it: close the object after that, or use
-    it as a context manager. What a stream does not have, or what is damaged, is None or empty; ``damage`` says what was
-    wrong. Raises ``MinidumpError`` if nothing can be read, and never anything else.
+    The streams are read when the object is made, memory when it is asked for. So close the object when you are done, or
+    use it as a context manager. A part that a dump lacks, or that is damaged, is None or empty, and ``damage`` says
+    what is wrong. If nothing can be read, ``MinidumpError`` is raised. No other exception ever is.
     """
 
     def __init__(self, source: Source | bytes | bytearray | memoryview) -> None:
@@ -83,7 +83,7 @@ class Minidump:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Self:
-        """Open a file. Raises ``MinidumpError`` if it is no minidump, or cannot be read."""
+        """Open a file. Raises ``MinidumpError`` if it is not a minidump, or cannot be read."""
         source = FileSource(path)
         try:
             return cls(source)
@@ -104,7 +104,7 @@ class Minidump:
         self.close()
 
     def _read(self, stream: StreamType, read: Callable[[Reader, Location], T], missing: D) -> T | D:
-        """Return what is read of a stream; ``missing`` if the dump has no such stream, or it is damaged."""
+        """Read a stream with ``read``. If the dump has no such stream, or it is damaged, return ``missing``."""
         location = self._streams.get(stream)
         if location is None:
             return missing
@@ -116,7 +116,7 @@ class Minidump:
 
     @property
     def damage(self) -> tuple[str, ...]:
-        """What is wrong with the dump, for people; empty for a whole one."""
+        """What is wrong with the dump, as sentences for people. It is empty for a complete dump."""
         return tuple(self._reader.damage)
 
     @property
@@ -131,29 +131,29 @@ class Minidump:
 
     @property
     def time(self) -> datetime | None:
-        """When the dump was written."""
+        """The time when the dump was written."""
         return self.header.time
 
     @property
     def uptime(self) -> timedelta | None:
-        """For how long the process had run."""
+        """The time that the process had run, or None if the dump does not give it."""
         if self.time is None or self.misc.started is None or self.time < self.misc.started:
             return None
         return self.time - self.misc.started
 
     @cached_property
     def reason(self) -> Reason | None:
-        """Why the dump was written; None if it has no exception."""
+        """Why the dump was written, or None if it has no exception."""
         return None if self.exception is None else describe(self.exception, self.system)
 
     @cached_property
     def crashing_thread(self) -> threads.Thread | None:
-        """The thread of the exception; None if there is no exception, or the dump does not have the thread."""
+        """The thread of the exception. None if there is no exception, or the dump does not have the thread."""
         return None if self.exception is None else self._thread(self.exception.thread_id)
 
     @cached_property
     def requesting_thread(self) -> threads.Thread | None:
-        """The thread that crashed, or else that asked for the dump."""
+        """The thread that crashed. If there is no exception, the thread that asked for the dump."""
         if self.exception is not None:
             return self.crashing_thread
         if self.breakpad_info is None or self.breakpad_info.requesting_thread_id is None:
@@ -165,7 +165,7 @@ class Minidump:
 
     @cached_property
     def memory(self) -> memory.Memory:
-        """The memory that the dump has: stacks, and what the lists of memory name."""
+        """The memory in the dump: the stacks, and the ranges in the lists of memory."""
         ranges = [thread.stack for thread in self.threads if thread.stack is not None]
         ranges += self._read(StreamType.MEMORY_LIST, memory.read_memory_list, [])
         ranges += self._read(StreamType.MEMORY_64_LIST, memory.read_memory_64_list, [])
@@ -173,7 +173,7 @@ class Minidump:
 
     @cached_property
     def memory_map(self) -> memory_map.MemoryMap:
-        """How the address space was mapped, where the dump says it."""
+        """The map of the address space. It is empty if the dump does not have it."""
         mappings = self._read(StreamType.MEMORY_INFO_LIST, memory_map.read_memory_info, None)
         if not mappings:
             mappings = tuple(memory_map.parse_maps(linux.read_maps(self._reader, self._streams)))
@@ -181,16 +181,16 @@ class Minidump:
 
     @cached_property
     def linux_files(self) -> linux.LinuxFiles:
-        """Texts about machine and process that reporters on Linux add."""
+        """Texts about the machine and the process that crash reporters on Linux add."""
         return linux.read_linux_files(self._reader, self._streams)
 
     @cached_property
     def protected(self) -> linux.ProtectedData:
-        """Command line and environment, which may hold secrets of the program's user."""
+        """The command line and the environment, which may have secrets of the program's user."""
         return linux.read_protected_data(self._reader, self._streams)
 
 
-# A dump without any of these is none: bytes that happen to begin like one.
+# A file without any of these streams is not a dump. Its bytes happen to begin like one.
 _TELLING = {
     StreamType.SYSTEM_INFO, StreamType.EXCEPTION, StreamType.THREAD_LIST, StreamType.MODULE_LIST,
     StreamType.CRASHPAD_INFO, StreamType.MISC_INFO,

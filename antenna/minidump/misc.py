@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Streams with a few facts each: the process and its times, who asked for the dump, assertions, comments."""
+"""Reads streams with a few facts each: the process, the thread that asked for the dump, assertions, comments."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,8 @@ from struct import Struct
 from antenna.minidump.source import Reader, fixed_utf16, until_nul
 from antenna.minidump.streams import Location
 
-# MINIDUMP_MISC_INFO and its later versions: each is longer than the one before it. The flags say which fields are set.
+# MINIDUMP_MISC_INFO and its later versions, each of which is longer than the one before. The flags say which fields are
+# set.
 _MISC_INFO = Struct("<IIIIII")
 _INTEGRITY = Struct("<20xI")
 _BUILD_STRING_OFFSET = 232
@@ -26,13 +27,13 @@ _ASSERTION = Struct(f"<{_ASSERTION_TEXT}s{_ASSERTION_TEXT}s{_ASSERTION_TEXT}sII"
 # MDAssertionInfoData
 _ASSERTION_TYPES = {1: "invalid parameter passed to library function", 2: "pure virtual function called"}
 
-# Bytes of a comment that are read.
+# Bytes of a comment that are read at most.
 _LONGEST_COMMENT = 65_536
 
 
 @dataclass(frozen=True, slots=True)
 class MiscInfo:
-    """The process."""
+    """Facts about the process."""
 
     process_id: int | None = None
     started: datetime | None = None
@@ -40,13 +41,13 @@ class MiscInfo:
     """CPU time of the process in user mode, in whole seconds."""
     kernel_time: timedelta | None = None
     integrity_level: int | None = None
-    """Windows: 0x1000 is low, 0x2000 medium, 0x3000 high."""
+    """The integrity level on Windows: 0x1000 is low, 0x2000 medium, 0x3000 high."""
     build: str = ""
-    """What the system calls its build, such as ``22G74; xnu-8796...``."""
+    """The system's name of its build, such as ``22G74; xnu-8796...``."""
 
 
 def read_misc_info(reader: Reader, location: Location) -> MiscInfo:
-    """Read the misc info stream, whichever its version."""
+    """Read the misc info stream, of any version."""
     _, flags, process_id, started, user, kernel = reader.unpack(_MISC_INFO, location.offset, "the misc info")
     has_times = bool(flags & _PROCESS_TIMES)
     integrity = None
@@ -68,7 +69,7 @@ def read_misc_info(reader: Reader, location: Location) -> MiscInfo:
 
 @dataclass(frozen=True, slots=True)
 class BreakpadInfo:
-    """Which threads wrote the dump and asked for it, where Breakpad says so."""
+    """The threads that wrote the dump and asked for it, if Breakpad names them."""
 
     dump_thread_id: int | None
     requesting_thread_id: int | None
@@ -84,7 +85,7 @@ def read_breakpad_info(reader: Reader, location: Location) -> BreakpadInfo:
 
 
 def read_assertion(reader: Reader, location: Location) -> str:
-    """Return what the assertion stream says in one line; nothing if it is empty."""
+    """Return the content of the assertion stream in one line. It is "" if the stream is empty."""
     expression, function, file, line, kind = reader.unpack(_ASSERTION, location.offset, "the assertion")
     parts = [_ASSERTION_TYPES.get(kind, ""), fixed_utf16(expression)]
     for word, text in (("in function", fixed_utf16(function)), ("in file", fixed_utf16(file))):
@@ -94,7 +95,7 @@ def read_assertion(reader: Reader, location: Location) -> str:
 
 
 def read_comment_a(reader: Reader, location: Location) -> str:
-    """Return the comment in bytes, whose coding nothing says."""
+    """Return the comment in bytes. No field states its encoding, so it is read as UTF-8."""
     content = reader.read(location.offset, min(location.size, _LONGEST_COMMENT), "the comment")
     return until_nul(content).decode("utf-8", "replace")
 

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The modules of a process: its program and libraries, those that were unloaded before the crash too."""
+"""The modules of a process: its program and its libraries, including those that were unloaded before the crash."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
@@ -20,42 +20,43 @@ from antenna.minidump.system_info import SystemInfo
 _MODULE = Struct("<QIIII6I28xII8x16x")
 _UNLOADED_MODULE = Struct("<QIIII")
 _FIXED_FILE_INFO = 0xFEEF04BD
-# Modules that are read. A browser has 200.
+# Most modules that are read. A browser has 200.
 MAX_MODULES = 10_000
-# Bytes of a name or a CodeView record that are read. A path of Windows may have 32,767 characters; none has.
+# Bytes of a name or a CodeView record that are read at most. Windows allows paths of 32,767 characters, but none is as
+# long.
 _LONGEST_NAME = 8192
 
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """A program or a library, where it was loaded."""
+    """A program or a library that was loaded."""
 
     base: int
     size: int
     code_file: str
-    """The path as the dump has it."""
+    """The path of the file, as written in the dump."""
     code_id: str
-    """What identifies the file: time stamp and size on Windows, the build id of ELF files, the UUID of Mach-O."""
+    """The identity of the file: time stamp and size on Windows, the build id of ELF files, the UUID of Mach-O."""
     debug_file: str
-    """Name, mostly with its path, of the file with debug information."""
+    """Name of the file with debug information, mostly with its path."""
     debug_id: str
-    """What identifies the debug information, in Breakpad's form; empty if the dump does not say it."""
+    """The identity of the debug information, in Breakpad's form. It is empty if the dump does not give it."""
     version: str | None
 
     @property
     def name(self) -> str:
-        """The file name alone."""
+        """The name of the file, without its path."""
         return base_name(self.code_file)
 
     @property
     def end(self) -> int:
-        """The address behind the module."""
+        """The first address after the module."""
         return self.base + self.size
 
 
 @dataclass(frozen=True, slots=True)
 class UnloadedModule:
-    """A library that was unloaded. Other memory may be at its addresses now."""
+    """A library that was unloaded. Its addresses may have been used for other memory since."""
 
     base: int
     size: int
@@ -64,12 +65,12 @@ class UnloadedModule:
 
     @property
     def name(self) -> str:
-        """The file name alone."""
+        """The name of the file, without its path."""
         return base_name(self.code_file)
 
 
 class Modules:
-    """All modules of a process, in the order of the dump; looks them up by address."""
+    """All modules of a process, in the order of the dump. ``find`` looks them up by address."""
 
     def __init__(self, modules: Iterable[Module]) -> None:
         self._modules = tuple(modules)
@@ -85,7 +86,7 @@ class Modules:
 
     @cached_property
     def _spans(self) -> tuple[list[int], list[tuple[int, Module]]]:
-        """Disjoint parts of the address space, sorted. Where modules overlap, the one with the lower base counts."""
+        """Disjoint parts of the address space, sorted. If modules overlap, the one with the lower base wins."""
         starts, spans, end = [], [], 0
         for module in sorted(self._modules, key=lambda one: (one.base, -one.size)):
             if module.end > end and module.size:
@@ -95,7 +96,7 @@ class Modules:
         return starts, spans
 
     def find(self, address: int) -> Module | None:
-        """Return the module in which an address lies."""
+        """Return the module that an address lies in, or None."""
         starts, spans = self._spans
         index = bisect_right(starts, address) - 1
         if index < 0:
@@ -105,17 +106,17 @@ class Modules:
 
     @cached_property
     def highest_address(self) -> int:
-        """The address behind the last module."""
+        """The first address after the last module."""
         return max((module.end for module in self._modules), default=0)
 
 
 def base_name(path: str) -> str:
-    """Return the last part of a path of Windows or of anything else."""
+    """Return the last part of a path, of Windows or of another system."""
     return path.replace("\\", "/").rstrip("/").rpartition("/")[2] or path
 
 
 def read_modules(reader: Reader, location: Location, system: SystemInfo | None) -> list[Module]:
-    """Read the module list. What is damaged of a module, such as its name, is left empty."""
+    """Read the module list. If a part of a module is damaged, such as its name, that part is empty."""
     modules = []
     for entry in entries(reader, location, _MODULE, "module list", most=MAX_MODULES):
         base, size, _, time_stamp, name_offset, *version, record_size, record_offset = entry
@@ -170,7 +171,10 @@ def _code_id(system: SystemInfo | None, time_stamp: int, size: int, debug: Debug
 
 
 def _version(system: SystemInfo | None, signature: int, _struct: int, *numbers: int) -> str | None:
-    """Return the version of VS_FIXEDFILEINFO. Breakpad's writers for ELF put a number into each of its four fields."""
+    """Return the version in VS_FIXEDFILEINFO.
+
+    Breakpad's writers for ELF put one number into each of its four fields.
+    """
     if signature != _FIXED_FILE_INFO or not any(numbers):
         return None
     if system is not None and (system.is_linux or system.os == "Fuchsia"):

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What a stack walk looks at beside registers: memory, modules, and where code can be."""
+"""The parts of a process that a stack walk needs besides registers: memory, modules, and where code can be."""
 
 from dataclasses import dataclass
 
@@ -11,8 +11,8 @@ from antenna.minidump.memory import Memory
 from antenna.minidump.memory_map import MemoryMap
 from antenna.minidump.modules import Modules
 
-# Pointer authentication of arm64 signs addresses with the bits above those that a process can have. Apple's have 39 of
-# them at least.
+# Pointer authentication of arm64 puts signatures into the bits of an address above those that a process uses. Apple's
+# processes use at least this many bits.
 _LEAST_ADDRESS_BITS = 39
 
 
@@ -29,14 +29,20 @@ class Process:
         return self.modules.find(address) is not None and self.memory_map.may_execute(address)
 
     def may_be_code(self, address: int) -> bool:
-        """Whether there may be code at an address, also such as was compiled at run time and belongs to no module."""
+        """Whether there may be code at an address.
+
+        Code that was compiled at run time, and belongs to no module, counts as well.
+        """
         if self.is_code(address):
             return True
         mapping = self.memory_map.find(address)
         return mapping is not None and mapping.executable
 
     def plain_address(self, address: int, cpu: Cpu) -> int:
-        """Return a return address without what is no part of it: a signature (arm64), the bit for Thumb code (ARM)."""
+        """Return a return address without the bits that are not part of it.
+
+        On arm64 these are a signature, on ARM the flag for Thumb code.
+        """
         if cpu.name == "arm":
             return address & ~1
         if cpu.name == "arm64":

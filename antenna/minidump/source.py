@@ -2,24 +2,25 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Where the bytes of a dump are: in memory or in a file, read at offsets and never beyond the end."""
+"""The bytes of a dump, in memory or in a file. They are read at offsets, and never beyond the end."""
 
 import os
 import stat
 from struct import Struct
 from typing import Any, Protocol
 
-# Bytes of strings, lists and texts that are read of one dump. Real dumps have a few hundred kilobytes of them, dumps of
-# a whole process some megabytes. This bounds the work for a dump in which many structures point to the same bytes.
+# Bytes of strings, lists and texts that are read from one dump at most. Real dumps have a few hundred kilobytes, dumps
+# of a whole process some megabytes. This bounds the work for a hostile dump, in which many structures share the same
+# bytes.
 READING_BUDGET = 32 * 1024 * 1024
-# Messages about damage that are kept.
+# Most messages about damage that are kept.
 MAX_DAMAGE = 50
 
 _UINT32 = Struct("<I")
 
 
 class MinidumpError(Exception):
-    """The file is no minidump, or what was asked for is damaged. The message tells a person what is wrong."""
+    """The file is not a minidump, or the part that was asked for is damaged. The message says what is wrong."""
 
 
 class Source(Protocol):
@@ -28,21 +29,21 @@ class Source(Protocol):
     size: int
 
     def read_at(self, offset: int, size: int) -> bytes:
-        """Return ``size`` bytes at ``offset``, fewer at the end."""
+        """Return ``size`` bytes at ``offset``. At the end there may be fewer."""
 
     def close(self) -> None:
-        """Give back what the source holds open."""
+        """Release what the source holds open."""
 
 
 class BytesSource:
-    """A dump in memory, which is not copied."""
+    """A dump in memory. It is not copied."""
 
     def __init__(self, content: bytes | bytearray | memoryview) -> None:
         self._view = memoryview(content).cast("B")
         self.size = self._view.nbytes
 
     def read_at(self, offset: int, size: int) -> bytes:
-        """Return ``size`` bytes at ``offset``, fewer at the end."""
+        """Return ``size`` bytes at ``offset``. At the end there may be fewer."""
         return bytes(self._view[offset : offset + size])
 
     def close(self) -> None:
@@ -50,15 +51,15 @@ class BytesSource:
 
 
 class FileSource:
-    """A dump in a file. Only what is asked for is read, so that a large dump takes little memory.
+    """A dump in a file. Only the parts that are asked for are read, so a large dump takes little memory.
 
-    ``pread`` and no mapping: reading a mapped file that somebody truncates would kill the process.
+    It uses ``pread`` and not a mapping, since a read from a mapped file that somebody truncates would kill the process.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Raise ``MinidumpError`` if there is no such file, or it cannot be read."""
+        """Open the file. Raises ``MinidumpError`` if there is no such file, or it cannot be read."""
         try:
-            # Opening a FIFO without a writer would wait for one.
+            # Without O_NONBLOCK, opening a FIFO would wait for a writer.
             self._descriptor: int | None = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except (OSError, ValueError) as error:
             raise MinidumpError(f"cannot be opened: {error}") from error
@@ -69,7 +70,7 @@ class FileSource:
         self.size = status.st_size
 
     def read_at(self, offset: int, size: int) -> bytes:
-        """Return ``size`` bytes at ``offset``, fewer at the end."""
+        """Return ``size`` bytes at ``offset``. At the end there may be fewer."""
         if self._descriptor is None:
             raise MinidumpError("cannot be read: the file is closed")
         try:
@@ -87,8 +88,8 @@ class FileSource:
 class Reader:
     """Reads structures of a dump at their offsets.
 
-    Whatever lies outside of the file is a ``MinidumpError`` that names the structure. ``note`` collects damage that
-    leaves the rest of the dump readable.
+    If a structure lies outside of the file, ``MinidumpError`` is raised, which names the structure. ``note`` collects
+    damage that leaves the rest of the dump readable.
     """
 
     def __init__(self, source: Source) -> None:
@@ -98,7 +99,7 @@ class Reader:
         self._budget = READING_BUDGET
 
     def note(self, message: str) -> None:
-        """Remember what is damaged, once."""
+        """Record damage. The same message is recorded only once."""
         if message not in self.damage and len(self.damage) < MAX_DAMAGE:
             self.damage.append(message)
 
@@ -119,14 +120,14 @@ class Reader:
         return layout.unpack(self.read(offset, layout.size, what))
 
     def counted(self, offset: int, what: str, *, largest: int) -> bytes:
-        """Return the bytes that follow their length in four bytes; no more than ``largest`` of them."""
+        """Return bytes that follow their own length, which has four bytes. At most ``largest`` bytes are returned."""
         (size,) = self.unpack(_UINT32, offset, what)
         if size > largest:
             self.note(f"{what} is {size:,} bytes long; the first {largest:,} are shown")
         return self.read(offset + 4, min(size, largest), what)
 
     def utf16(self, offset: int, what: str, *, largest: int = 65_536) -> str:
-        """Return a ``MINIDUMP_STRING``: its length in bytes, then UTF-16. Half surrogates become U+FFFD."""
+        """Return a ``MINIDUMP_STRING``: its length in bytes, then UTF-16. Half a surrogate pair becomes U+FFFD."""
         return self.counted(offset, what, largest=largest).decode("utf-16-le", "replace").rstrip("\0")
 
     def utf8(self, offset: int, what: str, *, largest: int = 65_536) -> str:
@@ -135,10 +136,10 @@ class Reader:
 
 
 def until_nul(content: bytes) -> bytes:
-    """Return what stands before the first NUL."""
+    """Return the bytes before the first NUL."""
     return content.partition(b"\0")[0]
 
 
 def fixed_utf16(content: bytes) -> str:
-    """Return the text in a field of a fixed number of UTF-16 units, which ends at the first NUL unit."""
+    """Return the text of a field with a fixed number of UTF-16 units. The text ends at the first NUL unit."""
     return content.decode("utf-16-le", "replace").partition("\0")[0]

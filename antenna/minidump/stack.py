@@ -2,15 +2,18 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Walks a stack: from a thread's registers to the calls that led there, innermost first.
+"""Walks a stack: from a thread's registers to the calls that led there, the innermost first.
 
-For each frame the ways of finding its caller are tried in this order, and the frame says which it was: the registers
-that the kernel saved before it called the handler of a signal (``context``, as the innermost frame); call frame
-information, where somebody plugs in an ``Unwinder`` that has it (``cfi``); the chain of frame pointers, or after a jump
-to nowhere the return address that the calling convention leaves (``frame_pointer``); a search of the stack for words
-that look like return addresses (``scan``), which is a guess.
+There are four ways to find the caller of a frame. They are tried in this order, and each frame says how it was found:
 
-The walk ends where a way says so, where no way finds a caller, or at a limit: hostile stacks may go on for ever.
+1. The registers that the kernel saved before it called the handler of a signal (``context``, like the innermost frame).
+2. Call frame information (``cfi``), if somebody plugs in an ``Unwinder`` that has it.
+3. The chain of frame pointers (``frame_pointer``). After a jump to an address without code, it is the return address at
+   the place where the calling convention puts it.
+4. A search of the stack for words that look like return addresses (``scan``). Its result is a guess.
+
+The walk ends when a way says that there is no caller, when no way finds one, or at a limit, since hostile stacks may go
+on for ever.
 """
 
 from collections.abc import Sequence
@@ -25,16 +28,17 @@ from antenna.minidump.modules import Module
 from antenna.minidump.process import Process
 from antenna.minidump.threads import Thread
 
-# Frames of a stack that are walked, as in Breakpad. Endless recursion has more of them, all alike.
+# Most frames of a stack that are walked, as in Breakpad. Endless recursion has more, but they are all alike.
 MAX_FRAMES = 1024
-# Words of memory that a walker looks at, in all stacks of a dump. Those of a browser with 70 threads take 100,000.
+# Most words of memory that a walker reads, for all stacks of a dump together. The stacks of a browser with 70 threads
+# take 100,000.
 MAX_WORDS = 500_000
-# What a frame takes of them beside scanning: the frame pointers, and a share for finding modules.
+# Words that each frame counts for besides scanning: the frame pointers, and a share for finding modules.
 _WORDS_OF_A_FRAME = 10
 
 
 class Trust(Enum):
-    """How a frame was found, best first."""
+    """The way in which a frame was found, the best first."""
 
     CONTEXT = "context"
     CFI = "cfi"
@@ -44,7 +48,7 @@ class Trust(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Inline:
-    """A function whose code the compiler put into that of its caller."""
+    """A function whose code the compiler has put into that of its caller."""
 
     function: str
     file: str | None = None
@@ -53,25 +57,25 @@ class Inline:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A call on a stack. What needs symbols is None until somebody has looked it up (``dataclasses.replace``)."""
+    """A call on a stack. The fields that need symbols are None until they are filled in (``dataclasses.replace``)."""
 
     index: int
     instruction: int
-    """An address inside of the instruction: that at which the thread was, or the call that has not returned."""
+    """An address inside an instruction: the one that the thread was at, or the call that has not returned."""
     trust: Trust
     registers: Registers
     module: Module | None
     function: str | None = None
     function_offset: int | None = None
-    """Of the instruction from the start of the function."""
+    """Offset of the instruction from the start of the function."""
     file: str | None = None
     line: int | None = None
     inlines: tuple[Inline, ...] = field(default=())
-    """Innermost first; the frame's own function is the outermost, and not among them."""
+    """The inlined functions, the innermost first. The frame's own function is not among them."""
 
     @property
     def module_offset(self) -> int | None:
-        """The instruction's distance from the module's base."""
+        """The offset of the instruction from the module's base."""
         return None if self.module is None else self.instruction - self.module.base
 
     @property
@@ -81,32 +85,32 @@ class Frame:
 
     @property
     def is_guess(self) -> bool:
-        """Whether the frame may never have been there."""
+        """Whether the frame is a guess, so that it may not be a real call."""
         return self.trust is Trust.SCAN
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """The frames of a thread, innermost first."""
+    """The frames of a thread, the innermost first."""
 
     frames: tuple[Frame, ...]
     cut: str = ""
-    """Why there may be more frames than these; empty if the walk came to its end."""
+    """Why there may be more frames than these. It is empty if the walk came to its end."""
 
 
 class Unwinder(Protocol):
-    """A way of finding a frame's caller."""
+    """A way to find the caller of a frame."""
 
     def __call__(self, frame: Frame, process: Process) -> Registers | None:
-        """Return the registers of the caller, or None if this way does not know.
+        """Return the registers of the caller, or None if it is not found in this way.
 
-        At least instruction and stack pointer must be among them, the former as the return address is. An instruction
-        pointer of 0 says that the frame is the outermost.
+        The registers must have at least the instruction pointer, which is the return address, and the stack pointer. If
+        the frame is the outermost, the instruction pointer is 0.
         """
 
 
 class StackWalker:
-    """Walks the stacks of one dump, with bounded work for all of them together."""
+    """Walks the stacks of one dump. The work for all of them together is bounded."""
 
     def __init__(self, dump: Minidump, unwinders: Sequence[tuple[Trust, Unwinder]] = ()) -> None:
         """``unwinders`` are tried before the walker's own ways."""
@@ -122,7 +126,7 @@ class StackWalker:
         self._words_left = MAX_WORDS
 
     def walk(self, thread: Thread) -> Stack:
-        """Walk the stack of a thread; of the one that crashed from where it crashed."""
+        """Walk the stack of a thread. The walk of the thread that crashed begins where it crashed."""
         registers = self.registers_of(thread)
         if registers is None:
             return Stack((), cut=self._why_no_registers())
@@ -169,7 +173,7 @@ class StackWalker:
         return signal_frame.unwind(frame.registers, process) if is_linux else None
 
     def _by_return_from_nowhere(self, frame: Frame, process: Process) -> Registers | None:
-        """Return the caller that jumped to an address without code, such as that of a null function pointer."""
+        """Return the caller of a jump to an address without code, such as a call of a null function pointer."""
         reason = self._dump.reason
         if not frame.is_exact or process.may_be_code(frame.instruction):
             return None
@@ -179,14 +183,14 @@ class StackWalker:
 
     def _by_scan(self, frame: Frame, process: Process) -> Registers | None:
         if frame.trust is Trust.FRAME_POINTER and frame.registers.fp == 0:
-            # The chain of frame pointers came to its end: what stands above it is no stack of this thread's calls.
+            # The chain of frame pointers has ended. The words above its end do not belong to calls of this thread.
             return None
         count = scan.WORDS_FROM_CERTAIN if frame.trust in {Trust.CONTEXT, Trust.CFI} else scan.WORDS
         self._words_left -= count
         return scan.unwind(frame.registers, process, count)
 
     def _is_progress(self, frame: Frame, caller: Registers) -> bool:
-        """Whether the caller's frame is further up; only one that calls nothing may have none of its own (ARM)."""
+        """Whether the caller's frame is further up. Only a function that calls none may have no frame of its own (ARM)."""
         callee = frame.registers
         if caller.sp > callee.sp:
             return True

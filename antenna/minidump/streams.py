@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The header of a dump and its directory: which streams there are, and where."""
+"""Reads the header of a dump and its directory of streams."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,12 +15,12 @@ _HEADER = Struct("<IIIIIIQ")
 _DIRECTORY_ENTRY = Struct("<III")
 _SIGNATURE = b"MDMP"
 _VERSION = 0xA793
-# Real dumps have below 30 streams.
+# Most streams that are read. Real dumps have fewer than 30.
 MAX_STREAMS = 1000
 
 
 class StreamType(IntEnum):
-    """Numbers of streams: MINIDUMP_STREAM_TYPE of minidumpapiset.h, and those that others added.
+    """The numbers of streams: those of MINIDUMP_STREAM_TYPE in minidumpapiset.h, and additions of other projects.
 
     0x4767 is Breakpad ("Gg", minidump_format.h), 0x4350 Crashpad ("CP", minidump_extensions.h), 0x4d7a Mozilla ("Mz").
     """
@@ -60,7 +60,7 @@ class StreamType(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where a part of the dump is: MINIDUMP_LOCATION_DESCRIPTOR, or its 64-bit kin."""
+    """The place of a part of the dump: MINIDUMP_LOCATION_DESCRIPTOR, or its form with 64 bits."""
 
     offset: int
     size: int
@@ -68,18 +68,18 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the beginning of a dump says."""
+    """The facts in the header of a dump."""
 
     time: datetime | None
-    """When the dump was written, if the header says it."""
+    """When the dump was written, or None if the header does not say it."""
     flags: int
 
 
 def read_header(reader: Reader) -> tuple[Header, dict[int, Location]]:
-    """Return the header and the location of each stream that lies inside the file.
+    """Return the header, and the location of each stream that lies inside the file.
 
-    Of two streams of the same type the first counts, as in Breakpad. Raises ``MinidumpError`` if this is no minidump,
-    or none of its streams can be read.
+    If two streams have the same type, the first counts, as in Breakpad. Raises ``MinidumpError`` if the file is not a
+    minidump, or none of its streams can be read.
     """
     _check_signature(reader)
     _, version, count, directory, _, seconds, flags = reader.unpack(_HEADER, 0, "the header")
@@ -112,7 +112,7 @@ def _read_directory(reader: Reader, offset: int, count: int) -> dict[int, Locati
     content = reader.read(offset, count * _DIRECTORY_ENTRY.size, "the directory") if count else b""
     streams: dict[int, Location] = {}
     for number, size, start in iter_unpack(_DIRECTORY_ENTRY.format, content):
-        # Writers leave entries free: type 0, and whatever else in them.
+        # Some writers leave entries unused. Their type is 0, and the other fields may have any value.
         if number == 0:
             continue
         if start + size > reader.size:
@@ -125,7 +125,7 @@ def _read_directory(reader: Reader, offset: int, count: int) -> dict[int, Locati
 
 
 def stream_name(number: int) -> str:
-    """Return a stream's name in messages: ``thread list``, or its number if it is none that this reader knows."""
+    """Return a stream's name in messages, such as ``thread list``. For an unknown stream, return its number."""
     try:
         return StreamType(number).title
     except ValueError:

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Operating system and processor of the machine that a dump comes from."""
+"""Reads the operating system and the processor of the machine that a dump comes from."""
 
 from dataclasses import dataclass
 from struct import Struct
@@ -12,10 +12,10 @@ from antenna.minidump.streams import Location
 
 # MINIDUMP_SYSTEM_INFO
 _SYSTEM_INFO = Struct("<HHHBBIIIIIHH24s")
-# The start of its CPU_INFORMATION for x86 and amd64.
+# The beginning of CPU_INFORMATION for x86 and amd64.
 _X86_VENDOR = Struct("<III")
 
-# PROCESSOR_ARCHITECTURE_* of winnt.h, and from 0x8001 on Breakpad's (minidump_format.h).
+# PROCESSOR_ARCHITECTURE_* of winnt.h. The numbers from 0x8001 on are Breakpad's (minidump_format.h).
 _CPUS = {
     0: "x86",
     1: "mips",
@@ -37,7 +37,7 @@ _CPUS = {
     0x8006: "riscv64",
 }
 _32_BIT_CPUS = {"x86", "mips", "ppc", "shx", "arm", "sparc", "riscv"}
-# VER_PLATFORM_* of winnt.h, and from 0x8000 on Breakpad's.
+# VER_PLATFORM_* of winnt.h. The numbers from 0x8000 on are Breakpad's.
 _SYSTEMS = {
     0: "Windows",
     1: "Windows",
@@ -57,16 +57,16 @@ _SYSTEMS = {
 
 @dataclass(frozen=True, slots=True)
 class SystemInfo:
-    """The machine."""
+    """The machine that a dump comes from."""
 
     os: str
-    """``Windows``, ``Linux``, ``Android``, ``macOS``, ``iOS`` or another; a number if it is not known."""
+    """``Windows``, ``Linux``, ``Android``, ``macOS``, ``iOS`` or another. If it is not known, it is the number."""
     os_version: str
-    """Version and build: ``10.0.19042``, ``11.6.7 20G630``, on Linux what ``uname -srvmo`` says."""
+    """Version and build: ``10.0.19042``, ``11.6.7 20G630``, or on Linux the output of ``uname -srvmo``."""
     cpu: str
-    """``x86``, ``amd64``, ``arm``, ``arm64`` or another; a number if it is not known."""
+    """``x86``, ``amd64``, ``arm``, ``arm64`` or another. If it is not known, it is the number."""
     cpu_info: str
-    """Vendor, family, model and stepping, where the dump has them."""
+    """Vendor, family, model and stepping, if the dump has them."""
     cpu_count: int
 
     @property
@@ -86,7 +86,7 @@ class SystemInfo:
 
 
 def read_system_info(reader: Reader, location: Location) -> SystemInfo:
-    """Read the stream of the same name."""
+    """Read the system info stream."""
     what = "the system info"
     fields = reader.unpack(_SYSTEM_INFO, location.offset, what)
     architecture, level, revision, processors, _, major, minor, build, platform, name_offset, _, _, cpu_data = fields

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The threads of a process: registers, stack, name."""
+"""Reads the threads of a process: their registers, stacks and names."""
 
 from dataclasses import dataclass
 from struct import Struct
@@ -19,30 +19,30 @@ from antenna.minidump.system_info import SystemInfo
 _THREAD = Struct("<IIIIQQIIII")
 _THREAD_NAME = Struct("<IQ")
 _THREAD_INFO = Struct("<IIIIQQQQQQ")
-# Threads that are read. A browser has 100.
+# Most threads that are read. A browser has 100.
 MAX_THREADS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """A thread when the dump was written."""
+    """A thread at the time when the dump was written."""
 
     index: int
     id: int
     name: str | None
     registers: Registers | None
-    """None if the dump has none, or the reader does not know the CPU."""
+    """The registers. None if the dump has none, or the CPU is not known."""
     stack: Range | None
-    """Where its stack memory is, if the dump has it."""
+    """The memory of its stack, if the dump has it."""
     start_address: int | None = None
-    """Where the thread began; only Windows says it."""
+    """The address where the thread began. Only Windows gives it."""
     teb: int = 0
 
 
 def read_threads(
     reader: Reader, streams: dict[int, Location], location: Location, system: SystemInfo | None
 ) -> list[Thread]:
-    """Read the thread list, and names from the streams beside it."""
+    """Read the thread list, and the names from other streams."""
     names = _read_names(reader, streams)
     starts = _read_start_addresses(reader, streams)
     threads: list[Thread] = []

@@ -2,13 +2,12 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Why a process crashed, in the words of its platform.
+"""Finds out why a process crashed, in the words of its platform.
 
-``describe`` turns the numbers of an exception record into a ``Reason``; a module for each family of systems knows its
-numbers and their names. The names are those of the system's own headers, and combined as Breakpad and rust-minidump
-combine them: ``SIGSEGV / SEGV_MAPERR``, ``EXCEPTION_ACCESS_VIOLATION_READ``,
-``EXC_BAD_ACCESS / KERN_INVALID_ADDRESS``. Numbers without a name are shown as numbers. Tests:
-tests/minidump/test_reasons.py.
+``describe`` turns the numbers of an exception record into a ``Reason``. There is a module for each family of systems,
+which knows its numbers and their names. The names are those of the system's own headers. They are combined as Breakpad
+and rust-minidump combine them: ``SIGSEGV / SEGV_MAPERR``, ``EXCEPTION_ACCESS_VIOLATION_READ``, ``EXC_BAD_ACCESS /
+KERN_INVALID_ADDRESS``. A number without a name is shown as a number. Tests are in tests/minidump/test_reasons.py.
 """
 
 from antenna.minidump.exception import ExceptionRecord
@@ -20,7 +19,7 @@ __all__ = ["Kind", "Reason", "describe"]
 
 
 def describe(record: ExceptionRecord, system: SystemInfo | None) -> Reason:
-    """Return the reason that an exception record gives."""
+    """Return the reason that an exception record states."""
     if system is None:
         return other.describe(record, "")
     if system.os == "Windows":

@@ -2,16 +2,16 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Signals of Linux and Android: asm-generic/signal.h and asm-generic/siginfo.h of the kernel.
+"""Signals of Linux and Android, from the kernel's asm-generic/signal.h and asm-generic/siginfo.h.
 
-The exception code is the signal's number, the flags are its ``si_code``. Numbers are those of x86 and ARM.
+The exception code is the number of the signal, and the flags are its ``si_code``. The numbers are those of x86 and ARM.
 """
 
 from antenna.minidump.exception import ExceptionRecord
 from antenna.minidump.reasons.reason import Kind, Reason
 
 DUMP_REQUESTED = 0xFFFFFFFF
-"""What Breakpad writes in place of a signal if the program asked for the dump."""
+"""The number that Breakpad writes instead of a signal if the program asked for the dump."""
 
 SIGNALS = dict(
     enumerate(
@@ -24,7 +24,7 @@ SIGNALS = dict(
         start=1,
     )
 )  # fmt: skip
-# Real-time signals. The C library keeps the first two for itself, which is why its SIGRTMIN is 34.
+# Numbers of real-time signals. The C library keeps the first two for itself, so its SIGRTMIN is 34.
 _FIRST_REAL_TIME, _SIGRTMIN, _LAST_SIGNAL = 32, 34, 64
 
 CODES = {
@@ -61,14 +61,14 @@ GENERAL_CODES = {
     -7: "SI_DETHREAD",
     -60: "SI_ASYNCNL",
 }
-"""Names of those that every signal may have. 0 is ``SI_USER``, and also what writers put where they do not know."""
+"""Names of values that every signal may have. 0 is ``SI_USER``. Writers also put 0 if they do not know the value."""
 
-# The kernel fills in an address with a signal that the processor raised.
+# The signals that the processor raises. For these the kernel fills in an address.
 _WITH_ADDRESS = {"SIGILL", "SIGTRAP", "SIGBUS", "SIGFPE", "SIGSEGV"}
 
 
 def describe(record: ExceptionRecord) -> Reason:
-    """Return the reason that a signal is."""
+    """Return the reason for a signal."""
     if record.code == DUMP_REQUESTED:
         return Reason("DUMP_REQUESTED", record.address, Kind.REQUESTED)
     signal = _signal_name(record.code)
@@ -97,7 +97,7 @@ def _signal_name(number: int) -> str:
 
 def _note(signal: str, si_code: int, address: int) -> str:
     if si_code == 0:
-        # Where the address is 0, no harm is done by taking it for one, or not.
+        # If the address is 0, it makes no difference whether it is one.
         tail = "" if not address else ": the address may be none, but ids of process and user"
         return f"si_code is 0: a process sent the signal, or the reporter did not record more{tail}"
     if si_code < 0:

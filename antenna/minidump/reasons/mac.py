@@ -4,11 +4,11 @@
 
 """Mach exceptions of macOS and iOS.
 
-Exceptions are those of mach/exception_types.h; codes of mach/kern_return.h and the exception.h of each CPU; those of
-EXC_RESOURCE and EXC_GUARD of kern/exc_resource.h and kern/exc_guard.h in Apple's kernel sources.
+The exceptions are those of mach/exception_types.h. Their codes are in mach/kern_return.h and in the exception.h of each
+CPU, those of EXC_RESOURCE and EXC_GUARD in kern/exc_resource.h and kern/exc_guard.h in Apple's kernel sources.
 
-The exception code of the dump is the exception, and its flags are the lower half of the first code. The parameters,
-where the writer fills them in, are exception, code and subcode, whole.
+The exception code of the dump is the exception, and its flags are the lower half of the first code. If the writer fills
+in the parameters, they are the exception, the code and the subcode, with all their bits.
 """
 
 from antenna.minidump.exception import ExceptionRecord
@@ -127,11 +127,11 @@ GUARDS = {
     5: ("GUARD_TYPE_VIRT_MEMORY", {0x1: "GUARD_EXC_DEALLOC_GAP"}),
     6: ("GUARD_TYPE_REJECTED_SC", {}),
 }  # fmt: skip
-"""Types by number, and the flavours of each."""
+"""Types by their numbers, and the flavours of each type."""
 
 
 def describe(record: ExceptionRecord, cpu: str) -> Reason:
-    """Return the reason that a Mach exception is."""
+    """Return the reason for a Mach exception."""
     if record.code == _SIMULATED:
         return Reason("Simulated Exception", record.address, Kind.REQUESTED)
     if record.code == _NS_EXCEPTION:
@@ -141,7 +141,7 @@ def describe(record: ExceptionRecord, cpu: str) -> Reason:
     name = EXCEPTIONS.get(record.code)
     if name is None:
         return Reason(raw(record.code, record.flags), record.address)
-    # Of these Crashpad knows the instruction only, which is no address that the exception is about.
+    # For these exceptions Crashpad gives only the instruction, and that is not the address that they are about.
     has_address = record.code not in {_CRASH, _RESOURCE, _GUARD}
     return Reason(f"{name} / {_code_name(record, cpu)}", record.address, has_address=has_address)
 
@@ -149,8 +149,8 @@ def describe(record: ExceptionRecord, cpu: str) -> Reason:
 def _signal_of_crash(record: ExceptionRecord) -> str | None:
     """Return the signal of an EXC_CRASH that no other exception caused.
 
-    Crashpad takes the exception before it from its code, and leaves 0 where there was none. Bits 24 to 31 of the code
-    are the signal, bits 20 to 23 the exception before it.
+    Crashpad takes the exception before it from the code, and leaves 0 if there was none. Bits 24 to 31 of the code are
+    the signal, bits 20 to 23 the exception before it.
     """
     if record.code not in {0, _CRASH} or len(record.parameters) < 2 or record.parameters[0] != _CRASH:  # noqa: PLR2004
         return None
@@ -178,7 +178,10 @@ def _code_name(record: ExceptionRecord, cpu: str) -> str:
 
 
 def _whole_code(record: ExceptionRecord) -> int:
-    """Return all 64 bits of the code: the parameter, or the flags, in which Crashpad keeps the upper half of these."""
+    """Return all 64 bits of the code.
+
+    They are in the parameter, or else in the flags, where Crashpad puts the upper half.
+    """
     return record.parameters[1] if len(record.parameters) > 1 else record.flags << 32
 
 

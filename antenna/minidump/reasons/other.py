@@ -34,7 +34,7 @@ FUCHSIA_EXCEPTIONS = {
 
 
 def describe(record: ExceptionRecord, os: str) -> Reason:
-    """Return the reason by name, or as numbers."""
+    """Return the reason by its name, or else as numbers."""
     if os == "Solaris" and record.code in SOLARIS_SIGNALS:
         return Reason(SOLARIS_SIGNALS[record.code], record.address)
     if os == "Fuchsia" and record.code in FUCHSIA_EXCEPTIONS:

@@ -2,22 +2,22 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A reason, and where it tells of one: an address."""
+"""The reason for a dump, and the address that it is about."""
 
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Self
 
-# First names that stand for many reasons.
+# First parts of reasons that say little without the second part.
 _VAGUE = {"EXC_CRASH", "EXC_GUARD", "EXC_RESOURCE", "EXC_SOFTWARE", "EXCEPTION_STACK_BUFFER_OVERRUN"}
 
 
 class Kind(Enum):
-    """What made somebody write the dump."""
+    """The event because of which the dump was written."""
 
     CRASH = "crash"
     REQUESTED = "requested"
-    """The program, or somebody else, asked for a dump; nothing crashed."""
+    """Nothing crashed. The program, or another one, asked for the dump."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,24 +26,24 @@ class Reason:
 
     text: str
     address: int
-    """The address that the record gives: of the memory that was accessed, or else mostly of the instruction."""
+    """The address in the record: that of the memory that was accessed, or else in most cases of the instruction."""
     kind: Kind = Kind.CRASH
     has_address: bool = True
-    """Whether the address is one: some signals have none, and some reporters do not say."""
+    """Whether ``address`` really is an address. Some signals have none, and some reporters do not give it."""
     note: str = ""
-    """What a reader of text and address should know, such as that the address is none."""
+    """A remark for readers of the text and the address, for example that it is not really an address."""
 
     @property
     def short(self) -> str:
-        """The first name of the reason; all of it where that says little."""
+        """The first part of the reason. If that says little, it is the whole text."""
         first = self.text.partition(" / ")[0]
         return self.text if first in _VAGUE else first
 
     def with_address_mask(self, mask: int) -> Self:
-        """Return the reason with the address cut: some writers extend the sign of addresses of 32 bits."""
+        """Return the reason with a masked address. Some writers extend the sign of 32-bit addresses to 64 bits."""
         return replace(self, address=self.address & mask)
 
 
 def raw(code: int, flags: int) -> str:
-    """Return numbers that have no name, as Breakpad shows them."""
+    """Return numbers without a name in the form in which Breakpad shows them."""
     return f"{code:#010x} / {flags:#010x}"

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Exceptions of Windows: winnt.h, ntstatus.h, winerror.h, and numbers that compilers and reporters made up."""
+"""Exceptions of Windows (winnt.h, ntstatus.h, winerror.h), and numbers that compilers and crash reporters chose."""
 
 from antenna.minidump.exception import ExceptionRecord
 from antenna.minidump.reasons.reason import Kind, Reason
@@ -40,7 +40,8 @@ EXCEPTIONS = {
     0xC0000194: "EXCEPTION_POSSIBLE_DEADLOCK",
     0xC0000374: "EXCEPTION_HEAP_CORRUPTION",
     _STACK_BUFFER_OVERRUN: "EXCEPTION_STACK_BUFFER_OVERRUN",
-    # Chosen by those who raise them: Chromium's allocator, compilers and run time systems, MS_VC_EXCEPTION.
+    # Numbers that the programs that raise them chose: Chromium's allocator, compilers and run time systems,
+    # MS_VC_EXCEPTION.
     0xE0000008: "Out of Memory",
     0xE06D7363: "Unhandled C++ Exception",
     0xE0434F4D: "CLR exception",
@@ -54,7 +55,7 @@ _REQUESTED = {
 }
 
 ACCESSES = {0: "_READ", 1: "_WRITE", 8: "_EXEC"}
-"""The first parameter of an access violation or an in-page error."""
+"""Names for the first parameter of an access violation or an in-page error."""
 
 FAST_FAILS = {
     0: "LEGACY_GS_VIOLATION", 1: "VTGUARD_CHECK_FAILURE", 2: "STACK_COOKIE_CHECK_FAILURE", 3: "CORRUPT_LIST_ENTRY",
@@ -91,7 +92,7 @@ FACILITIES = {
 
 
 def describe(record: ExceptionRecord) -> Reason:
-    """Return the reason that an exception is."""
+    """Return the reason for an exception."""
     code, parameters = record.code, record.parameters
     if code in _REQUESTED:
         return Reason(_REQUESTED[code], record.address, Kind.REQUESTED)
@@ -103,7 +104,10 @@ def describe(record: ExceptionRecord) -> Reason:
 
 
 def _describe_access(record: ExceptionRecord) -> Reason:
-    """The parameters are the kind of access, the address that was accessed, and after an in-page error its status."""
+    """Return the reason for an access violation or an in-page error.
+
+    The parameters are the kind of access, the address that was accessed, and for an in-page error its status.
+    """
     text, parameters = EXCEPTIONS[record.code], record.parameters
     if parameters:
         text += ACCESSES.get(parameters[0], "")
@@ -112,7 +116,7 @@ def _describe_access(record: ExceptionRecord) -> Reason:
         text = f"{text} / {ntstatus_name(parameters[2] & 0xFFFFFFFF)}"
     note = ""
     if record.code == _ACCESS_VIOLATION and address in {0xFFFF_FFFF, 0xFFFF_FFFF_FFFF_FFFF}:
-        # Windows has no other address for what the processor calls a general protection fault.
+        # Windows gives this address for what the processor calls a general protection fault.
         note = "the processor reports this address for every access to one that it cannot have, writes too"
     return Reason(text, address, note=note)
 
@@ -123,12 +127,12 @@ def _fast_fail(code: int) -> str:
 
 
 def ntstatus_name(status: int) -> str:
-    """Return the name of an NTSTATUS, or the number."""
+    """Return the name of an NTSTATUS, or its number."""
     return load_table("ntstatus.txt").get(status) or f"{status:#010x}"
 
 
 def _other_name(code: int) -> str:
-    """Name a code that is no exception: an NTSTATUS, or an error of Win32, which ``RaiseException`` takes as well."""
+    """Name a code that is not an exception: an NTSTATUS, or an error of Win32 raised by ``RaiseException``."""
     if name := load_table("ntstatus.txt").get(code) or load_table("win32.txt").get(code):
         return name
     facility = FACILITIES.get(code >> 16 & 0x1FFF)
