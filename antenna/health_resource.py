@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Dockerflow's endpoints: is the process there, can it do its work, which version is it.
+"""Dockerflow's endpoints: whether the process runs, whether it can do its work, and which version it is.
 
 https://github.com/mozilla-services/Dockerflow
 """
@@ -24,7 +24,7 @@ from antenna.ops.instance import Instance
 logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("health")
 
-# How long a check may take, in seconds. Load balancers wait longer: 5 s is the shortest default of the common ones.
+# Seconds that a check may take. Load balancers wait longer: the shortest default of the common ones is 5 s.
 CHECK_TIMEOUT = 5.0
 
 Check = Callable[[], object]
@@ -34,10 +34,10 @@ _STATUS = {_OK: "ok", _WARNING: "warning", _ERROR: "error"}
 
 
 class HealthCheck:
-    """A check that runs once at a time: who asks while it runs, or hangs, waits for that same run."""
+    """A check that runs once at a time. A caller that comes while it runs, or hangs, waits for that run."""
 
     def __init__(self, name: str, check: Check, *, is_warning: bool = False, timeout: float = CHECK_TIMEOUT) -> None:
-        """``check`` raises to say that and why it fails. ``is_warning``: that is no reason to call anybody."""
+        """``check`` raises an exception if it fails. ``is_warning``: a failure is no reason to alert anybody."""
         self.name = name
         self.level = _WARNING if is_warning else _ERROR
         self._check = check
@@ -45,18 +45,18 @@ class HealthCheck:
         self._run: _Run | None = None
 
     def start(self) -> "_Run":
-        """Begin, unless it runs; return the run."""
+        """Start the check, unless it is running. Returns the run."""
         if self._run is None or self._run.has_ended:
             self._run = _Run(self._check, self._timeout)
         return self._run
 
     def error(self) -> BaseException | None:
-        """Run the check; return why it failed."""
+        """Run the check. Returns the exception, or None if the check passed."""
         return self.start().error()
 
 
 class _Run:
-    """One run of a check, with a deadline of its own."""
+    """One run of a check, with its own deadline."""
 
     def __init__(self, check: Check, timeout: float) -> None:
         self._timeout = timeout
@@ -65,11 +65,11 @@ class _Run:
 
     @property
     def has_ended(self) -> bool:
-        """Whether it is over, be it after the deadline."""
+        """Whether the run has ended, before or after its deadline."""
         return self._greenlet.ready()
 
     def error(self) -> BaseException | None:
-        """Wait for the end or the deadline; return why it failed."""
+        """Wait for the end or the deadline. Returns the exception, or None if the check passed."""
         self._greenlet.join(max(0.0, self._deadline - time.monotonic()))
         return self._greenlet.value if self.has_ended else NoAnswer(f"no answer within {self._timeout:g} s")
 
@@ -77,20 +77,20 @@ class _Run:
 def _error_of(check: Check) -> BaseException | None:
     try:
         check()
-    # gevent's time-outs are BaseExceptions.
+    # The time-outs of gevent are BaseExceptions.
     except BaseException as error:  # noqa: BLE001 - whatever it is, the one who waits is told
         return error
     return None
 
 
 class VersionResource:
-    """``/__version__``: the contents of ``version.json``."""
+    """``/__version__``: the content of ``version.json``."""
 
     def __init__(self, version: dict[str, Any]) -> None:
         self.version = version
 
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
-        """Answer the version object, ``{}`` without one."""
+        """Answer with the version, or with ``{}`` if there is no ``version.json``."""
         metrics.incr("version.count")
         _answer(resp, self.version)
 
@@ -98,10 +98,10 @@ class VersionResource:
 
 
 class LBHeartbeatResource:
-    """``/__lbheartbeat__``: for load balancers. Touches nothing, so it answers while everything else hangs."""
+    """``/__lbheartbeat__``: for load balancers. It uses nothing else, so it answers while everything else hangs."""
 
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
-        """Answer 200."""
+        """Answer with 200."""
         metrics.incr("lbheartbeat.count")
         _answer(resp, {})
 
@@ -109,7 +109,7 @@ class LBHeartbeatResource:
 
 
 class HeartbeatResource:
-    """``/__heartbeat__``: runs the checks side by side, and says what came of each."""
+    """``/__heartbeat__``: runs all checks at the same time, and reports the result of each."""
 
     def __init__(
         self,
@@ -117,13 +117,19 @@ class HeartbeatResource:
         instance: Instance | None = None,
         rules: Callable[[], dict[str, str]] | None = None,
     ) -> None:
-        """``instance`` knows since when each check has had the same outcome, in any worker; ``rules`` which decide."""
+        """``instance`` knows since when each check has had its result, in any worker.
+
+        ``rules`` returns the rules' name.
+        """
         self._checks = checks
         self._instance = instance or Instance(workers=1)
         self._rules = rules
 
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
-        """Answer 200, or 503 with the errors as ``<name of the check>: <reason>``. A warning is no error."""
+        """Answer with 200, or with 503 and the errors as ``<name of the check>: <reason>``.
+
+        A warning is not an error.
+        """
         metrics.incr("heartbeat.count")
         runs = [(check, check.start()) for check in self._checks]
         outcomes = {check.name: self._outcome(check, run.error()) for check, run in runs}
@@ -136,7 +142,7 @@ class HeartbeatResource:
     on_head = on_get
 
     def _outcome(self, check: HealthCheck, error: BaseException | None) -> dict[str, str | int]:
-        """Return the status of a check, since when it has been so, its level and what is wrong."""
+        """Return the status of a check, since when it has had it, its level, and what is wrong."""
         reason = "" if error is None else describe(error)
         level = check.level if reason else _OK
         is_news, since = self._instance.check_ended(check.name, level)
@@ -151,13 +157,16 @@ class HeartbeatResource:
 
 
 class ReadyResource:
-    """``/__ready__``: whether clients should be sent here. It asks nobody: it says what crashes have found out."""
+    """``/__ready__``: whether clients should be sent here.
+
+    It runs no check, and reports what crashes have found out.
+    """
 
     def __init__(self, could_keep_a_crash: Callable[[], bool]) -> None:
         self._could_keep_a_crash = could_keep_a_crash
 
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
-        """Answer 200; 503 only while a crash could be kept nowhere."""
+        """Answer with 200, or with 503 while a crash could be kept nowhere."""
         metrics.incr("ready.count")
         ready = self._could_keep_a_crash()
         if not ready:
@@ -168,7 +177,7 @@ class ReadyResource:
 
 
 class BrokenResource:
-    """``/__broken__``: raises, to test that errors are reported."""
+    """``/__broken__``: raises an error, to test that errors are reported."""
 
     def on_get(self, _req: falcon.Request, _resp: falcon.Response) -> NoReturn:
         """Raise ``BrokenError``."""
@@ -177,7 +186,7 @@ class BrokenResource:
 
 
 class BrokenError(Exception):
-    """Nothing is broken: somebody tests the reporting of errors."""
+    """The error of ``/__broken__``, by which somebody tests that errors are reported. Nothing is broken."""
 
 
 def _answer(resp: falcon.Response, media: object) -> None:

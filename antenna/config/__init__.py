@@ -2,19 +2,22 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Configuration: which options there are, where their values come from, and how they are shown.
+"""The configuration: which options exist, where their values come from, and how they are shown.
 
-A component declares its options in an inner class ``Config`` and reads them through the manager it is given::
+A component declares its options in an inner class ``Config``, and reads them through the manager that it is given::
 
     class Reader:
         class Config:
-            timeout = Option(default="60s", doc="How long a read may take.", parser=parse_duration)
+            timeout = Option(default="60s", doc="Time that a read may take.", parser=parse_duration)
 
         def __init__(self, config: ConfigManager) -> None:
             self.config = config.with_options(self)
             self.timeout: float = self.config("timeout")
 
-Nothing else in the package knows which library reads the environment.
+``manager`` reads the environment with everett; no other module knows that library. ``parsers`` turn texts into values.
+``options`` has the options that belong to no component, ``removed`` those of earlier versions. ``names`` finds names
+that are misspelt, and ``environment`` ignores what the platform sets. A bad value raises ``ConfigurationError``, which
+names the option, the value and what was expected. Tests are in tests/config.
 """
 
 from antenna.config.environment import service_links, strip_library_variables

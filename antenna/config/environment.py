@@ -2,11 +2,11 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What platforms put into the environment: values that are not ours, and white space around those that are.
+"""Removes from the environment what is not a setting: variables of the platform, and white space around values.
 
 Kubernetes sets ``STATSD_PORT=tcp://10.0.0.1:8125`` in every pod of a namespace that has a service called statsd, unless
 the pod has ``enableServiceLinks: false``. Docker did the same for linked containers. Secrets and names that were made
-with ``echo`` end in a line break, which no header and no host name can hold.
+with ``echo`` end in a line break, which neither a header nor a host name can have.
 """
 
 import re
@@ -14,19 +14,19 @@ from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 
 _SERVICE_LINK = re.compile(r"(?:tcp|udp|sctp)://[^/\s]+:\d+", re.IGNORECASE)
 
-# Variables that libraries read on their own.
+# Variables that libraries read directly.
 _OF_LIBRARIES = ("GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST")
 
 
 def option_values(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that may be options: those with a value of their own, without white space around it."""
-    # Names are upper case: a "port" that something else left in the environment is not our PORT.
+    """Return the variables that may be options, without white space around their values. Empty ones are left out."""
+    # Options have names in upper case. A "port" that another program has left in the environment is not our PORT.
     stripped = {name: value.strip() for name, value in environ.items() if name.isupper()}
     return {name: value for name, value in stripped.items() if value and not _SERVICE_LINK.fullmatch(value)}
 
 
 def service_links(environ: Mapping[str, str], names: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield those of ``names`` that have the value of a service link, each with the value."""
+    """Yield those of ``names`` whose value is a service link, with the value."""
     for name in names:
         value = environ.get(name, "").strip()
         if _SERVICE_LINK.fullmatch(value):
@@ -34,7 +34,7 @@ def service_links(environ: Mapping[str, str], names: Iterable[str]) -> Iterator[
 
 
 def strip_library_variables(environ: MutableMapping[str, str]) -> None:
-    """Take white space off the ends of what libraries read from the environment on their own."""
+    """Remove white space around the values of the variables that libraries read directly."""
     for name in _OF_LIBRARIES:
         if name in environ:
             environ[name] = environ[name].strip()

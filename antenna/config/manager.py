@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The configuration of the process, and how it is shown. The only module that knows everett."""
+"""Reads the configuration of the process, and shows it without secrets. No other module knows everett."""
 
 import os
 import re
@@ -37,19 +37,22 @@ __all__ = [
 
 MASK = "*****"
 
-# Credentials in a URL, or in front of a host and its port; and a query, which may have tokens.
+# Credentials in a URL, or before a host and its port. And a query string, which may have tokens.
 _CREDENTIALS = re.compile(r"(?:(?<=://)|^)[^/\s]*@")
 _QUERY = re.compile(r"\?\S+")
 _COMMANDS = {"CMD_PREFIX"}
 
 
 def is_secret(name: str) -> bool:
-    """Whether the name of an option says that its value must never be shown."""
+    """Whether the name of an option says that its value is secret and must never be shown."""
     return re.search(r"secret|token|password|key|dsn", name, re.IGNORECASE) is not None
 
 
 def mask_value(name: str, value: str) -> str:
-    """The value as it may be shown: masked if the name says that it is secret, and so are credentials inside a URL."""
+    """Return the value in a form that may be shown. If the name says that it is secret, all of it is masked.
+
+    Credentials and query strings inside a URL are masked in any value.
+    """
     if is_secret(name):
         return MASK if value else ""
     if name in _COMMANDS:
@@ -59,7 +62,7 @@ def mask_value(name: str, value: str) -> str:
 
 
 def _mask_command(command: str) -> str:
-    """Show which program a command is; its arguments and the variables in front of it may be anything."""
+    """Return the name of the program in a command. Its arguments, and variables before it, are masked."""
     words = command.split()
     if not words:
         return ""
@@ -68,10 +71,10 @@ def _mask_command(command: str) -> str:
 
 
 def build_config(environ: Mapping[str, str] | None = None) -> ConfigManager:
-    """The configuration of the process: environment variables (or ``environ``) and nothing else.
+    """Return the configuration of the process, from environment variables (or from ``environ``) only.
 
-    An empty variable counts as one that is not set, and so does one that only the platform can have set: see
-    ``antenna.config.environment``. Reading an option raises ``ConfigurationError`` for a bad value.
+    A variable that is empty counts as not set, and so does one that only the platform can have set: see
+    ``antenna.config.environment``. To read an option with a bad value raises ``ConfigurationError``.
     """
     values = option_values(os.environ if environ is None else environ)
 
@@ -85,21 +88,24 @@ def build_config(environ: Mapping[str, str] | None = None) -> ConfigManager:
             problem = f"{name} has a bad value {mask_value(name, values[name])!r}"
         else:
             problem = f"{name} has a bad default" if msg else f"{name} is not set"
-        # everett puts the exception's class in front of what the parser said.
+        # everett puts the class of the exception before the message of the parser.
         reason = msg.partition(": ")[2] or f"expected {_expected(parser)}"
         return f"{problem}: {reason}. {docs.get('option_doc', '')}".strip()
 
-    # everett's overrides are global state; who needs other values passes another environ.
+    # everett's overrides are global state. To get other values, pass another ``environ``.
     return ConfigManager([ConfigDictEnv(values)], msg_builder=build_message, with_override=False)
 
 
 def is_set(config: ConfigManager, key: str) -> bool:
-    """Whether the environment has an option of the component that ``config`` belongs to."""
+    """Whether the environment sets an option of the component that ``config`` belongs to."""
     return any(env.get(key, config.get_namespace()) not in (NO_VALUE, "") for env in config.envs)
 
 
 def bad_value(config: ConfigManager, key: str, reason: str) -> ConfigurationError:
-    """Return the error for an option of the component that ``config`` belongs to, as if its parser had raised it."""
+    """Return the error for a bad value of an option, in the form that it has if the parser raises it.
+
+    ``config`` belongs to the component that has the option.
+    """
     name = _full_name(key, config.get_namespace())
     option, _ = get_config_for_class(config.get_bound_component())[key]
     value = mask_value(name, config(key, raw_value=True))
@@ -116,7 +122,7 @@ def _expected(parser: object) -> str:
 
 @dataclass(frozen=True)
 class OptionInfo:
-    """What there is to say about one option. ``default`` is None where the option must be set."""
+    """The facts about one option. ``default`` is None if the option must be set."""
 
     name: str
     default: str | None
@@ -125,7 +131,10 @@ class OptionInfo:
 
 
 def describe_options(component: type, *namespace: str) -> list[OptionInfo]:
-    """The options of a component, in the order of their declaration, for the documentation: needs no environment."""
+    """Return the options of a component, in the order of their declaration, for the documentation.
+
+    This reads no environment.
+    """
     return [
         OptionInfo(
             name=_full_name(key, list(namespace)),
@@ -138,7 +147,7 @@ def describe_options(component: type, *namespace: str) -> list[OptionInfo]:
 
 
 def collect_options(config: ConfigManager) -> Iterator[tuple[str, str]]:
-    """Name and value, masked, of every option of the component that ``config`` belongs to."""
+    """Yield the name and the masked value of each option of the component that ``config`` belongs to."""
     component = config.get_bound_component()
     if component is None:
         return

@@ -2,15 +2,15 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Names in the environment that look like options and are none: a setting that is misspelt is no setting."""
+"""Finds variables in the environment that look like options but are not, because a misspelt option has no effect."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 
-# What only options of ours begin with.
+# Prefixes that only our options have.
 _PREFIXES = ("BREAKPAD_", "CRASHMOVER_", "GUNICORN_", "STATSD_", "METRICS_", "ADMIN_")
-#: Options of the classes that come with the collector. Set for one class while another is used, they are no mistakes.
+#: Options of all classes that come with the collector. It is no mistake if one is set for a class that is not in use.
 OF_OUR_CLASSES = {
     "CRASHMOVER_CRASHPUBLISH_FS_ROOT",
     "CRASHMOVER_CRASHPUBLISH_PROJECT_ID",
@@ -20,24 +20,24 @@ OF_OUR_CLASSES = {
     "CRASHMOVER_CRASHSTORAGE_FS_ROOT",
     "CRASHMOVER_CRASHSTORAGE_KEEP",
 }
-# Gunicorn reads the first, and tells itself the others when a server replaces another one.
+# Variables of gunicorn. It reads the first, and sets the others when one server replaces another.
 _GUNICORNS = {"GUNICORN_CMD_ARGS", "GUNICORN_PID", "GUNICORN_FD"}
-# What Kubernetes and Docker set for each service or linked container, whatever that is called.
+# Names that Kubernetes and Docker set for each service or linked container, whatever it is called.
 _SERVICE_LINKS = re.compile(
     r"\w+_SERVICE_(HOST|PORT(_\w+)?)|\w+_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?|\w+_ENV_\w+|\w+_PORT|\w+_NAME"
 )
 _LINK = re.compile(r"(tcp|udp|sctp)://|/[\w.-]+/[\w.-]+$")
-# How alike a name has to be to count as a misspelt one, from 0 to 1: with and without one of our prefixes.
+# How similar a name must be to an option to count as a misspelt one, from 0 to 1: with and without one of our prefixes.
 _ALIKE = 0.72
 _VERY_ALIKE = 0.87
-# Shorter names are alike too soon.
+# Characters. Shorter names are too easily similar to an option.
 _SHORTEST = 8
 
 
 def unknown_names(environ: Mapping[str, str], known: Collection[str]) -> Iterator[tuple[str, str]]:
-    """Yield the variables that look like options of ours and are none, each with the option that is meant, or nothing.
+    """Yield the variables that look like options but are not, each with the option that is probably meant, or "".
 
-    ``known`` are the names of the options that are read.
+    ``known`` has the names of the options that are read.
     """
     known = {*known, *OF_OUR_CLASSES}
     for name, value in sorted(environ.items()):
@@ -51,7 +51,7 @@ def unknown_names(environ: Mapping[str, str], known: Collection[str]) -> Iterato
 
 
 def describe_unknown(name: str, meant: str) -> str:
-    """Say that a variable is no option."""
+    """Return a sentence that says that a variable is not an option."""
     hint = f": did you mean {meant}?" if meant else ""
     return f"{name} is set, and there is no such option{hint}"
 
@@ -60,5 +60,5 @@ def _is_service_link(name: str, value: str) -> bool:
     match = _SERVICE_LINKS.fullmatch(name)
     if match is None:
         return False
-    # A name that only ends like that of a link has to have the value of one as well.
+    # If only the end of the name is like that of a link, the value must be that of a link as well.
     return not name.endswith(("_PORT", "_NAME")) or bool(_LINK.match(value)) or "_SERVICE_PORT" in name

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Parsers: what turns the text of an option into its value, and says what it expects."""
+"""Parsers turn the text of an option into its value. Each says what it expects."""
 
 import importlib
 import ipaddress
@@ -16,10 +16,10 @@ T = TypeVar("T")
 
 
 class Parser(Generic[T]):
-    """A function from the text of an option to its value.
+    """A function that turns the text of an option into its value.
 
-    ``expected`` is the one text for the error message and the documentation. Errors never repeat the text that was
-    parsed: it may be a secret.
+    ``expected`` says what the text should be, in the error message and in the documentation. The error never has the
+    text itself, which may be secret.
     """
 
     def __init__(self, expected: str, convert: Callable[[str], T]) -> None:
@@ -27,7 +27,7 @@ class Parser(Generic[T]):
         self._convert = convert
 
     def __call__(self, text: str) -> T:
-        """Convert ``text``; raises ``ValueError`` that says what was expected."""
+        """Convert ``text``. Raises ``ValueError``, whose message says what was expected."""
         try:
             return self._convert(text.strip())
         except ValueError:
@@ -35,12 +35,12 @@ class Parser(Generic[T]):
 
 
 def expects(expected: str) -> Callable[[Callable[[str], T]], Parser[T]]:
-    """Make a function a parser; ``expected`` completes the sentence "expected ..."."""
+    """Make a parser of the decorated function. ``expected`` completes the sentence "expected ..."."""
     return lambda convert: Parser(expected, convert)
 
 
 def bounded(parser: Parser[Any], minimum: str, maximum: str = "") -> Parser[Any]:
-    """Narrow a parser to values from ``minimum`` to ``maximum``, both inclusive and in the notation of the option."""
+    """Restrict a parser to values from ``minimum`` to ``maximum``. Both are allowed, and written like the option."""
     low = parser(minimum)
     high = parser(maximum) if maximum else math.inf
     limits = f"from {minimum} to {maximum}" if maximum else f"at least {minimum}"
@@ -55,7 +55,7 @@ def bounded(parser: Parser[Any], minimum: str, maximum: str = "") -> Parser[Any]
 
 
 def one_of(*choices: str) -> Parser[str]:
-    """Build a parser that takes one of ``choices``, in any letter case, and returns it as it is spelled there."""
+    """Return a parser for one of ``choices``, in any letter case. It returns the choice as it is written here."""
 
     def convert(text: str) -> str:
         for choice in choices:
@@ -79,13 +79,13 @@ def parse_bool(text: str) -> bool:
 
 @expects("names with commas between them")
 def parse_names(text: str) -> tuple[str, ...]:
-    """Read names, each once; a comma alone stands for none."""
+    """Read names with commas between them, each once. A comma alone means no names."""
     return tuple(dict.fromkeys(filter(None, (name.strip() for name in text.split(",")))))
 
 
 @expects("an integer")
 def parse_int(text: str) -> int:
-    """Read an integer; int() alone would also take "1_0" and the digits of other scripts."""
+    """Read an integer. int() is not enough, because it accepts "1_0" and the digits of other scripts."""
     if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
         raise ValueError
     return int(text)
@@ -105,7 +105,7 @@ _DURATION_UNITS = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def _number_and_unit(text: str) -> tuple[float, str]:
-    """Take apart "25 MiB" into 25.0 and "mib"; raises ``ValueError`` for anything else, a sign included."""
+    """Split "25 MiB" into 25.0 and "mib". Raises ``ValueError`` for anything else, also if there is a sign."""
     match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?([A-Za-z]{0,3})", text)
     if match is None:
         raise ValueError
@@ -114,7 +114,7 @@ def _number_and_unit(text: str) -> tuple[float, str]:
 
 @expects("a size, such as 25MiB, 200 MB or 26214400 (bytes)")
 def parse_size(text: str) -> int:
-    """Read a size into bytes."""
+    """Read a size. Returns bytes."""
     number, unit = _number_and_unit(text)
     if unit not in _SIZE_UNITS:
         raise ValueError
@@ -123,7 +123,7 @@ def parse_size(text: str) -> int:
 
 @expects("a duration, such as 60s, 500ms, 2m, 1h or 60 (seconds)")
 def parse_duration(text: str) -> float:
-    """Read a duration into seconds."""
+    """Read a duration. Returns seconds."""
     number, unit = _number_and_unit(text)
     if unit not in _DURATION_UNITS:
         raise ValueError
@@ -132,7 +132,7 @@ def parse_duration(text: str) -> float:
 
 @expects("a Sentry DSN, such as https://<public key>@<host>/<project id>")
 def parse_dsn(text: str) -> str:
-    """Check that the text has the parts of a Sentry DSN; an empty one is none."""
+    """Check that the text has the parts of a Sentry DSN. An empty text means that there is none."""
     if text:
         url = urlsplit(text)
         is_key_at_host = url.scheme in {"http", "https"} and url.username and url.hostname
@@ -143,16 +143,16 @@ def parse_dsn(text: str) -> str:
 
 @expects("letters, digits and underscores, in parts separated by dots")
 def parse_metric_prefix(text: str) -> str:
-    """Check that the text can stand in front of a metric's name; an empty one is none."""
+    """Check that the text can be put before a metric's name. An empty text means that there is no prefix."""
     if text and not re.fullmatch(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*", text):
         raise ValueError
     return text
 
 
 class _DottedPathParser(Parser[Any]):
-    """Imports what a dotted path names.
+    """Imports the object that a dotted path names.
 
-    Its error keeps the reason: a path is no secret, and the fault may lie inside the module that it names.
+    Its error quotes the reason, because a path is not secret, and the fault may be inside the module.
     """
 
     def __init__(self, expected: str, accepts: Callable[[Any], bool]) -> None:
@@ -171,13 +171,13 @@ class _DottedPathParser(Parser[Any]):
             raise ValueError(f"expected {self.expected}")
         try:
             return getattr(importlib.import_module(module_name), attribute)
-        # The module is the operator's: its import may raise anything.
+        # The module belongs to the operator, so its import may raise anything.
         except Exception as exc:
             raise ValueError(f"expected {self.expected}; {type(exc).__name__}: {exc}") from exc
 
 
 def subclass_of(base: type) -> Parser[Any]:
-    """Build a parser that takes the dotted path of a class derived from ``base``."""
+    """Return a parser for the dotted path of a class derived from ``base``."""
     return _DottedPathParser(
         f"the dotted path of a class derived from {base.__module__}.{base.__qualname__}",
         lambda value: isinstance(value, type) and issubclass(value, base),
@@ -192,20 +192,23 @@ parse_attribute = _DottedPathParser(
 )
 
 
-# RFC 1123 section 2.1, with the underscores that some networks have.
+# A host name as in RFC 1123 section 2.1. Underscores are allowed as well, because some networks use them.
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
 
 
 @expects("an IP address or the name of a host, without a port")
 def parse_listen_address(text: str) -> str:
-    """Read an address, IPv6 in brackets or not, or a name; returns it without brackets. An empty text stays so."""
+    """Read an IP address, with or without the brackets of IPv6, or a host name. Returns it without brackets.
+
+    An empty text stays empty.
+    """
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     if not bare:
         if text:
             raise ValueError
         return ""
     if ":" in bare or bare != text or re.fullmatch(r"[0-9.]+", bare):
-        # Brackets are for IPv6. Gunicorn takes no zone, as in fe80::1%eth0.
+        # Brackets are only for IPv6. Gunicorn does not accept a zone, as in fe80::1%eth0.
         address = ipaddress.IPv6Address(bare) if bare != text else ipaddress.ip_address(bare)
         if "%" in bare:
             raise ValueError

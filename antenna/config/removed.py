@@ -2,11 +2,11 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Options that there are no longer. One that is still set is named in a warning at start."""
+"""Options of earlier versions that were removed. If one is still set, a warning at start names it."""
 
 from collections.abc import Iterator, Mapping
 
-#: Each removed option with what holds instead, as the end of a sentence.
+#: For each removed option, the fixed value that replaces it, as the end of a sentence.
 REMOVED_OPTIONS: dict[str, str] = {
     "BREAKPAD_MAX_ANNOTATIONS": "a report may have 2,000 annotations",
     "BREAKPAD_MAX_ANNOTATIONS_SIZE": "the annotations of a report may take 8 MiB",
@@ -21,7 +21,7 @@ REMOVED_OPTIONS: dict[str, str] = {
 
 
 def removed_options(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield the removed options that are set, each with what holds instead."""
+    """Yield the removed options that are set, each with what replaces it."""
     for name, instead in REMOVED_OPTIONS.items():
         if environ.get(name):
             yield name, instead

@@ -2,17 +2,17 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Names for the frames of a stack: a store of symbols, call frame information, functions and lines.
+"""Gives names to the frames of a stack, and makes signatures. It keeps the symbols in a store.
 
 ``Store`` is a directory with a folder for each module. ``bin/symbols.py`` adds symbol files to it. ``compiler`` reads
-each of them once, in a child process with limits. It writes two files that are quick to look things up in: call frame
+each of them once, in a child process with limits, and writes two files in which lookups are fast: call frame
 information as an SQLite database (``cfi_index``), and functions, files and lines as a SymCache of Sentry's symbolic
-(``names``). ``SymbolWalker`` uses both for the stacks of one dump. ``signature`` makes the signature of the crash,
-and ``processing`` puts it all together.
+(``names``). ``SymbolWalker`` uses both for the stacks of one dump. ``signature`` makes the signature of a crash, and
+``processing`` combines all of this for the tools and the viewer.
 
-Only symbol files that the team added meet native code, never a dump: this package asks a store for an address and gets
-an answer. Without the package symbolic nothing can be added; stacks then have no functions, but call frame information
-that was added before is used.
+Native code reads only symbol files that the team has added, never a dump: of a dump, only addresses are looked up. If
+the package symbolic is not installed, nothing can be added, and stacks have no functions. Call frame information that
+was added before is still used. Tests are in tests/symbols.
 """
 
 from antenna.symbols.compiler import SymbolError

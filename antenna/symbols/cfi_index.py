@@ -2,10 +2,10 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Call frame information of a module in an SQLite database, made once, and looked up by address.
+"""Call frame information of a module in an SQLite database, which is made once and looked up by address.
 
-The text that it is made from is too slow to be read for each stack: that of Firefox's libxul has 184 MB. Each change of
-the rules within a function is a row; the rules themselves are few, and stand in a table of their own.
+Its source, the text of a symbol file, is too slow to read for each stack: that of Firefox's libxul has 184 MB. Each
+change of the rules within a function is a row. There are few different rules, so they are in a table of their own.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from pathlib import Path
 from antenna.symbols import rules, windows_rules
 from antenna.symbols.windows_rules import WindowsRule
 
-# Of the layout below. A database with another one is not used.
+# Version of the layout below. A database with another version is not used.
 VERSION = 1
 
 _TABLES = """
@@ -29,12 +29,12 @@ CREATE TABLE windows (address INTEGER PRIMARY KEY, size INTEGER NOT NULL, parame
     saved INTEGER NOT NULL, local INTEGER NOT NULL, program INTEGER NOT NULL, uses_frame_pointer INTEGER NOT NULL);
 """
 
-# Where a function ends and none begins: there are no rules.
+# The id of the empty rules, for addresses where a function ends and no other begins.
 _NONE = 0
 
 
 class _Writer:
-    """Puts the lines ``STACK`` of a symbol file into a database."""
+    """Writes the ``STACK`` lines of a symbol file into a database."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
@@ -43,7 +43,7 @@ class _Writer:
         self._end = 0
 
     def add(self, line: str) -> None:
-        """Add a line; one that is broken is left out, as all others are that say nothing of frames."""
+        """Add a line. Broken lines, and lines that are not about frames, are left out."""
         with contextlib.suppress(ValueError, IndexError):
             if line.startswith("STACK CFI INIT "):
                 _, _, _, address, size, text = line.split(" ", 5)
@@ -55,14 +55,14 @@ class _Writer:
                 self._add_windows(line)
 
     def finish(self) -> None:
-        """Write the rules. To be called once all lines are there."""
+        """Write the rules. Call this when all lines have been added."""
         self._database.executemany("INSERT INTO rules VALUES (?, ?)", ((id_, text) for text, id_ in self._ids.items()))
 
     def _begin(self, address: int, size: int, text: str) -> None:
         self._rules = rules.parse(text)
         self._end = address + size
         self._put(address)
-        # The next function takes this row's place, if it begins here.
+        # If the next function begins here, its row replaces this one.
         self._database.execute("INSERT OR IGNORE INTO cfi VALUES (?, ?)", (self._end, _NONE))
 
     def _change(self, address: int, text: str) -> None:
@@ -80,7 +80,7 @@ class _Writer:
         if parsed is None:
             return
         address, size, rule = parsed
-        # Frame data comes with a program, and says more than a record of frame pointer omission for the same code.
+        # Frame data has a program. It says more than a record of frame pointer omission for the same code.
         how = "REPLACE" if rule.program else "IGNORE"
         row = (address, size, rule.parameters, rule.saved, rule.local, self._id(rule.program), rule.uses_frame_pointer)
         self._database.execute(f"INSERT OR {how} INTO windows VALUES (?, ?, ?, ?, ?, ?, ?)", row)  # noqa: S608 - two words of ours
@@ -90,7 +90,7 @@ class _Writer:
 
 
 def build(path: Path, lines: Iterable[str]) -> bool:
-    """Make the database at ``path`` from lines of a symbol file; return whether there is anything in it."""
+    """Make the database at ``path`` from the lines of a symbol file. Returns whether it has any rows."""
     with contextlib.closing(sqlite3.connect(path)) as database:
         database.executescript(_TABLES)
         writer = _Writer(database)
@@ -106,7 +106,7 @@ class CfiIndex:
     """Looks up the rules for an address of one module."""
 
     def __init__(self, path: Path) -> None:
-        """Open the database. Raises ``sqlite3.Error`` for a file that is none, or of another version."""
+        """Open the database. Raises ``sqlite3.Error`` if the file is not a database, or has another version."""
         self._database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
         if version != VERSION:
@@ -120,8 +120,8 @@ class CfiIndex:
         return rules.parse(row[0]) if row and row[0] else None
 
     def windows_rule_at(self, offset: int) -> WindowsRule | None:
-        """Return the record of 32-bit Windows for an instruction, or None."""
-        # Records nest: a block with rules of its own lies in that of its function. Some steps back find the outer one.
+        """Return the record of 32-bit Windows for an instruction at ``offset``, or None."""
+        # Records nest: a block with rules of its own lies inside its function. A few steps back find the outer record.
         found = self._database.execute(
             "SELECT address, size, parameters, saved, local, text, uses_frame_pointer FROM windows "
             "JOIN rules ON id = program WHERE address <= ? ORDER BY address DESC LIMIT 8",
@@ -134,5 +134,5 @@ class CfiIndex:
 
 
 def stack_lines(lines: Iterable[str]) -> Iterator[str]:
-    """Yield the lines of a symbol file that call frame information is made from."""
+    """Yield the lines of a symbol file that have call frame information."""
     return (line for line in lines if line.startswith("STACK "))

@@ -2,11 +2,11 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Compiles a symbol file: a program of its own, which runs in a child process with limits.
+"""Compiles a symbol file. This module is a program that runs in a child process, with limits.
 
 ``python -m antenna.symbols.compiler FILE DIR`` reads a Breakpad ``.sym`` file, ELF, Mach-O, PDB or PE with Sentry's
-symbolic, and writes for each object in it ``<n>.symcache`` (functions, files, lines) and ``<n>.cfi`` (call frame
-information) into ``DIR``. It prints a line of JSON for each object. ``compile_file`` runs it.
+symbolic. For each object in it, it writes ``<n>.symcache`` (functions, files, lines) and ``<n>.cfi`` (call frame
+information) into ``DIR``, and prints a line of JSON. ``compile_file`` runs this program.
 """
 
 import contextlib
@@ -31,21 +31,21 @@ _BREAKPAD_MAGIC = b"MODULE "
 
 
 class SymbolError(Exception):
-    """A file has no symbols that can be read; the message says why."""
+    """A file has no symbols that can be read. The message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """An object whose symbols were compiled."""
+    """An object whose symbols have been compiled."""
 
     number: int
     debug_id: str
-    """As symbolic writes it: a UUID in lower case, and the age where there is one."""
+    """The debug id in symbolic's form: a UUID in lower case, and the age if there is one."""
     code_id: str
     arch: str
     file_format: str
     functions: str
-    """What names functions: ``debug`` information, the ``symtab``, or nothing."""
+    """The source of the functions' names: ``debug`` (debug information), ``symtab``, or "" if there is none."""
     cfi: bool
     """Whether there is call frame information."""
 
@@ -67,7 +67,7 @@ def compile_file(path: Path, directory: Path) -> list[Compiled]:
 
 
 def main() -> int:
-    """Compile the file of the first argument; return the exit code."""
+    """Compile the file named by the first argument. Returns the exit code."""
     path, directory = Path(sys.argv[1]), Path(sys.argv[2])
     try:
         from symbolic.debuginfo import Archive  # noqa: PLC0415 - may not be installed
@@ -86,7 +86,7 @@ def main() -> int:
 
 
 def _limit(size: int) -> None:
-    # The file is mapped into memory, and its debug information may be unpacked.
+    # The limit grows with the file, because it is mapped into memory and its debug information may be unpacked.
     memory = MEMORY + 4 * size
     for what, most in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_CPU, CPU_SECONDS)):
         with contextlib.suppress(ValueError):  # a lower limit is set already
@@ -129,7 +129,7 @@ def _stack_lines(item: Any, path: Path) -> Iterator[str]:
         with path.open(encoding="utf-8", errors="replace") as text:
             yield from cfi_index.stack_lines(text)
         return
-    # symbolic writes what it finds in ELF, Mach-O, PDB and PE in Breakpad's notation.
+    # symbolic writes the call frame information of ELF, Mach-O, PDB and PE in Breakpad's notation.
     stream = io.TextIOWrapper(item.make_cficache().open_stream(), encoding="utf-8", errors="replace")
     yield from cfi_index.stack_lines(stream)
 

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Functions, files and lines of a module, from its SymCache, by address."""
+"""Looks up functions, files and lines of a module by address, in its SymCache."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,7 +24,7 @@ except ImportError:
 else:
     _cxxfilt = cxxfilt
 
-# symbolic's address of a function whose start it does not know, such as that of an inlined one.
+# The address that symbolic gives for a function whose start it does not know, such as an inlined one.
 _UNKNOWN = 0xFFFFFFFF
 
 
@@ -34,16 +34,16 @@ class Name:
 
     function: str
     offset: int | None
-    """Of the address from the start of the function."""
+    """Offset of the address from the start of the function."""
     file: str | None
     line: int | None
 
 
 class Names:
-    """Looks up the functions at an address of one module."""
+    """Looks up the functions at the addresses of one module."""
 
     def __init__(self, path: Path) -> None:
-        """Open a SymCache. Raises ``ValueError`` if it cannot be read here: symbolic is missing, or another version."""
+        """Open a SymCache. Raises ``ValueError`` if symbolic is not installed, or cannot read this file."""
         if _symbolic is None:
             raise ValueError("the package symbolic is not installed: make symbols")
         try:
@@ -52,7 +52,7 @@ class Names:
             raise ValueError(f"{path}: {error}") from error
 
     def at(self, offset: int) -> list[Name]:
-        """Return the functions at ``offset`` from the start of the module: inlined ones first, then their caller."""
+        """Return the functions at ``offset`` from the start of the module: inlined ones come before their caller."""
         return [
             Name(
                 function=demangle(found.symbol),
@@ -66,7 +66,7 @@ class Names:
 
 @lru_cache(maxsize=10_000)
 def demangle(symbol: str) -> str:
-    """Return a function's name as its source has it; what cannot be demangled stays as it is."""
+    """Return a function's name as it is in the source. If it cannot be demangled, it is returned unchanged."""
     if _cxxfilt is None or not symbol.startswith(("_Z", "__Z")):
         return symbol
     try:

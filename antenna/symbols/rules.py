@@ -2,12 +2,12 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Rules of call frame information, as Breakpad writes them: how to find the registers of a frame's caller.
+"""Evaluates rules of call frame information, which say how to find the registers of a frame's caller.
 
-A rule set is text such as ``.cfa: $rsp 16 + .ra: .cfa -8 + ^ $rbp: .cfa -16 + ^``: names with a colon, and behind each
-an expression in postfix notation. ``.cfa`` is the canonical frame address, which becomes the caller's stack pointer.
-``.ra`` is the return address. The others are registers, with a ``$`` in front on x86 and amd64. ``^`` reads a word of
-memory.
+A set of rules is text such as ``.cfa: $rsp 16 + .ra: .cfa -8 + ^ $rbp: .cfa -16 + ^``. It has names, each followed by a
+colon and an expression in postfix notation. ``.cfa`` is the canonical frame address, which becomes the caller's stack
+pointer. ``.ra`` is the return address. The other names are registers, with a ``$`` in front on x86 and amd64. ``^``
+reads a word of memory.
 
 Source of the notation: https://chromium.googlesource.com/breakpad/breakpad/+/HEAD/docs/symbol_files.md
 """
@@ -21,8 +21,8 @@ Word = Callable[[int], int | None]
 CFA = ".cfa"
 RETURN_ADDRESS = ".ra"
 
-# Registers that a function leaves as it found them unless it says otherwise: the calling conventions of System V
-# (amd64), of Microsoft (which adds rdi and rsi), and of ARM.
+# Registers that a function restores before it returns, if no rule says otherwise. They are those of the calling
+# conventions of System V (amd64), of Microsoft (which adds rdi and rsi), and of ARM.
 _KEPT = {
     "x86": ("ebp", "ebx", "esi", "edi"),
     "amd64": ("rbp", "rbx", "rdi", "rsi", "r12", "r13", "r14", "r15"),
@@ -30,16 +30,16 @@ _KEPT = {
     "arm64": (*(f"x{number}" for number in range(19, 30)),),
 }
 
-# Words of an expression. Real ones have ten.
+# Most words of an expression. Real ones have ten.
 _MAX_WORDS = 64
 
 
 class RuleError(Exception):
-    """An expression has no value: it is broken, or needs memory or a register that is not known."""
+    """An expression cannot be evaluated: it is broken, or needs memory or a register that is not known."""
 
 
 def parse(text: str) -> dict[str, str]:
-    """Return the expression for each name in a rule set; what stands before the first name is left out."""
+    """Return the expression for each name in a set of rules. Words before the first name are left out."""
     rules: dict[str, list[str]] = {}
     words: list[str] = []
     for word in text.split():
@@ -52,7 +52,7 @@ def parse(text: str) -> dict[str, str]:
 
 
 def format_rules(rules: Mapping[str, str]) -> str:
-    """Return the text of a rule set, the same for equal ones."""
+    """Return the text of a set of rules. Equal sets have the same text."""
     return " ".join(f"{name}: {expression}" for name, expression in sorted(rules.items()))
 
 
@@ -119,15 +119,15 @@ _OPERATORS: dict[str, Callable[[int, int], int]] = {
     "*": lambda left, right: left * right,
     "/": _divide,
     "%": _remainder,
-    # Aligns, as functions do that need their locals so.
+    # This aligns an address, as functions do whose local variables need it.
     "@": lambda left, right: left & -right,
 }
 
 
 def unwind(rules: Mapping[str, str], callee: Registers, word: Word) -> Registers | None:
-    """Return the caller's registers; an instruction pointer of 0 if the rules say that there is no caller.
+    """Return the caller's registers. If the rules say that there is no caller, the instruction pointer is 0.
 
-    Returns None if the rules cannot be followed, for want of memory or of a register.
+    Returns None if the rules cannot be evaluated, because memory or a register is missing.
     """
     cpu = callee.cpu
     values = dict(callee.values)
@@ -151,13 +151,13 @@ def unwind(rules: Mapping[str, str], callee: Registers, word: Word) -> Registers
         try:
             caller[register] = evaluate(expression, values, word, cpu.mask)
         except RuleError:
-            # That register is lost; the walk may do without.
+            # This register is lost. The walk may not need it.
             caller.pop(register, None)
     return Registers(cpu, caller)
 
 
 def _register(cpu: str, name: str) -> str:
-    """Return the reader's name of a register."""
+    """Return the name that the minidump reader has for a register."""
     if cpu == "arm64":
         return {"fp": "x29", "lr": "x30"}.get(name, name)
     if cpu == "arm":

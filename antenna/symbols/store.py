@@ -2,17 +2,18 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The store: a directory with a folder for each module, laid out like a symbol store of Breakpad or Microsoft.
+"""The store of symbols: a directory with a folder for each module, like a symbol store of Breakpad or Microsoft.
 
 ::
 
     DIR/xul.pdb/44E4EC8C2F41492B9369D6B9A059577C2/xul.sym         a Breakpad file, as it was added
                                                   xul.symcache    functions, files, lines
                                                   xul.cfi         call frame information
-                                                  xul.json        what is known of the module
+                                                  xul.json        the facts about the module (``Entry``)
 
-The folder of a module is that of its debug file and debug id. What is added appears by a rename, as a whole or not at
-all. A second file for the same module, such as debug information beside a stripped library, adds what it knows better.
+The name of a module's folder has its debug file and its debug id. A file appears by a rename, complete or not at all.
+If a second file is added for the same module, such as debug information in addition to a stripped library, its better
+parts replace the earlier ones.
 """
 
 import json
@@ -30,29 +31,29 @@ from antenna.symbols.compiler import Compiled, SymbolError
 _DEBUG_ID = re.compile(r"[0-9A-F]{33,40}")
 _MODULE_LINE = re.compile(r"MODULE (?P<os>\S+) (?P<arch>\S+) (?P<id>[0-9A-Fa-f]+) (?P<name>.+)")
 
-# What names functions, worst first.
+# The sources of functions' names, the worst first.
 _FUNCTIONS = ("", "symtab", "debug")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the store has of a module."""
+    """The facts about the symbols of a module in the store."""
 
     debug_file: str
     debug_id: str
     code_id: str
     arch: str
     functions: str
-    """What names functions: ``debug`` information, the ``symtab``, or nothing."""
+    """The source of the functions' names: ``debug`` (debug information), ``symtab``, or "" if there is none."""
     cfi: bool
     sources: tuple[str, ...]
     """Names and formats of the files that were added, such as ``libxul.so (elf)``."""
     added: str
-    """When the last of them was: ISO 8601, UTC."""
+    """When the last file was added: ISO 8601, in UTC."""
 
 
 def breakpad_id(debug_id: str) -> str:
-    """Return a debug id as symbolic writes it in Breakpad's form: 32 hex digits in upper case, and the age in hex."""
+    """Convert a debug id from symbolic's form to Breakpad's: 32 hex digits in upper case, and the age in hex."""
     parts = debug_id.split("-")
     age = parts.pop() if len(parts) == 6 else "0"  # noqa: PLR2004 - a UUID has five parts
     return "".join(parts).upper() + age.upper()
@@ -62,20 +63,20 @@ class Store:
     """A directory of symbols."""
 
     def __init__(self, root: Path) -> None:
-        """``root`` need not be there yet."""
+        """``root`` need not exist yet."""
         self.root = root
 
     def entries(self) -> Iterator[Entry]:
-        """Yield what the store has, sorted by debug file."""
+        """Yield the entries of all modules, sorted by debug file."""
         for path in sorted(self.root.glob("*/*/*.json")):
             entry = _read_entry(path)
             if entry is not None:
                 yield entry
 
     def find(self, debug_file: str, debug_id: str) -> Path | None:
-        """Return the path, without its suffix, of a module's files; None if the store has no symbols for it.
+        """Return the path of a module's files, without the suffix. Returns None if the store has no symbols for it.
 
-        The debug id decides. The name only says where to look first: people rename debug files.
+        The debug id decides. The name only says where to look first, because people rename debug files.
         """
         if not _DEBUG_ID.fullmatch(debug_id):
             return None
@@ -87,7 +88,7 @@ class Store:
         return None
 
     def add(self, path: Path) -> list[Entry]:
-        """Add a symbol file; return what the store has of its modules now. Raises ``SymbolError``, ``OSError``."""
+        """Add a symbol file. Returns the new entries of its modules. Raises ``SymbolError`` and ``OSError``."""
         self.root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.root, prefix=".adding-") as name:
             directory = Path(name)
@@ -98,7 +99,7 @@ class Store:
         return entries
 
     def _take(self, item: Compiled, path: Path, directory: Path) -> Entry:
-        """Move what was compiled of an object to its place, where it is better than what is there."""
+        """Move the compiled files of an object to their place, if they are better than those that are there."""
         debug_id = breakpad_id(item.debug_id)
         if not _DEBUG_ID.fullmatch(debug_id) or not debug_id[:32].strip("0"):
             raise SymbolError("it has no debug id, so no crash can be matched with it (link with --build-id)")
@@ -130,19 +131,19 @@ class Store:
         return entry
 
     def file(self, debug_file: str, debug_id: str, suffix: str) -> Path | None:
-        """Return a file of a module, such as that with the suffix ``.cfi``; None if there is none."""
+        """Return the file of a module that has a suffix, such as ``.cfi``. Returns None if there is none."""
         place = self.find(debug_file, debug_id)
         file = None if place is None else _beside(place, suffix)
         return file if file is not None and file.exists() else None
 
     def size(self, entry: Entry) -> int:
-        """Return the bytes that a module's files take."""
+        """Return the number of bytes that a module's files take."""
         folder = self.root / entry.debug_file / entry.debug_id
         return sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
 
 
 def _beside(place: Path, suffix: str) -> Path:
-    """Return the file of a module with this suffix. The names of libraries have dots of their own."""
+    """Return the file of a module with this suffix. ``with_suffix`` will not do: names of libraries have dots."""
     return place.with_name(place.name + suffix)
 
 
@@ -161,13 +162,13 @@ def _write_entry(path: Path, entry: Entry, directory: Path) -> None:
 
 
 def _debug_file(item: Compiled, path: Path) -> str:
-    """Return the name that dumps give the module's debug file."""
+    """Return the name by which dumps refer to the module's debug file."""
     if item.file_format == "breakpad":
         with path.open(encoding="utf-8", errors="replace") as file:
             match = _MODULE_LINE.fullmatch(file.readline().strip())
         name = _base_name(match["name"]) if match else path.name
     elif item.file_format == "pe":
-        # A dump names the program database, which belongs to the library or program.
+        # A dump refers to the program database that belongs to the library or program.
         name = f"{path.stem}.pdb"
     else:
         name = path.name.removesuffix(".debug")

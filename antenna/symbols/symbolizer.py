@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Symbols for the stacks of one dump: the way to each frame's caller, and names for frames."""
+"""Applies symbols to the stacks of one dump: they find the caller of a frame, and they name frames."""
 
 import contextlib
 import sqlite3
@@ -21,29 +21,29 @@ T = TypeVar("T")
 
 
 class SymbolWalker(StackWalker):
-    """Walks the stacks of a dump with what a store has for its modules, and names their frames."""
+    """Walks the stacks of a dump with the symbols in a store, and names their frames."""
 
     def __init__(self, dump: Minidump, store: Store) -> None:
         self._symbolizer = Symbolizer(store)
         super().__init__(dump, [(Trust.CFI, self._symbolizer.unwind)])
 
     def walk(self, thread: Thread) -> Stack:
-        """Walk the stack of a thread."""
+        """Walk the stack of a thread, and name its frames."""
         return self._symbolizer.named(super().walk(thread))
 
 
 class Symbolizer:
-    """Knows what the store has for the modules of one dump."""
+    """Looks up the symbols in a store for the modules of one dump."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._cfi: dict[Module, CfiIndex | None] = {}
         self._names: dict[Module, Names | None] = {}
-        # Bytes of parameters of the frames of the stack in hand, by their index: 32-bit Windows needs them.
+        # Bytes of parameters of each frame of the current stack, by the index of the frame. 32-bit Windows needs them.
         self._parameters: dict[int, int] = {}
 
     def unwind(self, frame: Frame, process: Process) -> Registers | None:
-        """Return the registers of a frame's caller by call frame information: an ``Unwinder``."""
+        """Return the registers of a frame's caller, by call frame information. This is an ``Unwinder``."""
         if frame.index == 0:
             self._parameters = {}
         module = frame.module
@@ -68,7 +68,7 @@ class Symbolizer:
         return None if caller is None else _plain(caller, process)
 
     def named(self, stack: Stack) -> Stack:
-        """Return a stack with functions, files and lines where the store knows them."""
+        """Return a stack whose frames have functions, files and lines, as far as the store knows them."""
         return replace(stack, frames=tuple(map(self._name, stack.frames)))
 
     def _name(self, frame: Frame) -> Frame:
@@ -99,7 +99,7 @@ class Symbolizer:
     def _open(self, module: Module, suffix: str, opener: Callable[[Path], T]) -> T | None:
         file = self._store.file(module.debug_file or module.name, module.debug_id, suffix)
         if file is not None:
-            # One that cannot be read here, as after an upgrade, is one that is not there: it can be added again.
+            # A file that cannot be read, for example after an upgrade, counts as missing. It can be added again.
             with contextlib.suppress(sqlite3.Error, ValueError):
                 return opener(file)
         return None
@@ -110,7 +110,7 @@ def _inline(name: Name) -> Inline:
 
 
 def _plain(registers: Registers, process: Process) -> Registers:
-    """Return registers whose instruction pointer is an address alone."""
+    """Return registers whose instruction pointer has only the bits of the address."""
     cpu = registers.cpu
     plain = process.plain_address(registers.ip, cpu)
     return registers if plain == registers.ip else Registers(cpu, {**registers.values, cpu.ip: plain})

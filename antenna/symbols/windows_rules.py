@@ -2,11 +2,11 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Call frame information of 32-bit Windows: the records ``STACK WIN`` of Breakpad's symbol files.
+"""Evaluates call frame information of 32-bit Windows: the ``STACK WIN`` records of Breakpad's symbol files.
 
-A record says how many bytes a function's parameters, saved registers and locals take, and has either a program that
-computes the caller's registers (frame data), or only whether the function uses the frame pointer for something else
-(frame pointer omission). The variables of a program are those that the debuggers of Microsoft document in DIA.
+A record says how many bytes a function's parameters, saved registers and local variables take. It also has either a
+program that computes the caller's registers (frame data), or only a flag whether the function uses the frame pointer
+for something else (frame pointer omission). The variables of a program are those that Microsoft documents for DIA.
 """
 
 from collections.abc import Callable
@@ -15,38 +15,38 @@ from dataclasses import dataclass
 from antenna.minidump import Registers
 from antenna.symbols.rules import RuleError, Word, evaluate
 
-# Words above the place where the return address should be that are searched for one: functions keep more on the stack
-# than their records say, such as the arguments of a call that they are preparing.
+# Words that are searched for the return address, from the place where it should be. Functions keep more on the stack
+# than their records say, such as the arguments of a call that they are about to make.
 _SEARCHED_WORDS = 30
 
 _WORD = 4
 
-# Kinds of records that say something of frames.
+# The kinds of records that are about frames.
 _FRAME_DATA = "4"
 _FRAME_POINTER_OMISSION = "0"
 
-# What a record without a program means: the return address is where the search finds it, the caller's stack above it.
+# The programs for records without one: the search finds the return address, and the caller's stack is above it.
 _FPO = "$eip .raSearchStart ^ = $esp .raSearchStart 4 + ="
 _FPO_WITH_FRAME_POINTER = f"$ebp $esp .cbCalleeParams + .cbSavedRegs + 8 - ^ = {_FPO}"
 
 
 @dataclass(frozen=True, slots=True)
 class WindowsRule:
-    """A record ``STACK WIN``. Sizes are bytes."""
+    """A ``STACK WIN`` record. Sizes are in bytes."""
 
     parameters: int
     saved: int
     local: int
     program: str
-    """Empty for frame pointer omission."""
+    """The program. It is empty for frame pointer omission."""
     uses_frame_pointer: bool
-    """Whether the function uses the frame pointer register for something else; without a program only."""
+    """Whether the function uses the frame pointer for something else. It is False if there is a program."""
 
 
 def parse(line: str) -> tuple[int, int, WindowsRule] | None:
-    """Return address, size and rule of a line ``STACK WIN``, or None for a kind that is not used.
+    """Return address, size and rule of a ``STACK WIN`` line, or None if its kind is not used.
 
-    Raises ``ValueError`` for a line that is cut.
+    Raises ``ValueError`` if the line is cut.
     """
     _, _, *fields = line.split(" ", 12)
     kind, address, size, _prologue, _epilogue, parameters, saved, local, _most, has_program, last = fields
@@ -63,9 +63,10 @@ def parse(line: str) -> tuple[int, int, WindowsRule] | None:
 def unwind(
     rule: WindowsRule, callee_parameters: int, callee: Registers, word: Word, is_code: Callable[[int], bool]
 ) -> Registers | None:
-    """Return the caller's registers, or None if the rule cannot be followed.
+    """Return the caller's registers, or None if the rule cannot be evaluated.
 
-    ``callee_parameters`` are the bytes that the frame below has put on this one's stack as its parameters.
+    ``callee_parameters`` is the number of bytes of parameters that this frame has put on the stack for the frame it
+    calls.
     """
     start = callee.sp + callee_parameters + rule.local + rule.saved
     found = _find_return_address(start, word, is_code)
@@ -98,7 +99,7 @@ def _find_return_address(start: int, word: Word, is_code: Callable[[int], bool])
 
 
 def _run(program: str, variables: dict[str, int], word: Word, mask: int) -> dict[str, int]:
-    """Run assignments such as ``$T0 $ebp = $eip $T0 4 + ^ =``; return their values. Raises ``RuleError``."""
+    """Run assignments such as ``$T0 $ebp = $eip $T0 4 + ^ =``. Returns the values. Raises ``RuleError``."""
     assigned: dict[str, int] = {}
     words: list[str] = []
     for text in program.split():

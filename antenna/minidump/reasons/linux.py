@@ -98,12 +98,12 @@ def _signal_name(number: int) -> str:
 def _note(signal: str, si_code: int, address: int) -> str:
     if si_code == 0:
         # If the address is 0, it makes no difference whether it is one.
-        tail = "" if not address else ": the address may be none, but ids of process and user"
+        tail = "" if not address else ": the address may really be the ids of a process and a user"
         return f"si_code is 0: a process sent the signal, or the reporter did not record more{tail}"
     if si_code < 0:
-        return "the signal was sent by a process, perhaps by itself; the address holds ids of process and user"
+        return "the signal was sent by a process, perhaps by itself; the address holds ids of a process and a user"
     if si_code == _SI_KERNEL:
-        return "the kernel does not know the address; often it was none that the processor can have"
+        return "the kernel does not know the address; often the processor cannot have such an address"
     if signal not in _WITH_ADDRESS:
         return "this signal has no address"
     return ""

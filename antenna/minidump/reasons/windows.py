@@ -117,7 +117,7 @@ def _describe_access(record: ExceptionRecord) -> Reason:
     note = ""
     if record.code == _ACCESS_VIOLATION and address in {0xFFFF_FFFF, 0xFFFF_FFFF_FFFF_FFFF}:
         # Windows gives this address for what the processor calls a general protection fault.
-        note = "the processor reports this address for every access to one that it cannot have, writes too"
+        note = "Windows gives this address for each access, also a write, to an address that the processor cannot have"
     return Reason(text, address, note=note)
 
 

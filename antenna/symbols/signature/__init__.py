@@ -2,11 +2,12 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The signature of a crash: a short text that is the same for crashes with the same cause, to group them by.
+"""Makes the signature of a crash: a short text that crashes with the same cause share, so that they can be grouped.
 
-``sign`` takes what is known of a crash. For Mozilla's products siggen makes the signature, by Socorro's own rules.
-People find it at Crash Stats, too. For all others the rules of ``own`` make it. A signature names the rules that made
-it, since other rules make others. If there is nothing to make it of, it begins with ``EMPTY:`` and says why.
+``sign`` makes it from the facts about a crash. For Mozilla's products it uses siggen, which has Socorro's own rules, so
+people find the same signature at Crash Stats. For all other products it uses the rules in ``own``. A signature names
+the rules that made it, since other rules make other signatures. If there is nothing to make it from, it begins with
+``EMPTY:`` and says why. Tests are in tests/symbols.
 """
 
 from antenna.symbols.signature import own, socorro

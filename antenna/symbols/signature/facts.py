@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What signatures are made of, and what they are."""
+"""The facts from which a signature is made, and the signature."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,23 +14,23 @@ from antenna.minidump import Stack
 
 @dataclass(frozen=True, slots=True)
 class CrashFacts:
-    """What is known of a crash."""
+    """The facts about a crash."""
 
     annotations: Mapping[str, Any] = field(default_factory=dict)
-    """Those of the raw crash; values of any type, as clients sent them."""
+    """The annotations of the raw crash. Values have any type, as clients sent them."""
     product: str = ""
     os: str = ""
-    """As the minidump reader names it, such as ``Windows``; empty without a dump."""
+    """The name that the minidump reader gives it, such as ``Windows``. It is empty without a dump."""
     reason: str = ""
-    """Why the process crashed, such as ``SIGSEGV / SEGV_MAPERR``; empty if the dump has no exception."""
+    """Why the process crashed, such as ``SIGSEGV / SEGV_MAPERR``. It is empty if the dump has no exception."""
     is_crash: bool = True
     """False for a dump that the program asked for, such as one of a hang."""
     stacks: Sequence[Stack] = ()
     """The stacks of the threads."""
     crashing_thread: int | None = None
-    """Index of the thread that crashed, or asked for the dump, among the stacks."""
+    """Index, in ``stacks``, of the thread that crashed or that asked for the dump."""
     trouble: str = ""
-    """Why there are no stacks, for people: no dump came, or it cannot be read."""
+    """Why there are no stacks, for people: there was no dump, or it cannot be read."""
     dump_names: Sequence[str] = ()
 
     @property
@@ -41,7 +41,7 @@ class CrashFacts:
         return self.stacks[self.crashing_thread]
 
     def text(self, *names: str) -> str:
-        """Return the first of these annotations that has a value, as text; an empty text if none has."""
+        """Return the first of these annotations that has a value, as text. If none has, return ""."""
         for name in names:
             value = self.annotations.get(name)
             if value not in (None, ""):
@@ -49,7 +49,10 @@ class CrashFacts:
         return ""
 
     def parsed(self, name: str) -> Any:
-        """Return an annotation that holds JSON, be it as text or as it is; None if it does not."""
+        """Return the value of an annotation with JSON, which may have come as text or as JSON.
+
+        Returns None if it is not JSON.
+        """
         value = self.annotations.get(name)
         if not isinstance(value, str):
             return value
@@ -59,7 +62,7 @@ class CrashFacts:
             return None
 
     def number(self, name: str) -> int | None:
-        """Return an annotation that is a number; None if it is none."""
+        """Return the number in an annotation, or None if it is not a number."""
         try:
             return int(self.text(name))
         except ValueError:
@@ -68,15 +71,15 @@ class CrashFacts:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """A signature and where it comes from."""
+    """A signature, and the rules that made it."""
 
     text: str
     rules: str
     """Name and version of the rules that made it."""
     is_guess: bool = False
-    """Whether it is made of frames that may never have been there."""
+    """Whether it was made from guessed frames, which may not be real calls."""
 
     @property
     def is_empty(self) -> bool:
-        """Whether there was nothing to make a signature of."""
+        """Whether there was nothing from which to make a signature."""
         return self.text.startswith("EMPTY:")

@@ -2,14 +2,15 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Our rules for signatures.
+"""The project's own rules for signatures.
 
-1. A Java exception: its class, and the first frame that belongs to neither Java nor Android.
-2. A native crash: the first frame of the crashing thread that can be trusted and is not in a library of the system. If
-   that is a function that only reports a problem, such as an assertion, the next one follows behind `` | ``. A frame
-   without a function is ``module+0xoffset``.
-3. If all that can be trusted lies in the system: the innermost of these frames. Only if there is none: a guessed frame.
-4. Words in front say what Socorro says in the same cases: ``OOM | small``, ``shutdownhang``, ``stackoverflow``, ...
+1. For a Java exception, it is the class, and the first frame that belongs neither to Java nor to Android.
+2. For a native crash, it is the first frame of the crashing thread that can be trusted and is not in a library of the
+   system. If that is a function that only reports a problem, such as an assertion, the next frame follows after `` |
+   ``. A frame without a function is ``module+0xoffset``.
+3. If all frames that can be trusted are in the system, it is the innermost of them. If no frame can be trusted, it is a
+   guessed one.
+4. The words in front are those of Socorro in the same cases: ``OOM | small``, ``shutdownhang``, ``stackoverflow``, ...
 """
 
 import re
@@ -22,20 +23,20 @@ from antenna.symbols.signature.facts import CrashFacts, Signature
 
 RULES = "antenna 1"
 
-# Longest signature, as Socorro's.
+# Characters of a signature. Socorro has the same limit.
 _LONGEST = 255
 
-# Up to this many bytes an allocation that fails says that there was no memory at all (Socorro).
+# Bytes. If an allocation of at most this size fails, there was no memory at all. Socorro has the same limit.
 _SMALL_ALLOCATION = 256 * 1024
 
-# Java classes that are not the application's.
+# Packages of Java classes that are not the application's.
 _JAVA_SYSTEM = (
     *("java.", "javax.", "jdk.", "sun.", "kotlin.", "kotlinx."),
     *("android.", "androidx.", "com.android.", "dalvik.", "libcore."),
 )
 _JAVA_FRAME = re.compile(r"\s*at (?P<method>[^(\s]+)\((?P<source>[^):]*)")
 
-# Libraries of the system: names of files, in lower case, without their version.
+# Names of the system's libraries, in lower case and without their versions.
 _SYSTEM_MODULES = re.compile(
     r"""
     ntdll\.dll | kernel(32|base)\.dll | user32\.dll | win32u\.dll | gdi32\.dll | ucrtbase\.dll | msvcp\d+\.dll
@@ -48,7 +49,7 @@ _SYSTEM_MODULES = re.compile(
     re.VERBOSE,
 )
 
-# Functions that report a problem of their caller's.
+# Functions that report a problem of their caller.
 _REPORTERS = re.compile(
     r"""
     @0x[0-9a-f]+ | _*abort(_message)? | raise | _*assert(_fail|_rtn)?.*
@@ -78,7 +79,7 @@ def _sign_java(facts: CrashFacts) -> str:
 
 
 def _sign_java_exception(exception: dict[str, Any]) -> str:
-    """Sign an exception of Mozilla's JSON schema; the first of its values is where a chain of exceptions began."""
+    """Sign an exception of Mozilla's JSON schema. Its first value is the one where a chain of exceptions began."""
     values = exception.get("exception")
     values = values.get("values") if isinstance(values, dict) else None
     first = values[0] if isinstance(values, list) and values else None
@@ -96,7 +97,7 @@ def _sign_java_exception(exception: dict[str, Any]) -> str:
 
 
 def _sign_java_text(trace: str) -> str:
-    """Sign a stack trace as Java prints it. The message, which may hold what the user typed, is left out."""
+    """Sign a stack trace in the form that Java prints. The message is left out, since it may have text of the user."""
     lines = trace.strip().splitlines()
     if not lines:
         return ""
@@ -135,7 +136,7 @@ def _sign_native(facts: CrashFacts) -> Signature:
 
 
 def _parts(frames: Iterable[Frame]) -> Iterator[str]:
-    """Yield the functions that make a signature: those that report problems, and the one that had it."""
+    """Yield the functions that make a signature: those that report a problem, and the first that does not."""
     last = ""
     for frame in frames:
         for name in (*(normalised(inline.function) for inline in frame.inlines), name_of(frame)):
@@ -147,17 +148,17 @@ def _parts(frames: Iterable[Frame]) -> Iterator[str]:
 
 
 def name_of(frame: Frame) -> str:
-    """Return what a frame is called in a signature; empty if nothing is known but an address."""
+    """Return the name of a frame in a signature. It is "" if only an address is known."""
     if frame.function:
         return normalised(frame.function)
     if frame.module is not None:
         return f"{frame.module.name}+0x{frame.module_offset:x}"
-    # A call of a null pointer, or of one that is almost null, is always the same crash.
+    # A call of a null pointer, or of an address near null, is always the same crash.
     return f"@0x{frame.instruction:x}" if frame.instruction < 0x1000 else ""  # noqa: PLR2004 - the first page
 
 
 def normalised(function: str) -> str:
-    """Return a function without what changes while the cause stays: template arguments, parameters, hashes of Rust."""
+    """Remove from a function what changes while the cause stays: template arguments, parameters, hashes of Rust."""
     name = re.sub(r"::h[0-9a-f]{16}$", "", function.strip())
     name = _without(name, "<", ">", "T")
     if not name.startswith("operator"):
@@ -166,7 +167,7 @@ def normalised(function: str) -> str:
 
 
 def _without(name: str, opening: str, closing: str, instead: str) -> str:
-    """Return ``name`` without what stands in brackets, but for brackets that begin it or belong to an operator."""
+    """Remove the text in brackets from ``name``, except brackets that begin the name or belong to an operator."""
     kept, depth = [], 0
     for position, char in enumerate(name):
         is_bracket = position > 0 and not name[:position].rstrip("<>=-(").endswith(("operator", "(anonymous"))
@@ -182,19 +183,19 @@ def _without(name: str, opening: str, closing: str, instead: str) -> str:
 
 
 def is_system(frame: Frame) -> bool:
-    """Whether a frame lies in a library of the system."""
+    """Whether a frame is in a library of the system."""
     return frame.module is not None and _SYSTEM_MODULES.fullmatch(frame.module.name.lower()) is not None
 
 
 def _with_circumstances(facts: CrashFacts, signature: str) -> str:
-    """Return the signature with the words in front of it that Socorro uses in such cases, or what it has instead."""
+    """Put the words in front of the signature that Socorro uses in such cases, or replace it where Socorro does."""
     channel_error = facts.text("ipc_channel_error")
     if channel_error:
         where = "browser" if "upload_file_minidump_browser" in facts.dump_names else "content"
         return f"IPCError-{where} | {channel_error[:100]}"
     size = facts.number("OOMAllocationSize")
     if size and size <= _SMALL_ALLOCATION:
-        # There was no memory at all: whoever asked for so little of it has nothing to do with that.
+        # There was no memory at all, so the function that asked for so little of it is not the cause.
         return "OOM | small"
     circumstance = "OOM | large" if size else _circumstance(facts, signature)
     return f"{circumstance} | {signature}" if circumstance else signature

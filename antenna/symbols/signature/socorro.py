@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Signatures of Mozilla's products, by siggen, which has Socorro's own rules."""
+"""Makes signatures of Mozilla's products with siggen, which has Socorro's own rules."""
 
 import importlib.metadata
 import logging
@@ -14,17 +14,20 @@ from antenna.symbols.signature.facts import CrashFacts, Signature
 
 logger = logging.getLogger(__name__)
 
-#: Whose signatures people look for at Crash Stats.
+#: The products whose signatures people look for at Crash Stats.
 PRODUCTS = frozenset(
     {"Fenix", "Firefox", "Firefox Enterprise", "Focus", "MozillaVPN", "ReferenceBrowser", "SeaMonkey", "Thunderbird"}
 )
 
-# Socorro's names of systems, where they are others than ours.
+# Socorro's names of systems, if they differ from ours.
 _SYSTEMS = {"Windows": "Windows NT", "macOS": "Mac OS X"}
 
 
 def sign(facts: CrashFacts) -> Signature | None:
-    """Return the signature of a crash of one of Mozilla's products; None for others, or where siggen is missing."""
+    """Return the signature of a crash of a product of Mozilla's.
+
+    Returns None for others, and if siggen is not installed.
+    """
     generator = _generator() if facts.product in PRODUCTS else None
     if generator is None:
         return None
@@ -42,7 +45,7 @@ def sign(facts: CrashFacts) -> Signature | None:
 
 @cache
 def _generator() -> Any:
-    """Return siggen's generator, or None where `make symbols` has not installed it. It takes 0.2 s to import."""
+    """Return siggen's generator, or None if `make symbols` has not installed it. Its import takes 0.2 s."""
     try:
         from siggen.generator import SignatureGenerator  # noqa: PLC0415 - most programs make no signature
     except ImportError:
@@ -51,7 +54,7 @@ def _generator() -> Any:
 
 
 def crash_data(facts: CrashFacts) -> dict[str, Any]:
-    """Return what siggen looks at: the structure that its schema.rst describes."""
+    """Return the data that siggen needs, in the structure that its schema.rst describes."""
     java = facts.parsed("JavaException")
     shutdown = facts.text("AsyncShutdownTimeout")
     data: dict[str, Any] = {
