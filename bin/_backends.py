@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Storage and publisher as the environment configures them for the collector, and crash ids and dates as arguments."""
+"""The storage and the publisher that the environment configures, and crash ids and dates as arguments."""
 
 import argparse
 import os
@@ -16,7 +16,7 @@ from bin import _common, _python  # isort: split
 
 _python.require_packages()
 
-# The backends are made for gevent, as in the collector: patched first, they wait side by side.
+# The backends run on gevent, as in the collector. If it patches the process first, they wait at the same time.
 from antenna.hub import patch_all  # noqa: E402 - needs the packages
 
 patch_all()
@@ -36,23 +36,23 @@ from antenna.ext import (  # noqa: E402 - patched first
 )
 from antenna.spool import Spool  # noqa: E402 - patched first
 
-# Ctrl-C is no error to print: the program says that it was interrupted.
+# gevent must not print Ctrl-C as an error: the program says itself that it was interrupted.
 Hub.NOT_ERROR = (*Hub.NOT_ERROR, KeyboardInterrupt)
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-# What the backends and the configuration raise.
+# The exceptions that the backends and the configuration raise.
 ERRORS = (BackendConfigurationError, BackendError, ConfigurationError, CrashRefused, OSError)
 
-# Crashes that are worked on at a time.
+# Crashes that are handled at the same time.
 CONCURRENCY = 10
 
 _DAY = r"today|yesterday|\d{4}-\d\d-\d\d|\d{8}"
 _DATES = re.compile(rf"(?P<first>{_DAY})(?:(?:-|\.\.)(?P<last>{_DAY}))?", re.ASCII)
 
 _LOCAL = _common.ROOT / ".local"
-# What `make run` starts the collector with.
+# The environment in which `make run` starts the collector.
 LOCAL_ENVIRONMENT = {
     "CRASHMOVER_CRASHSTORAGE_CLASS": "antenna.ext.fs.crashstorage.FSCrashStorage",
     "CRASHMOVER_CRASHSTORAGE_FS_ROOT": str(_LOCAL / "crashes"),
@@ -71,14 +71,14 @@ def _config() -> ConfigManager:
 
 
 def storage() -> CrashStorageBase:
-    """Return the configured storage. Raises ``ToolError`` if it keeps nothing that could be read."""
+    """Return the configured storage. Raises ``ToolError`` if its crashes cannot be read."""
     config = _config()
     if not config("crashstorage_class", default=""):
         raise _common.ToolError("CRASHMOVER_CRASHSTORAGE_CLASS is not set: set it and its options as for the collector")
     storage_class = config.with_options(CrashMover)("crashstorage_class")
     if storage_class.load is CrashStorageBase.load:
         raise _common.ToolError(
-            f"{storage_class.__name__} keeps nothing that could be read: set CRASHMOVER_CRASHSTORAGE_CLASS "
+            f"{storage_class.__name__} keeps no crashes that could be read: set CRASHMOVER_CRASHSTORAGE_CLASS "
             "and its options as for the collector"
         )
     crashstorage: CrashStorageBase = storage_class(config.with_namespace("crashstorage"))
@@ -108,9 +108,10 @@ def spool() -> Spool:
 
 
 def parse_id(text: str) -> str:
-    """Return the crash id in ``text``: alone, with ``bp-``, in a URL, or as a collector answers it. For ``argparse``.
+    """Return the crash id in ``text``. This is for ``argparse``.
 
-    In a URL, the id is the last part of the path: ``https://crashes.example.com/report/index/ID``.
+    The id may stand alone, have ``bp-`` in front, be part of a collector's answer, or be the last part of a URL's path,
+    as in ``https://crashes.example.com/report/index/ID``.
     """
     last = text.strip().partition("?")[0].partition("#")[0].rstrip("/").rpartition("/")[2]
     crash_id = last.removeprefix("CrashID=").removeprefix("bp-")
@@ -120,9 +121,9 @@ def parse_id(text: str) -> str:
 
 
 def read_ids(arguments: list[str]) -> list[str]:
-    """Return the crash ids that were given as arguments, or else those on stdin, one a line, each once.
+    """Return the crash ids that were given as arguments, or else those on stdin, one a line. Each is returned once.
 
-    Raises ``ToolError`` for what is no crash id, before any work begins.
+    Raises ``ToolError`` if one is not a crash id, before any work begins.
     """
     if arguments:
         return list(dict.fromkeys(arguments))
@@ -139,9 +140,9 @@ def read_ids(arguments: list[str]) -> list[str]:
 
 
 def parse_dates(text: str) -> list[str]:
-    """Return the days, as YYYYMMDD, of a day or a range. For ``argparse``.
+    """Return the days of a day or a range, as YYYYMMDD. This is for ``argparse``.
 
-    A day is YYYYMMDD, YYYY-MM-DD, ``today`` or ``yesterday``; a range is two days with ``-`` or ``..`` between.
+    A day is YYYYMMDD, YYYY-MM-DD, ``today`` or ``yesterday``. A range is two days with ``-`` or ``..`` between them.
     """
     match = _DATES.fullmatch(text.strip())
     first, last = (match["first"], match["last"] or match["first"]) if match else ("", "")
@@ -157,7 +158,7 @@ def parse_dates(text: str) -> list[str]:
 
 
 def parse_day(text: str) -> date:
-    """Return a day of UTC. Raises ``ValueError``."""
+    """Return a day in UTC. Raises ``ValueError``."""
     today = datetime.now(UTC).date()
     if text in {"today", "yesterday"}:
         return today - timedelta(days=text == "yesterday")
@@ -174,7 +175,10 @@ def stored_ids(crashstorage: CrashStorageBase, dates: list[str]) -> Iterator[str
 
 
 def side_by_side(work: Callable[[T], R], items: Iterable[T], size: int = CONCURRENCY) -> Iterator[R]:
-    """Yield ``work(item)`` of each item, in order, ``size`` of them at a time. Raises what ``work`` raises."""
+    """Yield ``work(item)`` for each item, in order. ``size`` of them run at the same time.
+
+    Raises what ``work`` raises.
+    """
 
     def outcome(item: T) -> tuple[list[R], Exception | None]:
         try:

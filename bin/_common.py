@@ -2,7 +2,10 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What the programs share: arguments, errors, exit codes, progress. Needs the standard library only."""
+"""The functions that all programs share: arguments, errors, exit codes, progress.
+
+They need the standard library only.
+"""
 
 import argparse
 import io
@@ -22,11 +25,11 @@ ROOT = _python.ROOT
 
 
 class ToolError(Exception):
-    """The program cannot go on; the message says why."""
+    """The program cannot continue. The message says why."""
 
 
 def make_parser(doc: str | None) -> argparse.ArgumentParser:
-    """Return a parser whose help is the docstring ``doc`` of a program, its examples below the options."""
+    """Return a parser whose help is the docstring ``doc`` of a program. The examples in it follow the options."""
     description, _, examples = (doc or "").partition("Examples:")
     return argparse.ArgumentParser(
         description=description,
@@ -36,20 +39,20 @@ def make_parser(doc: str | None) -> argparse.ArgumentParser:
 
 
 def run(main: Callable[[], int], *errors: type[Exception]) -> NoReturn:
-    """End with the exit code that ``main`` returns.
+    """Run ``main``, and end the program with the exit code that it returns.
 
-    ``errors``, and ``ToolError``, are a line on stderr and exit code 1.
+    ``ToolError`` and ``errors`` are printed as one line on stderr, and the exit code is 1.
     """
     program = Path(sys.argv[0]).name
     expected: tuple[type[Exception], ...] = (ToolError, *errors)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A terminal of another encoding shows what it cannot show as an escape.
+        # If the encoding of the terminal does not have a character, it is shown as an escape.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = main()
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader of a pipe has seen enough. Python would complain when it flushes at exit.
+        # The reader of a pipe has closed it. Without this, Python would complain when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except expected as error:
@@ -83,42 +86,43 @@ def print_json(item: object) -> None:
 
 
 def printable(text: str) -> str:
-    """Return text that a terminal can show: what clients sent may hold characters that control it.
+    """Escape the characters with which text from a client could control a terminal.
 
-    Escaped, as in JSON, is what Unicode does not call printable: control characters (C0, C1, DEL), those that change
-    the direction of text, and halves of surrogate pairs, as in names that are not UTF-8. Line breaks stay.
+    All characters that Unicode does not call printable are escaped as in JSON: control characters (C0, C1, DEL), those
+    that change the direction of text, and halves of surrogate pairs, as in file names that are not UTF-8. Line breaks
+    stay.
     """
     return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
 
 
 def note(message: str) -> None:
-    """Tell the person before the screen something; characters that control a terminal are escaped."""
+    """Print a message on stderr. Characters that control a terminal are escaped."""
     print(printable(message), file=sys.stderr)
 
 
 class Progress:
-    """Says on stderr, now and then, how far long work has come; work that is done soon says nothing."""
+    """Prints on stderr from time to time how far long work has come. It prints nothing about short work."""
 
     def __init__(self, what: str, total: int | None = None, stream: TextIO = sys.stderr) -> None:
-        """``what`` stands in front of the number, such as "fetched"."""
+        """``what`` is put before the number, such as "fetched"."""
         self._what = what
         self._of_total = "" if total is None else f" of {total}"
         self._stream = stream
-        # A screen gets one line that changes, unless it shows stdout as well. A log gets a line now and then.
+        # On a screen, one line is updated, unless stdout is on the same screen. A log gets a line from time to time.
         self._is_screen = stream.isatty() and not sys.stdout.isatty()
         self._interval = 0.5 if self._is_screen else 10.0
         self._start = self._last = time.monotonic()
         self._done = 0
 
     def watch(self, items: Iterable[T]) -> Iterator[T]:
-        """Yield the items, and count them."""
+        """Yield the items and count them."""
         for item in items:
             self.step()
             yield item
         self.end()
 
     def step(self) -> None:
-        """Count one more."""
+        """Count one item."""
         self._done += 1
         now = time.monotonic()
         if now - self._last >= self._interval:
@@ -127,7 +131,7 @@ class Progress:
             self._print(f"{self._what} {self._done}{self._of_total} ({rate:.0f}/s)")
 
     def end(self) -> None:
-        """Leave the screen free for what comes next."""
+        """End the line on the screen, so that the next output begins a new line."""
         if self._is_screen and self._last > self._start:
             self._print("")
 

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The options of a collector, as the environment has them: for show_config.py and check_config.py."""
+"""The options of a collector and their values in an environment. show_config.py and check_config.py use it."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -35,7 +35,7 @@ __all__ = ["Setting", "known_names", "settings"]
 STORAGE = ("crashmover", "crashstorage")
 PUBLISH = ("crashmover", "crashpublish")
 
-# Components that every collector has, each with the namespaces that it is in.
+# The components of every collector, each with its namespaces.
 _COMPONENTS: list[tuple[type, tuple[str, ...]]] = [
     (AppConfig, ()),
     (WebServerConfig, ()),
@@ -46,7 +46,7 @@ _COMPONENTS: list[tuple[type, tuple[str, ...]]] = [
     (CrashMover, ("crashmover",)),
     (Spool, ("crashmover",)),
 ]
-# Those that one of them may have.
+# The backends that a collector may have.
 _CHOICES: list[tuple[type, tuple[str, ...]]] = [
     (GcsCrashStorage, STORAGE),
     (FSCrashStorage, STORAGE),
@@ -55,31 +55,31 @@ _CHOICES: list[tuple[type, tuple[str, ...]]] = [
     (FSCrashPublish, PUBLISH),
     (NoOpCrashPublish, PUBLISH),
 ]
-# What libraries read, and the collector knows of.
+# Variables that libraries read directly.
 _OF_LIBRARIES = ("GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST")
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """An option, and the value that a collector with this environment has for it, masked."""
+    """An option, and its masked value for a collector with this environment."""
 
     name: str
     value: str
     is_set: bool
     doc: str
-    #: What is wrong with the value, or nothing.
+    #: What is wrong with the value. It is empty if nothing is.
     problem: str = ""
 
 
 def known_names(environ: Mapping[str, str]) -> set[str]:
-    """Return the names of all options, also of classes that this collector does not have."""
+    """Return the names of all options, including those of backends that this collector does not use."""
     return {setting.name for setting in settings(environ)} | {
         option.name for component, namespaces in _CHOICES for option in describe_options(component, *namespaces)
     }
 
 
 def settings(environ: Mapping[str, str]) -> Iterator[Setting]:
-    """Yield every option of a collector with this environment."""
+    """Yield all options of a collector with this environment."""
     values = option_values(environ)
     for component, namespaces in _components(environ):
         yield from _settings_of(component, namespaces, values, environ)
@@ -96,7 +96,7 @@ def _components(environ: Mapping[str, str]) -> Iterator[tuple[type, tuple[str, .
         try:
             backend: type = mover(key)
         except ConfigurationError:
-            continue  # that is a problem of the option, which is among the others
+            continue  # the option of the class is a setting as well, and its problem is reported there
         yield backend, namespaces
 
 

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Stored crashes as the programs see them: read several at a time, and what is damaged is named, not fatal."""
+"""Reads stored crashes, several at the same time. If one is damaged, it is named, and the program goes on."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -26,24 +26,27 @@ class StoredCrash:
     raw_crash: dict[str, Any]
 
     def says(self, what: str) -> str:
-        """Return its product, version and so on, a key of ``IDENTITY``; empty where it does not say."""
+        """Return the product, version and so on of the crash, a key of ``IDENTITY``.
+
+        It is "" if the crash does not state it.
+        """
         return identify(self.raw_crash, what)
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What the collector noted; empty where that is damaged."""
+        """The collector's metadata. It is empty if it is damaged."""
         metadata = self.raw_crash.get("metadata")
         return metadata if isinstance(metadata, dict) else {}
 
     @property
     def dump_names(self) -> list[str]:
-        """Names of its dumps, sorted."""
+        """The names of the dumps, sorted."""
         checksums = self.metadata.get("dump_checksums")
         return sorted(checksums) if isinstance(checksums, dict) else []
 
     @property
     def submitted(self) -> datetime:
-        """When the crash came in; midnight of the id's day where the raw crash does not say."""
+        """When the crash came in. If the raw crash does not say it, it is midnight of the day in the crash id."""
         try:
             return datetime.fromisoformat(self.raw_crash["submitted_timestamp"]).astimezone(UTC)
         except (KeyError, TypeError, ValueError):
@@ -51,19 +54,19 @@ class StoredCrash:
 
 
 class Reader:
-    """Reads raw crashes, and counts those that are damaged."""
+    """Reads raw crashes, and counts the damaged ones."""
 
     def __init__(self, storage: CrashStorageBase) -> None:
         self._storage = storage
-        #: Crashes that could not be read, each named on stderr.
+        #: Number of crashes that could not be read. Each is named on stderr.
         self.damaged = 0
 
     def read(self, ids: Iterable[str]) -> Iterator[StoredCrash]:
-        """Yield the crashes that are there and whole, several of which are read at a time."""
+        """Yield the crashes that exist and are not damaged."""
         for crash_id, content in _backends.side_by_side(self._load, ids):
             if isinstance(content, Exception):
                 self._name(crash_id, str(content))
-            elif content is not None:  # else it has been deleted since it was listed
+            elif content is not None:  # None: the crash has been deleted since it was listed
                 crash = self._parse(crash_id, content)
                 if crash is not None:
                     yield crash

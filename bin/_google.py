@@ -4,7 +4,7 @@
 
 """Google's clients for Cloud Storage and Pub/Sub, with the application default credentials, or for their emulators.
 
-Those for Pub/Sub speak JSON over HTTP and not gRPC: so they go through the same proxies as all else.
+The clients for Pub/Sub use JSON over HTTP and not gRPC, so that they go through the same proxies as all other requests.
 """
 
 import os
@@ -28,7 +28,8 @@ from google.pubsub_v1 import PublisherClient, SubscriberClient  # noqa: E402 - n
 
 _PUBSUB_SCOPES = ("https://www.googleapis.com/auth/pubsub",)
 
-#: Options of calls. A person waits: by themselves, the clients try for minutes, or only once.
+#: Options of calls. Since a person waits, they limit the retries. By default, the clients retry for minutes, or not at
+#: all.
 STORAGE_OPTIONS: dict[str, Any] = {"timeout": 60.0, "retry": DEFAULT_RETRY.with_timeout(5.0)}
 PUBSUB_OPTIONS: dict[str, Any] = {"timeout": 60.0, "retry": Retry(predicate=if_transient_error, timeout=5.0)}
 
@@ -38,7 +39,7 @@ PubSubClient = TypeVar("PubSubClient", PublisherClient, SubscriberClient)
 def storage_client(project: str | None = None) -> storage.Client:
     """Return a client for Cloud Storage. Raises ``GoogleAuthError``.
 
-    Objects belong to a bucket, not to a project, but the client wants to hear of one.
+    The client asks for a project, but an object belongs to a bucket, not to a project.
     """
     emulator = os.environ.get("STORAGE_EMULATOR_HOST")
     if not emulator:
@@ -54,14 +55,14 @@ def pubsub_client(kind: type[PubSubClient]) -> PubSubClient:
     if not emulator:
         credentials, _ = google.auth.default(scopes=_PUBSUB_SCOPES)
         return kind(credentials=credentials, transport="rest")
-    # By itself, the client would speak gRPC to an emulator.
+    # By default, the client would use gRPC for an emulator.
     transport = kind.get_transport_class("rest")
     return kind(transport=transport(host=_with_scheme(emulator), credentials=AnonymousCredentials()))
 
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Turn errors of the clients into ``ToolError``. For ``with`` blocks, and as a decorator."""
+    """Turn errors of the clients into ``ToolError``. It is for ``with`` blocks, and a decorator as well."""
     try:
         yield
     except BrokenPipeError:  # of stdout

@@ -2,34 +2,34 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Exceptions of Java, which crashes of Android programs have in place of a minidump."""
+"""Reads exceptions of Java, which crashes of Android programs have instead of a minidump."""
 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-# Frames that are printed.
+# Most frames that are printed.
 _MAX_FRAMES = 60
 
 
 @dataclass(frozen=True)
 class JavaException:
-    """What the annotations ``JavaException`` (JSON) and ``JavaStackTrace`` (text) say."""
+    """The content of the annotations ``JavaException`` (JSON) or ``JavaStackTrace`` (text)."""
 
     title: str
-    """Class and message."""
+    """The class and the message of the exception."""
     lines: tuple[str, ...]
-    """The calls, innermost first."""
+    """The calls, the innermost first."""
 
 
 def java_exception(raw_crash: dict[str, Any]) -> JavaException | None:
-    """Return the Java exception of a crash, or None if it has none. The structured one counts."""
+    """Return the Java exception of a crash, or None if it has none. If it has both annotations, the JSON counts."""
     return _structured(raw_crash.get("JavaException")) or _text(raw_crash.get("JavaStackTrace"))
 
 
 def _structured(value: Any) -> JavaException | None:
-    """Take apart what Mozilla's crash reporter for Android sends: exceptions as Sentry has them."""
+    """Read the JSON of Mozilla's crash reporter for Android, which has exceptions in the form that Sentry uses."""
     if isinstance(value, str):
         try:
             value = json.loads(value)

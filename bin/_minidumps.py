@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Minidumps for people: stacks, threads, modules and registers as text. What a dump holds cannot control the screen."""
+"""Prints minidumps for people: stacks, threads, modules and registers as text. The output cannot control a terminal."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,22 +14,22 @@ from antenna.minidump import DumpFacts, Frame, Minidump, Module, Stack, Thread, 
 from antenna.minidump.facts import place, thread_title
 from antenna.symbols import Signature, Store, crash_facts, missing, read, sign
 
-# Frames of a stack that are printed. Endless recursion has a thousand, which --json shows.
+# Most frames of a stack that are printed. Endless recursion has a thousand, and --json shows them all.
 _MAX_FRAMES = 60
-# Guesses at the end of a stack that are printed: each one makes the next less likely.
+# Most guessed frames at the end of a stack that are printed. Each guess makes the next one less likely.
 _MAX_GUESSES = 8
-# Modules without symbols that are printed.
+# Most modules without symbols that are printed.
 _MAX_WITHOUT_SYMBOLS = 8
-# Characters of a value that are printed.
+# Most characters of a value that are printed.
 _MAX_VALUE = 400
 _REGISTERS_A_LINE = 4
-# A frame from the registers needs no word about how it was found.
+# A remark on how a frame was found. A frame from the registers needs none.
 _HOW = {Trust.CONTEXT: "", Trust.CFI: "cfi", Trust.FRAME_POINTER: "frame pointer", Trust.SCAN: "scan: a guess"}
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What is to be shown beside the stack."""
+    """The parts that are shown in addition to the stack."""
 
     threads: bool = False
     modules: bool = False
@@ -37,7 +37,7 @@ class Shown:
 
 
 class ReadDump:
-    """A minidump with its stacks walked, with symbols where the store has them."""
+    """A minidump whose stacks were walked, with symbols as far as the store has them."""
 
     def __init__(self, dump: Minidump, store: Store | None) -> None:
         self.facts: DumpFacts = read(dump, store)
@@ -48,7 +48,7 @@ class ReadDump:
         return sign(crash_facts(annotations, product, dump_names, self.facts))
 
     def as_json(self, program: str = "", signature: Signature | None = None) -> dict[str, Any]:
-        """Return what the dump says. A stored crash gives ``program`` and ``signature``: it knows more of them."""
+        """Return the facts of the dump. A stored crash passes ``program`` and ``signature``, which it knows better."""
         signature = signature or self.sign(self.facts.annotations, "", ())
         return self.facts.as_json(program) | {
             "signature": signature.text,
@@ -60,17 +60,17 @@ class ReadDump:
         }
 
     def describe(self, shown: Shown, signature: Signature | None = None) -> Iterator[str]:
-        """Yield the lines about it, without its summary. ``signature`` as for JSON."""
+        """Yield the lines about the dump, without its summary. A stored crash passes its ``signature``."""
         yield from describe(self.facts, self.missing, signature or self.sign(self.facts.annotations, "", ()), shown)
 
 
 def line(text: str) -> str:
-    """Return text as one line that a screen can show."""
+    """Return text as one line that a terminal can show."""
     return _common.printable(text).replace("\n", "\\n")
 
 
 def short(text: str) -> str:
-    """Return a value as one line, cut if it is long."""
+    """Return a value as one line. A long value is cut."""
     if len(text) > _MAX_VALUE:
         text = f"{text[:_MAX_VALUE]}... ({len(text):,} characters; --json has them all)"
     return line(text)
@@ -103,7 +103,7 @@ def describe_signature(signature: Signature) -> str:
 
 def _without_symbols(modules: Sequence[Module]) -> Iterator[str]:
     if modules:
-        yield "No functions and lines, for want of symbols (bin/symbols.py add FILE):"
+        yield "These modules have no symbols, so no functions and lines are shown (bin/symbols.py add FILE):"
     for module in modules[:_MAX_WITHOUT_SYMBOLS]:
         yield line(f"  {module.debug_file or module.name} {module.debug_id or '(no debug id)'}")
     left = len(modules) - _MAX_WITHOUT_SYMBOLS
@@ -112,7 +112,7 @@ def _without_symbols(modules: Sequence[Module]) -> Iterator[str]:
 
 
 def _paragraph(lines: Iterable[str]) -> Iterator[str]:
-    """Yield lines, and an empty one before them, if there are any."""
+    """Yield lines. If there are any, an empty line comes first."""
     for number, each in enumerate(lines):
         if not number:
             yield ""
@@ -130,7 +130,7 @@ def _facts(facts: DumpFacts) -> Iterator[str]:
     if system is not None:
         count = f", {_count(system.cpu_count, 'CPU')}" if system.cpu_count else ""
         info = f" ({system.cpu_info})" if system.cpu_info else ""
-        # Breakpad on Linux has no version but in the name of the kernel, which begins with that of the system.
+        # Breakpad on Linux gives the version only in the name of the kernel, which begins with the name of the system.
         version = system.os_version.removeprefix("0.0.0 ").removeprefix(f"{system.os} ")
         yield line(f"System:   {system.os} {version}, {system.cpu}{info}{count}")
     process = [f"pid {dump.misc.process_id}"] if dump.misc.process_id is not None else []
@@ -209,7 +209,7 @@ def _modules(facts: DumpFacts) -> Iterator[str]:
 
 
 def _said(facts: DumpFacts) -> Iterator[str]:
-    """Yield what the program and its libraries said: assertions, comments, messages, annotations."""
+    """Yield what the program and its libraries wrote: assertions, comments, messages, annotations."""
     dump = facts.dump
     if dump.assertion:
         yield f"Assertion: {short(dump.assertion)}"

@@ -2,9 +2,9 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The Python that a program runs with: one that has the packages of requirements.txt, if there is one.
+"""Finds the Python that a program runs with: one that has the packages of requirements.txt, if there is one.
 
-This module must do in any Python 3, also one that is too old for the rest.
+This module must run in any Python 3, even in one that is too old for the other modules.
 """
 
 import os
@@ -23,7 +23,7 @@ def _can_run() -> bool:
 
 
 def _change_to_venv() -> None:
-    """Run the program again with the Makefile's .venv, if this Python lacks something and it is another one."""
+    """If this Python is too old or lacks packages, run the program again with the Python of the Makefile's .venv."""
     python = _VENV / "bin" / "python"
     if not _can_run() and python.exists() and Path(sys.prefix).resolve() != _VENV.resolve():
         os.execv(python, [str(python), *sys.argv])  # noqa: S606 - the same program, by another Python

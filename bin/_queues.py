@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Where ids were published: the directory of ``FSCrashPublish``, or a subscription of Pub/Sub."""
+"""The queues to which ids are published: the directory of ``FSCrashPublish``, or a subscription of Pub/Sub."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from bin import _common
 
 @dataclass(frozen=True)
 class Message:
-    """A published id. ``key`` is the same when it comes again."""
+    """A published id. If it is received again, ``key`` is the same."""
 
     key: str
     data: str
@@ -27,41 +27,44 @@ class Message:
 
 
 class Queue(Protocol):
-    """Where ids were published."""
+    """A queue of published ids."""
 
     def receive(self, limit: int) -> Sequence[Message]:
-        """Return up to ``limit`` of the next messages, none at the end of the queue. One may come again."""
+        """Return up to ``limit`` of the next messages. At the end of the queue, return none.
+
+        A message may come again.
+        """
 
     def acknowledge(self) -> None:
-        """Take away what was received."""
+        """Remove the messages that were received from the queue."""
 
     def give_back(self) -> None:
-        """Let others receive what was received and not taken away."""
+        """Let other programs receive the messages that were received but not removed."""
 
 
 class DirectoryQueue:
-    """The directory of ``FSCrashPublish``: a file an id, named ``<nanoseconds since 1970>-<crash id>``."""
+    """The directory of ``FSCrashPublish``. Each id has a file, named ``<nanoseconds since 1970>-<crash id>``."""
 
     def __init__(self, root: Path) -> None:
-        """``root`` is the directory."""
+        """``root`` is the path of the directory."""
         self._root = root
         self._received: set[str] = set()
         self._seen: set[str] = set()
 
     def receive(self, limit: int) -> list[Message]:
-        """Return the oldest of those that were not received yet."""
+        """Return the oldest messages that were not received yet."""
         if not self._root.is_dir():
             raise _common.ToolError(f"{self._root} is not a directory")
         names = sorted(file.name for file in self._root.iterdir() if not file.name.startswith("."))
         news = [name for name in names if name not in self._seen][:limit]
         self._seen.update(news)
         messages = [self._message(name) for name in news]
-        # What is no id was put there by somebody else, and stays.
+        # A file that is not an id does not come from the collector, so it is not removed.
         self._received.update(message.key for message in messages if crash_ids.is_valid(message.data))
         return messages
 
     def _message(self, name: str) -> Message:
-        """Return the id in a name, or else the whole name."""
+        """Return the id in the name of a file. If there is none, return the whole name."""
         time_part, _, crash_id = name.partition("-")
         if not crash_ids.is_valid(crash_id) or not (self._root / name).is_file():
             return Message(name, name, "")
@@ -78,11 +81,11 @@ class DirectoryQueue:
         self._received.clear()
 
     def give_back(self) -> None:
-        """Nothing was taken."""
+        """Do nothing: other programs can receive the messages anyway."""
 
 
 def open_queue(publisher: CrashPublishBase, subscription: str | None, wait: float) -> Queue:
-    """Return the queue that ``publisher`` fills; ``wait`` is how long, in seconds, an id may take to come.
+    """Return the queue that ``publisher`` fills. ``wait`` is how many seconds an id may take to arrive.
 
     Raises ``ToolError``.
     """

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Real crash reporters, and what is peculiar to each: see tests/data/captures."""
+"""Real crash reporters and how they differ. The requests in tests/data/captures come from them."""
 
 import random
 import string
@@ -17,7 +17,7 @@ _HEX = "0123456789abcdef"
 
 @dataclass(frozen=True)
 class Dump:
-    """A dump to send; ``filename`` is that of the file it came from."""
+    """A dump to send. ``filename`` is the name of the file that it was read from."""
 
     name: str
     filename: str
@@ -26,12 +26,12 @@ class Dump:
 
 @dataclass(frozen=True)
 class Reporter:
-    """A crash reporter: what it sends, where nothing else is asked for."""
+    """A crash reporter, and what it sends by default."""
 
-    # Headers in their order. Those with nothing to say, such as {encoding} without gzip, are left out.
+    # The headers in their order. A header without a value, such as {encoding} without gzip, is left out.
     headers: str
     boundary: Callable[[], str]
-    # Annotations to what follows the question mark.
+    # Returns the query string for the annotations.
     query: Callable[[Mapping[str, str]], str] = lambda _: ""
     as_json: bool = False
     gzip: bool = False
@@ -39,11 +39,11 @@ class Reporter:
     http_version: str = "1.1"
     quotes_names: bool = True
     sorts_names: bool = False
-    # The name that a dump's file has, of the dump's own name and file name.
+    # Returns the file name that is sent for a dump.
     filename: Callable[[Dump], str] = lambda dump: dump.filename
-    # Dumps come in the middle of the annotations, not after them.
+    # Whether the dumps come in the middle of the annotations, and not after them.
     dumps_inside: bool = False
-    # Between the last part and the last boundary.
+    # The text between the last part and the last boundary.
     trailer: str = ""
 
 
@@ -57,7 +57,7 @@ def _uuid_filename(dump: Dump) -> str:
 
 
 def _firefox_query(annotations: Mapping[str, str]) -> str:
-    # Braces stay as they are.
+    # Firefox does not escape the braces.
     values = {
         "id": annotations.get("ProductID", ""),
         "version": annotations.get("Version", ""),
@@ -78,7 +78,7 @@ def _fenix_query(annotations: Mapping[str, str]) -> str:
 
 
 def _crashpad_query(annotations: Mapping[str, str]) -> str:
-    # In a minidump's annotations: prod, ver. Other programs call them as Firefox does.
+    # The names in a minidump's annotations are prod and ver. Other programs use Firefox's names.
     values = {
         "product": annotations.get("prod") or annotations.get("ProductName"),
         "version": annotations.get("ver") or annotations.get("Version"),
@@ -88,7 +88,7 @@ def _crashpad_query(annotations: Mapping[str, str]) -> str:
 
 
 REPORTERS = {
-    # The desktop crash reporter: sends through Firefox itself as a background task.
+    # The crash reporter of desktop Firefox, which runs Firefox as a background task to send.
     "firefox": Reporter(
         headers="""\
 Host: {host}
@@ -107,7 +107,7 @@ Priority: u=4""",
         as_json=True,
         filename=_uuid_filename,
     ),
-    # Android, written in Kotlin: names unquoted, dumps among the annotations, an empty line too many at the end.
+    # Firefox for Android, in Kotlin. Names are not quoted, dumps are among the annotations, and an empty line ends it.
     "fenix": Reporter(
         headers="""\
 User-Agent: Dalvik/2.1.0 (Linux; U; Android 15; Pixel 8a Build/AP4A.250105.002)

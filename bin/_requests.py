@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Puts together the HTTP requests that crash reporters send."""
+"""Builds the HTTP requests that crash reporters send."""
 
 import gzip
 import json
@@ -14,15 +14,18 @@ from urllib.parse import urlsplit
 
 from bin._reporters import Dump, Reporter
 
-# Crashpad and libcurl send what they have; the size of chunks varies.
+# Bytes of a chunk. Crashpad and libcurl send whatever they have, so the size of their chunks varies.
 CHUNK_SIZE = 32 * 1024
-# From this size on, curl asks before it sends the body.
+# If a body has this many bytes or more, curl asks before it sends it.
 CURL_EXPECT_SIZE = 1024 * 1024
 
 
 @dataclass(frozen=True)
 class Request:
-    """The bytes of a request: request line and headers with the empty line, and the body as on the wire."""
+    """The bytes of a request.
+
+    ``head`` has the request line, the headers and the empty line; ``body`` is as on the wire.
+    """
 
     head: bytes
     body: bytes
@@ -36,7 +39,7 @@ class Request:
 def build(
     reporter: Reporter, url: str, annotations: Mapping[str, Any], dumps: Sequence[Dump], token: str = ""
 ) -> Request:
-    """Return the request that ``reporter`` sends to ``url``; ``token``, if any, is sent as a bearer token."""
+    """Return the request that ``reporter`` sends to ``url``. If there is a ``token``, it is sent as a bearer token."""
     boundary = reporter.boundary()
     body = _multipart(reporter, boundary, annotations, dumps)
     if reporter.gzip:
@@ -67,7 +70,7 @@ def build(
 def _multipart(reporter: Reporter, boundary: str, annotations: Mapping[str, Any], dumps: Sequence[Dump]) -> bytes:
     if reporter.as_json:
         text = json.dumps(annotations, ensure_ascii=False, separators=(",", ":"))
-        # What UTF-8 has no bytes for, lone surrogates, is escaped as JSON escapes it.
+        # UTF-8 cannot encode lone surrogates, so they are escaped as in JSON.
         content = text.encode("utf-8", "backslashreplace")
         parts = [_part('name="extra"; filename="extra.json"', content, "application/json")]
     else:
@@ -103,7 +106,8 @@ def _quote(reporter: Reporter, name: str) -> str:
 
 
 def _escape(name: str) -> str:
-    # As browsers and curl do: https://html.spec.whatwg.org/multipage/form-control-infrastructure.html#multipart-form-data
+    # Browsers and curl escape in this way:
+    # https://html.spec.whatwg.org/multipage/form-control-infrastructure.html#multipart-form-data
     return name.replace("\r", "%0D").replace("\n", "%0A").replace('"', "%22")
 
 

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Sends requests, several at a time and at a steady rate, and keeps count of the answers."""
+"""Sends requests, several at the same time and at a steady rate, and counts the answers."""
 
 import contextlib
 import http.client
@@ -21,14 +21,14 @@ from urllib.parse import urlsplit
 from bin._common import ToolError, printable
 from bin._requests import Request
 
-# curl waits that long for "100 Continue", then it sends the body all the same.
+# Seconds that curl waits for "100 Continue". Then it sends the body anyway.
 CONTINUE_SECONDS = 1.0
 OK = 200
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer to a crash report. ``status`` is 0 if there was none; then ``text`` says why."""
+    """The answer to a crash report. If there was none, ``status`` is 0 and ``text`` says why."""
 
     status: int
     text: str
@@ -36,20 +36,20 @@ class Answer:
 
     @property
     def crash_id(self) -> str:
-        """The crash id, empty if there is none."""
+        """The crash id, or "" if the answer has none."""
         prefix = "CrashID=bp-"
         return self.text.removeprefix(prefix) if self.text.startswith(prefix) else ""
 
     @property
     def kind(self) -> str:
-        """What it has in common with others."""
+        """The kind of the answer, by which answers are counted."""
         if self.status == 0:
             return f"no answer: {self.text}"
         first_line = printable(self.text.partition("\n")[0][:80])
         return f"{self.status} {'CrashID' if self.crash_id else first_line}".rstrip()
 
     def as_json(self) -> dict[str, object]:
-        """Return what --json prints."""
+        """Return the object that --json prints."""
         return {
             "status": self.status or None,
             "answer": self.text,
@@ -59,10 +59,13 @@ class Answer:
 
 
 class Sender:
-    """Sends each request on a connection of its own, as crash reporters do."""
+    """Sends each request on a new connection, as crash reporters do."""
 
     def __init__(self, url: str, timeout: float) -> None:
-        """``timeout``, in seconds, is for each step: to connect, to send, to wait. Raises ``ToolError``."""
+        """``timeout``, in seconds, is for each step: to connect, to send, to wait.
+
+        Raises ``ToolError`` for a bad URL.
+        """
         address = urlsplit(url)
         if address.scheme not in {"http", "https"} or not address.hostname:
             raise ToolError(f"not a URL to send to: {url}")
@@ -72,7 +75,7 @@ class Sender:
         self._timeout = timeout
 
     def send(self, request: Request) -> Answer:
-        """Send a request and return its answer. Does not raise."""
+        """Send a request and return its answer. Errors of the connection are answers, too."""
         start = time.monotonic()
         try:
             with self._connect() as connection:
@@ -85,7 +88,10 @@ class Sender:
     def send_all(
         self, requests: Sequence[Request], number: int, rate: float | None, concurrency: int
     ) -> Iterator[Answer]:
-        """Send ``number`` requests, ``requests`` in turn, at most ``rate`` a second; yield answers as they come."""
+        """Send ``number`` requests, taking those in ``requests`` in turn. Yields the answers as they come.
+
+        At most ``rate`` requests are sent a second.
+        """
         tickets = iter(range(number))
         lock = threading.Lock()
         answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
@@ -102,7 +108,7 @@ class Sender:
                 answers.put(self.send(requests[ticket % len(requests)]))
 
         for _ in range(min(concurrency, number)):
-            # Daemons: Ctrl-C ends the program at once.
+            # The threads are daemons, so that Ctrl-C ends the program at once.
             threading.Thread(target=work, daemon=True).start()
         for _ in range(number):
             yield answers.get()
@@ -115,20 +121,20 @@ class Sender:
 
     @staticmethod
     def _exchange(connection: socket.socket, request: Request) -> tuple[int, str]:
-        # A server may refuse before it has read all. Its answer is there to be read.
+        # A server may refuse a request before it has read all of it. Its answer can still be read.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             connection.sendall(request.head)
             if request.expects_continue:
                 select.select([connection], [], [], CONTINUE_SECONDS)
             connection.sendall(request.body)
-        # Skips "100 Continue".
+        # This skips "100 Continue".
         response = http.client.HTTPResponse(connection, method="POST")
         response.begin()
         return response.status, response.read().decode("utf-8", "replace").strip()
 
 
 class Summary:
-    """Counts answers, and the time they took."""
+    """Counts the answers, and the time that they took."""
 
     def __init__(self) -> None:
         self._start = time.monotonic()
@@ -157,5 +163,5 @@ class Summary:
 
 
 def _percentile(ordered: Sequence[float], percent: int) -> float:
-    """Return the value that ``percent`` of the values do not exceed (nearest rank)."""
+    """Return the smallest value that at least ``percent`` percent of the values do not exceed (nearest rank)."""
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Signatures of stored crashes, for the programs that look at many of them."""
+"""Makes the signatures of stored crashes, for programs that handle many of them."""
 
 from bin import _crashes, _minidumps  # isort: split
 
@@ -16,7 +16,7 @@ _MINIDUMP = "upload_file_minidump"
 
 
 def sign_stored(storage: CrashStorageBase, store: Store | None, crash: _crashes.StoredCrash) -> Signature:
-    """Return the signature of a crash; its minidump is read for it."""
+    """Return the signature of a crash. Its minidump is read from the storage."""
     product = identify(crash.raw_crash, "product")
     names = crash.dump_names
     trouble = ""

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Entries of the spool, and delivering them by hand."""
+"""Lists the entries of the spool, and delivers them by hand."""
 
 import os
 import sys
@@ -25,7 +25,7 @@ from antenna.spool import Entry, EntryDamaged, Kind, Spool
 from antenna.spool.entry import EntryName, read_failures
 from antenna.spool.stock import SetAside
 
-# Seconds for the first attempt, each other has twice as many as the one before; large dumps get more.
+# Seconds for the first attempt. Each further attempt may take twice as long, and large dumps get more time.
 TIMEOUT = 30.0
 ATTEMPTS = 3
 
@@ -35,26 +35,29 @@ NOT_TRIED = "not tried"
 
 @dataclass(frozen=True)
 class Item:
-    """An entry, as it was when the spool was listed."""
+    """An entry in the state that it had when the spool was listed."""
 
     kind: Kind
     name: EntryName
     path: Path
-    #: None for an entry that waits.
+    #: None if the entry waits to be delivered.
     set_aside: SetAside | None = None
 
     @property
     def state(self) -> str:
-        """What is left to do, or that it was set aside."""
+        """What is still to be done with the entry, or that it was set aside."""
         return self.kind.value if self.set_aside is None else f"set_aside/{self.kind.value}"
 
     @property
     def is_acknowledged(self) -> bool:
-        """Whether it was set aside, and somebody knows."""
+        """Whether the entry was set aside, and somebody has acknowledged it."""
         return self.set_aside is not None and self.set_aside.is_acknowledged
 
     def problem(self) -> str:
-        """Return why it cannot be delivered, as far as can be told without reading it; nothing if it is gone by now."""
+        """Return why the entry cannot be delivered, without reading it.
+
+        It is "" if there is no problem, or the entry is gone.
+        """
         try:
             require_type(self.path.lstat(), self.kind.file_type, self.path)
         except FileNotFoundError:
@@ -66,21 +69,21 @@ class Item:
 
     @property
     def since(self) -> datetime | None:
-        """When it was made; None for a name that a person gave."""
+        """When the entry was made. None if a person made up its name."""
         try:
             return self.name.since
         except ValueError:
             return None
 
     def failures(self) -> list[str]:
-        """Return a line for each time that it could not be delivered; none if it is gone by now."""
+        """Return one line for each failed delivery of the entry. There are none if it is gone."""
         try:
             return read_failures(self.path, self.kind)
-        except OSError:  # gone by now, or no entry at all
+        except OSError:  # the entry is gone, or it is a thing of another kind
             return []
 
     def describe(self) -> dict[str, Any]:
-        """Return what ``list --json`` prints."""
+        """Return the object that ``list --json`` prints."""
         return {
             "crash_id": self.name.crash_id,
             "kind": self.kind.value,
@@ -95,7 +98,7 @@ class Item:
 
 
 def items_waiting(spool: Spool) -> Iterator[Item]:
-    """Yield the entries that wait, those of a kind by their age."""
+    """Yield the entries that wait, each kind sorted by age."""
     for kind in Kind:
         for text in spool.oldest(kind, sys.maxsize):
             if name := EntryName.parse(text):
@@ -115,7 +118,10 @@ def all_items(spool: Spool) -> Iterator[Item]:
 
 
 def chosen(items: Iterator[Item], crash_ids: list[str]) -> list[Item]:
-    """Return the entries of these ids, or all. Raises ``ToolError`` if there is none of an id."""
+    """Return the entries with these crash ids, or all if no ids are given.
+
+    Raises ``ToolError`` if an id has no entry.
+    """
     found = [item for item in items if not crash_ids or item.name.crash_id in crash_ids]
     missing = set(crash_ids) - {item.name.crash_id for item in found}
     if missing:
@@ -124,7 +130,7 @@ def chosen(items: Iterator[Item], crash_ids: list[str]) -> list[Item]:
 
 
 class Deliverer:
-    """Delivers entries by hand, until the backends show themselves to be down."""
+    """Delivers entries by hand, until a backend turns out to be down."""
 
     def __init__(self, spool: Spool) -> None:
         saving, publishing = (
@@ -137,7 +143,7 @@ class Deliverer:
         )
 
     def deliver(self, item: Item) -> tuple[Item, str]:
-        """Deliver an entry; return why that did not work, or nothing."""
+        """Deliver an entry. Returns the entry, and why the delivery failed, or ""."""
         if self._breakers[item.kind].state is State.DOWN:
             return item, NOT_TRIED
         entry = self._delivery.claim(item.kind, item.name.text)

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A stored crash: its raw crash and its dumps, verified, and what the minidumps among them say."""
+"""Loads a stored crash: its raw crash, its dumps with their checksums verified, and the facts of its minidumps."""
 
 import hashlib
 import json
@@ -19,12 +19,12 @@ from antenna.minidump import Minidump, MinidumpError
 from antenna.symbols import Signature, Store, crash_facts, sign
 
 MAIN_DUMP = "upload_file_minidump"
-# BREAKPAD_DUMP_CHECKSUM_ALGORITHM of the collector that took the crash may have been any.
+# The algorithms that are tried, because the collector that took the crash may have used another one than today's.
 ALGORITHMS = ("md5", "sha256", "sha1", "sha512")
 
 
 def verify(content: bytes | None, checksum: str | None, *, is_named: bool) -> str:
-    """Return the algorithm by which the checksum is right, or in capitals what is wrong."""
+    """Return the algorithm with which the checksum is right, or else what is wrong, in capitals."""
     if content is None:
         return "MISSING"
     if checksum is None:
@@ -40,7 +40,7 @@ def verify(content: bytes | None, checksum: str | None, *, is_named: bool) -> st
 def latest_id() -> str:
     """Return the id of the newest crash of today, or else of yesterday. Raises ``ToolError`` if there is none.
 
-    Every raw crash of that day is read, because an id does not tell the time.
+    All raw crashes of that day are read, because an id does not tell the time.
     """
     storage = _backends.storage()
     for day in ("today", "yesterday"):
@@ -53,7 +53,7 @@ def latest_id() -> str:
 
 @dataclass(frozen=True)
 class StoredDump:
-    """A dump: where it is, whether its checksum is right, and what it says if it is a minidump."""
+    """A dump: its object, whether its checksum is right, and its facts if it is a minidump."""
 
     name: str
     path: str
@@ -61,44 +61,44 @@ class StoredDump:
     checksum: str | None
     verified: str
     read: _minidumps.ReadDump | None = field(default=None, repr=False)
-    """What it says, if it is a minidump that can be read."""
+    """The minidump. None if the dump is not a minidump, or cannot be read."""
     error: str = ""
-    """Why it cannot be read, if it should be a minidump."""
+    """Why the dump cannot be read, if it should be a minidump."""
 
     @property
     def is_whole(self) -> bool:
-        """Whether it is there, undamaged."""
+        """Whether the dump exists and is not damaged."""
         return self.verified in ALGORITHMS
 
     def as_json(self) -> dict[str, Any]:
-        """Return what is known of the object."""
+        """Return the facts about the object."""
         found = {name: getattr(self, name) for name in ("name", "path", "size", "checksum", "verified")}
         return found | ({"error": self.error} if self.error else {})
 
     def describe(self) -> str:
-        """Return a line about the object."""
+        """Return one line about the object."""
         size = "" if self.size is None else f"{self.size:,} bytes, "
         return _minidumps.line(f"{self.path}: {self.name}, {size}{self.verified}{' verified' if self.is_whole else ''}")
 
 
 @dataclass(frozen=True)
 class StoredCrash:
-    """All that is stored of a crash."""
+    """A crash with everything that is stored of it."""
 
     crash_id: str
     raw_crash: dict[str, Any]
     dump_names: Any
-    """As they are stored; None if they are not."""
+    """The stored list of dump names. None if there is none."""
     dumps: tuple[StoredDump, ...]
 
     @cached_property
     def main(self) -> StoredDump | None:
-        """The dump of the process that crashed, if it is a minidump that can be read."""
+        """The dump of the process that crashed. None if it is not a minidump, or cannot be read."""
         return next((dump for dump in self.dumps if dump.name == MAIN_DUMP and dump.read), None)
 
     @cached_property
     def signature(self) -> Signature:
-        """The crash's signature."""
+        """The signature of the crash."""
         product = identify(self.raw_crash, "product")
         names = [dump.name for dump in self.dumps]
         if self.main is not None and self.main.read is not None:
@@ -109,7 +109,7 @@ class StoredCrash:
 
     @property
     def problems(self) -> list[str]:
-        """What is missing or damaged."""
+        """What is missing or damaged, one text for each problem."""
         found = [] if self.dump_names is not None else [f"{dump_names_path(self.crash_id)}: MISSING"]
         for dump in self.dumps:
             if not dump.is_whole:
@@ -120,12 +120,12 @@ class StoredCrash:
 
     @property
     def program(self) -> str:
-        """Product and version; empty if the crash does not say."""
+        """The product and its version. It is "" if the crash does not state them."""
         return f"{identify(self.raw_crash, 'product')} {identify(self.raw_crash, 'version')}".strip()
 
     @property
     def summary(self) -> str:
-        """A line that says what crashed, why, where, and on what."""
+        """One line that says what crashed, why, where, and on what system."""
         if self.main is not None and self.main.read is not None:
             return self.main.read.facts.summary(self.program)
         program = self.program or "unknown product"
@@ -135,7 +135,7 @@ class StoredCrash:
         return f"{program} · {f'dump cannot be read: {broken}' if broken else 'no minidump'}"
 
     def as_json(self) -> dict[str, Any]:
-        """Return what the main dump says, and beside it the raw crash and the dumps, with what others of them say."""
+        """Return the facts of the main dump, the raw crash, and all dumps with the facts of the other minidumps."""
         found: dict[str, Any] = {"crash_id": self.crash_id, "summary": self.summary}
         found |= {"signature": self.signature.text, "signature_rules": self.signature.rules}
         if self.main is not None and self.main.read is not None:
@@ -151,7 +151,7 @@ class StoredCrash:
         return found | {"raw_crash": self.raw_crash, "dump_names": self.dump_names, "dumps": dumps}
 
     def describe(self, shown: _minidumps.Shown) -> Iterator[str]:
-        """Yield the lines below the summary."""
+        """Yield the lines that follow the summary."""
         if self.main is not None and self.main.read is not None:
             yield from self.main.read.describe(shown, self.signature)
         else:
@@ -204,7 +204,7 @@ def _text(value: Any) -> str:
 
 
 def load(crash_id: str, store: Store | None) -> StoredCrash:
-    """Load a crash from the configured storage; the symbols are those of ``store``.
+    """Load a crash from the configured storage. ``store`` has the symbols.
 
     Raises ``ToolError`` if there is no raw crash, or it is damaged.
     """
@@ -248,7 +248,7 @@ def _load_dump(
 ) -> StoredDump:
     content = storage.load(path)
     read, error = None, ""
-    # Memory reports and the like are dumps, too, and no minidumps.
+    # Some dumps are not minidumps, such as memory reports.
     if content is not None and (name.startswith(MAIN_DUMP) or content.startswith(b"MDMP")):
         try:
             read = _minidumps.ReadDump(Minidump(content), store)

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A subscription of Pub/Sub, as a queue of ids."""
+"""A subscription of Pub/Sub as a queue of ids."""
 
 import time
 import warnings
@@ -14,11 +14,11 @@ from google.pubsub_v1 import PublisherClient, SubscriberClient
 from bin import _common, _google
 from bin._queues import Message
 
-# Messages of one request.
+# Most messages in one request.
 BATCH = 100
 PAUSE = 0.5
-# How long Pub/Sub keeps a message from others after it was last asked to, in seconds: a program that is killed keeps
-# nothing longer.
+# Seconds for which Pub/Sub gives a message to no other program. They are renewed while this program runs, so if it is
+# killed, others get the messages soon.
 LEASE = 60
 
 
@@ -26,17 +26,17 @@ class Subscription:
     """A subscription of Pub/Sub."""
 
     def __init__(self, path: str, wait: float) -> None:
-        """``path`` is its full name; ``wait`` is how long, in seconds, a message may take to come."""
+        """``path`` is the full name of the subscription. ``wait`` is how many seconds a message may take to arrive."""
         self._path = path
         self._wait = wait
         self._client = _google.pubsub_client(SubscriberClient)
-        # Of each message, by its key, what acknowledges it: another when it comes again.
+        # The handle with which each message is acknowledged, by its key. If a message comes again, it has a new handle.
         self._handles: dict[str, str] = {}
         self._renewed = time.monotonic()
 
     @_google.explained()
     def receive(self, limit: int) -> list[Message]:
-        """Return messages, none if none came in time. Others do not receive them meanwhile."""
+        """Return messages, or none if none arrives in time. Meanwhile, other programs do not get them."""
         deadline = time.monotonic() + self._wait
         while not (messages := self._pull(min(limit, BATCH))) and time.monotonic() < deadline:
             time.sleep(PAUSE)
@@ -47,7 +47,8 @@ class Subscription:
             self._renewed = time.monotonic()
             self._set_deadline(self._handles.values(), LEASE)
         with warnings.catch_warnings():
-            # A request that waits at the server would go on receiving after the program has ended.
+            # If the request waited at the server, the server would still deliver messages to it after the program has
+            # ended.
             warnings.filterwarnings("ignore", "The return_immediately flag", DeprecationWarning)
             answer = self._client.pull(
                 subscription=self._path, max_messages=limit, return_immediately=True, **_google.PUBSUB_OPTIONS
@@ -66,7 +67,7 @@ class Subscription:
 
     @_google.explained()
     def acknowledge(self) -> None:
-        """Acknowledge."""
+        """Acknowledge the messages, which removes them from the subscription."""
         for handles in _batches(self._handles.values()):
             self._client.acknowledge(subscription=self._path, ack_ids=handles, **_google.PUBSUB_OPTIONS)
         self._handles.clear()
@@ -91,7 +92,7 @@ def _batches(handles: Iterable[str]) -> Iterator[list[str]]:
 
 @_google.explained()
 def only_subscription(topic: str) -> str:
-    """Return the full name of the topic's subscription. Raises ``ToolError`` if it has none or several."""
+    """Return the full name of the topic's subscription. Raises ``ToolError`` if it has none, or several."""
     names: list[str] = list(
         _google.pubsub_client(PublisherClient).list_topic_subscriptions(topic=topic, **_google.PUBSUB_OPTIONS)
     )

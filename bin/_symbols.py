@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Where the programs find symbols. Needs the standard library only, as long as nothing is added."""
+"""Finds the store of symbols for the programs. It needs the standard library only, unless symbols are added."""
 
 import argparse
 import os
@@ -12,7 +12,7 @@ from bin import _common  # isort: split
 
 from antenna.symbols import Store
 
-# The directory of the store, for a team whose crashes are in a bucket.
+# Environment variable with the directory of the store, for a team whose crashes are in a bucket.
 VARIABLE = "SYMBOLS_DIR"
 
 
@@ -22,13 +22,16 @@ def add_argument(parser: argparse.ArgumentParser) -> None:
         "--symbols",
         metavar="DIR",
         type=Path,
-        help=f"directory of the symbols (default: that of the environment variable {VARIABLE}, or else 'symbols' in "
-        "the directory of the crashes)",
+        help=f"directory of the symbols (default: the one that the environment variable {VARIABLE} names, or else "
+        "'symbols' in the directory of the crashes)",
     )
 
 
 def store(directory: Path | None) -> Store | None:
-    """Return the store in ``directory``, or the default one; None if there is no directory of crashes to look in."""
+    """Return the store in ``directory``, or the default store.
+
+    Returns None if there is no directory of crashes either.
+    """
     if directory is not None:
         return Store(directory)
     if os.environ.get(VARIABLE):

@@ -5,12 +5,12 @@
 
 """Check the configuration of a collector before it runs: its options, its disks, its backends.
 
-All faults are found at once. A test object is written to the storage and a test message is published, as at the start
-of a collector. Exit code 78 if anything is wrong, 0 if there is nothing but warnings.
+It reports all faults at once. It writes a test object to the storage and publishes a test message, as a collector does
+at its start. The exit code is 78 if anything is wrong, and 0 if there are only warnings.
 
 Examples:
   bin/check_config.py                 # with the environment of the collector
-  bin/check_config.py --offline       # without the backends, such as in a pipeline
+  bin/check_config.py --offline       # without the backends, for example in a pipeline
   bin/check_config.py --json | jq -r 'select(.level == "error") | .message'
 
 """
@@ -48,7 +48,7 @@ from antenna.throttler import Throttler
 # From sysexits.h: the configuration is bad.
 EX_CONFIG = 78
 
-# Seconds that a backend or a disk may take.
+# Seconds that a backend or a disk may take to answer.
 TIMEOUT = 15.0
 
 ERROR, WARNING, OK = "error", "warning", "ok"
@@ -56,25 +56,25 @@ ERROR, WARNING, OK = "error", "warning", "ok"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that was looked at, and what came of it."""
+    """The result of one check."""
 
     level: str
     message: str
 
 
 def check(environ: Mapping[str, str], *, offline: bool) -> Iterator[Finding]:
-    """Yield what is found, faults and what is well."""
+    """Yield the results of all checks, of those that passed as well."""
     yield from check_names(environ)
     problems = [setting.problem for setting in _config.settings(environ) if setting.problem]
     yield from (Finding(ERROR, problem) for problem in problems)
     for finding in check_parts(environ, offline=offline):
-        # What a part says of a bad value has been said.
+        # The bad values of options have been reported already.
         if not any(finding.message.endswith(problem) for problem in problems):
             yield finding
 
 
 def check_names(environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Find variables that are no options, or no options any more."""
+    """Find variables that look like options but are not, and options that were removed."""
     known = _config.known_names(environ)
     for name, meant in unknown_names(environ, known):
         yield Finding(ERROR if meant else WARNING, describe_unknown(name, meant))
@@ -85,7 +85,7 @@ def check_names(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def check_parts(environ: Mapping[str, str], *, offline: bool) -> Iterator[Finding]:
-    """Build the parts of a collector as its start does, and let them prove that they work."""
+    """Build the parts of a collector as its start does, and check that they work."""
     config = build_config(environ)
     web_server = yield from _build("web server", lambda: WebServerConfig(config))
     reader = yield from _build("temporary files", lambda: PayloadReader(config.with_namespace("breakpad")))
@@ -108,14 +108,14 @@ def _build(what: str, make: Callable[[], Any]) -> Any:
 
 
 def check_temporary_files(reader: PayloadReader, workers: int) -> Iterator[Finding]:
-    """Write a temporary file, and compare their limit with the disk."""
+    """Write a temporary file, and compare the limit on temporary files with the disk."""
     yield _prove(f"temporary files in {reader.temp_dir}", reader.check_temporary_files)
     wanted = reader.limits.temp_size_per_worker * workers
     yield from _compare("BREAKPAD_TEMP_SIZE_PER_WORKER, of all workers,", wanted, reader.temp_dir)
 
 
 def check_spool(mover: CrashMover) -> Iterator[Finding]:
-    """Write to the spool, and compare its size with the disk."""
+    """Write to the spool, and compare its largest size with the disk."""
     if mover.writer is None:
         yield Finding(WARNING, "CRASHMOVER_SPOOL_DIR is not set: what cannot be saved is lost")
         return
@@ -125,7 +125,7 @@ def check_spool(mover: CrashMover) -> Iterator[Finding]:
 
 
 def check_backends(mover: CrashMover) -> Iterator[Finding]:
-    """Write and publish, as at the start of a collector."""
+    """Write a test object and publish a test message, as a collector does at its start."""
     for backend, does_nothing, variable in (
         (mover.crashstorage, NoOpCrashStorage, "CRASHMOVER_CRASHSTORAGE_CLASS"),
         (mover.crashpublish, NoOpCrashPublish, "CRASHMOVER_CRASHPUBLISH_CLASS"),
@@ -137,7 +137,7 @@ def check_backends(mover: CrashMover) -> Iterator[Finding]:
 
 
 def _prove(what: str, *actions: Callable[[], object]) -> Finding:
-    """Do something that has to work, and say how long it took."""
+    """Run ``actions``, which have to work, and report how long they took."""
     start = time.monotonic()
     try:
         with gevent.Timeout(TIMEOUT):
@@ -154,7 +154,7 @@ def _compare(name: str, wanted: int, directory: Path) -> Iterator[Finding]:
     try:
         disk = shutil.disk_usage(directory)
     except OSError:
-        return  # that the directory cannot be used is found elsewhere
+        return  # another check reports that the directory cannot be used
     if wanted > disk.total:
         yield Finding(ERROR, f"{name} is {wanted:,} bytes, and the disk of {directory} has {disk.total:,}")
     elif wanted > disk.free:
@@ -162,10 +162,10 @@ def _compare(name: str, wanted: int, directory: Path) -> Iterator[Finding]:
 
 
 def main() -> int:
-    """Check, and print what is found."""
+    """Run the checks, and print the results."""
     parser = _common.make_parser(__doc__)
-    parser.add_argument("--json", action="store_true", help="an object a line: level, message")
-    parser.add_argument("--offline", action="store_true", help="do not ask storage and publisher")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a line: level, message")
+    parser.add_argument("--offline", action="store_true", help="do not connect to the storage and the publisher")
     args: argparse.Namespace = parser.parse_args()
     is_wrong = False
     for finding in check(_config.environment(), offline=args.offline):

@@ -3,22 +3,23 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Copy crashes from the storage into a directory, and print the ids of those that are there as a whole.
+"""Copy crashes from the storage into a directory, and print the ids of those that were copied completely.
 
-Ids come as arguments or on stdin, also as URLs that end in one. The directory gets the tree that users of
-Crash Stats' tools know:
+Ids are given as arguments or on stdin. URLs that end in an id will do as well. The directory gets the layout that
+the tools of Crash Stats use:
 
   DIR/raw_crash/YYYYMMDD/ID     the raw crash
   DIR/dump_names/ID             the names of its dumps
   DIR/<dump name>/ID            a dump; the minidump is in DIR/upload_file_minidump/ID
 
-Files that are there already are not fetched again: run it again to continue after an interruption.
-Storage is that of the environment variables CRASHMOVER_CRASHSTORAGE_..., as for the collector.
-Without them: what 'make run' keeps in .local. Exit code 1 if something is missing in the storage, or damaged.
+Files that exist already are not fetched again. To continue after an interruption, run the program again.
+The storage is the one that the environment variables CRASHMOVER_CRASHSTORAGE_... configure, as for the collector.
+If they are not set, it is that of 'make run', in .local.
+The exit code is 1 if something is missing in the storage, or damaged.
 
 Examples:
   bin/list_crashes.py --product=Firefox --num=10 | bin/fetch_crashes.py --raw --dumps --no-processed crashdata
-  bin/fetch_crashes.py DIR de1bb258-cbbf-4589-a673-34f800261122         # the raw crash alone
+  bin/fetch_crashes.py DIR de1bb258-cbbf-4589-a673-34f800261122         # only the raw crash
   bin/fetch_crashes.py --dumps --overwrite DIR https://crashes.example.com/report/index/ID
 
 """
@@ -42,7 +43,7 @@ from antenna.hub import run_blocking
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of the objects of a crash, by their names in the storage; and what is wrong with it."""
+    """The result for one crash: the objects of the storage that were fetched, and what is wrong with it."""
 
     crash_id: str
     fetched: list[str] = field(default_factory=list)
@@ -52,7 +53,7 @@ class Outcome:
 
     @property
     def is_whole(self) -> bool:
-        """Whether all that was asked for is in the directory."""
+        """Whether everything that was asked for is in the directory."""
         return not self.missing and not self.problems
 
 
@@ -69,12 +70,12 @@ class Fetcher:
         self._overwrite = overwrite
 
     def fetch(self, crash_id: str) -> Outcome:
-        """Copy what was asked for of a crash; what is wrong with it is in the outcome. Raises ``OSError``."""
+        """Copy what was asked for of one crash. The result says what is wrong with the crash. Raises ``OSError``."""
         outcome = Outcome(crash_id)
         try:
             if self._dumps:
                 self._fetch_dumps(crash_id, outcome)
-            # Last, as in the storage: whoever sees a raw crash finds all of it.
+            # The raw crash comes last, as in the storage, so that all of its crash is there.
             if self._raw:
                 path = raw_crash_path(crash_id)
                 self._copy(path, path.removeprefix("v1/"), outcome)
@@ -99,7 +100,7 @@ class Fetcher:
         return names
 
     def _copy(self, path: str, relative: str, outcome: Outcome) -> None:
-        """Copy the object ``path`` to a file, unless it is there."""
+        """Copy the object ``path`` to a file, unless the file exists."""
         file = self._file(relative)
         if file.exists() and not self._overwrite:
             outcome.present.append(path)
@@ -112,7 +113,7 @@ class Fetcher:
         outcome.fetched.append(path)
 
     def _file(self, relative: str) -> Path:
-        """Return the path of a file. Raises ``ToolError`` if it leads out of the directory."""
+        """Return the path of a file. Raises ``ToolError`` if it is outside of the directory."""
         path = PurePosixPath(relative)
         if path.is_absolute() or ".." in path.parts or "\0" in relative:
             raise _common.ToolError(f"{relative} leads out of {self._directory}")
@@ -126,17 +127,23 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--raw", action=switch, default=True, help="fetch raw crashes (default)")
     parser.add_argument("--dumps", action=switch, default=False, help="fetch dump names and dumps")
     parser.add_argument(
-        "--no-processed", action="store_true", help="taken for scripts that say so: there are no processed crashes here"
+        "--no-processed",
+        action="store_true",
+        help="no effect, for existing scripts: there are no processed crashes here",
     )
-    parser.add_argument("--overwrite", action=switch, default=False, help="fetch again what is there already")
+    parser.add_argument("--overwrite", action=switch, default=False, help="fetch files again that exist already")
     parser.add_argument(
         "--workers",
         type=_common.positive_int,
         default=_backends.CONCURRENCY,
-        help="crashes that are fetched at a time (default: %(default)s)",
+        help="number of crashes to fetch at the same time (default: %(default)s)",
     )
-    parser.add_argument("--json", action="store_true", help="print an object a crash: what was fetched, is missing")
-    parser.add_argument("directory", metavar="DIR", type=Path, help="directory to copy to; made if it is not there")
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object for each crash: what was fetched and what is missing"
+    )
+    parser.add_argument(
+        "directory", metavar="DIR", type=Path, help="directory to copy to; it is made if it is not there"
+    )
     parser.add_argument("crash_ids", metavar="ID", nargs="*", type=_backends.parse_id, help="default: read from stdin")
     args = parser.parse_args()
     if not args.raw and not args.dumps:

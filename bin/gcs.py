@@ -3,7 +3,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Look into buckets of Google Cloud Storage, or of its emulator, if STORAGE_EMULATOR_HOST is set.
+"""List, read and remove objects in a bucket of Google Cloud Storage. STORAGE_EMULATOR_HOST selects an emulator.
 
 Credentials are Google's application default credentials; an emulator needs none. The bucket is the collector's,
 CRASHMOVER_CRASHSTORAGE_BUCKET_NAME, unless --bucket names another. "bin/gcs.py COMMAND --help" explains a command.
@@ -99,16 +99,18 @@ def parse_arguments() -> argparse.Namespace:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     command = commands.add_parser("list-buckets", help="print the names of the project's buckets")
-    command.add_argument("--json", action="store_true", help="print an object a line")
+    command.add_argument("--json", action="store_true", help="print one JSON object a line")
     command.set_defaults(command=list_buckets, needs=["project"])
 
-    command = commands.add_parser("create-bucket", help="make the bucket, if it is not there")
-    command.add_argument("--location", default="US", help="where its objects lie (default: US)")
+    command = commands.add_parser("create-bucket", help="make the bucket, if it does not exist")
+    command.add_argument("--location", default="US", help="region in which its objects are stored (default: US)")
     command.set_defaults(command=create_bucket, needs=["project", "bucket"])
 
     command = commands.add_parser("list-objects", help="print the names of objects")
-    command.add_argument("prefix", metavar="PREFIX", nargs="?", default="", help="what their names begin with")
-    command.add_argument("--json", action="store_true", help="print an object a line: name, size, type, time")
+    command.add_argument(
+        "prefix", metavar="PREFIX", nargs="?", default="", help="prefix of the names (default: all objects)"
+    )
+    command.add_argument("--json", action="store_true", help="print one JSON object a line: name, size, type, time")
     command.set_defaults(command=list_objects, needs=["bucket"])
 
     command = commands.add_parser("get-object", help="write the bytes of an object to stdout or to a file")
@@ -129,7 +131,7 @@ def parse_arguments() -> argparse.Namespace:
 
 @_google.explained()
 def main() -> int:
-    """Do what the command says; return the exit code."""
+    """Run the command. Returns the exit code."""
     args = parse_arguments()
     args.command(args)
     return 0

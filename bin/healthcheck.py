@@ -2,9 +2,9 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The HEALTHCHECK of the images: exits with 0 if the collector in this container serves, or with "viewer" the viewer.
+"""The HEALTHCHECK of the images. It exits with 0 if the collector, or with the argument "viewer" the viewer, serves.
 
-It asks for nothing else: an outage of the storage is no reason to restart a collector that spools.
+It checks nothing else, because an outage of the storage is no reason to restart a collector that spools.
 """
 
 import os
@@ -14,7 +14,7 @@ from http.client import HTTPConnection, HTTPException
 
 
 def serves(host: str, port: int, timeout: float = 4.0) -> bool:
-    """Whether ``/__lbheartbeat__`` on this machine answers 200 within ``timeout`` seconds."""
+    """Whether ``/__lbheartbeat__`` on this machine answers with 200 within ``timeout`` seconds."""
     connection = HTTPConnection(host, port, timeout=timeout)
     try:
         connection.request("GET", "/__lbheartbeat__")
@@ -26,16 +26,16 @@ def serves(host: str, port: int, timeout: float = 4.0) -> bool:
 
 
 def configured_port(environ: Mapping[str, str], names: Sequence[str] = ("ADMIN_PORT", "PORT")) -> int:
-    """Return the port to ask: ADMIN_PORT, else the one that crashes come to.
+    """Return the port to ask: that of the first of the variables ``names`` that is a number.
 
-    It is 8000 if PORT is none, as ``tcp://10.0.0.1:80`` of Kubernetes.
+    It is 8000 if none is, for example because PORT is ``tcp://10.0.0.1:80`` from Kubernetes.
     """
     ports = [environ.get(name, "").strip() for name in names]
     return next((int(port) for port in ports if port.isdecimal()), 8000)
 
 
 def configured_hosts(environ: Mapping[str, str], name: str = "LISTEN_ADDRESS") -> tuple[str, ...]:
-    """Return the addresses to ask: LISTEN_ADDRESS, or those of this machine where the collector listens on all."""
+    """Return the addresses to ask: that of the variable ``name``, or those of this machine if it is not set."""
     host = environ.get(name, "").strip().removeprefix("[").removesuffix("]")
     if not host:
         return "127.0.0.1", "::1"

@@ -5,16 +5,17 @@
 
 """List the crashes in the storage.
 
-On a terminal: a table, newest first. In a pipe: the ids alone, one a line, in the order of the ids.
+On a terminal it prints a table, the newest crash first. Into a pipe it prints only the ids, one a line, in the order of
+the ids.
 
-Storage is that of the environment variables CRASHMOVER_CRASHSTORAGE_..., as for the collector.
-Without them: what 'make run' keeps in .local. Exit code 1 if a stored crash could not be read.
+The storage is the one that the environment variables CRASHMOVER_CRASHSTORAGE_... configure, as for the collector.
+If they are not set, it is that of 'make run', in .local. The exit code is 1 if a stored crash could not be read.
 
 Examples:
-  bin/list_crashes.py                                       # those of today (UTC)
-  bin/list_crashes.py --since 2h --product fenix            # of the last two hours
+  bin/list_crashes.py                                       # the crashes of today (UTC)
+  bin/list_crashes.py --since 2h --product fenix            # the crashes of the last two hours
   bin/list_crashes.py --date 2026-11-01..2026-11-22 --product Fenix --version 153.0 --num 100
-  bin/list_crashes.py --signature                           # what crashed, in the table, too
+  bin/list_crashes.py --signature                           # with a column for signatures
   bin/list_crashes.py --date yesterday --json | jq -r .throttle_rule | sort | uniq -c
   bin/list_crashes.py --product=Firefox --num=10 | bin/fetch_crashes.py --raw --dumps --no-processed crashdata
 
@@ -35,10 +36,10 @@ from bin import _backends, _common, _crashes, _signatures, _symbols  # isort: sp
 
 from antenna.symbols import Signature
 
-# Annotations in the output of --json, where the crash has them.
+# Annotations in the output of --json, if the crash has them.
 FIELDS = ("ProductName", "Version", "BuildID", "ReleaseChannel", "ProcessType", "submitted_timestamp")
 
-# The columns of the table: the heading, and the longest that a value gets there.
+# The columns of the table: the heading, and the largest width.
 COLUMNS = (("time (UTC)", 19), ("product", 20), ("version", 16), ("channel", 10), ("process", 12), ("crash id", 36))
 SIGNATURE_COLUMN = ("signature", 80)
 
@@ -47,7 +48,7 @@ _UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 def parse_since(text: str) -> datetime:
-    """Return the moment that ``text`` means: so long ago, such as ``2h``, or a day or time of UTC. For ``argparse``."""
+    """Return the time that ``text`` means: an age such as ``2h``, or a day or time in UTC. This is for ``argparse``."""
     now = datetime.now(UTC)
     number, unit = text[:-1], text[-1:]
     try:
@@ -64,7 +65,7 @@ def parse_since(text: str) -> datetime:
 
 
 def describe(crash: _crashes.StoredCrash) -> dict[str, Any]:
-    """Return what --json prints of a crash."""
+    """Return the object that --json prints for a crash."""
     return {
         "crash_id": crash.crash_id,
         **{name: crash.raw_crash[name] for name in FIELDS if name in crash.raw_crash},
@@ -74,14 +75,14 @@ def describe(crash: _crashes.StoredCrash) -> dict[str, Any]:
 
 
 def row(crash: _crashes.StoredCrash) -> list[str]:
-    """Return the cells of a crash in the table."""
+    """Return the cells of the table for a crash."""
     cells = [f"{crash.submitted:%Y-%m-%d %H:%M:%S}"]
     cells += [crash.says(what) for what in ("product", "version", "channel", "process_type")]
     return [*cells, crash.crash_id]
 
 
 def print_table(columns: Sequence[tuple[str, int]], rows: list[list[str]]) -> None:
-    """Print a table whose columns are as wide as they need, up to a bound."""
+    """Print a table. Each column is as wide as it needs, up to its largest width."""
     headings = [heading for heading, _ in columns]
     cells = [[_shorten(cell, most) for cell, (_, most) in zip(cells, columns, strict=True)] for cells in rows]
     widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
@@ -106,7 +107,7 @@ def table(
 
 
 class Search:
-    """What the arguments ask for."""
+    """The crashes that the arguments ask for."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         self._args = args
@@ -119,7 +120,7 @@ class Search:
             self.dates = _backends.parse_dates(f"{min(args.since.date(), today):%Y%m%d}-{today:%Y%m%d}")
 
     def ids(self) -> Iterator[str]:
-        """Yield the ids of the crashes, in order. Raw crashes are read only if the question needs them."""
+        """Yield the ids of the crashes, in order. Raw crashes are read only if that is necessary."""
         if self._args.product or self._args.version or self._args.since:
             return (crash.crash_id for crash in self.crashes())
         return _backends.stored_ids(self.storage, self.dates)
@@ -130,7 +131,7 @@ class Search:
         return filter(self._matches, _common.Progress("read").watch(self.reader.read(ids)))
 
     def sign(self, crash: _crashes.StoredCrash) -> Signature:
-        """Return the signature of a crash; its minidump is read for it."""
+        """Return the signature of a crash. Its minidump is read from the storage."""
         return _signatures.sign_stored(self.storage, self._symbols, crash)
 
     def _matches(self, crash: _crashes.StoredCrash) -> bool:
@@ -142,7 +143,7 @@ class Search:
         )
 
     def __str__(self) -> str:
-        """What was searched, for a person."""
+        """Describe the search for a person."""
         args = self._args
         first, last = (f"{day[:4]}-{day[4:6]}-{day[6:]}" for day in (self.dates[0], self.dates[-1]))
         asked = [f"{name} {value}" for name in ("product", "version") if (value := getattr(args, name)) is not None]
@@ -164,30 +165,34 @@ def parse_arguments() -> argparse.Namespace:
         "(default: today, in UTC)",
     )
     when.add_argument(
-        "--since", type=parse_since, help="crashes that came in since then: 90m, 2h, 7d, 2026-11-27, 2026-11-27T10:00"
+        "--since",
+        type=parse_since,
+        help="only crashes since this time or age: 90m, 2h, 7d, 2026-11-27, 2026-11-27T10:00",
     )
-    parser.add_argument("--product", help="only crashes of this product, in any case; every raw crash is read for it")
-    parser.add_argument("--version", help="only crashes of this version; every raw crash is read for it")
+    parser.add_argument(
+        "--product", help="only crashes of this product, in any letter case; this reads every raw crash"
+    )
+    parser.add_argument("--version", help="only crashes of this version; this reads every raw crash")
     parser.add_argument(
         "--num",
         "--limit",
         dest="num",
         type=_common.positive_int,
-        help="stop after that many crashes; in a table: the newest ones",
+        help="stop after this many crashes; a table has the newest ones",
     )
-    parser.add_argument("--json", action="store_true", help="print an object a line: id, main annotations, dumps")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a line: id, main annotations, dumps")
     parser.add_argument(
         "--signature",
         action="store_true",
-        help="with signatures, in the table and in --json; minidumps are read for it",
+        help="show signatures, in the table and in --json; this reads the minidumps",
     )
     _symbols.add_argument(parser)
-    parser.add_argument("--table", action="store_true", help="print the table into a pipe, too")
+    parser.add_argument("--table", action="store_true", help="print the table also into a pipe")
     return parser.parse_args()
 
 
 def print_crashes(search: Search, args: argparse.Namespace) -> int:
-    """Print what was found; return how many crashes that were."""
+    """Print the crashes that were found. Returns how many there are."""
     if args.table or (sys.stdout.isatty() and not args.json):
         crashes = search.crashes()
         newest = (

@@ -3,18 +3,19 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Delete old crashes from the storage, a file system or a bucket.
+"""Delete old crashes from the storage, which may be a file system or a bucket.
 
-The age of a crash is that of the date in its id. Dumps go first and the raw crash last: a run that was interrupted
-is continued by the next one. Empty folders of days go, too. Crashes in the spool, and ids that were published, stay.
+The date in the id of a crash decides how old it is. Dumps are deleted first and the raw crash last, so if a run is
+interrupted, the next one continues it. Empty folders of days are deleted as well. Crashes in the spool, and ids that
+were published, are not deleted.
 
-In a bucket, a lifecycle rule does the same without a program: see the docs on storage.
+In a bucket, a lifecycle rule does the same without a program. The docs on storage describe it.
 
-Storage is that of the environment variables CRASHMOVER_CRASHSTORAGE_..., as for the collector.
-Without them: what 'make run' keeps in .local. Exit code 1 if something could not be deleted.
+The storage is the one that the environment variables CRASHMOVER_CRASHSTORAGE_... configure, as for the collector.
+If they are not set, it is that of 'make run', in .local. The exit code is 1 if something could not be deleted.
 
 Examples:
-  bin/prune_crashes.py --older-than 90d --dry-run    # what would be deleted
+  bin/prune_crashes.py --older-than 90d --dry-run    # says how much would be deleted
   bin/prune_crashes.py --older-than 90d
 
 """
@@ -34,7 +35,7 @@ from antenna.backend import BackendError
 from antenna.crash import crash_id as crash_ids
 from antenna.ext import CrashStorageBase
 
-# The storage keeps everything below this.
+# The prefix of everything in the storage.
 _OBJECTS = "v1/"
 _RAW_CRASHES = "v1/raw_crash/"
 
@@ -42,7 +43,7 @@ _DAYS = {"d": 1, "w": 7, "y": 365}
 
 
 def parse_age(text: str) -> int:
-    """Return an age in days: ``90d``, ``12w``, ``1y``. For ``argparse``."""
+    """Return an age in days: ``90d``, ``12w``, ``1y``. This is for ``argparse``."""
     match = re.fullmatch(r"([1-9][0-9]{0,4})([dwy])", text)
     if match is None:
         raise argparse.ArgumentTypeError(f"expected days, weeks or years, such as 90d, 12w or 1y, not {text!r}")
@@ -50,14 +51,14 @@ def parse_age(text: str) -> int:
 
 
 class Pruning:
-    """Deletes the objects of crashes before a day."""
+    """Deletes the objects of crashes that are older than a day."""
 
     def __init__(self, storage: CrashStorageBase, before: str, *, dry_run: bool) -> None:
-        """``before`` is YYYYMMDD: crashes of that day stay."""
+        """``before`` is YYYYMMDD. Crashes of that day are kept."""
         self._storage = storage
         self._before = before
         self._dry_run = dry_run
-        #: Objects deleted, those of them that are raw crashes, and those that could not be deleted.
+        #: Number of objects deleted, of raw crashes among them, and of objects that could not be deleted.
         self.deleted = 0
         self.crashes = 0
         self.failed = 0
@@ -103,7 +104,7 @@ def main() -> int:
     parser.add_argument(
         "--older-than", type=parse_age, required=True, metavar="AGE", help="age in days, weeks or years: 90d, 12w, 1y"
     )
-    parser.add_argument("--dry-run", action="store_true", help="delete nothing, only say how much would go")
+    parser.add_argument("--dry-run", action="store_true", help="delete nothing, and say how much would be deleted")
     args = parser.parse_args()
 
     storage = _backends.storage()

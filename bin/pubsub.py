@@ -3,14 +3,15 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Look into topics and subscriptions of Google Cloud Pub/Sub, or of its emulator, if PUBSUB_EMULATOR_HOST is set.
+"""List and make topics and subscriptions of Google Cloud Pub/Sub. PUBSUB_EMULATOR_HOST selects an emulator.
 
-Credentials are Google's application default credentials; an emulator needs none. Project and topic are the collector's,
-CRASHMOVER_CRASHPUBLISH_PROJECT_ID and CRASHMOVER_CRASHPUBLISH_TOPIC_NAME, unless --project and --topic name others.
+Credentials are Google's application default credentials. An emulator needs none. Unless --project and --topic name
+others, the project and the topic are the collector's: CRASHMOVER_CRASHPUBLISH_PROJECT_ID and
+CRASHMOVER_CRASHPUBLISH_TOPIC_NAME.
 bin/pull_ids.py prints what was published. "bin/pubsub.py COMMAND --help" explains a command.
 
 Examples:
-  bin/pubsub.py create-topic                   # does nothing if it is there
+  bin/pubsub.py create-topic                   # does nothing if the topic exists
   bin/pubsub.py create-subscription processor --ack-deadline 600
   bin/pubsub.py list-topics
   bin/pubsub.py list-subscriptions --json
@@ -96,7 +97,7 @@ def _short(name: str) -> str:
 
 
 def parse_message(text: str) -> str:
-    """Return a crash id without ``bp-``, or the test message. For ``argparse``."""
+    """Return a crash id without ``bp-``, or the test message. This is for ``argparse``."""
     crash_id = text.removeprefix("bp-")
     if crash_id != TEST_ID and not crash_ids.is_valid(crash_id):
         raise argparse.ArgumentTypeError(f"not a crash id: {text!r}")
@@ -111,24 +112,24 @@ def parse_arguments() -> argparse.Namespace:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     command = commands.add_parser("list-topics", help="print the names of the project's topics")
-    command.add_argument("--json", action="store_true", help="print an object a line, as the API has it")
+    command.add_argument("--json", action="store_true", help="print one JSON object a line, as the API returns it")
     command.set_defaults(command=list_topics, needs_topic=False)
 
-    command = commands.add_parser("create-topic", help="make the topic, if it is not there")
+    command = commands.add_parser("create-topic", help="make the topic, if it does not exist")
     command.set_defaults(command=create_topic, needs_topic=True)
 
     command = commands.add_parser("list-subscriptions", help="print the project's subscriptions and their topics")
-    command.add_argument("--json", action="store_true", help="print an object a line, as the API has it")
+    command.add_argument("--json", action="store_true", help="print one JSON object a line, as the API returns it")
     command.set_defaults(command=list_subscriptions, needs_topic=False)
 
-    command = commands.add_parser("create-subscription", help="make a subscription to the topic, if it is not there")
+    command = commands.add_parser("create-subscription", help="make a subscription to the topic, if it does not exist")
     command.add_argument("subscription", metavar="SUBSCRIPTION", help="name of the subscription")
     command.add_argument(
         "--ack-deadline",
         metavar="SECONDS",
         type=int,
         default=60,
-        help="an id comes again if it was not acknowledged for that long: 10 to 600 (default: 60)",
+        help="seconds after which an id that was not acknowledged is delivered again: 10 to 600 (default: 60)",
     )
     command.set_defaults(command=create_subscription, needs_topic=True)
 
@@ -146,7 +147,7 @@ def parse_arguments() -> argparse.Namespace:
 
 @_google.explained()
 def main() -> int:
-    """Do what the command says; return the exit code."""
+    """Run the command. Returns the exit code."""
     args = parse_arguments()
     args.command(args)
     return 0

@@ -3,15 +3,16 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Print published crash ids, one a line, oldest first as far as the queue knows.
+"""Print published crash ids, one a line, the oldest first as far as the queue knows their order.
 
-The ids stay in the queue, unless --ack takes them away. The queue is the publisher of the environment variables
-CRASHMOVER_CRASHPUBLISH_..., as for the collector: a subscription of the Pub/Sub topic, or the directory of
-FSCrashPublish. Without them: the directory of 'make run', .local/queue.
+The ids stay in the queue, unless --ack removes them. The queue belongs to the publisher that the environment variables
+CRASHMOVER_CRASHPUBLISH_... configure, as for the collector: a subscription of the Pub/Sub topic, or the directory of
+FSCrashPublish. If they are not set, it is the directory of 'make run', .local/queue.
 
-On Pub/Sub, ids that are looked at are out of reach of the processor while the program runs.
+On Pub/Sub, the processor does not get the printed ids while the program runs.
 
-What is no crash id is named on stderr, and ends in exit code 1, but for the test message of a start.
+If a message is not a crash id, it is named on stderr, and the exit code is 1. This does not apply to the test message
+of a collector's start.
 
 Examples:
   bin/pull_ids.py
@@ -38,7 +39,10 @@ PAUSE = 0.5
 
 
 def pull(queue: Queue, *, limit: int, follow: bool) -> Iterator[list[Message]]:
-    """Yield messages as they come, each once, until ``limit`` ids or, unless ``follow``, the end of the queue."""
+    """Yield messages as they come, each once, until there are ``limit`` ids or the queue ends.
+
+    ``follow``: it never ends.
+    """
     seen: set[str] = set()
     while limit > 0:
         received = queue.receive(limit)
@@ -46,7 +50,8 @@ def pull(queue: Queue, *, limit: int, follow: bool) -> Iterator[list[Message]]:
             news = [message for message in received if message.key not in seen]
             seen.update(message.key for message in news)
             limit -= sum(crash_ids.is_valid(message.data) for message in news)
-            # Also if none is new: what comes again has to be acknowledged again.
+            # Messages that come again are yielded as well, in an empty list, so that the caller acknowledges them
+            # again.
             yield news
         elif follow:
             time.sleep(PAUSE)
@@ -55,9 +60,9 @@ def pull(queue: Queue, *, limit: int, follow: bool) -> Iterator[list[Message]]:
 
 
 def show(messages: Sequence[Message], *, as_json: bool) -> bool:
-    """Print crash ids, and name what else was published on stderr; return whether that was damaged.
+    """Print crash ids, and name other messages on stderr. Returns whether there were any.
 
-    The test message is not: collectors publish it to prove that they can.
+    The test message does not count, because collectors publish it at their start.
     """
     is_damaged = False
     for message in messages:
@@ -75,18 +80,18 @@ def show(messages: Sequence[Message], *, as_json: bool) -> bool:
 def main() -> int:
     """Print ids; return the exit code."""
     parser = _common.make_parser(__doc__)
-    parser.add_argument("--ack", action="store_true", help="take the ids away, once they are printed")
-    parser.add_argument("--limit", type=_common.positive_int, default=sys.maxsize, help="stop after that many")
-    parser.add_argument("--follow", action="store_true", help="go on printing ids as they come, until Ctrl-C")
+    parser.add_argument("--ack", action="store_true", help="remove the ids from the queue when they have been printed")
+    parser.add_argument("--limit", type=_common.positive_int, default=sys.maxsize, help="stop after this many ids")
+    parser.add_argument("--follow", action="store_true", help="wait for further ids and print them, until Ctrl-C")
     parser.add_argument("--subscription", help="name of the Pub/Sub subscription (default: the topic's only one)")
     parser.add_argument(
         "--wait",
         metavar="SECONDS",
         type=_common.positive_float,
         default=3.0,
-        help="on Pub/Sub: the queue is at its end when nothing came for that long (default: 3)",
+        help="on Pub/Sub, seconds without a message after which the queue counts as empty (default: 3)",
     )
-    parser.add_argument("--json", action="store_true", help="print an object a line: id, time of publishing, key")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a line: id, time of publishing, key")
     args = parser.parse_args()
 
     is_damaged = False
@@ -94,7 +99,8 @@ def main() -> int:
     try:
         for messages in pull(queue, limit=args.limit, follow=args.follow):
             is_damaged |= show(messages, as_json=args.json)
-            # Not before they are printed: a kill in between may print ids again, but loses none.
+            # The ids are printed first. If the program is killed in between, ids may be printed again, but none is
+            # lost.
             if args.ack:
                 queue.acknowledge()
     finally:

@@ -5,10 +5,11 @@
 
 """Publish ids of stored crashes again, for a processor that lost them, and print those that were published.
 
-Ids come as arguments, on stdin, or by --date from the storage. Ids of deferred crashes are skipped: they
-were never published. Storage and publisher are those of the environment variables CRASHMOVER_CRASHSTORAGE_...
-and CRASHMOVER_CRASHPUBLISH_..., as for the collector. Without them: what 'make run' uses in .local.
-It ends with exit code 1 at the first id that cannot be published. Publishing an id twice does no harm.
+Ids are given as arguments or on stdin, or --date takes them from the storage. Ids of deferred crashes are skipped,
+because they were never published. The storage and the publisher are those that the environment variables
+CRASHMOVER_CRASHSTORAGE_... and CRASHMOVER_CRASHPUBLISH_... configure, as for the collector. If they are not set, they
+are those of 'make run', in .local. At the first id that cannot be published, the program ends with exit code 1.
+Publishing an id twice does no harm.
 
 Examples:
   bin/republish.py --date 20261121-20261122 --dry-run | wc -l
@@ -35,7 +36,7 @@ from antenna.crash.crash_id import result_of
 from antenna.ext.crashpublish_base import CrashPublishBase
 from antenna.throttler import DEFER
 
-# Ids that are on their way at a time; Pub/Sub takes many in one request.
+# Ids that are published at the same time. Pub/Sub takes many in one request.
 CONCURRENCY = 100
 
 ATTEMPTS = 3
@@ -43,7 +44,7 @@ ATTEMPT_SECONDS = 10
 
 
 def publish(publisher: CrashPublishBase, crash_id: str) -> str:
-    """Publish an id, and return it. Raises ``BackendError`` if that does not work for a while."""
+    """Publish an id, and return it. Raises ``BackendError`` if several attempts fail."""
     for attempt in range(ATTEMPTS - 1):
         try:
             publisher.publish_crash(crash_id, Deadline(ATTEMPT_SECONDS))
@@ -86,9 +87,13 @@ def main() -> int:
         type=_backends.parse_dates,
         help="publish all crashes of a day or of days: YYYYMMDD, YYYYMMDD-YYYYMMDD, today, yesterday (UTC)",
     )
-    parser.add_argument("--dry-run", action="store_true", help="print the ids that would be published, and end")
-    parser.add_argument("--include-deferred", action="store_true", help="publish deferred crashes, too")
-    parser.add_argument("--rate", type=_common.positive_float, help="ids a second at most (default: no limit)")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the ids that would be published, and publish none"
+    )
+    parser.add_argument("--include-deferred", action="store_true", help="publish the ids of deferred crashes as well")
+    parser.add_argument(
+        "--rate", type=_common.positive_float, help="most ids to publish in a second (default: no limit)"
+    )
     parser.add_argument("crash_ids", metavar="ID", nargs="*", type=_backends.parse_id, help="default: read from stdin")
     args = parser.parse_args()
     if args.date and args.crash_ids:

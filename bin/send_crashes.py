@@ -5,16 +5,16 @@
 
 """Send crash reports, as real crash reporters do, and print the ids of those that were kept, one a line.
 
-What became of the crashes, and how long the answers took, is summed up on stderr. Exit code 1 if an answer
-was other than 200, or none.
+A summary on stderr counts the answers and says how long they took. The exit code is 1 if an answer was not 200, or if
+there was none.
 
-An annotation file holds a JSON object: annotations, or a set such as those in tests/data/annotations, or a raw
-crash from the storage, which is sent without what the collector had added. Without one, a crash of Firefox
-Nightly is sent. With --set uuid=ID the crash gets that id, if the environment variable
-BREAKPAD_STAGE_SUBMITTER_BEARER_TOKEN holds the token that the collector knows.
+An annotation file has a JSON object: annotations, or a set such as those in tests/data/annotations, or a raw crash from
+the storage, which is sent without what the collector has added. Without an annotation file, a crash of Firefox Nightly
+is sent. With --set uuid=ID the crash gets that id, if the environment variable BREAKPAD_STAGE_SUBMITTER_BEARER_TOKEN
+has the token that the collector knows.
 
 Examples:
-  bin/send_crashes.py                                               # one, to the collector of 'make run'
+  bin/send_crashes.py                                               # one crash, to the collector of 'make run'
   bin/send_crashes.py -n 1000 --rate 50 --concurrency 20 http://localhost:8000/submit
   bin/send_crashes.py --as fenix --annotations tests/data/annotations/07-fenix-nightly-native.json
   bin/send_crashes.py --as crashpad --set ProductName=Game --set Version=1.2 --dump upload_file_minidump=crash.dmp
@@ -40,12 +40,12 @@ from bin import _common, _reporters, _requests, _sender  # isort: split
 MINIDUMP = "upload_file_minidump"
 DEFAULT_DUMP = _common.ROOT / "tests" / "data" / "minidumps" / "own-firefox153-content-linux.dmp"
 URL = "http://127.0.0.1:8000/submit"
-# What the collector adds to annotations.
+# The names that the collector adds to the annotations.
 ADDED = ("uuid", "version", "submitted_timestamp", "metadata")
 
 
 def default_annotations() -> dict[str, Any]:
-    """Return the annotations of a crash of Firefox Nightly, of now."""
+    """Return the annotations of a crash of Firefox Nightly that happens now."""
     now = int(time.time())
     return {
         "ProductName": "Firefox",
@@ -65,7 +65,7 @@ def default_annotations() -> dict[str, Any]:
 
 
 def load_annotations(path: Path | None) -> tuple[dict[str, Any], list[str]]:
-    """Return the annotations in a file, and the names of the dumps that go with them. Raises ``ToolError``."""
+    """Return the annotations in a file, and the names of the dumps that belong to them. Raises ``ToolError``."""
     if path is None:
         return default_annotations(), [MINIDUMP]
     try:
@@ -92,21 +92,21 @@ def load_dump(name: str, path: Path) -> _reporters.Dump:
 
 
 def load_default_dump(name: str) -> _reporters.Dump:
-    """Return a minidump of Firefox. Raises ``ToolError`` where the program came without the tests."""
+    """Return a minidump of Firefox. Raises ``ToolError`` if the tests are not installed."""
     if not DEFAULT_DUMP.exists():
         raise _common.ToolError("which dump? Say --dump NAME=FILE or --no-dumps: there is no tests/data here")
     return load_dump(name, DEFAULT_DUMP)
 
 
 def choose_reporter(args: argparse.Namespace) -> _reporters.Reporter:
-    """Return the reporter of --as, changed by the other arguments."""
+    """Return the crash reporter that --as names, changed by the other arguments."""
     reporter = _reporters.REPORTERS[args.reporter]
     changes = {name: getattr(args, name) for name in ("gzip", "chunked", "as_json")}
     return replace(reporter, **{name: value for name, value in changes.items() if value is not None})
 
 
 def build_requests(args: argparse.Namespace) -> list[_requests.Request]:
-    """Return the requests to send in turn. Raises ``ToolError``."""
+    """Return the requests, which are sent in turn. Raises ``ToolError``."""
     if args.replay:
         return [load_request(Path(path)) for path in args.replay]
     reporter = choose_reporter(args)
@@ -121,7 +121,7 @@ def build_requests(args: argparse.Namespace) -> list[_requests.Request]:
 
 
 def load_request(path: Path) -> _requests.Request:
-    """Return the request in a file, byte for byte. Raises ``ToolError``."""
+    """Return the request in a file, without any change. Raises ``ToolError``."""
     try:
         head, separator, body = path.read_bytes().partition(b"\r\n\r\n")
     except OSError as error:
@@ -132,7 +132,7 @@ def load_request(path: Path) -> _requests.Request:
 
 
 def parse_dump(text: str) -> tuple[str, Path]:
-    """Take apart NAME=FILE. For ``argparse``."""
+    """Split NAME=FILE. This is for ``argparse``."""
     name, separator, path = text.partition("=")
     if not separator or not name or not path:
         raise argparse.ArgumentTypeError(f"expected NAME=FILE, not {text!r}")
@@ -140,7 +140,7 @@ def parse_dump(text: str) -> tuple[str, Path]:
 
 
 def parse_annotation(text: str) -> tuple[str, str]:
-    """Take apart NAME=VALUE. For ``argparse``."""
+    """Split NAME=VALUE. This is for ``argparse``."""
     name, separator, value = text.partition("=")
     if not separator or not name:
         raise argparse.ArgumentTypeError(f"expected NAME=VALUE, not {text!r}")
@@ -153,7 +153,11 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("url", metavar="URL", nargs="?", default=URL, help=f"where to send (default: {URL})")
     what = parser.add_argument_group("what to send")
     what.add_argument(
-        "--annotations", metavar="FILE", type=Path, action="append", help="annotation file; several are sent in turn"
+        "--annotations",
+        metavar="FILE",
+        type=Path,
+        action="append",
+        help="annotation file; if there are several, they are sent in turn",
     )
     what.add_argument(
         "--set", metavar="NAME=VALUE", type=parse_annotation, action="append", default=[], help="set an annotation"
@@ -168,31 +172,44 @@ def make_parser() -> argparse.ArgumentParser:
         help=f"a dump, any number of times (default: a minidump of Firefox as {MINIDUMP}, or as the set suggests)",
     )
     dumps.add_argument("--no-dumps", dest="dumps", action="store_const", const=[], help="send annotations only")
-    what.add_argument("--replay", metavar="FILE", nargs="+", help="send these HTTP requests as they are")
+    what.add_argument(
+        "--replay", metavar="FILE", nargs="+", help="send the HTTP requests in these files without any change"
+    )
     how = parser.add_argument_group("how to send it")
     how.add_argument(
         "--as",
         dest="reporter",
         choices=sorted(_reporters.REPORTERS),
         default="firefox",
-        help="headers, boundary, parts and query string of this crash reporter (default: firefox), unless changed by:",
+        help="crash reporter whose headers, boundary, parts and query string are sent (default: firefox); these change "
+        "it:",
     )
     how.add_argument("--gzip", action=argparse.BooleanOptionalAction, help="Content-Encoding: gzip")
-    how.add_argument("--chunked", action=argparse.BooleanOptionalAction, help="chunks instead of a Content-Length")
+    how.add_argument("--chunked", action=argparse.BooleanOptionalAction, help="send chunks instead of a Content-Length")
     annotations = how.add_mutually_exclusive_group()
     annotations.add_argument(
-        "--json-extra", dest="as_json", action="store_true", default=None, help="annotations in one JSON part"
+        "--json-extra", dest="as_json", action="store_true", default=None, help="send all annotations in one JSON part"
     )
-    annotations.add_argument("--key-value", dest="as_json", action="store_false", help="annotations in a part each")
+    annotations.add_argument(
+        "--key-value", dest="as_json", action="store_false", help="send each annotation in a part of its own"
+    )
     how.add_argument("--print", action="store_true", help="write the request to stdout, instead of sending it")
     load = parser.add_argument_group("how many")
     load.add_argument(
         "-n", "--number", type=_common.positive_int, help="crashes to send (default: 1, or each file once)"
     )
-    load.add_argument("--rate", type=_common.positive_float, help="crashes a second at most (default: no limit)")
-    load.add_argument("--concurrency", type=_common.positive_int, default=8, help="at the same time (default: 8)")
-    load.add_argument("--timeout", type=_common.positive_float, default=60.0, help="seconds to wait (default: 60)")
-    parser.add_argument("--json", action="store_true", help="print an object a crash: status, answer, id, seconds")
+    load.add_argument(
+        "--rate", type=_common.positive_float, help="most crashes to send in a second (default: no limit)"
+    )
+    load.add_argument(
+        "--concurrency", type=_common.positive_int, default=8, help="crashes to send at the same time (default: 8)"
+    )
+    load.add_argument(
+        "--timeout", type=_common.positive_float, default=60.0, help="seconds to wait for each step (default: 60)"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object for each crash: status, answer, id, seconds"
+    )
     return parser
 
 
@@ -200,7 +217,7 @@ def main() -> int:
     """Send crashes; return the exit code."""
     parser = make_parser()
     args = parser.parse_args()
-    # Where the usage has the URL, at the end, --replay takes it for another of its files.
+    # If the URL comes last, as in the usage, --replay takes it for one of its files.
     if args.replay and args.replay[-1].startswith(("http://", "https://")):
         args.url = args.replay.pop()
         if not args.replay:

@@ -5,7 +5,7 @@
 
 """Show every option of a collector with this environment: its value, and whether that is the default.
 
-Secrets are masked, as in the collector's log. Exit code 78 if a value is bad.
+Secrets are masked, as in the collector's log. The exit code is 78 if a value is bad.
 
 Examples:
   bin/show_config.py                  # a line for each option that is set, and then those that are not
@@ -29,8 +29,10 @@ EX_CONFIG = 78
 def main() -> int:
     """Print the options."""
     parser = _common.make_parser(__doc__)
-    parser.add_argument("--json", action="store_true", help="an object a line: name, value, default, problem")
-    parser.add_argument("--set", action="store_true", help="only what the environment sets")
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object a line: name, value, default, problem"
+    )
+    parser.add_argument("--set", action="store_true", help="show only the options that the environment sets")
     args = parser.parse_args()
     found = sorted(_config.settings(_config.environment()), key=lambda setting: not setting.is_set)
     for setting in found:

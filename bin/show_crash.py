@@ -5,12 +5,12 @@
 
 """Show what crashed and where: a stored crash with its annotations and dumps, or any minidump file.
 
-The first line sums it up. The stack follows; each of its frames says how it was found, and a scanned one is a guess.
-Checksums of stored dumps are verified. With the symbols that bin/symbols.py keeps, frames have functions and lines.
+The first line is a summary. The stack follows. Each frame says how it was found; a frame that was found by a scan is a
+guess. The checksums of stored dumps are verified. If bin/symbols.py has symbols, frames have functions and lines.
 
-Storage is that of the environment variables CRASHMOVER_CRASHSTORAGE_..., as for the collector.
-Without them: what 'make run' keeps in .local. Files need neither.
-Exit code 1 if anything of the crash is missing or damaged, or a minidump cannot be read.
+The storage is the one that the environment variables CRASHMOVER_CRASHSTORAGE_... configure, as for the collector.
+If they are not set, it is that of 'make run', in .local. Minidump files need no storage.
+The exit code is 1 if a part of the crash is missing or damaged, or a minidump cannot be read.
 
 Examples:
   bin/show_crash.py latest                                  # the newest crash of today or yesterday (UTC)
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
     from bin._stored_crash import StoredCrash
 
 
-#: Stands for the id of the newest crash.
+#: The argument that stands for the id of the newest crash.
 LATEST = "latest"
 
 
 def parse_target(text: str) -> Path | str:
-    """Return a file, or a crash id. For ``argparse``."""
+    """Return a file or a crash id. This is for ``argparse``."""
     if Path(text).exists():
         return Path(text)
     if text == LATEST:
@@ -99,14 +99,14 @@ def main() -> int:
     )
     parser.add_argument("--threads", action="store_true", help="show the stacks of all threads")
     parser.add_argument(
-        "--modules", action="store_true", help="show modules: addresses, versions, ids of their symbols"
+        "--modules", action="store_true", help="show the modules: addresses, versions, ids of their symbols"
     )
     parser.add_argument("--registers", action="store_true", help="show the registers of the thread that crashed")
-    parser.add_argument("--json", action="store_true", help="print one object, on a line, with all of it")
+    parser.add_argument("--json", action="store_true", help="print everything as one JSON object on one line")
     _symbols.add_argument(parser)
     args = parser.parse_args()
 
-    # The screen may have fewer characters than the dump.
+    # The terminal's encoding may lack characters of the dump.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # it is the one that Python opened
     shown = _minidumps.Shown(threads=args.threads, modules=args.modules, registers=args.registers)
     if isinstance(args.target, Path):

@@ -3,20 +3,21 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Look into the spool of a collector on this machine, deliver it, copy it, and give entries another chance.
+"""List, deliver and copy the spool of a collector on this machine, and restore entries that were set aside.
 
-The spool is that of CRASHMOVER_SPOOL_DIR; storage and publisher are those of CRASHMOVER_CRASHSTORAGE_... and
-CRASHMOVER_CRASHPUBLISH_..., as for the collector. Without them: what 'make run' keeps in .local. Collectors may run
-meanwhile: an entry is in one program's hands at a time. "bin/spool.py COMMAND --help" explains a command.
+The environment variable CRASHMOVER_SPOOL_DIR names the spool. The storage and the publisher are those that
+CRASHMOVER_CRASHSTORAGE_... and CRASHMOVER_CRASHPUBLISH_... configure, as for the collector. If none of these is set,
+all three are those of 'make run', in .local. Collectors may run at the same time, because only one program works on an
+entry at a time. "bin/spool.py COMMAND --help" explains a command.
 
 Examples:
   bin/spool.py summary
   bin/spool.py list --json | jq 'select(.failures > 0)'
   bin/spool.py show de1bb258-cbbf-4589-a673-34f800261122
-  bin/spool.py deliver                         # all, now, and not at the collector's pace
-  bin/spool.py restore --all                   # what was set aside is delivered again
-  bin/spool.py ack de1bb258-cbbf-4589-a673-34f800261122  # somebody knows: the heartbeat need not tell
-  bin/spool.py export DIR                      # in the layout of the bucket
+  bin/spool.py deliver                         # delivers all entries now, faster than the collector does
+  bin/spool.py restore --all                   # collectors deliver again what was set aside
+  bin/spool.py ack de1bb258-cbbf-4589-a673-34f800261122  # the heartbeat warns of this entry no longer
+  bin/spool.py export DIR                      # copies crashes, in the layout of the bucket
 
 """
 
@@ -65,7 +66,7 @@ def list_entries(args: argparse.Namespace) -> int:
 
 
 def name_foreign_things(spool: Spool) -> int:
-    """Name what lies among the entries and is none; return how many that are."""
+    """Name the files among the entries that are not entries. Returns how many there are."""
     paths = list(spool.foreign_things())
     for path in paths:
         name = str(path).replace("\n", "\\n")  # which would make two lines of it
@@ -98,7 +99,7 @@ def summarize(args: argparse.Namespace) -> int:
 
 
 def describe_content(item: _spool.Item) -> dict[str, Any]:
-    """Return what ``show --json`` prints."""
+    """Return the object that ``show --json`` prints."""
     description = item.describe() | {"failures": item.failures()}
     if item.kind is Kind.ID:
         return description
@@ -113,14 +114,14 @@ def describe_content(item: _spool.Item) -> dict[str, Any]:
 
 
 def load(item: _spool.Item) -> SpooledCrash:
-    """Open a crash, and verify it. Raises ``EntryDamaged``, ``OSError``."""
+    """Open a crash and verify it. Raises ``EntryDamaged`` and ``OSError``."""
     if problem := item.problem():
         raise EntryDamaged(problem)
     return SpooledCrash(item.name.crash_id, item.path)
 
 
 def show(args: argparse.Namespace) -> int:
-    """Print all there is to know of the entries of an id."""
+    """Print everything about the entries of one crash id."""
     spool = _backends.spool()
     damaged = False
     for item in _spool.chosen(_spool.all_items(spool), [args.crash_id]):
@@ -134,7 +135,7 @@ def show(args: argparse.Namespace) -> int:
 
 
 def deliver(args: argparse.Namespace) -> int:
-    """Save and publish what waits, and print the ids of what is done."""
+    """Save and publish the entries that wait, and print the ids of those that were delivered."""
     spool = _backends.spool()
     delivered, left = deliver_all(spool, _spool.chosen(_spool.items_waiting(spool), args.crash_ids))
     if left[_spool.IN_OTHER_HANDS]:
@@ -146,7 +147,7 @@ def deliver(args: argparse.Namespace) -> int:
 
 
 def deliver_all(spool: Spool, items: list[_spool.Item]) -> tuple[int, Counter[str]]:
-    """Deliver entries; return how many that were, and how many are left for each reason."""
+    """Deliver entries. Returns how many were delivered, and how many are left for each reason."""
     outcomes = _backends.side_by_side(_spool.Deliverer(spool).deliver, items)
     delivered, left = 0, Counter[str]()
     for item, reason in _common.Progress("delivered", len(items)).watch(outcomes):
@@ -161,22 +162,22 @@ def deliver_all(spool: Spool, items: list[_spool.Item]) -> tuple[int, Counter[st
 
 
 def restore(args: argparse.Namespace) -> int:
-    """Let collectors deliver again what was set aside, and print the ids."""
+    """Put entries that were set aside back among those to deliver, and print their ids."""
     return with_each_set_aside(args, Spool.restore)
 
 
 def remove(args: argparse.Namespace) -> int:
-    """Delete what was set aside, and print the ids."""
+    """Delete entries that were set aside, and print their ids."""
     return with_each_set_aside(args, Spool.delete)
 
 
 def acknowledge(args: argparse.Namespace) -> int:
-    """Acknowledge what was set aside, and print the ids."""
+    """Acknowledge entries that were set aside, and print their ids."""
     return with_each_set_aside(args, Spool.acknowledge)
 
 
 def with_each_set_aside(args: argparse.Namespace, action: Callable[[Spool, SetAside], None]) -> int:
-    """Do something with the entries of the ids, or all, that were set aside, and print the ids."""
+    """Run ``action`` for the entries that were set aside and have these ids, or for all. Prints their ids."""
     spool = _backends.spool()
     problems = 0
     for item in _spool.chosen(_spool.items_set_aside(spool), args.crash_ids):
@@ -193,7 +194,7 @@ def with_each_set_aside(args: argparse.Namespace, action: Callable[[Spool, SetAs
 
 
 def export(args: argparse.Namespace) -> int:
-    """Copy crashes, those set aside too, and print the ids. The spool stays as it is."""
+    """Copy crashes, including those that were set aside, and print their ids. The spool does not change."""
     spool = _backends.spool()
     target = FSCrashStorage(build_config({"FS_ROOT": str(args.directory)}))
     items = _spool.chosen(_spool.all_items(spool), args.crash_ids)
@@ -213,7 +214,7 @@ def export(args: argparse.Namespace) -> int:
 
 
 def copy(item: _spool.Item, target: FSCrashStorage) -> None:
-    """Copy a crash. Raises ``EntryDamaged`` or ``OSError``, for one that is delivered meanwhile, too."""
+    """Copy a crash. Raises ``EntryDamaged`` and ``OSError``, also if the crash is delivered meanwhile."""
     crash = load(item)
     try:
         target.save_crash(crash, Deadline(EXPORT_TIMEOUT))
@@ -231,31 +232,47 @@ def parse_arguments() -> argparse.Namespace:
         command.set_defaults(command=function)
         return command
 
-    command = add("summary", summarize, "print how much there is of each kind, and how old the oldest is")
-    command.add_argument("--json", action="store_true", help="print an object a line")
+    command = add(
+        "summary", summarize, "print the number and the size of the entries of each kind, and the age of the oldest"
+    )
+    command.add_argument("--json", action="store_true", help="print one JSON object a line")
 
-    command = add("list", list_entries, "print the entries: what is left to do, since when, id, bytes, failures")
-    command.add_argument("--json", action="store_true", help="print an object a line")
+    command = add(
+        "list", list_entries, "print the entries: what is still to be done, since when, crash id, bytes, failures"
+    )
+    command.add_argument("--json", action="store_true", help="print one JSON object a line")
 
-    command = add("show", show, "print an entry: why it failed, raw crash, dumps")
+    command = add("show", show, "print one entry: its failures, raw crash and dumps")
     command.add_argument("crash_id", metavar="ID", type=_backends.parse_id, help="crash id, with or without bp-")
-    command.add_argument("--json", action="store_true", help="print an object on a line")
+    command.add_argument("--json", action="store_true", help="print one JSON object a line")
 
-    command = add("deliver", deliver, "save and publish what waits, and print the ids; exit code 1 if some are left")
+    command = add(
+        "deliver",
+        deliver,
+        "save and publish the entries that wait, and print their ids; the exit code is 1 if some are left",
+    )
     command.add_argument("crash_ids", metavar="ID", nargs="*", type=_backends.parse_id, help="default: all")
 
     for name, function, text in (
         ("restore", restore, "let collectors deliver again what was set aside, and print the ids"),
         ("retry", restore, "the same as restore"),
-        ("remove", remove, "delete what was set aside, for good, and print the ids"),
-        ("ack", acknowledge, "acknowledge what was set aside: the heartbeat warns of it no longer; print the ids"),
+        ("remove", remove, "delete entries that were set aside, and print their ids; they cannot be restored"),
+        (
+            "ack",
+            acknowledge,
+            "acknowledge entries that were set aside, so that the heartbeat warns no longer; print their ids",
+        ),
     ):
         command = add(name, function, text)
         command.add_argument("crash_ids", metavar="ID", nargs="*", type=_backends.parse_id)
-        command.add_argument("--all", action="store_true", help="all that were set aside")
+        command.add_argument("--all", action="store_true", help="all entries that were set aside")
 
-    command = add("export", export, "copy crashes, those set aside too, in the layout of the bucket; print the ids")
-    command.add_argument("directory", metavar="DIR", type=Path, help="directory to copy to; made if it is not there")
+    command = add(
+        "export", export, "copy crashes, including those set aside, in the layout of the bucket, and print their ids"
+    )
+    command.add_argument(
+        "directory", metavar="DIR", type=Path, help="directory to copy to; it is made if it is not there"
+    )
     command.add_argument("crash_ids", metavar="ID", nargs="*", type=_backends.parse_id, help="default: all")
 
     args = parser.parse_args()
@@ -265,8 +282,8 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Do what the command says; return the exit code."""
-    # The outcomes of entries are what the commands print.
+    """Run the command. Returns the exit code."""
+    # The commands print the results of entries themselves, so the log lines are not needed.
     logging.getLogger("antenna").addHandler(logging.NullHandler())
     args = parse_arguments()
     code: int = args.command(args)

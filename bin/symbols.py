@@ -5,15 +5,15 @@
 
 """Keep the symbols that give stacks their functions, files and lines.
 
-add: take symbol files into the store: Breakpad's .sym, ELF, Mach-O, PDB and PE, also stripped ones, which still say how
-to walk the stack. Directories are searched. A file may take minutes, once; looking things up is quick then.
-list: print the modules that there are symbols for.
-missing: look through the crashes of a day, and print the modules on their stacks that have no symbols, those first
-that matter for most crashes.
+add: adds symbol files to the store: Breakpad's .sym, ELF, Mach-O, PDB and PE. Stripped files are useful as well: they
+still say how to walk the stack. Directories are searched. A file may take minutes, but only once.
+list: prints the modules that have symbols.
+missing: reads the crashes of a day, and prints the modules on their stacks that have no symbols. Modules that concern
+the most crashes come first.
 
-Adding needs the package symbolic: 'make symbols' installs it. The store is a directory, laid out like a symbol store of
-Breakpad or Microsoft. Crashes are those of the environment variables CRASHMOVER_CRASHSTORAGE_..., as for the collector.
-Without them: those that 'make run' keeps in .local.
+Adding needs the package symbolic, which 'make symbols' installs. The store is a directory with the layout of a symbol
+store of Breakpad or Microsoft. Crashes are read from the storage that the environment variables
+CRASHMOVER_CRASHSTORAGE_... configure, as for the collector. If they are not set, it is that of 'make run', in .local.
 
 Examples:
   bin/symbols.py add build/MyApp build/MyApp.debug
@@ -41,7 +41,7 @@ from antenna.symbols import Entry, Store, SymbolError, missing, read
 
 MINIDUMP = "upload_file_minidump"
 
-# How a file begins that may have symbols: ELF; Mach-O, alone and fat, of both byte orders; PE; PDB; Breakpad.
+# The first bytes of files that may have symbols: ELF; Mach-O, single and fat, of both byte orders; PE; PDB; Breakpad.
 _MAGICS = (
     b"\x7fELF",
     *(bytes.fromhex(magic) for magic in ("feedface", "feedfacf", "cefaedfe", "cffaedfe", "cafebabe")),
@@ -52,7 +52,7 @@ _MAGICS = (
 
 
 def files_below(paths: list[Path]) -> Iterator[tuple[Path, bool]]:
-    """Yield the files to add, and whether each was named itself. Raises ``ToolError`` for one that is not there."""
+    """Yield the files to add, and whether each was named as an argument. Raises ``ToolError`` if one does not exist."""
     for path in paths:
         if path.is_dir():
             for file in sorted(path.rglob("*")):
@@ -73,13 +73,13 @@ def _may_have_symbols(path: Path) -> bool:
 
 
 def describe(entry: Entry) -> str:
-    """Return what the store has of a module, in words."""
+    """Return in words which symbols the store has for a module."""
     names = {"debug": "functions, files and lines", "symtab": "functions", "": ""}[entry.functions]
     return ", ".join(filter(None, (names, "call frame information" if entry.cfi else "")))
 
 
 def add(store: Store, args: argparse.Namespace) -> int:
-    """Add files; return the exit code."""
+    """Add files. Returns the exit code."""
     added, failed = 0, 0
     for path, is_named in files_below(args.paths):
         try:
@@ -97,7 +97,7 @@ def add(store: Store, args: argparse.Namespace) -> int:
 
 
 def list_entries(store: Store, args: argparse.Namespace) -> int:
-    """Print what there is; return the exit code."""
+    """Print the modules in the store. Returns the exit code."""
     entries = list(store.entries())
     for entry in entries:
         if args.json:
@@ -111,17 +111,17 @@ def list_entries(store: Store, args: argparse.Namespace) -> int:
 
 
 class Search:
-    """Looks through crashes for modules without symbols."""
+    """Searches crashes for modules without symbols."""
 
     def __init__(self, storage: CrashStorageBase, store: Store) -> None:
         self._storage = storage
         self._store = store
-        #: Crashes whose minidump was read, and those whose minidump could not be.
+        #: Number of crashes whose minidump was read, and of those whose minidump could not be read.
         self.read = 0
         self.damaged = 0
 
     def missing(self, dates: list[str]) -> Counter[Module]:
-        """Return the modules, as the first crash has them, with the number of crashes that they matter for."""
+        """Return the modules without symbols, each with the number of crashes that it concerns."""
         found: Counter[tuple[str, str]] = Counter()
         modules: dict[tuple[str, str], Module] = {}
         ids = _backends.stored_ids(self._storage, dates)
@@ -169,14 +169,14 @@ def parse_arguments() -> argparse.Namespace:
     adding = commands.add_parser("add", help="add symbol files to the store")
     adding.add_argument("paths", metavar="FILE", nargs="+", type=Path, help="a symbol file, or a directory of them")
     adding.set_defaults(run=add)
-    listing = commands.add_parser("list", help="list the modules that there are symbols for")
-    listing.add_argument("--json", action="store_true", help="print an object a module")
+    listing = commands.add_parser("list", help="list the modules that have symbols")
+    listing.add_argument("--json", action="store_true", help="print one JSON object for each module")
     listing.set_defaults(run=list_entries)
-    looking = commands.add_parser("missing", help="list the modules of crashes that have no symbols")
+    looking = commands.add_parser("missing", help="list the modules on the stacks of crashes that have no symbols")
     looking.add_argument(
         "--date", type=_backends.parse_dates, default="today", help="day of the crashes, or days (default: today, UTC)"
     )
-    looking.add_argument("--json", action="store_true", help="print an object a module")
+    looking.add_argument("--json", action="store_true", help="print one JSON object for each module")
     looking.set_defaults(run=print_missing)
     for command in (adding, listing, looking):
         _symbols.add_argument(command)
@@ -184,7 +184,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Do what the command says; return the exit code."""
+    """Run the command. Returns the exit code."""
     args = parse_arguments()
     store = _symbols.store(args.symbols)
     if store is None:

@@ -3,20 +3,20 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""See what throttle rules do, or would do, with crashes.
+"""Show what throttle rules do, or would do, with crashes.
 
 explain CRASH
-  Each rule, in order: what it looked at, whether it matches, what becomes of crashes that do; then the verdict.
+  Prints each rule, in order: what it looked at, whether it matches, and its result. The verdict follows.
   CRASH is a crash id, or a file with a raw crash or annotations as JSON (- for stdin).
 
 compare RULES_A RULES_B
-  The stored crashes, or those in a directory, that the two would decide differently about: how many, and examples.
-  Rules that sample are compared by rule and percentage, not by a draw.
+  Compares two sets of rules on stored crashes, or on those in a directory. Prints how many crashes they would decide
+  differently, with examples. Rules that sample are compared by rule and percentage, without drawing at random.
 
-RULES are what BREAKPAD_THROTTLER_RULES takes: a rules file or a dotted path.
-Crashes are judged as of the time they came in.
-Storage is that of the environment variables CRASHMOVER_CRASHSTORAGE_..., as for the collector.
-Without them: what 'make run' keeps in .local.
+RULES are a rules file or a dotted path, as for BREAKPAD_THROTTLER_RULES. Crashes are judged as of the time when they
+came in.
+The storage is the one that the environment variables CRASHMOVER_CRASHSTORAGE_... configure, as for the collector.
+If they are not set, it is that of 'make run', in .local.
 
 Examples:
   bin/throttle.py explain de1bb258-cbbf-4589-a673-34f800261122 --rules new.toml
@@ -49,23 +49,23 @@ from antenna.throttler.explain import Explanation, explain
 _PREFIX = "BREAKPAD_THROTTLER_"
 _RULES, _LISTS = f"{_PREFIX}RULES", (f"{_PREFIX}PRODUCTS", f"{_PREFIX}PRODUCT_PACKAGENAMES")
 
-# What nobody can see in stored crashes.
+# What stored crashes cannot show.
 BLIND_SPOTS = (
-    "crashes that were rejected are not stored: rules that would take them are not seen",
-    "private annotations were removed: rules that look at them see none",
-    "quotas are left out",
+    "crashes that were rejected, because they are not stored",
+    "private annotations, because they were removed before the crashes were stored",
+    "quotas",
 )
 
 
 def throttler_of(rules: str | None) -> Throttler:
-    """Return a throttler with these rules, or those of the environment. Raises ``ConfigurationError``."""
+    """Return a throttler with these rules, or with those of the environment. Raises ``ConfigurationError``."""
     environ = {name: value for name, value in os.environ.items() if name.startswith(_PREFIX)}
     if rules is None:
         return _build(environ)
     environ[_RULES] = rules
     if not _build({_RULES: rules}).policy.is_file:
         return _build(environ)
-    # A rules file may have lists of its own, which those of the environment would contradict.
+    # If a rules file has lists of its own, those of the environment would contradict them.
     policy = _build({_RULES: rules}).policy
     for name, listed in zip(_LISTS, (policy.products, policy.product_packagenames), strict=True):
         if listed:
@@ -78,7 +78,7 @@ def _build(environ: dict[str, str]) -> Throttler:
 
 
 def judge(throttler: Throttler, raw_crash: dict[str, Any]) -> Explanation:
-    """Return what rules would do with a crash as of the time it came in."""
+    """Return what rules would do with a crash at the time when it came in."""
     try:
         submitted = datetime.fromisoformat(raw_crash["submitted_timestamp"]).astimezone(UTC)
     except (KeyError, TypeError, ValueError):
@@ -88,7 +88,7 @@ def judge(throttler: Throttler, raw_crash: dict[str, Any]) -> Explanation:
 
 
 def read_crash(argument: str) -> dict[str, Any]:
-    """Return the raw crash that an argument names. Raises ``ToolError``, ``BackendError``."""
+    """Return the raw crash that an argument names. Raises ``ToolError`` and ``BackendError``."""
     crash_id = argument.removeprefix("CrashID=").removeprefix("bp-")
     if crash_ids.is_valid(crash_id):
         content = _backends.storage().load(raw_crash_path(crash_id))
@@ -111,7 +111,7 @@ def parse(content: bytes, name: str) -> dict[str, Any]:
 
 
 def explain_crash(args: argparse.Namespace) -> int:
-    """Print the rules and the verdict; return the exit code."""
+    """Print the rules and the verdict. Returns the exit code."""
     throttler = throttler_of(args.rules)
     explanation = judge(throttler, read_crash(args.crash))
     if args.json:
@@ -133,7 +133,7 @@ def crashes_of(args: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]
             yield crash.crash_id, crash.raw_crash
         return
     for path in sorted(args.dir.rglob("*")):
-        # In the tree of a storage, raw crashes are named by their ids.
+        # In the layout of a storage, the file of a raw crash is named by its id.
         if path.is_file() and (path.suffix == ".json" or (crash_ids.is_valid(path.name) and "raw_crash" in path.parts)):
             try:
                 yield path.name, parse(path.read_bytes(), str(path))
@@ -142,7 +142,7 @@ def crashes_of(args: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]
 
 
 class Comparison:
-    """Counts crashes by what two rule sets would do with them."""
+    """Counts crashes by what two sets of rules would do with them."""
 
     def __init__(self, examples: int) -> None:
         self.same = 0
@@ -151,7 +151,7 @@ class Comparison:
         self._examples = examples
 
     def add(self, name: str, verdict_a: str, verdict_b: str) -> None:
-        """Take one more crash into account."""
+        """Count one crash."""
         if verdict_a == verdict_b:
             self.same += 1
             return
@@ -160,7 +160,7 @@ class Comparison:
             self.examples[verdict_a, verdict_b].append(name)
 
     def differences(self) -> list[dict[str, Any]]:
-        """Return the differences, the most frequent one first."""
+        """Return the differences, the most frequent first."""
         return [
             {"a": pair[0], "b": pair[1], "crashes": count, "examples": self.examples[pair]}
             for pair, count in sorted(self.counts.items(), key=lambda item: (-item[1], item[0]))
@@ -168,7 +168,7 @@ class Comparison:
 
 
 def compare_rules(args: argparse.Namespace) -> int:
-    """Print what differs; return the exit code."""
+    """Print the differences. Returns the exit code."""
     throttler_a, throttler_b = throttler_of(args.rules_a), throttler_of(args.rules_b)
     comparison = Comparison(args.examples)
     for name, raw_crash in _common.Progress("compared").watch(crashes_of(args)):
@@ -202,11 +202,13 @@ def parse_arguments() -> argparse.Namespace:
     """Return the arguments of the command line."""
     parser = _common.make_parser(__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    one = commands.add_parser("explain", help="say what each rule makes of a crash")
+    one = commands.add_parser("explain", help="show what each rule decides about a crash")
     one.add_argument("crash", help="crash id, or file with a raw crash as JSON (- for stdin)")
-    one.add_argument("--rules", help="default: those of the environment, as for the collector")
+    one.add_argument(
+        "--rules", help="rules file or dotted path (default: the rules of the environment, as for the collector)"
+    )
     one.set_defaults(run=explain_crash)
-    two = commands.add_parser("compare", help="say where two rule sets differ")
+    two = commands.add_parser("compare", help="show where two sets of rules differ")
     two.add_argument("rules_a", metavar="RULES_A")
     two.add_argument("rules_b", metavar="RULES_B")
     where = two.add_mutually_exclusive_group()
@@ -218,15 +220,20 @@ def parse_arguments() -> argparse.Namespace:
         "(default: today, in UTC)",
     )
     where.add_argument("--dir", type=Path, help="a directory with raw crashes, such as bin/fetch_crashes.py fills")
-    two.add_argument("--examples", type=_common.positive_int, default=3, help="ids for each difference (default: 3)")
+    two.add_argument(
+        "--examples",
+        type=_common.positive_int,
+        default=3,
+        help="number of ids to print for each difference (default: 3)",
+    )
     two.set_defaults(run=compare_rules)
     for command in (one, two):
-        command.add_argument("--json", action="store_true", help="print one object")
+        command.add_argument("--json", action="store_true", help="print one JSON object")
     return parser.parse_args()
 
 
 def main() -> int:
-    """Do what the arguments ask for; return the exit code."""
+    """Run the command. Returns the exit code."""
     args = parse_arguments()
     code: int = args.run(args)
     return code

@@ -5,12 +5,12 @@
 
 """Make the index of the viewer again, or export it.
 
-'rebuild' reads the crashes of some days from the storage once more and puts them into the index. Crashes that the
-storage does not have any more leave it. The viewer may run meanwhile.
+'rebuild' reads the crashes of some days from the storage again, and puts them into the index. Crashes that have left
+the storage are removed from the index. The viewer may run at the same time.
 'export' prints the crashes of the index as JSON lines, for engines such as DuckDB and BigQuery.
 
-Storage is that of the environment variables CRASHMOVER_CRASHSTORAGE_..., as for the collector; the index is in
-VIEWER_DATA_DIR. Without them: what 'make run' keeps in .local.
+The storage is the one that the environment variables CRASHMOVER_CRASHSTORAGE_... configure, as for the collector. The
+index is in VIEWER_DATA_DIR. If they are not set, both are those of 'make run', in .local.
 
 Examples:
   bin/viewer_index.py rebuild --date 2026-11-01..2026-11-27
@@ -37,7 +37,7 @@ from antenna.viewer.index.queries import Queries
 from antenna.viewer.index.rows import failed_row
 from antenna.viewer.options import INDEX_FILE, ViewerConfig
 
-# Crashes whose rows are written at a time.
+# Crashes whose rows are written together.
 _BATCH = 50
 
 
@@ -47,12 +47,12 @@ def options(environ: Mapping[str, str]) -> ViewerConfig:
 
 
 def index_path() -> Path:
-    """Return the path of the index; a relative one begins at the project's directory, as for bin/run_viewer.sh."""
+    """Return the path of the index. A relative path starts at the project's directory, as for bin/run_viewer.sh."""
     return _common.ROOT / options(os.environ).data_dir / INDEX_FILE
 
 
 def rows(reader: CrashReader, crash_ids: list[str]) -> Iterator[CrashRow]:
-    """Yield the rows of crashes; those that cannot be read say why."""
+    """Yield the rows of crashes. If a crash cannot be read, its row says why."""
     for crash_id in _common.Progress("read", len(crash_ids)).watch(crash_ids):
         try:
             yield reader.read(crash_id)
@@ -61,7 +61,7 @@ def rows(reader: CrashReader, crash_ids: list[str]) -> Iterator[CrashRow]:
 
 
 def rebuild(args: argparse.Namespace) -> int:
-    """Read the crashes of some days again; return the exit code."""
+    """Read the crashes of some days again. Returns the exit code."""
     storage = _backends.storage()
     store = _symbols.store(None)
     index = Index(index_path())
@@ -82,7 +82,7 @@ def rebuild(args: argparse.Namespace) -> int:
 
 
 def export(_: argparse.Namespace) -> int:
-    """Print the crashes of the index; return the exit code."""
+    """Print the crashes of the index. Returns the exit code."""
     path = index_path()
     if not path.exists():
         raise _common.ToolError(f"{path} is not there: start the viewer, or rebuild the index")
@@ -93,7 +93,7 @@ def export(_: argparse.Namespace) -> int:
 
 
 def main() -> int:
-    """Do what the arguments ask for; return the exit code."""
+    """Run the command. Returns the exit code."""
     parser = _common.make_parser(__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser("rebuild", help="read the crashes of some days again")
