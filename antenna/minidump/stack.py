@@ -190,7 +190,7 @@ class StackWalker:
         return scan.unwind(frame.registers, process, count)
 
     def _is_progress(self, frame: Frame, caller: Registers) -> bool:
-        """Whether the caller's frame is further up. Only a function that calls none may have no frame of its own (ARM)."""
+        """Whether the caller's frame is further up. Only a function without calls may have none of its own (ARM)."""
         callee = frame.registers
         if caller.sp > callee.sp:
             return True
