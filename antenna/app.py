@@ -63,7 +63,7 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
         """
         super().__init__()
         self._own_paths: set[str] = set()
-        #: What the workers share about the state of the instance. It belongs to this process alone until ``join`` is
+        #: The table of the instance's state, which workers share. It belongs to this process alone until ``join`` is
         #: called.
         self.instance = Instance(workers=1)
         breakpad = config.with_namespace("breakpad")

@@ -85,7 +85,7 @@ def restore_close() -> None:
 
     gevent's ``os.close`` leaves everything but regular files to the loop of the thread's hub. In a native thread that
     has got a hub, nothing runs that loop, so directories stayed open for ever, and entries of the spool stayed locked.
-    The original closes at once. That would be too early only for sockets, and these have a ``close`` of their own.
+    The original closes at once. For sockets that would be too early, but sockets have a ``close`` of their own.
     """
     os.close = monkey.get_original("os", "close")
 
@@ -137,7 +137,7 @@ def catch_up(done: Callable[[], bool]) -> bool:
 
 
 class Turn:
-    """The time for which one connection computes before it lets the others run.
+    """The time for which one connection may compute before it lets the other connections run.
 
     Loops that need not wait for anything use it. A read from a socket that already has bytes lets no other greenlet
     run.

@@ -14,7 +14,7 @@ from http import HTTPStatus
 
 
 class Outcome(Enum):
-    """How a request ended. Each request has exactly one outcome; those to the collector's own GET routes have none.
+    """How a request ended. Each request has one outcome, except requests to the collector's own GET routes.
 
     ``tag`` is the value of the ``outcome`` tag of the ``requests`` metric. ``doc`` is the sentence in the docs.
     """

@@ -88,9 +88,9 @@ def print_json(item: object) -> None:
 def printable(text: str) -> str:
     """Escape the characters with which text from a client could control a terminal.
 
-    All characters that Unicode does not call printable are escaped as in JSON: control characters (C0, C1, DEL), those
-    that change the direction of text, and halves of surrogate pairs, as in file names that are not UTF-8. Line breaks
-    stay.
+    All characters that Unicode does not call printable are escaped as in JSON. These are control characters (C0, C1,
+    DEL), those that change the direction of text, and halves of surrogate pairs, which names of files may have. Line
+    breaks stay.
     """
     return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
 

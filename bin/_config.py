@@ -67,7 +67,7 @@ class Setting:
     value: str
     is_set: bool
     doc: str
-    #: What is wrong with the value. It is empty if nothing is.
+    #: The fault of the value. It is empty if the value is good.
     problem: str = ""
 
 

@@ -30,7 +30,7 @@ class Queue(Protocol):
     """A queue of published ids."""
 
     def receive(self, limit: int) -> Sequence[Message]:
-        """Return up to ``limit`` of the next messages. At the end of the queue, return none.
+        """Return up to ``limit`` of the next messages. At the end of the queue, the list is empty.
 
         A message may come again.
         """

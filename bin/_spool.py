@@ -45,7 +45,7 @@ class Item:
 
     @property
     def state(self) -> str:
-        """What is still to be done with the entry, or that it was set aside."""
+        """The work that is still to be done with the entry, or that it was set aside."""
         return self.kind.value if self.set_aside is None else f"set_aside/{self.kind.value}"
 
     @property
@@ -76,7 +76,7 @@ class Item:
             return None
 
     def failures(self) -> list[str]:
-        """Return one line for each failed delivery of the entry. There are none if it is gone."""
+        """Return one line for each failed delivery of the entry. If the entry is gone, return an empty list."""
         try:
             return read_failures(self.path, self.kind)
         except OSError:  # the entry is gone, or it is a thing of another kind

@@ -109,7 +109,7 @@ class StoredCrash:
 
     @property
     def problems(self) -> list[str]:
-        """What is missing or damaged, one text for each problem."""
+        """One text for each part of the crash that is missing or damaged."""
         found = [] if self.dump_names is not None else [f"{dump_names_path(self.crash_id)}: MISSING"]
         for dump in self.dumps:
             if not dump.is_whole:

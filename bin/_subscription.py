@@ -36,7 +36,10 @@ class Subscription:
 
     @_google.explained()
     def receive(self, limit: int) -> list[Message]:
-        """Return messages, or none if none arrives in time. Meanwhile, other programs do not get them."""
+        """Return messages. If no message arrives in time, the list is empty.
+
+        Meanwhile, other programs do not get them.
+        """
         deadline = time.monotonic() + self._wait
         while not (messages := self._pull(min(limit, BATCH))) and time.monotonic() < deadline:
             time.sleep(PAUSE)

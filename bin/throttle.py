@@ -49,7 +49,7 @@ from antenna.throttler.explain import Explanation, explain
 _PREFIX = "BREAKPAD_THROTTLER_"
 _RULES, _LISTS = f"{_PREFIX}RULES", (f"{_PREFIX}PRODUCTS", f"{_PREFIX}PRODUCT_PACKAGENAMES")
 
-# What stored crashes cannot show.
+# Things that stored crashes cannot show.
 BLIND_SPOTS = (
     "crashes that were rejected, because they are not stored",
     "private annotations, because they were removed before the crashes were stored",

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What a crash is: its report, its dumps and their bytes, its id, and the names under which it is stored.
+"""The parts of a crash: its report, its dumps and their bytes, its id, and the names under which it is stored.
 
 ``antenna.payload`` makes a ``CrashReport``. The throttler judges its annotations. Storages and the spool write its raw
 crash and its dumps. A ``Dump`` is a name and a content. The content lies in memory, in a temporary file or in the spool

@@ -2,10 +2,10 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Finds the product, version and so on of a crash, whatever names its client uses, and values of annotations as text.
+"""Finds the product, version and so on of a crash, for clients with different names, and values of annotations as text.
 
 Firefox sends ``ProductName``, Electron ``_productName``, Crashpad and Breakpad ``prod``. Product lists, rules, tools
-and metrics use these functions. What is stored keeps the client's names.
+and metrics use these functions. Stored crashes keep the names that their clients used.
 """
 
 import json
@@ -53,9 +53,9 @@ def version_of(annotations: Mapping[str, Any]) -> str:
 def to_text(value: object) -> str:
     """Return the value of an annotation as text. A value that is not a string becomes compact JSON.
 
-    Returns "" if the value cannot be written as JSON (nested too deeply, thousands of digits), or if it is larger than
-    ``MAX_READ_JSON_SIZE`` and ``MAX_READ_JSON_ITEMS`` in ``antenna.limits`` allow: the text of a large value would take
-    its time and memory once more.
+    Returns "" if the value cannot be written as JSON (nested too deeply, thousands of digits). Also returns "" if it is
+    larger than ``MAX_READ_JSON_SIZE`` and ``MAX_READ_JSON_ITEMS`` in ``antenna.limits`` allow, because the text of a
+    large value would take its time and memory once more.
     """
     if isinstance(value, str):
         return value

@@ -94,7 +94,7 @@ class Dump:
 
 @dataclass(slots=True)
 class CrashReport:
-    """What a client sent, and what the collector has added since.
+    """The data that a client sent, and the data that the collector has added since.
 
     Use it in a ``with`` block, since its dumps may hold temporary files.
     """

@@ -48,9 +48,9 @@ class Backends:
     def verify(self) -> list[Problem]:
         """Check at start that crashes can be saved and published. Returns what is wrong.
 
-        With a spool that takes crashes, the collector starts whatever is wrong with a backend, and crashes wait.
-        Without a spool, this raises ``BackendConfigurationError`` if only an operator can mend the fault, and
-        ``BackendError`` if the backend is away.
+        With a spool that takes crashes, the collector starts even if a backend does not work, and crashes wait. Without
+        a spool, this raises ``BackendConfigurationError`` if only an operator can mend the fault, and ``BackendError``
+        if the backend is away.
         """
         problems = []
         for breaker, error in self._errors():

@@ -175,7 +175,7 @@ class CircuitBreaker:
             logger.error("%s is down: %s", self.backend, describe(error), extra=extra)
 
     def _overdue(self) -> float:
-        """Return for how many seconds an answer has been overdue. It is 0 if none is."""
+        """Return for how many seconds an answer has been overdue. It is 0 if no answer is overdue."""
         return 0.0 if self._answer_due is None else max(0.0, time.monotonic() - self._answer_due)
 
     def _is_silent(self) -> bool:

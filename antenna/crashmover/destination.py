@@ -13,7 +13,7 @@ from antenna.refusal import LossCause, Lost
 
 
 class Sent(Enum):
-    """Where the crash or the id is now."""
+    """The place where the crash or the id is now."""
 
     #: The backend has it.
     SENT = "sent"

@@ -54,7 +54,7 @@ class LateStorage(CrashStorageBase):
 
     @property
     def place(self) -> str:
-        """Where crashes go. Until the storage is built, this is the name of its class."""
+        """The place that crashes go to, for the log. Until the storage is built, this is the name of its class."""
         return self._late.get().place if self._late.is_built else self._name
 
     def save_crash(self, crash: StorableCrash, deadline: Deadline) -> None:
@@ -91,7 +91,7 @@ class LatePublisher(CrashPublishBase):
 
     @property
     def place(self) -> str:
-        """Where ids go. Until the publisher is built, this is the name of its class."""
+        """The place that ids go to, for the log. Until the publisher is built, this is the name of its class."""
         return self._late.get().place if self._late.is_built else self._name
 
     def publish_crash(self, crash_id: str, deadline: Deadline) -> None:

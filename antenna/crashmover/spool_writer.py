@@ -50,10 +50,7 @@ class SpoolWriter:
         self._lacking = 0
 
     def takes(self, kind: Kind) -> bool:
-        """Whether the spool took the last entry of this kind.
-
-        There may be room for an id where there is none for a crash.
-        """
+        """Whether the spool took the last entry of this kind. An id may find room when a crash does not."""
         return kind not in self._refused
 
     def add_crash(self, report: CrashReport) -> None:
@@ -108,7 +105,7 @@ class SpoolWriter:
             raise SetAside(f"{count} entries can never be delivered; see bin/spool.py list")
 
     def check_health(self) -> None:
-        """Raise an exception if the spool takes no crashes, or none of the size for which it last had no room."""
+        """Raise an exception if the spool takes no crashes, or no crash as large as the last one that found no room."""
         try:
             run_blocking(self.spool.probe)
         except OSError as error:

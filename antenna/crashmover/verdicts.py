@@ -48,7 +48,7 @@ class Pace:
 
 
 class Verdict(Enum):
-    """What to do with an entry that has failed."""
+    """The decision about an entry that has failed."""
 
     RETRY = "retry"
     SET_ASIDE = "set aside"
@@ -56,7 +56,7 @@ class Verdict(Enum):
 
 @dataclass(slots=True)
 class _History:
-    """What this process remembers of an entry that has failed."""
+    """The facts that this process remembers about an entry that has failed."""
 
     failures: int = 0
     not_before: float = 0.0
@@ -96,7 +96,7 @@ class Verdicts:
     def time_factor(self, name: str) -> int:
         """Return how many times the usual time the next attempt may take.
 
-        A large crash may have failed for want of time.
+        A large crash may have failed for lack of time.
         """
         history = self._histories.get(name)
         # While the backend is DOWN, the attempt only has to show whether it is back.

@@ -116,7 +116,7 @@ class Minidump:
 
     @property
     def damage(self) -> tuple[str, ...]:
-        """What is wrong with the dump, as sentences for people. It is empty for a complete dump."""
+        """The damage of the dump, as sentences for people. It is empty for a complete dump."""
         return tuple(self._reader.damage)
 
     @property

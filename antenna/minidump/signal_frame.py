@@ -23,7 +23,7 @@ from antenna.minidump.process import Process
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Where the kernel saves registers, counted from the stack pointer of the frame that puts them back."""
+    """The place where the kernel saves registers, relative to the stack pointer of the frame that restores them."""
 
     registers: Struct
     offset: int

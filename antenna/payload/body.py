@@ -26,13 +26,13 @@ class BodyStream(Protocol):
         """Set the ``deadline``, by ``time.monotonic()``. ``turn`` is told how long each read waits for bytes."""
 
     def read(self, size: int) -> bytes:
-        """Return the next bytes, at most about ``size``. At the end of the body, return none.
+        """Return the next bytes, at most about ``size``. At the end of the body, return b"".
 
         Raises ``TimeoutError`` at the deadline, ``OSError`` and ``Refusal``.
         """
 
     def interrupt(self, refusal: Refusal) -> None:
-        """Make the read that waits in another greenlet raise ``refusal``. If none waits, the next read raises it."""
+        """Make the read that waits in another greenlet raise ``refusal``. If no read waits, the next one raises it."""
 
 
 class RequestBody:

@@ -12,8 +12,7 @@ DEFAULT = "utf-8"
 _LONGEST_NAME = 45
 
 # The charsets that are honoured besides UTF-8, in all spellings of Python, which has those of IANA's list except one.
-# codecs.lookup() is not used, because it remembers each unknown name for ever, and clients can make up as many as they
-# like.
+# codecs.lookup() is not used, because it remembers each unknown name for ever. Clients can make up any number of them.
 _CODECS = {alias: codec for alias, codec in aliases.items() if codec in {"ascii", "latin_1", "cp1252"}} | {
     "ascii": "ascii",
     "latin_1": "latin_1",

@@ -114,7 +114,7 @@ def _unescape(quoted: str) -> str:
 
 
 def _with_extended(parameters: dict[str, str]) -> dict[str, str]:
-    """Return the parameters. Those with an asterisk in the name are decoded, and get the name before the asterisk."""
+    """Return the parameters. A parameter with an asterisk in its name is decoded, and loses the asterisk."""
     result = {name: text for name, text in parameters.items() if "*" not in name}
     for base in {name.partition("*")[0] for name in parameters if "*" in name}:
         if f"{base}*" in parameters:

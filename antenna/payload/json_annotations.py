@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Decodes annotations in JSON. What it returns is as the client sent it, and can always be encoded as JSON again.
+"""Decodes annotations in JSON. The values stay as the client sent them, and can always be encoded as JSON again.
 
 Annotations that are all text, which crash reporters send, are decoded by ``antenna.fast.texts`` instead. For all other
 JSON there is a limit on each thing that a client could make expensive.
@@ -41,7 +41,7 @@ class LongNumbers:
     """
 
     def __init__(self) -> None:
-        """At first there are no long numbers."""
+        """At first, no long numbers have been counted."""
         self._size = 0
 
     def add(self, size: int) -> None:
@@ -171,7 +171,7 @@ class _Numbers:
         return bool(text.strip("-0.")) and bool(_digits(text))
 
     def _is_rounded_tiny(self, text: str, number: float) -> bool:
-        """Whether digits were lost in a double so close to zero that it holds fewer digits than others.
+        """Whether digits of a very small number were lost. A double close to zero holds fewer digits.
 
         The check takes 5 us.
         """

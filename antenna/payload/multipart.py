@@ -69,8 +69,8 @@ class MultipartParser:
         # The first boundary may be at the very start of the body, where no line break stands before it.
         self._buffer = _LINE_BREAK
         self._state = _PREAMBLE
-        # Bytes in front of the content that are not part of it: the line break at the end of the empty line after the
-        # headers, which may also be the one that belongs to the boundary of an empty part.
+        # Bytes before the content that do not belong to it: the line break at the end of the empty line after the
+        # headers. In an empty part, the same line break may belong to the boundary.
         self._before_content = 0
         self._headers_size = 0
         # Bytes of a block of headers that were searched already, so that they are not searched again when more arrives.

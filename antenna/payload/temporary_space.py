@@ -5,10 +5,10 @@
 """Bounds the temporary files of all reports in a worker. Decides which reports are refused if the space is full.
 
 A few kB of gzip may inflate to many MiB. So a few clients that send hardly anything could fill the space, and keep all
-others out. Therefore, if the space is full and a report needs more, other reports are refused to make room for it. The
-rate of a report is the number of bytes that it takes for each byte that its client has sent. Those with the highest
-rates are refused first, and only if their rate is far above that of the report that needs room. So ordinary reports
-never push each other out.
+other clients out. Therefore, if the space is full and a report needs more, other reports are refused to make room for
+it. The rate of a report is the number of bytes that it takes for each byte that its client has sent. Reports with the
+highest rates are refused first, and only if their rate is far above that of the report that needs room. So ordinary
+reports never push each other out.
 
 A report that is to be refused gets ``TOO_LARGE`` as soon as its greenlet reads on. The report that needs room waits
 until then, for a second at most.

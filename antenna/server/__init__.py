@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What the collector adds to gunicorn: deadlines, early answers, and a stop that loses no request.
+"""The collector's additions to gunicorn: deadlines, early answers, and a stop that loses no request.
 
 Gunicorn loads ``conf``, which names the ``worker`` and prepares the master. The worker accepts connections. Gunicorn
 reads the requests of a ``connection``, with the help of ``request_line`` where gunicorn itself is too strict or too

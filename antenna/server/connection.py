@@ -71,7 +71,7 @@ class Connection(gevent_socket):
         return data
 
     def interrupt_wait(self) -> None:
-        """Make a ``recv`` that waits in another greenlet fail. If none waits, nothing happens.
+        """Make a ``recv`` that waits in another greenlet fail. If no ``recv`` waits, nothing happens.
 
         ``shutdown`` is not used, because the system would then reset the connection if the client sends on, and the
         client might lose the answer.

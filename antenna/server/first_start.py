@@ -29,7 +29,7 @@ _SIZE = 64 * 1024
 
 
 class FirstStart:
-    """What the first worker has found out. It is kept in memory that the master shares with its workers."""
+    """The result of the first worker's checks. It is kept in memory that the master shares with its workers."""
 
     def __init__(self) -> None:
         """Make this in the master, before it forks."""
@@ -44,7 +44,7 @@ class FirstStart:
     def has_come_through(self, problems: Sequence[Problem], master: int) -> None:
         """Record that a worker serves, and the ``problems`` that it has found.
 
-        Make the process ``master`` start the others.
+        ``master`` then starts the other workers.
         """
         content = json.dumps([[backend, reason[:_LONGEST_REASON], denied] for backend, reason, denied in problems])
         self._memory[1 : 1 + len(content)] = content.encode("ascii")
@@ -54,7 +54,7 @@ class FirstStart:
             os.kill(master, signal.SIGCHLD)
 
     def let_one_go_first(self, server: Any) -> None:
-        """Make gunicorn's arbiter start one worker, and the others when that one serves."""
+        """Make gunicorn's arbiter start one worker, and the other workers when that one serves."""
         wanted: int = server.num_workers
         if wanted > 1:
             server.num_workers = 1

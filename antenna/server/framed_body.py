@@ -20,7 +20,7 @@ class Stream(Protocol):
     """The part of ``wsgi.input`` that WSGI promises (PEP 3333)."""
 
     def read(self, size: int, /) -> bytes:
-        """Return up to ``size`` bytes. At the end, return none."""
+        """Return up to ``size`` bytes. At the end, return b""."""
 
 
 def body_of(environ: dict[str, Any]) -> "FramedBody | UnframedBody":
@@ -68,7 +68,7 @@ class FramedBody:
         self._turn = turn
 
     def interrupt(self, refusal: Refusal) -> None:
-        """Make the read that waits in another greenlet raise ``refusal``. If none waits, the next read raises it."""
+        """Make the read that waits in another greenlet raise ``refusal``. If no read waits, the next one raises it."""
         self._refusal = refusal
         self._unreader.sock.interrupt_wait()
 
@@ -81,7 +81,7 @@ class FramedBody:
         half_close_and_drain(self._unreader.sock)
 
     def read(self, size: int) -> bytes:
-        """Return the next bytes, at most about ``size``. At the end of the body, return none.
+        """Return the next bytes, at most about ``size``. At the end of the body, return b"".
 
         Raises ``Refusal``: ``INCOMPLETE_BODY``, ``BAD_FRAMING``, ``TOO_LARGE`` if there is more chunk framing than any
         client needs, and the one that ``interrupt()`` was given. Also raises ``TimeoutError`` and ``OSError``.

@@ -78,7 +78,7 @@ class _HeadReader:
         self._last = b""
 
     def read(self) -> bytes:
-        """Return the next bytes. At the end of the connection, return none. Raises ``LimitRequestHeaders``."""
+        """Return the next bytes. At the end of the connection, return b"". Raises ``LimitRequestHeaders``."""
         data = self._receive()
         least = 0 if self._size < _SMALL_HEAD else self._size // 4
         while len(data) < least and not self._has_ended(data) and (more := self._receive()):

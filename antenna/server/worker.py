@@ -67,10 +67,10 @@ class _ListenerName:
 
 
 class Server(StreamServer):
-    """Accepts connections. If that fails, for want of descriptors for instance, it pauses and tries again."""
+    """Accepts connections. If that fails, for example because there are no descriptors, it pauses and tries again."""
 
     def do_read(self) -> Any:
-        """Accept a connection. Returns None if there is none."""
+        """Accept a connection. Returns None if no connection waits."""
         try:
             return super().do_read()
         except OSError as error:

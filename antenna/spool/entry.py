@@ -30,7 +30,7 @@ _NOT_THE_ENTRY = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 class Kind(Enum):
-    """What is still to be done with an entry. The value is the name of the directory that it lies in."""
+    """The work that is still to be done with an entry. The value is the name of the directory that it lies in."""
 
     CRASH = "save"
     ID = "publish"
@@ -79,7 +79,7 @@ class Entry:
     crash_id: str
     #: None if the thing with the entry's name cannot be opened or locked, for instance because it is a FIFO.
     lock: Lock | None
-    #: What was wrong with the entry when it was claimed. None if nothing was.
+    #: The fault of the entry that was found when it was claimed. None if there was no fault.
     problem: EntryDamaged | OSError | None = None
 
     @classmethod

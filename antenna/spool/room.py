@@ -53,11 +53,11 @@ class OutOfProportion(SpoolFull):
 
 
 class Room:
-    """The bytes that crashes may take in the spool. They are counted as they lie on the disk, where holes take none.
+    """The bytes that crashes may take in the spool. They are counted as they lie on the disk, where holes take no room.
 
-    All workers share the spool. A worker learns what the others have added only when it counts, so together they may
-    pass the limit by what they write at the same time. An entry that is in the spool never has to leave for want of
-    room.
+    All workers share the spool. A worker learns only by counting what the other workers have added. So together they
+    may pass the limit by what they write at the same time. An entry that is in the spool never has to make room for
+    another.
     """
 
     def __init__(self, root: Path, max_size: int) -> None:
@@ -65,8 +65,8 @@ class Room:
         self._root = root
         self._max_size = max_size
         self.statistics = Statistics()
-        # What this worker has added since the last count, and what it is writing now, by the name of the work. If two
-        # threads add at the same time, one addition may be lost. The next count corrects that.
+        # Bytes that this worker has added since the last count, and bytes that it is writing now, by the name of the
+        # work. If two threads add at the same time, one addition may be lost. The next count corrects that.
         self._added = 0
         self._reserved: dict[str, int] = {}
         self._next_count = 0.0

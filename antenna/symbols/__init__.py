@@ -5,10 +5,10 @@
 """Gives names to the frames of a stack, and makes signatures. It keeps the symbols in a store.
 
 ``Store`` is a directory with a folder for each module. ``bin/symbols.py`` adds symbol files to it. ``compiler`` reads
-each of them once, in a child process with limits, and writes two files in which lookups are fast: call frame
-information as an SQLite database (``cfi_index``), and functions, files and lines as a SymCache of Sentry's symbolic
-(``names``). ``SymbolWalker`` uses both for the stacks of one dump. ``signature`` makes the signature of a crash, and
-``processing`` combines all of this for the tools and the viewer.
+each of them once, in a child process with limits. It writes two files in which lookups are fast. One is an SQLite
+database of call frame information (``cfi_index``). The other is a SymCache of Sentry's symbolic, with functions, files
+and lines (``names``). ``SymbolWalker`` uses both for the stacks of one dump. ``signature`` makes the signature of a
+crash, and ``processing`` combines all of this for the tools and the viewer.
 
 Native code reads only symbol files that the team has added, never a dump: of a dump, only addresses are looked up. If
 the package symbolic is not installed, nothing can be added, and stacks have no functions. Call frame information that

@@ -19,7 +19,7 @@ def read(dump: Minidump, store: Store | None) -> DumpFacts:
 
 
 def on_stack(facts: DumpFacts) -> list[Module]:
-    """Return the modules on the stack of the crash, innermost first. Those of guessed frames are included."""
+    """Return the modules on the stack of the crash, innermost first, including those of guessed frames."""
     frames = facts.stack.frames if facts.stack is not None else ()
     return list(dict.fromkeys(frame.module for frame in frames if frame.module))
 

@@ -20,7 +20,7 @@ _TEXT_ONLY = frozenset([str])
 
 
 class CrashView(dict[str, Any]):
-    """The annotations of a crash as text, whatever their JSON types were, and ``metadata``.
+    """The annotations of a crash as text, although they may have had other JSON types, and ``metadata``.
 
     Rules cannot change it, because the annotations are saved as the client sent them.
     """

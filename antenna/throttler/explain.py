@@ -2,7 +2,10 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Explains what rules would do with a crash and why. Where a rule samples, it shows both results with their shares."""
+"""Explains what rules would do with a crash and why.
+
+If a rule samples, both of its results are shown, with their shares.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +21,7 @@ _MAX_SHOWN = 60
 
 @dataclass(frozen=True)
 class Step:
-    """What one rule does with one crash."""
+    """The result of asking one rule about one crash."""
 
     rule_name: str
     matches: bool
@@ -55,7 +58,7 @@ class Explanation:
 
 
 def explain(throttler: Throttler, raw_crash: Mapping[str, Any]) -> Explanation:
-    """Ask the rules about a crash without drawing at random. Where a rule samples, both results are followed."""
+    """Ask the rules about a crash without drawing at random. If a rule samples, both of its results are followed."""
     crash = CrashView(raw_crash)
     steps: list[Step] = []
     outcomes: dict[tuple[str, Result], float] = {}

@@ -17,7 +17,7 @@ from antenna.throttler.crash_view import view
 
 
 class Result(IntEnum):
-    """What becomes of a crash. ACCEPT and DEFER are also the digit in its crash id."""
+    """The decision about a crash. ACCEPT and DEFER are also the digit in its crash id."""
 
     ACCEPT = 0
     """The crash is saved, and its id published."""

@@ -34,8 +34,8 @@ _READ_RETRY_SECONDS = 15.0
 #: Prefix of the names of the objects that starts write, to check that the bucket can be written.
 TEST_PREFIX = "test/"
 
-# What Google's answer names if an object exists and must not be replaced: the bucket has a retention policy, somebody
-# has put a hold on the object, or the collector lacks the permission to delete, which replacing takes.
+# Texts in Google's answer if an object exists and must not be replaced. Either the bucket has a retention policy, or
+# somebody has put a hold on the object, or the collector lacks the permission to delete, which replacing takes.
 _IS_THERE = ("retentionPolicyNotMet", "objectUnderActiveHold", "storage.objects.delete")
 # Number of uploads that are remembered.
 _MAX_REMEMBERED = 1000

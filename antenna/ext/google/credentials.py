@@ -80,7 +80,8 @@ class SharedToken(Credentials):
     """Credentials whose token many requests share. However many need a new token, it is asked for once.
 
     If a token expires in a few minutes, it is replaced in the background. Requests wait only if there is no valid
-    token. If none can be had, the requests that wait fail, and so do those of the next moment, without asking again.
+    token. If asking for one fails, the requests that wait fail. Requests in the next second fail as well, without
+    asking again.
     """
 
     def __init__(self, credentials: Credentials, request: Any) -> None:

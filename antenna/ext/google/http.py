@@ -4,9 +4,9 @@
 
 """Requests to Google's JSON APIs, over urllib3 and with Google's authentication.
 
-The convenience methods of Google's clients cost about 1 ms of CPU each, these a third of that. Nothing is retried here,
-since callers have a deadline and a spool. Only if a kept connection turns out to be gone, the request is repeated at
-once.
+The convenience methods of Google's clients cost about 1 ms of CPU each, these a third of that. Requests are not
+retried here, since callers have a deadline and a spool. There is one exception: if a kept connection turns out to be
+gone, the request is repeated at once.
 """
 
 import http.client
@@ -158,7 +158,7 @@ class GoogleHttp:
         except urllib3.exceptions.HTTPError as error:
             if not isinstance(_cause_of(error), KeptConnectionGoneError):
                 raise
-            # Whatever ended this connection may have ended all idle ones.
+            # The event that ended this connection may have ended all idle ones.
             self.close()
             is_repeat = True
         return self._http.urlopen(method, url, headers={**headers}, **options), is_repeat

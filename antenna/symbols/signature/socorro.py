@@ -24,9 +24,9 @@ _SYSTEMS = {"Windows": "Windows NT", "macOS": "Mac OS X"}
 
 
 def sign(facts: CrashFacts) -> Signature | None:
-    """Return the signature of a crash of a product of Mozilla's.
+    """Return the signature of a crash of one of Mozilla's products.
 
-    Returns None for others, and if siggen is not installed.
+    Returns None for another product, and if siggen is not installed.
     """
     generator = _generator() if facts.product in PRODUCTS else None
     if generator is None:

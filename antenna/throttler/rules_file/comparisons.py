@@ -55,7 +55,7 @@ def read_number(text: str) -> float | int | None:
 
 
 def read_date(text: str) -> date | None:
-    """Read the day of a date, a build id or a time stamp. Of seconds since 1970 it is the day in UTC.
+    """Read the day of a date, a build id or a time stamp. If it is in seconds since 1970, the day is the one in UTC.
 
     Examples: 20261122, 20261122120000, 2026-11-22, 2026-11-22T12:00:00Z, 1795320893, 1795320893000.
     """

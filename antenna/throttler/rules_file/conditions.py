@@ -43,10 +43,7 @@ class Condition(Protocol):
 
 @dataclass(frozen=True)
 class Subject:
-    """What a condition looks at: its name in the file, and a function that finds its value.
-
-    None means that it is absent.
-    """
+    """The thing that a condition looks at: its name in the file, and a function that finds its value, or None."""
 
     name: str
     find: Callable[[CrashView], Any]
