@@ -66,7 +66,7 @@ class LateStorage(CrashStorageBase):
         self._late.get().save_object(item, deadline)
 
     def close(self) -> None:
-        """Close what was built."""
+        """Close the storage, if it was built."""
         if self._late.is_built:
             self._late.get().close()
 
@@ -75,7 +75,7 @@ class LateStorage(CrashStorageBase):
         self._late.get().check_health()
 
     def verify(self) -> None:
-        """Prove at start that objects can be stored."""
+        """Check at start that objects can be stored."""
         self._late.get().verify()
 
 
@@ -99,7 +99,7 @@ class LatePublisher(CrashPublishBase):
         self._late.get().publish_crash(crash_id, deadline)
 
     def close(self) -> None:
-        """Close what was built."""
+        """Close the publisher, if it was built."""
         if self._late.is_built:
             self._late.get().close()
 
@@ -108,5 +108,5 @@ class LatePublisher(CrashPublishBase):
         self._late.get().check_health()
 
     def verify(self) -> None:
-        """Prove at start that ids can be published."""
+        """Check at start that ids can be published."""
         self._late.get().verify()

@@ -2,9 +2,10 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What may be said about an error: its message if that is ours, and otherwise its type and where it was raised.
+"""Decides what may be told about an error: its message if it is our own, else its type and where it was raised.
 
-Storages, rules and libraries of others put into their messages what they were given: annotations, headers, tokens.
+Storages, rules and libraries of other authors put into their messages the data that they were given: annotations,
+headers, tokens.
 """
 
 import os
@@ -12,41 +13,41 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-# Modules whose messages have nothing of a client's: everett quotes what our own parsers say.
+# Modules whose messages have no data of clients. The messages of everett quote those of our own parsers.
 _OURS = ("antenna.", "everett.")
 _OUR_TYPES = (*_OURS, "everett")
 
-#: Stands for a place that is not known.
+#: The text for a place that is not known.
 NOWHERE = "an unknown place"
 
 
 def describe(error: object) -> str:
-    """Say what is wrong: the message, if it was made here, or else type and place."""
+    """Describe an error: by its message, if that is our own, or else by its type and the place where it was raised."""
     if not isinstance(error, BaseException):
         return str(error)
     name = type(error).__name__
     if is_ours(type(error).__module__, _module(error.__traceback__)):
         return str(error) or name
     if isinstance(error, OSError) and error.errno is not None and error.strerror == os.strerror(error.errno):
-        return f"[Errno {error.errno}] {error.strerror}"  # not the name of the file
+        return f"[Errno {error.errno}] {error.strerror}"  # without the name of the file
     place = place_of(error)
     return name if place == NOWHERE else f"{name} at {place}"
 
 
 def is_ours(type_module: str | None, raised_in: str | None) -> bool:
-    """Whether the message of an error may be shown. ``raised_in``: None if it was made and never raised."""
+    """Whether the message of an error may be shown. ``raised_in`` is None if the error was made and never raised."""
     is_our_type = type_module is not None and type_module.startswith(_OUR_TYPES)
     return is_our_type and (raised_in is None or raised_in.startswith(_OURS))
 
 
 def place_of(error: BaseException) -> str:
-    """Return the file and the line where it was raised."""
+    """Return the file and the line where an error was raised."""
     last = _last(error.__traceback__)
     return NOWHERE if last is None else f"{Path(last.tb_frame.f_code.co_filename).name}:{last.tb_lineno}"
 
 
 def chain_of(error: BaseException) -> Iterator[BaseException]:
-    """Yield the error, and those that led to it."""
+    """Yield an error, and the errors that led to it."""
     seen: set[int] = set()
     link: BaseException | None = error
     while link is not None and id(link) not in seen:

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Keeps floods out of the log: the lines of a kind that come too fast are counted, and the count is logged."""
+"""Keeps floods out of the log. If lines of one kind come too fast, they are only counted, and the count is logged."""
 
 import logging
 import threading
@@ -13,16 +13,16 @@ from antenna.ops.errors import place_of
 
 logger = logging.getLogger(__name__)
 
-# Lines of one kind in a second, and how often the number of the others is logged, in seconds.
+# Lines of one kind that are logged in a second, and seconds after which the number of the left-out lines is logged.
 _LINES_A_SECOND = 10
 _SUM_UP_AFTER = 10.0
-# An error with a traceback is logged once in so many seconds for each type and place.
+# Seconds in which an error with a traceback is logged only once, for each type and place.
 _ERROR_PAUSE = 60.0
 
 
 @dataclass(slots=True)
 class _Kind:
-    """Lines of one kind: where their count began, how many since, and how many were left out."""
+    """Lines of one kind: when their count began, how many were logged since, and how many were left out."""
 
     since: float = 0.0
     passed: int = 0
@@ -30,25 +30,25 @@ class _Kind:
 
 
 class FloodFilter(logging.Filter):
-    """For a handler. Lets pass records of a kind as long as there are few.
+    """A filter for a handler. It lets records of a kind pass as long as there are few of them.
 
-    Code names the kind with ``extra={"flood": "rejected"}``, or with ``once`` a kind of which a record a minute is
-    enough. A record with a traceback is one of those, of the kind of its error.
-    All others pass.
+    Code names the kind of a record with ``extra={"flood": "rejected"}``. If one record a minute is enough, it uses
+    ``once`` instead of ``flood``. A record with a traceback is treated in the same way, and its kind is the type and
+    place of the error. All other records pass.
 
-    It takes no lock, for which a native thread might wait for ever: see ``antenna.hub``. Should two threads count at
-    the same moment, a line more passes.
+    The filter takes no lock, because a native thread might wait for it for ever: see ``antenna.hub``. If two threads
+    count at the same moment, one line too many may pass.
     """
 
     def __init__(self, *, sums_up: bool = True) -> None:
-        """``sums_up``: log how many were left out."""
+        """``sums_up`` says whether to log how many lines were left out."""
         super().__init__()
         self._sums_up = sums_up
         self._kinds: dict[str, _Kind] = {}
         self._timer: threading.Timer | None = None
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is to be logged."""
+        """Whether the record is logged."""
         name: str | None = getattr(record, "flood", None)
         most, seconds = _LINES_A_SECOND, 1.0
         once: str | None = getattr(record, "once", None)

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The state of the instance as gauges, from the rows of its workers."""
+"""Sends the state of the instance as gauges. The state comes from the rows of its workers."""
 
 import time
 from collections.abc import Mapping
@@ -19,24 +19,24 @@ breakpad_metrics = markus.get_metrics("breakpad_resource")
 
 @dataclass(frozen=True, slots=True)
 class SpoolState:
-    """What waits in the spool, and what was set aside: numbers of entries, bytes, and seconds."""
+    """The content of the spool: numbers of entries, bytes, and the age of the oldest entry in seconds."""
 
     crashes: int = 0
     ids: int = 0
     size: int = 0
-    #: Bytes that are left for crashes.
+    #: Bytes of room that are left for crashes.
     room: int = 0
     oldest_age: float = 0.0
     set_aside: int = 0
-    #: Things among the entries that are none.
+    #: Files among the entries that are not entries.
     foreign: int = 0
 
 
 class Gauges:
-    """Sends the gauges. To be used by one process of the instance at a time."""
+    """Sends the gauges. Only one process of an instance uses it at a time."""
 
     def __init__(self, instance: Instance, build: Mapping[str, str]) -> None:
-        """``build``: tags that name the build."""
+        """``build`` has the tags of the metric ``instance.build``."""
         self._instance = instance
         self._build = [f"{key}:{value}" for key, value in build.items()]
         self._lag = 0.0
@@ -44,11 +44,11 @@ class Gauges:
         self._cpu_read = time.monotonic()
 
     def note_lag(self) -> None:
-        """Take the lags that the workers have measured into the next gauge, which is the highest of them."""
+        """Read the lags that the workers have measured. The next gauge is the highest of them."""
         self._lag = max([self._lag, *(row[Worker.LOOP_LAG] for row in self._instance.workers())])
 
     def send(self) -> None:
-        """Send how the workers are, and how they find the backends."""
+        """Send the state of the workers, and whether they find the backends down."""
         rows = list(self._instance.workers())
         self._send_workers(rows)
         self._send_backends(rows)
@@ -61,7 +61,7 @@ class Gauges:
             metrics.gauge("temp_writable", int(is_writable))
 
     def send_spool(self, state: SpoolState) -> None:
-        """Send what waits in the spool."""
+        """Send the numbers of the spool."""
         breakpad_metrics.gauge("save_queue_size", state.crashes + state.ids)
         crashmover_metrics.gauge("spool_entries", state.crashes, tags=["kind:crash"])
         crashmover_metrics.gauge("spool_entries", state.ids, tags=["kind:id"])
@@ -86,7 +86,7 @@ class Gauges:
         metrics.gauge("build", 1, tags=self._build)
 
     def _cpu_usage(self, rows: list[Row]) -> float:
-        """Return the cores that the workers have kept busy since the last call."""
+        """Return how many cores the workers have kept busy since the last call."""
         now, cpu = time.monotonic(), {row[Worker.PID]: row[Worker.CPU] for row in rows}
         spent = sum(seconds - self._cpu.get(pid, 0.0) for pid, seconds in cpu.items())
         usage = spent / max(now - self._cpu_read, 0.001) if self._cpu else 0.0

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The metrics of Mozilla's Antenna, made from our own: see ``mozilla_metrics.yaml``, which is all there is to say."""
+"""Makes the metrics of Mozilla's Antenna from our own. ``mozilla_metrics.yaml`` says which is made from which."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from markus.main import MetricsRecord
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A row of the table."""
+    """One row of mozilla_metrics.yaml: a metric of Mozilla's Antenna that is made from one of ours."""
 
     name: str
     stat_type: str
@@ -25,10 +25,10 @@ class _Row:
 
 
 class MozillaNames:
-    """Makes a metric of theirs, or several, from one of ours."""
+    """Makes the metrics of Mozilla's Antenna from our own."""
 
     def __init__(self) -> None:
-        """Read the table."""
+        """Read mozilla_metrics.yaml."""
         table = yaml.safe_load(Path(__file__).with_name("mozilla_metrics.yaml").read_text(encoding="utf-8"))
         self._rows: dict[str, list[_Row]] = defaultdict(list)
         for row in table:
@@ -41,16 +41,17 @@ class MozillaNames:
                     tuple(row.get("add", ())),
                 )
             )
-        #: All of their names. One of ours that is called the same is not sent: they would be counted twice.
+        #: The names of all metrics of Mozilla's Antenna. If one of our metrics has the same name, it is not sent,
+        #: because it would be counted twice.
         self.names = frozenset(row["name"] for row in table)
 
     @property
     def sources(self) -> frozenset[str]:
-        """Our metrics that theirs are made from."""
+        """Our metrics from which a metric of Mozilla's Antenna is made."""
         return frozenset(self._rows)
 
     def translate(self, record: MetricsRecord) -> Iterator[MetricsRecord]:
-        """Yield what they call a metric of ours."""
+        """Yield the metrics of Mozilla's Antenna that are made from one record of ours."""
         for row in self._rows.get(record.key, ()):
             if not row.where <= set(record.tags):
                 continue

@@ -2,11 +2,11 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Error reports to Sentry: what went wrong and where in the code, nothing of what a client sent.
+"""Reports errors to Sentry: what went wrong and where in the code, but nothing that a client sent.
 
-Reported is every error that is logged with its traceback (``logger.exception``), by the collector or by gunicorn, and
-what is logged with ``extra={"tell_sentry": True}``: changes of state that somebody has to know of.
-No integration of Sentry's looks at requests; fillmore's scrubber removes what gets into a report anyhow.
+Two kinds of log records are reported: those with a traceback (``logger.exception``), of the collector or of gunicorn,
+and those with ``extra={"tell_sentry": True}``, which are changes of state that somebody has to know about. No
+integration of Sentry's reads requests. If private data gets into a report nevertheless, fillmore's scrubber removes it.
 """
 
 import logging
@@ -30,13 +30,13 @@ from antenna.ops.version import read_version, release_name
 
 metrics = markus.get_metrics("")
 
-# How long the end of the process may take to send the last reports, in seconds.
+# Seconds that the process waits at its end for the last reports to be sent.
 FINAL_FLUSH_TIMEOUT = 2.0
 
-# The message of an error that is longer than this, in characters, quotes data.
+# Characters of an error's message that are reported. A longer message quotes data.
 MAX_MESSAGE_LENGTH = 500
 
-# Seconds in which Sentry hears once of a kind of change.
+# Seconds in which Sentry gets only one report of the same change of state.
 _QUIET = 60.0
 
 MASK = "[Scrubbed]"
@@ -54,9 +54,9 @@ def set_up_sentry(app_config: AppConfig) -> None:
 
 
 def report_startup_error(config: ConfigManager, error: Exception) -> None:
-    """Report an error that ends the start, and wait until it is sent. Works before ``set_up_sentry``, too."""
+    """Report an error that ends the start, and wait until it is sent. It also works before ``set_up_sentry``."""
     if not sentry_sdk.is_initialized():
-        # Option by option: the error may be that another one of them is bad.
+        # The options are read one by one, because the error may be that another option is bad.
         options = config.with_options(AppConfig)
         with suppress(ConfigurationError):
             _set_up(options("secret_sentry_dsn"), options("basedir"), options("hostname"))
@@ -74,7 +74,7 @@ def _set_up(dsn: str, basedir: Path, hostname: str) -> None:
         dsn,
         release=release_name(read_version(basedir)),
         server_name=hostname,
-        # The default ones hook into every log record, HTTP client call and thread, the auto-enabling ones into falcon.
+        # The default integrations hook into every log record, HTTP call and thread, the automatic ones into falcon.
         default_integrations=False,
         auto_enabling_integrations=False,
         integrations=[AtexitIntegration(callback=lambda _pending, _timeout: None), DedupeIntegration()],
@@ -91,15 +91,15 @@ def _set_up(dsn: str, basedir: Path, hostname: str) -> None:
 
 
 class SentryHandler(logging.Handler):
-    """Reports errors that are logged with a traceback, and changes of state, each once in a while."""
+    """A log handler that reports errors with a traceback, and changes of state."""
 
     def __init__(self, level: int) -> None:
-        """``level`` of the records that are looked at."""
+        """``level`` is the lowest level of the records that are considered."""
         super().__init__(level)
         self._told: dict[str, float] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Report the error, unless it is one of reporting, or the change of state."""
+        """Report an error or a change of state. Errors of the reporting itself are not reported."""
         if record.exc_info and record.levelno >= logging.ERROR:
             if not record.name.startswith(("fillmore", "sentry_sdk")):
                 sentry_sdk.capture_exception(record.exc_info)
@@ -107,7 +107,7 @@ class SentryHandler(logging.Handler):
             sentry_sdk.capture_message(record.getMessage(), level=_SENTRY_LEVELS.get(record.levelno, "error"))
 
     def _is_news(self, record: logging.LogRecord) -> bool:
-        """Whether Sentry has not heard of such a change for a minute: a hundred entries may be set aside at once."""
+        """Whether this change was not reported in the last minute. A hundred entries may be set aside at once."""
         last, now = self._told.get(record.msg, -_QUIET), time.monotonic()
         if now - last < _QUIET:
             return False
@@ -116,13 +116,13 @@ class SentryHandler(logging.Handler):
 
 
 def remove(value: object) -> None:
-    """Scrub a value that has no part in a report."""
+    """Remove a value from a report."""
     del value
 
 
 _ERRNO = re.compile(r"\[Errno (\d{1,5})\]")
 
-# What may follow is a token, a cookie, a query string, credentials in a URL or an IP address (v4, v6).
+# Private data in messages: a token, a cookie, a query string, credentials in a URL, or an IP address (v4, v6).
 _PRIVATE = re.compile(
     r"""(?ix)
     (?<= bearer\s ) \S+
@@ -137,7 +137,7 @@ _PRIVATE = re.compile(
 
 
 def scrub_message(message: object) -> str:
-    """Take out of the message of an error what a client may have sent, and cut it."""
+    """Remove from the message of an error what a client may have sent, and cut it."""
     return _PRIVATE.sub(MASK, str(message))[:MAX_MESSAGE_LENGTH]
 
 
@@ -151,7 +151,10 @@ SCRUB_RULES = [
 
 
 def _drop_messages_of_others(event: Any) -> None:
-    """Keep the message of an error only where it is ours: those of others quote what they were given."""
+    """Keep the message of an error only if it is our own.
+
+    Messages of other authors quote the data that they were given.
+    """
     for exception in event.get("exception", {}).get("values", []):
         frames = (exception.get("stacktrace") or {}).get("frames") or [{"module": None}]
         if not is_ours(exception.get("module"), frames[-1].get("module")):
@@ -160,7 +163,10 @@ def _drop_messages_of_others(event: Any) -> None:
 
 
 def scrub_event(event: Any, hint: Any) -> Any:
-    """What is sent instead of ``event``. If that cannot be scrubbed: the type of the error, and where it was raised."""
+    """Return what is sent instead of ``event``.
+
+    If the event cannot be scrubbed, only the type of the error and where it was raised are sent.
+    """
     failures: list[object] = []
     try:
         _drop_messages_of_others(event)

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The version of the deployment, from Dockerflow's version.json."""
+"""Reads the version of the deployment from Dockerflow's version.json."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def read_version(basedir: Path) -> dict[str, Any]:
-    """Contents of ``version.json`` in ``basedir``; empty without such a file, as in a checkout.
+    """Return the content of ``version.json`` in ``basedir``. If there is no such file, as in a checkout, return {}.
 
     https://github.com/mozilla-services/Dockerflow/blob/main/docs/version_object.md
     """
@@ -22,5 +22,5 @@ def read_version(basedir: Path) -> dict[str, Any]:
 
 
 def release_name(version: dict[str, Any]) -> str:
-    """What Sentry calls this release: ``<version>:<commit, its first 8 characters>``."""
+    """Return the name of this release in Sentry: ``<version>:<commit>``, with the first 8 characters of the commit."""
     return f"{version.get('version') or 'none'}:{str(version.get('commit') or 'none')[:8]}"

@@ -2,10 +2,10 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Watches the process, and says for the instance how it is.
+"""Watches a worker, and reports the state of the instance.
 
-Every worker writes to its row of the table once a second. One of them, the speaker, also looks after what they share,
-and sends the state of the instance as gauges: once for all, whoever found out.
+Every worker writes its state to its row of the shared table once a second. One of them, the speaker, also checks what
+all workers share, such as the spool. It sends the state of the instance as gauges, once for all workers.
 """
 
 import logging
@@ -26,13 +26,13 @@ from antenna.ops.instance import BACKENDS, Instance, Row, Worker
 logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("instance")
 
-# Seconds between two rows of a worker, between two looks at what can fail, and between two times that gauges are sent.
+# Seconds between two updates of a worker's row, between two checks of what can fail, and between two sets of gauges.
 _BEAT = 1.0
 _LOOK = 5.0
 _SEND = 10.0
-# The lag of the loop is how much later than after so many seconds it wakes up who sleeps.
+# Seconds. The lag of the loop is how much longer than this a sleep of this length takes.
 _NAP = 0.1
-# Seconds without another one after which an episode is over.
+# Seconds after which a condition that was not noted again counts as over.
 _QUIET = {"losing": 30.0, "wrong_path": 600.0}
 
 _PAGE = resource.getpagesize()
@@ -40,39 +40,42 @@ _PAGE = resource.getpagesize()
 
 @dataclass(frozen=True)
 class Watched:
-    """What is watched. The application puts it together."""
+    """The things that are watched. The application provides them."""
 
-    #: Whether this worker finds a backend down.
+    #: For each backend, whether this worker finds it down.
     is_down: Mapping[str, Callable[[], bool]]
-    #: What every worker does now and then; such as asking a backend that is down when no crash would.
+    #: A task for every worker, such as asking a backend that is down when no crash would try it.
     look_after: Callable[[], None]
-    #: What the speaker proves now and then: ``spool`` and ``temp`` can be written. Each returns whether that works.
+    #: Checks of the speaker: whether ``spool`` and ``temp`` can be written. Each returns whether that works.
     probes: Mapping[str, Callable[[], bool]] = field(default_factory=dict)
-    #: Raises ``OSError``. None where there is no spool.
+    #: Returns the state of the spool, or raises ``OSError``. It is None if there is no spool.
     spool: Callable[[], SpoolState] | None = None
-    #: Bytes of temporary files of this worker, and how many there may be.
+    #: Bytes of the temporary files of this worker, and the most that they may have.
     temporary_files: Callable[[], tuple[int, int]] = lambda: (0, 0)
-    #: Tags of the build.
+    #: Tags of the metric ``instance.build``.
     build: Mapping[str, str] = field(default_factory=dict)
 
 
 class Watch:
-    """The watch of one worker, in threads of its own: a disk that hangs does not keep the worker from showing life."""
+    """The watch of one worker.
+
+    It runs in threads of its own, so that a disk that hangs does not stop the signs of life.
+    """
 
     def __init__(self, instance: Instance, watched: Watched) -> None:
-        """``instance`` is the table, ``watched`` what there is to look at."""
+        """``instance`` is the shared table, ``watched`` has the things to watch."""
         self._instance = instance
         self._watched = watched
         self._stopped = threading.Event()
         self._gauges = Gauges(instance, watched.build)
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Start to watch."""
         for action, seconds in ((self._beat, _BEAT), (self._look, _LOOK), (self._send, _SEND)):
             threading.Thread(target=self._repeat, args=(action, seconds), daemon=True).start()
 
     def stop(self) -> None:
-        """End, when the current work is done."""
+        """Stop to watch, when the current work is done."""
         self._stopped.set()
 
     def _repeat(self, action: Callable[[], None], seconds: float) -> None:
@@ -86,7 +89,7 @@ class Watch:
     # Every worker.
 
     def _beat(self) -> None:
-        """Write to the row, and measure how late the loop is."""
+        """Write to the row of this worker, and measure the lag of the loop."""
         begun = time.monotonic()
         time.sleep(_NAP)
         row = self._instance.row
@@ -106,7 +109,7 @@ class Watch:
             row[down] = is_down
 
     def _look(self) -> None:
-        """Write what takes a moment to find out, and do what is to be done now and then."""
+        """Write the values that take a moment to find out, and do the regular tasks."""
         row = self._instance.row
         row[Worker.MEMORY], row[Worker.DESCRIPTORS] = run_blocking(_memory_and_descriptors)
         row[Worker.MOST_DESCRIPTORS] = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -129,7 +132,7 @@ class Watch:
                 logger.warning("the spool cannot be looked after: %s", error.strerror)
 
     def _speak(self) -> None:
-        """Say what has happened to workers, and which episodes are over."""
+        """Report what has happened to workers, and which conditions are over."""
         self._gauges.note_lag()
         if started := self._instance.untold_starts():
             metrics.incr("workers_started", started)
@@ -149,7 +152,10 @@ _OVER = {
 
 
 def _memory_and_descriptors() -> tuple[int, int]:
-    """Return the bytes of memory that this process has, and the number of its file descriptors; 0 outside of Linux."""
+    """Return the bytes of memory and the number of file descriptors of this process.
+
+    Both are 0 on other systems than Linux.
+    """
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
         return pages * _PAGE, len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names only

@@ -111,12 +111,10 @@ class Rule:
         return (self.result,) if isinstance(self.result, Result) else self.result[1:]
 
     def place_of(self, crash: Mapping[str, Any]) -> float | None:
-        """Return the place of a crash among all crashes, from 0 up to 1.
+        """Return a number from 0 up to 1, by which a rule with ``sample_by`` decides whether it chooses a crash.
 
-        Returns None if the place is to be drawn at random.
-
-        It depends on the value of ``sample_by`` and on the rule only, so the same value always has the same place in a
-        rule.
+        The number depends only on the rule and on the value of the annotation ``sample_by``. So crashes with the same
+        value get the same result. Returns None if a number should be drawn at random instead.
         """
         value = to_text(crash.get(self.sample_by, "")) if self.sample_by else ""
         if not value:
@@ -128,7 +126,7 @@ class Rule:
     def decide(self, rng: Random, crash: Mapping[str, Any] = MappingProxyType({})) -> tuple[Result, float]:
         """Return the result for a crash that matches, and the percentage of the rule.
 
-        A rule that samples chooses the result.
+        If the rule samples, it chooses here.
         """
         if isinstance(self.result, Result):
             return self.result, ALWAYS

@@ -96,7 +96,7 @@ class SharedToken(Credentials):
         self._failure = ""
 
     def before_request(self, request: Any, method: str, url: str, headers: dict[str, str]) -> None:
-        """Put a token into the headers of a request. Raises ``BackendError`` if there is none."""
+        """Put a token into the headers of a request. Raises ``BackendError`` if no token can be had."""
         state = self._credentials.token_state
         if state is TokenState.INVALID:
             self._wait_for_token()

@@ -205,7 +205,10 @@ class _Parser:
         return piece
 
     def _repeated(self, piece: _Piece, start: int) -> _Piece:
-        """Return the piece, repeated as the text after it says. ``start`` is where the piece begins in the text."""
+        """Read the repeat, such as ``*`` or ``{2,3}``, that may follow a piece. Return the piece, repeated accordingly.
+
+        ``start`` is the position in the text at which the piece begins.
+        """
         repeat = _REPEAT.match(self._text, self._position)
         if repeat is None:
             return piece
