@@ -114,7 +114,7 @@ def test_windows(code: int, parameters: tuple[int, ...], text: str, address: int
 def test_windows_has_one_address_for_all_that_the_processor_cannot_have() -> None:
     found = reason("Windows", 0xC0000005, parameters=(0, 0xFFFF_FFFF_FFFF_FFFF))
     assert (found.text, found.address) == ("EXCEPTION_ACCESS_VIOLATION_READ", 0xFFFF_FFFF_FFFF_FFFF)
-    assert "writes too" in found.note
+    assert "also a write" in found.note
 
 
 def test_addresses_of_32_bits_are_not_extended() -> None:
