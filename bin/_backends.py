@@ -103,7 +103,7 @@ def spool() -> Spool:
     if not configured.config("spool_dir"):
         raise _common.ToolError("CRASHMOVER_SPOOL_DIR is not set: set it as for the collector")
     if not (configured.root / "set_aside").is_dir():
-        raise _common.ToolError(f"{configured.root} is no spool")
+        raise _common.ToolError(f"{configured.root} is not a spool")
     return configured
 
 

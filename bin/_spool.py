@@ -29,7 +29,7 @@ from antenna.spool.stock import SetAside
 TIMEOUT = 30.0
 ATTEMPTS = 3
 
-IN_OTHER_HANDS = "in the hands of a collector"
+IN_OTHER_HANDS = "claimed by a collector"
 NOT_TRIED = "not tried"
 
 

@@ -70,7 +70,7 @@ def name_foreign_things(spool: Spool) -> int:
     paths = list(spool.foreign_things())
     for path in paths:
         name = str(path).replace("\n", "\\n")  # which would make two lines of it
-        _common.note(f"{name}: no entry of the spool, and left alone")
+        _common.note(f"{name}: not an entry of the spool, so it is left alone")
     return len(paths)
 
 
@@ -94,7 +94,7 @@ def summarize(args: argparse.Namespace) -> int:
             oldest_age = "" if age is None else f"  oldest {age:,} s"
             print(f"{state:<17}  {counts[state]:>9,} entries  {sizes[state]:>16,} bytes{oldest_age}")
     if waiting := spool.count_set_aside():
-        _common.note(f"{waiting} of those set aside wait for somebody to restore, remove or acknowledge them")
+        _common.note(f"{waiting} of the entries set aside wait for somebody to restore, remove or acknowledge them")
     return 1 if name_foreign_things(spool) else 0
 
 
@@ -139,7 +139,7 @@ def deliver(args: argparse.Namespace) -> int:
     spool = _backends.spool()
     delivered, left = deliver_all(spool, _spool.chosen(_spool.items_waiting(spool), args.crash_ids))
     if left[_spool.IN_OTHER_HANDS]:
-        _common.note(f"{left[_spool.IN_OTHER_HANDS]} are in the hands of collectors, or delivered by now")
+        _common.note(f"{left[_spool.IN_OTHER_HANDS]} are claimed by collectors, or have been delivered meanwhile")
     if left[_spool.NOT_TRIED]:
         _common.note(f"{left[_spool.NOT_TRIED]} were not tried: storage or publisher is down")
     _common.note(f"{delivered} delivered, {left.total()} left")
@@ -209,7 +209,7 @@ def export(args: argparse.Namespace) -> int:
             problems += is_there
             _common.note(f"{item.name.crash_id}: {error if is_there else 'delivered meanwhile'}")
     if len(items) > len(crashes):
-        _common.note(f"{len(items) - len(crashes)} are ids of crashes that are in the storage already")
+        _common.note(f"{len(items) - len(crashes)} of the entries are ids of crashes that are in the storage already")
     return 1 if problems else 0
 
 
@@ -277,7 +277,7 @@ def parse_arguments() -> argparse.Namespace:
 
     args = parser.parse_args()
     if "all" in args and bool(args.crash_ids) == args.all:
-        parser.error("say which ids, or --all")
+        parser.error("give ids, or --all")
     return args
 
 

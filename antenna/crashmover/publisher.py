@@ -107,7 +107,11 @@ class Publisher:
                 run_blocking(spool.remove, entry)
                 metrics.incr("delivered", tags=["kind:id"])
         except OSError as error:
-            logger.warning("%s is published, and will be again: %s", entry.crash_id, describe(error))
+            logger.warning(
+                "%s is published, and will be published again, because its entry cannot be removed: %s",
+                entry.crash_id,
+                describe(error),
+            )
         finally:
             run_blocking(entry.release)
 

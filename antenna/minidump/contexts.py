@@ -77,7 +77,7 @@ def read_context(reader: Reader, location: Location, system: SystemInfo | None, 
     for layout in layouts:
         if location.size >= layout.size and _has_flags(reader, location, layout, what):
             return _read(reader, location, layout, system, what)
-    raise MinidumpError(f"{what} is no context of {system.cpu}")
+    raise MinidumpError(f"{what} is not a context of {system.cpu}")
 
 
 def _has_flags(reader: Reader, location: Location, layout: _Layout, what: str) -> bool:

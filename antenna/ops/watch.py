@@ -83,7 +83,7 @@ class Watch:
             try:
                 action()
             except Exception:
-                logger.exception("the state of the instance cannot be seen")
+                logger.exception("the state of the instance could not be determined")
             self._stopped.wait(seconds)
 
     # Every worker.
@@ -129,7 +129,7 @@ class Watch:
             try:
                 self._gauges.send_spool(run_blocking(self._watched.spool))
             except OSError as error:
-                logger.warning("the spool cannot be looked after: %s", error.strerror)
+                logger.warning("the spool could not be cleaned up and counted: %s", error.strerror)
 
     def _speak(self) -> None:
         """Report what has happened to workers, and which conditions are over."""

@@ -147,7 +147,7 @@ def _problem(path: Path, kind: Kind, crash_id: str) -> EntryDamaged | OSError | 
     except OSError as error:
         return error
     # An empty file is accepted: the name has the id, so it can be published.
-    return None if first_line in {b"", crash_id.encode("ascii")} else EntryDamaged("it has another id than its name")
+    return None if first_line in {b"", crash_id.encode("ascii")} else EntryDamaged("its id is not that of its name")
 
 
 def failures_path(path: Path, kind: Kind) -> Path:

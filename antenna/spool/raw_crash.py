@@ -42,7 +42,7 @@ def dump_checksums(raw_crash: bytes, crash_id: str) -> dict[str, str]:
         raise EntryDamaged("raw_crash: it has no metadata.dump_checksums")
     for name in checksums:
         if not _is_dump_name(name):
-            raise EntryDamaged(f"raw_crash: {name!a:.50} is no name of a dump")
+            raise EntryDamaged(f"raw_crash: {name!a:.50} is not the name of a dump")
     return checksums
 
 
@@ -59,7 +59,7 @@ def _decode(text: str) -> dict[str, Any]:
         return {name: value for name, value in _members(text) if name in {"uuid", "metadata"}}
     decoded = json.loads(text, parse_constant=_refuse)
     if not isinstance(decoded, dict):
-        raise EntryDamaged("raw_crash: it is no JSON object")
+        raise EntryDamaged("raw_crash: it is not a JSON object")
     return decoded
 
 
@@ -71,7 +71,7 @@ def _members(text: str) -> Iterator[tuple[str, Any]]:
         while True:
             name, position = decode(text, position)
             if not isinstance(name, str):
-                raise EntryDamaged("raw_crash: it is no JSON object: a name is no text")
+                raise EntryDamaged("raw_crash: it is not a JSON object: a name is not text")
             value, position = decode(text, _after(text, ":", position))
             yield name, value
             position = _skip_space(text, position)
@@ -86,7 +86,7 @@ def _after(text: str, character: str, position: int) -> int:
     """Return the position after ``character`` and the white space around it. Raises ``ValueError`` if it is missing."""
     position = _skip_space(text, position)
     if text[position : position + 1] != character:
-        raise ValueError(f"it is no JSON object: expected {character} at character {position}")
+        raise ValueError(f"it is not a JSON object: expected {character} at character {position}")
     return _skip_space(text, position + 1)
 
 
@@ -96,4 +96,4 @@ def _skip_space(text: str, position: int) -> int:
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not JSON")

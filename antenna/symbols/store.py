@@ -173,7 +173,7 @@ def _debug_file(item: Compiled, path: Path) -> str:
     else:
         name = path.name.removesuffix(".debug")
     if not _is_plain(name):
-        raise SymbolError(f"{name!r} is no name for a folder")
+        raise SymbolError(f"{name!r} cannot be the name of a folder")
     return name
 
 

@@ -107,7 +107,7 @@ def _run(program: str, variables: dict[str, int], word: Word, mask: int) -> dict
             words.append(text)
             continue
         if not words or not words[0].startswith("$"):
-            raise RuleError(f"nothing is assigned to in {program!r}")
+            raise RuleError(f"there is no variable to assign to in {program!r}")
         expression = " ".join(words[1:])
         assigned[words[0].removeprefix("$")] = evaluate(expression, variables | assigned, word, mask)
         words = []

@@ -90,9 +90,9 @@ def _split_packages(value: str) -> Packages:
     for entry in filter(None, (entry.strip() for entry in value.split(";"))):
         product, _, names = entry.rpartition(":")
         if not product.strip() or not names.strip():
-            raise ValueError(f"expected Product:package package;Other:package; {entry!r} is not like that")
+            raise ValueError(f"expected Product:package package;Other:package; {entry!r} does not have this form")
         if product.strip() in packages:
-            raise ValueError(f"{product.strip()!r} is there twice")
+            raise ValueError(f"{product.strip()!r} occurs twice")
         packages[product.strip()] = tuple(names.replace(",", " ").split())
     return packages
 
@@ -100,7 +100,7 @@ def _split_packages(value: str) -> Packages:
 def _split_names(value: str, separator: str) -> tuple[str, ...]:
     names = tuple(filter(None, (name.strip() for name in value.split(separator))))
     if not names:
-        raise ValueError("there is no name in it")
+        raise ValueError("it has no names")
     return names
 
 

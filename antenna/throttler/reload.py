@@ -108,7 +108,7 @@ class RulesLoader:
             try:
                 policy = self.look()
             except Exception:
-                logger.exception("looking at the rules failed")
+                logger.exception("it could not be checked whether the rules have changed")
                 continue
             if policy is not None:
                 replace(policy)

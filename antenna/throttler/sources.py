@@ -81,7 +81,7 @@ class Sources:
         """Return the object that a dotted path names. Raises ``ValueError``, whatever the module raises."""
         module_name, _, attribute = path.rpartition(".")
         if not module_name or not attribute:
-            raise ValueError("it is no dotted path")
+            raise ValueError("it is not a dotted path")
         try:
             # The modules of an earlier option must not be imported again for this option.
             anew = self._imported if not self.texts.modules else set()

@@ -200,7 +200,7 @@ def test_deliver_leaves_what_a_collector_has_in_hand(place: Place) -> None:
 
     assert result.exit_code == 0
     assert result.lines == [other.crash_id]
-    assert "1 are in the hands of collectors" in result.stderr
+    assert "1 are claimed by collectors" in result.stderr
     assert [name[23:59] for name in names(place.spool)] == [report.crash_id]
 
 
@@ -254,7 +254,7 @@ def test_ack_and_remove_take_care_of_what_was_set_aside(place: Place, choice: st
     for kind in Kind:
         place.set_aside(kind)
     chosen = "--all" if choice == "--all" else f"{report.crash_id} {crash_id}"
-    assert "2 of those set aside wait for somebody" in place.run("summary").stderr
+    assert "2 of the entries set aside wait for somebody" in place.run("summary").stderr
 
     assert sorted(place.run(f"ack {chosen}").lines) == sorted([report.crash_id, crash_id])
 
@@ -290,7 +290,7 @@ def test_what_does_not_belong_there_is_named_and_holds_up_nothing(place: Place, 
 
     if command.startswith(("list", "summary")):
         assert result.exit_code == 1
-        named = {f"{printable(str(path))}: no entry of the spool, and left alone" for path in paths}
+        named = {f"{printable(str(path))}: not an entry of the spool, so it is left alone" for path in paths}
         assert named == set(result.stderr.splitlines())
     else:
         assert result.exit_code == 0
@@ -351,7 +351,7 @@ def test_export_copies_crashes_in_the_layout_of_the_bucket(place: Place, tmp_pat
 
     assert result.exit_code == 0
     assert sorted(result.lines) == sorted(report.crash_id for report in reports)
-    assert "1 are ids of crashes that are in the storage already" in result.stderr
+    assert "1 of the entries are ids of crashes that are in the storage already" in result.stderr
     assert_stored(in_directory(tmp_path / "copy"), *reports)
     assert len(names(place.spool, Kind.CRASH)) == len(names(place.spool, Kind.ID)) == 1
 
@@ -373,7 +373,7 @@ def test_export_names_what_is_damaged_and_copies_the_rest(place: Place, tmp_path
         (f"show {OLD_ID}", 1, "there is no such entry: "),
         (f"deliver {OLD_ID}", 1, "there is no such entry: "),
         (f"retry {OLD_ID}", 1, "there is no such entry: "),
-        ("retry", 2, "say which ids, or --all"),
+        ("retry", 2, "give ids, or --all"),
         ("deliver nonsense", 2, "not a crash id: 'nonsense'"),
     ],
 )
@@ -388,7 +388,7 @@ def test_what_is_not_there_is_an_error(place: Place, command: str, exit_code: in
     ("environment", "message"),
     [
         ({"CRASHMOVER_SPOOL_DIR": ""}, "CRASHMOVER_SPOOL_DIR is not set"),
-        ({"CRASHMOVER_SPOOL_DIR": "/nonexistent"}, "/nonexistent is no spool"),
+        ({"CRASHMOVER_SPOOL_DIR": "/nonexistent"}, "/nonexistent is not a spool"),
         ({"CRASHMOVER_CRASHSTORAGE_CLASS": ""}, "CRASHMOVER_CRASHSTORAGE_CLASS is not set: set it and its options"),
         ({"CRASHMOVER_CRASHPUBLISH_CLASS": ""}, "set CRASHMOVER_CRASHPUBLISH_CLASS and its options"),
     ],

@@ -146,7 +146,7 @@ class SharedToken(Credentials):
             self._failure = f"no token for Google Cloud: {type(error).__name__}: {error}"
             self._failed = time.monotonic()
             if self._credentials.token_state is not TokenState.INVALID:
-                logger.warning("%s. The present one expires at %s UTC", self._failure, self._credentials.expiry)
+                logger.warning("%s. The present token expires at %s UTC", self._failure, self._credentials.expiry)
             failure.set(self._failure)
         else:
             self._made = time.monotonic()

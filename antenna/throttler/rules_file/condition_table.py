@@ -62,7 +62,9 @@ def read_condition(table: Mapping[str, Any], depth: int = 0) -> Condition:
     if combining:
         if len(table) > 1:
             others = ", ".join(key for key in table if key != combining[0])
-            raise Problem(combining[0], f"{combining[0]} stands alone; put {others} into it, or both into an all")
+            raise Problem(
+                combining[0], f"{combining[0]} must be the only key; put {others} into it, or put both into an all"
+            )
         return _combined(combining[0], table[combining[0]], depth)
     return _test(table)
 
@@ -93,7 +95,7 @@ def _test(table: Mapping[str, Any]) -> Condition:
         raise Problem(_subject_key(table), f"needs an operator, such as equals; known are {', '.join(OPERATORS)}")
     wants_absent = wants.get("absent", not wants.get("exists", True))
     if wants_absent and checks:
-        raise Problem(next(iter(wants)), "what is absent has no value to look at")
+        raise Problem(next(iter(wants)), "an absent annotation has no value to look at")
     return Test(subject, checks, wants_absent=wants_absent)
 
 

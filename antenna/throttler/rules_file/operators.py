@@ -50,7 +50,7 @@ def _plain(value: object) -> Any:
 def _texts(value: object) -> tuple[str, ...]:
     items = value if isinstance(value, list) else [value]
     if not items or len(items) > _MAX_TEXTS or not all(isinstance(item, str) and item for item in items):
-        raise ValueError("takes a text, or a list of texts, none of them empty")
+        raise ValueError("takes a text, or a list of texts, which must not be empty")
     return tuple(items)
 
 

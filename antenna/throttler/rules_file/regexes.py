@@ -261,5 +261,5 @@ def _bounds(repeat: re.Match[str]) -> tuple[int, int | None]:
     low = int(repeat[2] or 0)
     high = int(repeat[4]) if repeat[4] else (None if repeat[3] else low)
     if not (repeat[2] or repeat[4]) or (high is not None and high < low) or high == 0:
-        raise PatternError(f"{repeat[0]} is no repeat")
+        raise PatternError(f"{repeat[0]} is not a valid repeat")
     return low, high

@@ -57,9 +57,9 @@ def read_rule(table: Mapping[str, Any], taken: Container[str] = ()) -> Rule:
     except ValueError as error:
         raise Problem("percentage" if "percentage" in table else "name", str(error)) from None
     if rule.stop_sending and REJECT not in rule.results:
-        raise Problem("stop_sending", "goes with a result REJECT only")
+        raise Problem("stop_sending", "goes only with a result REJECT")
     if rule.sample_by and isinstance(result, Result):
-        raise Problem("sample_by", "goes with percentage only")
+        raise Problem("sample_by", "goes only with percentage")
     return rule
 
 
@@ -73,7 +73,7 @@ def _results(table: Mapping[str, Any]) -> Result | Sample:
     sample = [key for key in _SAMPLE_KEYS if key in table]
     if "result" in table:
         if sample:
-            raise Problem(sample[0], "percentage, chosen and otherwise stand in for result: give either")
+            raise Problem(sample[0], "give either result, or percentage, chosen and otherwise")
         return _result_of(table, "result")
     if not sample:
         raise Problem("name", "a rule needs a result, or percentage, chosen and otherwise")
