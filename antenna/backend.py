@@ -124,7 +124,7 @@ class TimeLimit:
         self._timeout = gevent.Timeout(seconds)
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Begin the limit. Raises ``NoAnswer`` at once if there is no time."""
         if self._seconds <= 0:
             raise NoAnswer("out of time")
         self._timeout.start()

@@ -2,9 +2,9 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Logging: mozlog JSON in production, readable lines in the local environment, both to stdout.
+"""Logging to stdout: mozlog JSON in production, readable lines in the local environment.
 
-Either way a record cannot be forged: what a client sent stays inside the line or the JSON string it belongs to.
+A client cannot forge a record. The text that it sends stays inside the line, or inside the JSON string, it belongs to.
 """
 
 import json
@@ -24,12 +24,12 @@ from antenna.ops.request_id import request_id
 
 logger = logging.getLogger(__name__)
 
-# What Mozilla's services call the process in their log records.
+# The name of the process in the log records of Mozilla's services.
 _PROCESS_NAME = "antenna"
 
 
 def set_up_logging(app_config: AppConfig) -> None:
-    """Send every record of the process, gunicorn's included, to stdout. Calling it again replaces the set-up."""
+    """Send every record of the process, including gunicorn's, to stdout. A second call replaces the first set-up."""
     handler = _StdoutHandler(sys.stdout)
     if app_config.local_dev_env:
         handler.setFormatter(ReadableFormatter())
@@ -38,43 +38,46 @@ def set_up_logging(app_config: AppConfig) -> None:
     handler.addFilter(FloodFilter())
 
     root = logging.getLogger()
-    # Others' handlers on the root logger, such as pytest's, stay.
+    # Handlers of other programs on the root logger, such as pytest's, are not removed.
     for earlier in [handler for handler in root.handlers if isinstance(handler, _StdoutHandler)]:
         root.removeHandler(earlier)
     root.addHandler(handler)
 
     level = logging.getLevelNamesMapping()[app_config.logging_level]
     logging.getLogger("antenna").setLevel(level)
-    # Libraries log credentials (everett) and what clients sent (gunicorn) as debug records.
+    # As debug records, libraries log credentials (everett) and text of clients (gunicorn). So these are never logged.
     root.setLevel(max(level, logging.INFO))
-    # Google's libraries keep their records to themselves, unless their logger has a level of its own.
+    # By default, Google's libraries do not pass their records on, unless their logger has a level of its own.
     google = logging.getLogger("google")
     google.setLevel(root.level)
     google.propagate = True
-    # urllib3 warns of each connection that it does not keep, of which a burst of crashes has hundreds; google-auth of
-    # each attempt to ask a machine for its token, after the last of which the backend counts as down.
+    # urllib3 warns of each connection that it does not keep, and a burst of crashes has hundreds of them. google-auth
+    # warns of each attempt to ask a machine for its token. After the last attempt, the backend counts as down anyway.
     for chatty in ("urllib3", "google.auth.compute_engine"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
 
     gunicorn = logging.getLogger("gunicorn.error")
     gunicorn.handlers.clear()
     gunicorn.propagate = True
-    # In the terminal of somebody who tries the collector, lines about the server and about each metric would bury those
-    # about crashes.
+    # If somebody tries the collector in a terminal, lines about the server and about each metric would bury those about
+    # crashes.
     is_quiet = app_config.local_dev_env and level > logging.DEBUG
     for name in ("gunicorn.error", "markus"):
         logging.getLogger(name).setLevel(logging.WARNING if is_quiet else logging.NOTSET)
 
-    # Nothing of these gets into a line: a thread's name, for one, costs as much as the rest of a record.
+    # These are not used in any line, and cost time: the name of a thread costs as much as the rest of a record.
     logging.logThreads = logging.logMultiprocessing = False
     logging.logAsyncioTasks = False  # type: ignore[attr-defined]  # the types are of Python 3.11, which has it not
 
-    # When a record cannot be written, Python would print its arguments and a traceback to stderr, line by line.
+    # If a record cannot be written, Python would print its arguments and a traceback to stderr, line by line.
     logging.raiseExceptions = app_config.local_dev_env
 
 
 def log_unhandled_errors() -> None:
-    """Log the errors that end threads and greenlets, which otherwise go to stderr line by line. Call once a process."""
+    """Log the errors that end threads and greenlets. Call this once in a process.
+
+    Without it, Python and gevent print them to stderr line by line.
+    """
 
     def on_thread_error(args: threading.ExceptHookArgs) -> None:
         if args.exc_value is not None:
@@ -88,10 +91,10 @@ def log_unhandled_errors() -> None:
 
 
 class _StdoutHandler(logging.StreamHandler):  # type: ignore[type-arg]  # the stream's type has no part in it
-    """Tells our handler from those of others."""
+    """The handler of this module. Its class tells it from the handlers of other programs."""
 
     def close(self) -> None:
-        """End, with the number of the lines that were left out last."""
+        """Log how many lines were left out last, and close the handler."""
         for flood_filter in self.filters:
             if isinstance(flood_filter, FloodFilter):
                 flood_filter.sum_up()
@@ -99,7 +102,7 @@ class _StdoutHandler(logging.StreamHandler):  # type: ignore[type-arg]  # the st
 
 
 class MozlogWithFields(MozlogFormatter):  # type: ignore[misc]  # dockerflow comes without types
-    """A record in mozlog format, with what the code adds to it by ``extra``, the host and the id of the request."""
+    """Formats a record as mozlog, with the fields of ``extra``, the host and the id of the request."""
 
     EXCLUDED_LOGRECORD_ATTRS: ClassVar[set[str]] = MozlogFormatter.EXCLUDED_LOGRECORD_ATTRS | {
         "flood",
@@ -108,12 +111,12 @@ class MozlogWithFields(MozlogFormatter):  # type: ignore[misc]  # dockerflow com
     }
 
     def __init__(self, hostname: str) -> None:
-        """``hostname`` names this instance."""
+        """``hostname`` is the name of this instance."""
         super().__init__(logger_name="antenna")
         self.hostname = hostname
 
     def convert_record(self, record: logging.LogRecord) -> dict[str, Any]:
-        """Return what is encoded as JSON."""
+        """Return the object that is encoded as JSON."""
         exc_info, record.exc_info = record.exc_info, None
         try:
             out: dict[str, Any] = super().convert_record(record)
@@ -131,12 +134,12 @@ class MozlogWithFields(MozlogFormatter):  # type: ignore[misc]  # dockerflow com
         return out
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
+        """Return the line for a record."""
         return json.dumps(self.convert_record(record), cls=SafeJSONEncoder)
 
 
 def format_error(error: BaseException) -> str:
-    """Return the traceback of an error and of those that led to it, each with what may be said of it."""
+    """Return the traceback of an error and of the errors that led to it, each with the message that may be shown."""
     return "\n".join(
         "".join([*traceback.format_tb(link.__traceback__), f"{type(link).__name__}: {describe(link)}"])
         for link in chain_of(error)
@@ -144,10 +147,10 @@ def format_error(error: BaseException) -> str:
 
 
 class ReadableFormatter(logging.Formatter):
-    """One line a record, followed by the lines of its traceback, indented so that none looks like a record."""
+    """Formats a record as one line. The lines of its traceback follow, indented so that none looks like a record."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Time, level, logger and message."""
+        """Return a line with time, level, logger and message, and the lines of the traceback."""
         time = self.formatTime(record, "%H:%M:%S")
         lines = [f"{time} {record.levelname:<8} {record.name}: {escape(record.getMessage())}"]
         if record.exc_info and record.exc_info[1] is not None:
@@ -156,7 +159,10 @@ class ReadableFormatter(logging.Formatter):
 
 
 def escape(text: str) -> str:
-    """Escape what could move the cursor, start a line or not be encoded: newlines, control and format characters."""
+    """Escape the characters that could move the cursor, begin a line, or not be encoded.
+
+    These are newlines, control characters and format characters.
+    """
     if text.isprintable():
         return text
     return "".join(

@@ -2,7 +2,10 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Tables of names, from text files beside this module. Each line has a number in hexadecimal and a name."""
+"""Tables of the names of error codes, in text files beside this module.
+
+Each line has a hexadecimal number and a name.
+"""
 
 from functools import cache
 from pathlib import Path
