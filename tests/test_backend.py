@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What may take some time takes no longer, wherever it hangs."""
+"""An operation with a time limit ends in time, at whatever point it hangs."""
 
 import time
 

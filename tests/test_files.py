@@ -211,7 +211,7 @@ def test_others_may_read_it_whatever_the_umask(tmp_path: Path, umask: int) -> No
 
 
 class TestRegularFile:
-    """What only has the name of a file is not opened: to open a FIFO may take for ever."""
+    """A thing that is not a regular file is not opened, because opening a FIFO may take for ever."""
 
     @pytest.mark.parametrize("kind", ODD_THINGS)
     def test_anything_else_is_refused(self, tmp_path: Path, kind: str) -> None:

@@ -82,7 +82,7 @@ class TestPread:
 
     @pytest.fixture
     def threads(self, monkeypatch: pytest.MonkeyPatch) -> list[object]:
-        """What went to a native thread."""
+        """The reads that went to a native thread."""
         calls: list[object] = []
 
         def counted(func: Callable[..., bytes], *args: int) -> bytes:

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What decoding JSON would build is counted without decoding it."""
+"""Counts what decoding JSON would build, without decoding it."""
 
 import json
 import re

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What the web server imports stays small: Google's clients are for tools and take 25 MiB of each worker."""
+"""The web server imports little: Google's clients are for tools, and would take 25 MiB of each worker."""
 
 import os
 import subprocess

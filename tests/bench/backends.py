@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What the collector saves to and publishes on: the sinks, or the real emulators."""
+"""The backends that the collector saves to and publishes on: the sinks, or the real emulators."""
 
 import dataclasses
 import sys

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What arrived at the backends, and whether it came in the order that was promised."""
+"""Reads what arrived at the backends, and checks that it came in the order that was promised."""
 
 import json
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Books:
-    """What is stored and published after a run."""
+    """The crashes that are stored and published after a run."""
 
     #: Checksums of the dumps, by id, of the crashes that are there with all that belongs to them.
     saved: dict[str, list[str]] = field(default_factory=dict)

@@ -2,7 +2,10 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What a decision of the throttler costs: Mozilla's rules in Python, and as a rules file, on the annotation sets."""
+"""Measures the cost of a decision of the throttler, for Mozilla's rules in Python and as a rules file.
+
+The crashes are the annotation sets in tests/data.
+"""
 
 import json
 import time
@@ -27,7 +30,7 @@ _DECISIONS = 200
 
 @dataclass(frozen=True)
 class Decision:
-    """What it costs to decide about one annotation set: microseconds of CPU, by where the rules are."""
+    """The cost of a decision about one annotation set: microseconds of CPU, for each form of the rules."""
 
     name: str
     has_json: bool

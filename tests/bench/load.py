@@ -29,7 +29,7 @@ _READ_SIZE = 65_536
 
 @dataclass(frozen=True)
 class Order:
-    """What to send."""
+    """The requests to send."""
 
     port: int
     traffic: str
@@ -39,7 +39,7 @@ class Order:
 
 @dataclass
 class Outcome:
-    """What came back. Times in seconds."""
+    """The answers that came back. Times are in seconds."""
 
     latencies: list[float] = field(default_factory=list)
     #: How many of them came before no more was sent.

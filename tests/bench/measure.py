@@ -67,7 +67,7 @@ class Clocks:
 
 @dataclass(frozen=True)
 class Run:
-    """What was measured in one run. Times in seconds, sizes in bytes."""
+    """The measurements of one run. Times are in seconds, sizes in bytes."""
 
     setup: str
     case: str

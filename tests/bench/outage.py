@@ -2,10 +2,10 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What an outage costs: ``python -m tests.bench.outage --help``.
+"""Measures the cost of an outage: ``python -m tests.bench.outage --help``.
 
-A steady load on a collector with two workers; after a while its backends go away, and come back. Then the backlog is
-delivered, with or without load. In the end every id that was answered is looked for.
+A collector with two workers gets a steady load. After a while its backends go away, and later come back. Then the
+backlog is delivered, with or without load. At the end every id that a client got is looked for.
 """
 
 import argparse

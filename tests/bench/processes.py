@@ -28,7 +28,10 @@ def family(pid: int) -> list[int]:
 
 
 def _stat(pid: int) -> list[str]:
-    """Return the fields of /proc/PID/stat from the third on (proc_pid_stat(5)); none if it has ended."""
+    """Return the fields of /proc/PID/stat from the third on (proc_pid_stat(5)).
+
+    If the process has ended, return no fields.
+    """
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
     except (FileNotFoundError, ProcessLookupError):
@@ -47,7 +50,7 @@ def system_seconds(pid: int) -> float:
 
 
 def machine_cpu_seconds() -> float:
-    """Return the CPU time of everything on this machine, and what the hypervisor gave to others (proc_stat(5))."""
+    """Return the CPU time of this machine, and the time that was given to other machines (proc_stat(5))."""
     user, nice, system, _, _, *others = map(int, Path("/proc/stat").read_text().splitlines()[0].split()[1:9])
     return (user + nice + system + sum(others)) / _TICKS
 

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Where the time goes: py-spy on all processes of the collector while a case runs."""
+"""Shows where the time goes: py-spy samples all processes of the collector while a case runs."""
 
 import subprocess
 import sys

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What is measured: a revision of the collector, or another collector, with its options."""
+"""The collectors to measure: revisions of this one, or another collector, each with its options."""
 
 import io
 import shlex

@@ -30,7 +30,7 @@ _CONTENT_TYPE = re.compile(rb"\r\ncontent-type: *multipart/related; *boundary=\"
 
 
 class Content:
-    """What is uploaded: its size and checksum, and its bytes where somebody wants to read them."""
+    """An uploaded object: its size and checksum, and its bytes if somebody wants to read them."""
 
     def __init__(self, *, is_kept: bool) -> None:
         self._crc32c = 0
@@ -56,7 +56,7 @@ class Content:
 
 
 class Sinks:
-    """What all connections share."""
+    """The state that all connections share."""
 
     def __init__(self, port: int, storage_latency: float, publish_latency: float, *tls: str) -> None:
         """``tls`` are a port for TLS and the file of its certificate, if there is to be one."""

@@ -25,7 +25,7 @@ _Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 @dataclass(frozen=True)
 class Order:
-    """What to send, how often in a second, and for how many seconds."""
+    """The requests to send, how many in a second, and for how many seconds."""
 
     port: int
     traffic: str
@@ -35,7 +35,7 @@ class Order:
 
 @dataclass
 class Outcome:
-    """What came back."""
+    """The answers that came back."""
 
     answers: list[tuple[float, float, str | None]] = field(default_factory=list)
     """When each crash was sent, in seconds after the first; seconds to its answer; and the id, if that is what came."""

@@ -30,7 +30,7 @@ TOKEN = "test-token"
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a command."""
+    """The result of a command."""
 
     exit_code: int
     stdout: str

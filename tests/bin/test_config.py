@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What is wrong with a configuration is found before a collector runs with it; secrets stay secret."""
+"""Faults of a configuration are found before a collector runs with it, and secrets stay secret."""
 
 import json
 from pathlib import Path

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What is promised of all programs: they run with any Python, explain themselves, and fail in one line."""
+"""All programs run with any Python, explain themselves, and fail with one line."""
 
 import os
 import pty

@@ -41,7 +41,7 @@ def annotations_of(capture: str) -> dict[str, Any]:
 
 
 def arguments_for(capture: str, directory: Path) -> str:
-    """Return the arguments that send what the capture holds; the dumps are others, of a size that matters to curl."""
+    """Return the arguments that send the annotations of a capture, with dumps of a size that matters to curl."""
     annotations = directory / "annotations.json"
     annotations.write_text(json.dumps(annotations_of(capture)), encoding="utf-8")
     dump = directory / "crash.dmp"

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What the platform puts into the environment is told from what operators set."""
+"""Variables that the platform sets are told apart from those that operators set."""
 
 import pytest
 

@@ -24,7 +24,7 @@ from antenna.config import (
 
 
 class Reader:
-    """A component as others are."""
+    """A component with options."""
 
     class Config:
         max_size = Option(default="25MiB", doc="Largest size of a body.", parser=parse_size)

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A setting that is misspelt is found, and what others put into the environment is left alone."""
+"""A misspelt option is found, and variables of other programs are left alone."""
 
 import pytest
 

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Each dump has a key of its own, whatever clients call it."""
+"""Each dump has a key of its own, even if clients give several dumps the same name."""
 
 import pytest
 

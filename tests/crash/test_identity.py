@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Product, version and so on have one meaning, whatever a client calls them."""
+"""The product, version and so on of a crash are found under all the names that clients use."""
 
 from typing import Any
 

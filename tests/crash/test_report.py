@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What is stored of a crash, and what is known of its dumps."""
+"""The raw crash of a report, and the checksums of its dumps."""
 
 import hashlib
 import json

@@ -2,7 +2,10 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What is in the spool is delivered: soon, once, the oldest first; and whatever happens to one, the others too."""
+"""The entries of the spool are delivered soon, once, and the oldest first.
+
+An entry that fails does not stop the others.
+"""
 
 import errno
 import logging
@@ -387,7 +390,7 @@ class TestBackendThatIsDown:
 
 
 class TestEntryThatFails:
-    """One that fails for its own sake gets a number of chances, and costs the others nothing."""
+    """An entry that fails through its own fault has a number of chances, and does not delay the other entries."""
 
     def test_is_set_aside_when_it_is_refused_again_and_again(
         self, spool: Spool, backend: Backend, metricsmock: MetricsMock, caplog: pytest.LogCaptureFixture
@@ -570,7 +573,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 class TestRun:
-    """It goes on until it is stopped, whatever happens."""
+    """The loop runs until it is stopped, even if it meets errors."""
 
     def test_delivers_what_comes_until_it_is_stopped(self, spool: Spool, backend: Backend) -> None:
         first = add(spool, 3)

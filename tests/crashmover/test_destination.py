@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What is sent ends with the backend or in the spool; if neither takes it, nothing is promised."""
+"""A crash ends with the backend or in the spool. If neither takes it, nothing is promised."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What is damaged is set aside at once, what is refused after five times; all else is tried for ever."""
+"""A damaged entry is set aside at once, a refused one after five times. All other entries are retried for ever."""
 
 import errno
 from pathlib import Path

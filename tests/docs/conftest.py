@@ -32,7 +32,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the collector keeps ``crashes`` and ``queue``."""
+    """The directory in which the collector keeps ``crashes`` and ``queue``."""
     return tmp_path_factory.mktemp("collector")
 
 

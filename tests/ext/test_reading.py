@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What tools read: the objects of a storage, by prefix and by name."""
+"""Tools read the objects of a storage by prefix and by name."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -17,7 +17,7 @@ from tests.support.reports import MINIDUMP
 
 @dataclass(slots=True)
 class Books:
-    """What became of the crashes."""
+    """The state of the crashes after a schedule: saved, published, spooled."""
 
     problems: list[str] = field(default_factory=list)
     saved: int = 0

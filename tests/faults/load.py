@@ -23,7 +23,7 @@ _KEPT = 0.7
 
 @dataclass(slots=True)
 class Record:
-    """What came of the requests. Times in seconds."""
+    """The answers to the requests. Times are in seconds."""
 
     promised: dict[str, Crash] = field(default_factory=dict)
     """The crashes that were answered with an id, by it."""
@@ -69,7 +69,7 @@ class Clients:
             connection.close()
 
     def _submit(self, connection: RawConnection | None, crash: Crash, *, keep: bool) -> RawConnection | None:
-        """Send a crash, on a new connection if there is none; return the connection if it can be used again."""
+        """Send a crash, on a new connection if there is no old one. Return the connection if it can be used again."""
         is_used = connection is not None
         try:
             connection = connection or RawConnection("127.0.0.1", self._port, _PATIENCE)

@@ -63,7 +63,7 @@ class Emulators:
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of a schedule. Times in seconds."""
+    """The result of a schedule. Times are in seconds."""
 
     seed: int
     schedule: str
@@ -222,7 +222,7 @@ class Player:
         self._check_open_files(str(spool), collector)
 
     def _check_open_files(self, spool: str, collector: SupervisedCollector) -> None:
-        """Nothing of the spool stays open, and no thread but the first of a worker has a gevent hub."""
+        """Check that no file of the spool stays open, and that only the first thread of a worker has a gevent hub."""
         deadline = time.monotonic() + _OPEN_SECONDS
         while True:
             names = collector.open_files()

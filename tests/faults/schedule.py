@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What goes wrong, and when: a schedule is made from a seed."""
+"""Schedules of faults: which fault happens when. A schedule is made from a seed."""
 
 import random
 import re
@@ -79,11 +79,11 @@ _MIN_SECONDS, _MAX_SECONDS = 2.0, 4.5
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Something that happens ``at`` so many seconds after the load began.
+    """A fault that happens ``at`` this many seconds after the load began.
 
     ``what`` is a backend (``storage``, ``publish``), the ``disk`` of the spool, the service that looks up ``names``,
-    ``kill`` (SIGKILL), ``stop`` (SIGTERM to the master) or ``retire`` (SIGTERM to a worker); ``how`` is the fault that
-    begins, "pass" for none, or the victim.
+    ``kill`` (SIGKILL), ``stop`` (SIGTERM to the master) or ``retire`` (SIGTERM to a worker). ``how`` is the fault that
+    begins, or the victim. "pass" ends a fault.
     """
 
     at: float

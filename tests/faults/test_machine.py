@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What a collector does on a machine whose disk or name service fails."""
+"""A collector keeps its promises on a machine whose disk or name service fails."""
 
 import os
 import signal

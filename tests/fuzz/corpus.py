@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What the fuzzer begins with: what real clients sent, and what it found before."""
+"""The inputs that the fuzzer begins with: requests of real clients, and inputs that it found before."""
 
 import gzip
 import json

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What is fuzzed: functions that take any bytes, and raise AssertionError or anything else if a promise is broken."""
+"""The functions that are fuzzed. They take any bytes, and raise an exception if a promise is broken."""
 
 import contextlib
 import gzip
@@ -107,7 +107,7 @@ def pieces_of(data: bytes, size: int) -> Iterator[bytes]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a report: the reason of its refusal, or what is in it."""
+    """The result for a report: the reason of its refusal, or its content."""
 
     reason: Reason | None
     raw_crash: str = ""
@@ -191,7 +191,7 @@ def environ_of(request: Any) -> dict[str, Any]:
 
 
 def fuzz_bodies(data: bytes) -> None:
-    """A body comes to the same, gzipped or not, and in whatever pieces. The first byte says what they are."""
+    """A body has the same result with and without gzip, and in pieces of any size. The first byte chooses these."""
     if len(data) < 2:
         return
     choice, body = data[0], data[1:]
@@ -212,7 +212,7 @@ def fuzz_bodies(data: bytes) -> None:
 
 
 def fuzz_gunzip(data: bytes) -> None:
-    """Both libraries inflate to the same, in whatever pieces. The first byte says what they are."""
+    """Both libraries inflate to the same bytes, in pieces of any size. The first byte chooses the size."""
     if not data:
         return
     size = PIECE_SIZES[data[0] % len(PIECE_SIZES)]

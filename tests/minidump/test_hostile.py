@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Whatever a dump holds, it is read or refused in little time, and nothing but MinidumpError is raised."""
+"""Any file is read or refused in little time, and no exception but MinidumpError is raised."""
 
 import re
 import subprocess

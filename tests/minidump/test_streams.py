@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What each stream holds is there, and a damaged stream costs itself only."""
+"""The content of each stream is read, and if a stream is damaged, only that stream is missing."""
 
 from datetime import UTC, datetime, timedelta
 from struct import pack

@@ -276,7 +276,7 @@ def test_error_of_code_that_is_not_ours_is_its_type_and_place(set_up: SetUp, loc
 
 
 def fail_with(error: Exception) -> None:
-    """Fail as a storage of others does that has ``error`` from its library."""
+    """Fail like a storage of another author, which has ``error`` from its library."""
 
     def fail_below() -> NoReturn:
         raise error

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""version.json says what is deployed; a checkout has none."""
+"""version.json says what is deployed. A checkout has no such file."""
 
 from pathlib import Path
 from typing import Any

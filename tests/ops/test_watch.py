@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What a worker writes down of itself, and what one of them says for all."""
+"""Each worker writes down its own state, and one worker reports for all."""
 
 import time
 from collections.abc import Callable, Iterator

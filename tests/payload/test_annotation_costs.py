@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What annotations will take in memory is known before they are decoded, and bounded."""
+"""The memory that annotations will take is known, and bounded, before they are decoded."""
 
 import json
 from collections.abc import Callable
@@ -69,7 +69,7 @@ SHAPES = [
 
 
 def takes(part: Part) -> tuple[int, int]:
-    """Return what the annotation takes once it is decoded, with whatever is needed meanwhile, and encoded again."""
+    """Return the memory that the annotation takes while it is decoded, and when it is encoded again."""
     data, charset = part
     if charset is JSON:
         value = decode_json(data)[0]["a"]
@@ -92,7 +92,10 @@ def is_refused(part: Part) -> bool:
 
 @pytest.mark.parametrize("make", SHAPES)
 def test_is_enough_for_what_they_take(make: Callable[[int], Part]) -> None:
-    """What is let through takes no more than it may; and what is refused would, or nearly so."""
+    """Annotations that are accepted take no more than they may.
+
+    Those that are refused would take more, or nearly so.
+    """
     for size in range(3 * MIB, 9 * MIB, MIB):
         part = make(size)
         largest = max(takes(part))

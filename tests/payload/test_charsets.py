@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Text annotations are decoded in the charset that they declare, in whatever spelling."""
+"""Text annotations are decoded in the charset that they declare, in all its spellings."""
 
 import encodings
 import sys

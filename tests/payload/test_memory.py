@@ -92,7 +92,7 @@ class TestWait:
 
 
 class TestAnnotations:
-    """What waits for what: bytes of annotations, and the things that JSON builds."""
+    """Reports with large annotations wait for memory, first for the bytes and then for the items of JSON."""
 
     @pytest.fixture(autouse=True)
     def impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:

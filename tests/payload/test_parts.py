@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What a part is, is decided by its type and whether it has a file name, not by its name."""
+"""The type of a part, and whether it has a file name, decide what it is. Its name does not."""
 
 import base64
 import json

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Encoded content comes out as it was meant, and what is damaged as it came, whatever the pieces it comes in."""
+"""Encoded content is decoded, and damaged content is kept as it came, in pieces of any size."""
 
 import base64
 import random

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Mozilla's rules as a rules file decide as those in Python, whatever the annotations."""
+"""Mozilla's rules as a rules file decide like those in Python, for any annotations."""
 
 from typing import Any
 

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Exactly what was sent is what comes out, in whatever shape and in whatever pieces it came."""
+"""The report that was sent is the report that is read, for any shape of body and pieces of any size."""
 
 import gzip
 import hashlib

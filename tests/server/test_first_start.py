@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""One worker starts alone, and the others follow when it has come through."""
+"""One worker starts alone. The other workers follow when it serves."""
 
 import os
 from collections.abc import Iterator

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What gunicorn logs is in our format and shows nothing that a client sent."""
+"""Gunicorn's log records are in our format, and show nothing that a client sent."""
 
 import json
 import os

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A query string may hold whatever it likes; the rest of a request line may not."""
+"""A query string may have any characters. The rest of a request line may not."""
 
 import time
 from collections.abc import Iterator

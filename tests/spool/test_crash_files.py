@@ -178,7 +178,7 @@ class TestDamage:
 
 
 class TestChecksum:
-    """The bytes of a dump are those that came in, by whatever hash the collector had then."""
+    """The bytes of a dump are those that came in. The checksum may be of any hash that the collector could use."""
 
     @pytest.mark.parametrize("algorithm", sorted(hashlib.algorithms_guaranteed - {"shake_128", "shake_256"}))
     def test_may_be_of_any_algorithm(self, spool: Spool, algorithm: str) -> None:

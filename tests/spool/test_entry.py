@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What cannot be delivered says why, and can be set aside and restored."""
+"""An entry that cannot be delivered says why, and can be set aside and restored."""
 
 import re
 import shutil
@@ -25,7 +25,7 @@ from tests.support.spools import (
 
 
 class TestFailures:
-    """What cannot be delivered says why, and can be set aside and taken back."""
+    """An entry that cannot be delivered says why, and can be set aside and restored."""
 
     @pytest.mark.parametrize("kind", Kind)
     def test_are_counted_for_good(self, spool: Spool, kind: Kind) -> None:

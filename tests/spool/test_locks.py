@@ -50,7 +50,7 @@ for kind in Kind:
 
 @pytest.mark.parametrize("kind", Kind)
 class TestClaim:
-    """An entry is in one worker's hands at a time, and in nobody's when that worker ends, however it does."""
+    """Only one worker at a time can claim an entry. When that worker ends in any way, the entry is free."""
 
     def test_is_exclusive(self, spool: Spool, kind: Kind) -> None:
         name = add(spool, kind)
@@ -138,7 +138,7 @@ def test_name_that_is_no_entrys_is_not_claimed(spool: Spool) -> None:
 
 
 class TestOddThings:
-    """What has the name of an entry and is none is known for what it is, and does not hold up anybody."""
+    """A thing of another kind with the name of an entry is recognised, and does not make anybody wait."""
 
     @pytest.mark.parametrize("kind", Kind)
     @pytest.mark.parametrize("thing", [*ODD_THINGS, "file", "device"])

@@ -204,7 +204,7 @@ class TestDisk:
 
 
 class TestProportion:
-    """While room is short, a report that takes far more of it than its client has sent is turned away before others."""
+    """While room is short, a report that takes far more room than its client has sent is refused first."""
 
     @pytest.fixture
     def half_full(self, tmp_path: Path) -> Spool:

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What is in the spool is complete, on the disk, and there until it is delivered."""
+"""The entries of the spool are complete, durable, and stay until they are delivered."""
 
 import errno
 import json
@@ -277,7 +277,7 @@ for number in count():
 
 
 class TestKill:
-    """A kill at any moment leaves complete entries only, and loses none."""
+    """A kill at any moment leaves only complete entries, and loses none of them."""
 
     def test_while_a_crash_is_added(self, tmp_path: Path) -> None:
         crash_id = output_of(KILLED, tmp_path, "add").strip()

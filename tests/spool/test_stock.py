@@ -86,7 +86,7 @@ class TestStatistics:
 
 @pytest.mark.parametrize("kind", Kind)
 class TestSetAside:
-    """What is set aside counts until somebody has restored, removed or acknowledged it."""
+    """An entry that was set aside counts until somebody has restored, removed or acknowledged it."""
 
     @pytest.mark.parametrize("action", [Spool.restore, Spool.delete, Spool.acknowledge])
     @pytest.mark.parametrize("acknowledged_before", [False, True])

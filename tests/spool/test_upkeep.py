@@ -48,7 +48,7 @@ with Disk() as disk:
 
 
 class TestSweep:
-    """What a kill left in tmp/ is taken away, and what somebody works on is not."""
+    """Files that a kill left in tmp/ are removed. Files that a process works on are not."""
 
     @pytest.mark.parametrize(("age", "is_swept"), [(0, False), (30, False), (90, True), (10_000, True)])
     def test_takes_what_is_old(self, spool: Spool, age: float, is_swept: bool) -> None:

@@ -64,7 +64,7 @@ class Capture:
 
     @property
     def user_agent(self) -> str | None:
-        """The User-Agent header, None if there is none."""
+        """The User-Agent header, or None if there is no such header."""
         return next((value for name, value in self.headers if name.lower() == "user-agent"), None)
 
 
@@ -94,7 +94,7 @@ def capture_names() -> list[str]:
 
 
 def load_captures() -> list[Capture]:
-    """Read all captures, the crash reports among them and ``firefox-client-redirect-get``, which is none."""
+    """Read all captures: the crash reports, and ``firefox-client-redirect-get``, which is not a report."""
     return [load_capture(name) for name in capture_names()]
 
 

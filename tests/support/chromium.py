@@ -40,7 +40,7 @@ class Chromium:
 
 
 def find_chromium(profile: Path) -> Chromium:
-    """Return the browser; skip the test if there is none, or fail it where REQUIRE_CHROMIUM is in the environment."""
+    """Return the browser. If there is none, skip the test, or fail it if REQUIRE_CHROMIUM is in the environment."""
     command = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if command is None:
         if os.environ.get("REQUIRE_CHROMIUM"):

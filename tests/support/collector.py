@@ -26,14 +26,14 @@ STATUS = {"unauthorized_uuid": 401, "timeout": 408, "malformed_too_large": 413, 
 
 
 class Store(Protocol):
-    """Where crashes are saved."""
+    """The place where crashes are saved."""
 
     def object_names(self) -> list[str]: ...
     def read(self, object_name: str) -> bytes: ...
 
 
 class Queue(Protocol):
-    """Where ids are published."""
+    """The place where ids are published."""
 
     def pull_messages(self) -> list[PulledMessage]: ...
 
@@ -80,7 +80,7 @@ class SavedCrash:
 
     @property
     def notes(self) -> list[str]:
-        """What happened during collection."""
+        """The notes of the collector on the crash."""
         notes: list[str] = self.raw_crash["metadata"]["collector_notes"]
         return notes
 

@@ -16,7 +16,10 @@ _PIECE = 64 * 1024
 
 
 class EgressProxy:
-    """Takes ``CONNECT`` and absolute URLs, whatever the name of the host, to this machine. A context manager."""
+    """Takes ``CONNECT`` and absolute URLs, and sends them to this machine for any host name.
+
+    It is a context manager.
+    """
 
     def __init__(self, *, authorization: str | None = None, tls: ssl.SSLContext | None = None) -> None:
         """Listen on a free port. With ``authorization``, requests without that value of the header are refused."""

@@ -26,7 +26,7 @@ _POLL = 0.05
 
 
 class End(enum.Enum):
-    """What becomes of an exchange of which only a part gets through."""
+    """The end of an exchange of which only a part gets through."""
 
     RESET = enum.auto()
     """The connection is reset."""
@@ -121,7 +121,7 @@ class FaultyProxy:
 
     @property
     def fault(self) -> Fault:
-        """What goes wrong with the exchanges that begin now."""
+        """The fault of the exchanges that begin now."""
         return self._fault
 
     @fault.setter

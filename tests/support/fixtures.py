@@ -82,7 +82,7 @@ def pubsub_topic(pubsub_emulator: str) -> PubSubTopic:
 
 
 class StartServer(Protocol):
-    """What the fixture ``start_server`` gives."""
+    """The type of the fixture ``start_server``."""
 
     def __call__(
         self, environment: Mapping[str, str], *, wait: bool = True, port: int | None = None
@@ -110,7 +110,7 @@ def start_server(tmp_path: Path) -> Iterator[StartServer]:
 
 
 class StartNginx(Protocol):
-    """What the fixture ``start_nginx`` gives."""
+    """The type of the fixture ``start_nginx``."""
 
     def __call__(self, collector_port: int, changes: dict[str, str] | None = None) -> Nginx: ...
 

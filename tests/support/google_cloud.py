@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What lies in the emulators' buckets and topics, read over plain HTTP: no client library is trusted on both sides."""
+"""Reads the emulators' buckets and topics over plain HTTP, so that no client library is trusted on both sides."""
 
 import base64
 import json
@@ -47,7 +47,7 @@ class GcsBucket:
                 return sorted(names)
 
     def read(self, object_name: str) -> bytes:
-        """Return the bytes of an object. Raises requests.HTTPError if there is none of that name."""
+        """Return the bytes of an object. Raises requests.HTTPError if there is no object of that name."""
         return self._get(self._object_url(object_name), alt="media").content
 
     def read_json(self, object_name: str) -> Any:
@@ -71,7 +71,7 @@ class GcsBucket:
 
 @dataclass(frozen=True)
 class PulledMessage:
-    """What a subscriber gets of a message."""
+    """A message in the form that a subscriber gets."""
 
     data: bytes
     attributes: dict[str, str]

@@ -23,7 +23,7 @@ _SO_ATTACH_FILTER = 26
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a client sent. Names of ``headers`` are in lower case."""
+    """A request that a client sent. Names of ``headers`` are in lower case."""
 
     connection: int
     """Number of the connection, from 0."""
@@ -70,7 +70,7 @@ def hang(connection: socket.socket) -> bool:
 
 
 def send_in_turn(*parts: bytes) -> Answer:
-    """Send bytes, and others a moment later."""
+    """Send some bytes, and a moment later further bytes."""
 
     def respond(connection: socket.socket) -> bool:
         for part in parts:
@@ -154,7 +154,7 @@ class Peer:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The URL at which it listens."""
         return f"{'https' if self._tls else 'http'}://localhost:{self.port}"
 
     def __enter__(self) -> Self:

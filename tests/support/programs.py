@@ -17,10 +17,10 @@ from pathlib import Path
 
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nobody listens on.
+    """Return a TCP port of 127.0.0.1 on which nothing listens.
 
-    It lies below the range that systems take ports of outgoing connections from,
-    so that none of these takes it before the program that it is meant for does.
+    It lies below the range from which systems take the ports of outgoing connections. So no such connection takes it
+    before the program that it is meant for.
     """
     while True:
         port = random.randint(20_000, 30_000)

@@ -20,7 +20,10 @@ _CODECS = {"utf-8": "utf-8", "us-ascii": "ascii", "iso-8859-1": "iso-8859-1", "w
 
 @dataclass
 class Expected:
-    """What the collector is to make of a report. Dumps in the order of their parts, by names still to be made safe."""
+    """The report that the collector should read.
+
+    Dumps are in the order of their parts, with the names that were sent.
+    """
 
     annotations: dict[str, Any] = field(default_factory=dict)
     dumps: list[tuple[str, bytes]] = field(default_factory=list)

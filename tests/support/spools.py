@@ -69,7 +69,7 @@ def assert_nothing_spooled(spool: Spool) -> None:
 
 
 def assert_tidy(spool: Spool) -> None:
-    """Nothing is left of what did not become an entry."""
+    """Check that an entry which was not added has left nothing in the spool."""
     assert list((spool.root / "tmp").iterdir()) == []
     assert [path.name for kind in Kind for path in (spool.root / kind.value).glob(".*")] == []
 

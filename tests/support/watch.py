@@ -47,7 +47,7 @@ REASONS = {
 
 @dataclass
 class Cost:
-    """What a block of a test cost a worker: seconds of CPU, bytes of memory over what it had before, descriptors."""
+    """The cost of a block of a test to a worker: seconds of CPU, further bytes of memory, descriptors."""
 
     cpu: float = 0.0
     memory: int = 0
@@ -105,7 +105,7 @@ class Target:
 
     @contextlib.contextmanager
     def stays_well(self) -> Iterator[None]:
-        """Check that whatever the block does leaves nothing behind, and takes nothing from anybody else."""
+        """Check that the block leaves nothing behind, and does not disturb other clients."""
         worker, descriptors = self.worker, self.worker.num_fds()
         self.new_log_records()
         yield

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What a client sends, without a client."""
+"""The bytes that a client sends, without a client."""
 
 import io
 from collections.abc import Iterator

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Collectors to test: some that tests share, since a start takes its time, and others with options of their own."""
+"""Collectors to test. Some are shared between tests, since a start takes its time; others have options of their own."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -33,7 +33,7 @@ HOUSE_RULES = {
 
 @dataclass(frozen=True)
 class Proxies:
-    """What stands between collectors and their backends."""
+    """The proxies between collectors and their backends."""
 
     storage: FaultyProxy
     publish: FaultyProxy
@@ -45,7 +45,7 @@ class Proxies:
 
     @property
     def options(self) -> dict[str, str]:
-        """What leads a collector through them."""
+        """The options that lead a collector through the proxies."""
         return {"STORAGE_EMULATOR_HOST": f"http://{self.storage.address}", "PUBSUB_EMULATOR_HOST": self.publish.address}
 
 
@@ -58,7 +58,7 @@ def shared_proxies(gcs_emulator: str, pubsub_emulator: str) -> Iterator[Proxies]
 
 @pytest.fixture
 def proxies(shared_proxies: Proxies) -> Iterator[Proxies]:
-    """What stands between the emulators and the collectors that are on them, for the test to set faults."""
+    """The proxies between the collectors and their emulators, in which a test can set faults."""
     shared_proxies.reset()
     yield shared_proxies
     shared_proxies.reset()

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Every request is accounted for, whatever happens at the same time: what clients saw is what was counted."""
+"""Every request is counted, under any load: what clients saw is what was counted."""
 
 import socket
 import time

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""ADMIN_PORT: health checks are answered there whatever clients do to the public port."""
+"""ADMIN_PORT answers health checks while clients do anything to the public port."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ class Admin:
         self.collector: Collector = start(ADMIN_PORT=str(self.port), **options)
 
     def get(self, path: str = "/__lbheartbeat__", *, port: int | None = None) -> int:
-        """Return the status of the answer; 0 if there is none within a second."""
+        """Return the status of the answer. If there is no answer within a second, return 0."""
         try:
             return requests.get(f"http://127.0.0.1:{port or self.port}{path}", timeout=1).status_code
         except requests.RequestException:

@@ -22,7 +22,7 @@ NEXT = f'{DELIMITER}Content-Disposition: form-data; name="CrashType"\r\n\r\nx\r\
 
 @dataclass(frozen=True)
 class Read:
-    """What is read, beside ``ProductName``."""
+    """The annotations and dumps that are read, apart from ``ProductName``."""
 
     annotations: dict[str, str] = field(default_factory=dict)
     dumps: dict[str, bytes] = field(default_factory=dict)

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What clients and operators keep to themselves is nowhere to be read: not in logs, metrics, Sentry, answers or tools.
+"""Secrets of clients and operators do not get into logs, metrics, Sentry, answers or the output of tools.
 
 Each secret is a canary, a text that occurs nowhere else. The exceptions are what the specification names: products and
 packages that are not listed, and a well-formed X-Request-ID.

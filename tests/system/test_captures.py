@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What real crash reporters send is saved to the last byte, and its id published."""
+"""The reports of real crash reporters are saved to the last byte, and their ids published."""
 
 import hashlib
 import re

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What operators read of each crash, and what nobody is to read of its sender."""
+"""The log has lines about each crash for operators, and nothing about its sender."""
 
 import json
 import re

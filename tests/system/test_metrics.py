@@ -104,7 +104,7 @@ def send(collector: Collector, request: bytes) -> None:
 
 @pytest.fixture(scope="module")
 def counted(collector: Collector, statsd: StatsdSink) -> Counter[str]:
-    """What all of the requests together were counted as."""
+    """The counts of all requests together."""
     statsd.wait_until_quiet()
     before = statsd.totals()
     for request in chain(UNCOUNTED, *REQUESTS.values()):

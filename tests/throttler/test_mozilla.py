@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Each of Mozilla's rules matches what it says, whatever types the annotations come in."""
+"""Each of Mozilla's rules matches what it says, for annotations of all types."""
 
 import tracemalloc
 from collections.abc import Mapping

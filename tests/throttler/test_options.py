@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What the options name is checked at the start, and the error says which option, what value and what is wrong."""
+"""The values of the options are checked at the start. The error names the option, the value and what is wrong."""
 
 import hashlib
 from pathlib import Path

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A quota is kept in any minute, by all processes together, and costs the same whatever clients send."""
+"""A quota holds in any minute, for all processes together, and costs the same for all names that clients send."""
 
 import os
 from multiprocessing import get_context

@@ -84,7 +84,7 @@ def names(loader: RulesLoader) -> list[str]:
 
 
 def look(loader: RulesLoader, polls: int = 2) -> list[str] | None:
-    """Return the new rules, None if others go on deciding."""
+    """Return the new rules, or None if the old ones go on deciding."""
     for _ in range(polls):
         policy = loader.look()
         if policy is not None:

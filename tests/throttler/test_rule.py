@@ -157,7 +157,7 @@ def by_client(percentage: float, name: str = "x") -> Rule:
 
 
 def chosen(rule: Rule, clients: int = 20_000) -> set[int]:
-    """Return the clients that are chosen, whatever is drawn."""
+    """Return the clients that are chosen. No draw has an influence on it."""
     return {number for number in range(clients) if rule.decide(Returns(0.5), {"client": f"{number:x}"})[0] is ACCEPT}
 
 

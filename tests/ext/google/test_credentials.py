@@ -284,7 +284,7 @@ class TestToken:
 
 
 class TestCredentials:
-    """Credentials are Google's application default credentials, and none for an emulator."""
+    """The credentials are Google's application default credentials. For an emulator there are no credentials."""
 
     def test_of_an_emulator(self) -> None:
         assert credentials_for("127.0.0.1:8080", ["scope"]) is None

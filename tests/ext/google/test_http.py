@@ -26,7 +26,7 @@ from tests.support.peer import (
 
 
 class TestRequest:
-    """What arrives is what was sent."""
+    """The request arrives as it was sent."""
 
     @pytest.mark.parametrize("content", [b"", b"MDMP", bytes(range(256)) * 1000, LARGE], ids=len)
     def test_post(self, content: bytes) -> None:
@@ -115,7 +115,7 @@ def test_reason_of_the_server_is_in_the_message_and_is_not_endless() -> None:
 
 
 class TestAnswer:
-    """Whatever HTTP allows is read, and whatever it does not allow is an error."""
+    """All answers that HTTP allows are read, and all others are errors."""
 
     @pytest.mark.parametrize(
         "data",

@@ -151,7 +151,7 @@ class TestVariables:
 
 
 class TestRequests:
-    """What arrives through a proxy is what was sent."""
+    """The request arrives through a proxy as it was sent."""
 
     @pytest.mark.parametrize("content", [b"MDMP", LARGE], ids=["small", "large"])
     @pytest.mark.parametrize("proxy_has_tls", [False, True])

@@ -2,10 +2,10 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Writes minidumps, stream by stream; also such as no reporter would write.
+"""Writes minidumps, stream by stream. They may be such as no reporter would write.
 
-Methods that begin with ``put`` append bytes and return where they are; the others add a stream. What a caller passes is
-written as it is, so that counts and locations can lie.
+Methods that begin with ``put`` append bytes, and return the offset of these. The other methods add a stream. Values are
+written as the caller passes them, so that counts and locations can be wrong.
 """
 
 import uuid

@@ -29,7 +29,7 @@ LAYOUTS = {
 
 
 def context(kind: str, registers: dict[str, int]) -> bytes:
-    """Return a context of a kind with some registers, the others 0."""
+    """Return a context of a kind with some registers. All other registers are 0."""
     size, flags_offset, flags_format, flags, register_format, offsets = LAYOUTS[kind]
     content = bytearray(size)
     pack_into(flags_format, content, flags_offset, flags)

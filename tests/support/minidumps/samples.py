@@ -27,7 +27,7 @@ FILLER_STREAM = 0x54455354
 
 @dataclass(frozen=True)
 class Platform:
-    """What differs from platform to platform."""
+    """The values that differ between platforms."""
 
     os: str
     cpu: str

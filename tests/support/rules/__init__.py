@@ -2,4 +2,4 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What a team keeps beside its deployment, on PYTHONPATH."""
+"""Rule modules that a team keeps beside its deployment, on PYTHONPATH."""

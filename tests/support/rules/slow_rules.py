@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A throttle rule as nobody should write it: it keeps the whole worker for itself for a while."""
+"""A throttle rule that blocks the whole worker for a while. Nobody should write such a rule."""
 
 import time
 

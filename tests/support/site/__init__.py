@@ -2,4 +2,4 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What Python imports at the start of a program that has this directory on its PYTHONPATH."""
+"""Python imports this directory at the start of a program that has it on its PYTHONPATH."""

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What real clients sent, damaged at random: each request is answered, and none of them with an error of ours."""
+"""Requests of real clients, damaged at random: each is answered, and none with an error of the collector."""
 
 import random
 import re

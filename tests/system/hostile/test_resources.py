@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What a request costs in memory, CPU and descriptors is bounded, whatever is in it.
+"""The cost of any request in memory, CPU and descriptors is bounded.
 
 Bounds on CPU leave room for other work on the machine, which makes a second of CPU do less.
 """

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Clients that stall or drip are cut off in time, and cost the others nothing."""
+"""Clients that stall or drip are cut off in time, and do not slow down other clients."""
 
 import gzip
 import statistics

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The spool of a running collector in an outage: among hostile clients, damage on the disk, and things of others."""
+"""The spool of a running collector in an outage, with hostile clients, a damaged disk, and foreign files."""
 
 import os
 import random

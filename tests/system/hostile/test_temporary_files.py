@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Temporary files are where the option says, and gone whatever happens; small reports do without them."""
+"""Temporary files are made where the option says, and are always removed. Small reports need no file."""
 
 import contextlib
 import os

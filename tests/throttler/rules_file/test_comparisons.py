@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Versions, dates and numbers in texts compare as people expect; anything else is none."""
+"""Versions, dates and numbers in texts compare as people expect. Other texts have no value."""
 
 from datetime import date
 

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Each operator of a rules file does what its page says, whatever types the annotations come in."""
+"""Each operator of a rules file does what its page says, for annotations of all types."""
 
 import json
 import time

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Regular expressions match what Python's match, in time that is bounded whatever a client sends."""
+"""Regular expressions match what Python's match, in bounded time for any value that a client sends."""
 
 import random
 import re
