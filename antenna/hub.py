@@ -59,7 +59,10 @@ def run_blocking(func: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
 
 
 def patch_all() -> None:
-    """Make the blocking calls of this process cooperative. To be called before anything is imported that makes them."""
+    """Let gevent patch this process, so that blocking calls let other greenlets run.
+
+    Call this before anything is imported that makes blocking calls.
+    """
     with plugins_read_once():
         monkey.patch_all()
     restore_close()
@@ -67,10 +70,10 @@ def patch_all() -> None:
 
 @contextmanager
 def plugins_read_once() -> Iterator[None]:
-    """Have the list of installed plugins read once, however often gevent's patch asks for it.
+    """Read the list of installed plugins only once while gevent patches the process.
 
-    gevent looks for plugins that want to know of its patch at each of some 25 steps, and ``importlib.metadata`` reads
-    the metadata of every installed package each time. With 115 packages that took 0.3 s of CPU at each start.
+    At each of some 25 steps, gevent looks for plugins that want to know of the patch, and ``importlib.metadata`` then
+    reads the metadata of every installed package. With 115 packages this took 0.3 s of CPU at each start.
     """
     read = metadata.entry_points
     metadata.entry_points = metadata.entry_points().select

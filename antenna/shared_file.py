@@ -29,9 +29,8 @@ _LOCK_PAUSE_SECONDS = 0.0005
 def create_shared_file(*environs: MutableMapping[str, str]) -> None:
     """Make the file, and write its descriptor into each of ``environs``.
 
-    If the first of them has one already, that is used.
-
-    If the system has no room for the file, there is no file, and each worker knows only what it has seen itself.
+    If the first of ``environs`` names a file already, that one is used. If the system has no room for the file, there
+    is no file, and each worker knows only what it has seen itself.
     """
     descriptor = find_shared_file(environs[0])
     if descriptor is None:

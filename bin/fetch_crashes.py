@@ -152,7 +152,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Fetch crashes; return the exit code."""
+    """Fetch crashes. Returns the exit code."""
     args = parse_arguments()
     fetcher = Fetcher(_backends.storage(), args.directory, raw=args.raw, dumps=args.dumps, overwrite=args.overwrite)
     crash_ids = _backends.read_ids(args.crash_ids)

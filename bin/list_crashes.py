@@ -221,7 +221,7 @@ def _age(crash: _crashes.StoredCrash) -> datetime:
 
 
 def main() -> int:
-    """Print the list; return the exit code."""
+    """Print the list. Returns the exit code."""
     args = parse_arguments()
     search = Search(args)
     if not print_crashes(search, args):

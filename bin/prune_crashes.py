@@ -99,7 +99,7 @@ class Pruning:
 
 
 def main() -> int:
-    """Delete old crashes; return the exit code."""
+    """Delete old crashes. Returns the exit code."""
     parser = _common.make_parser(__doc__)
     parser.add_argument(
         "--older-than", type=parse_age, required=True, metavar="AGE", help="age in days, weeks or years: 90d, 12w, 1y"

@@ -78,7 +78,7 @@ def show(messages: Sequence[Message], *, as_json: bool) -> bool:
 
 
 def main() -> int:
-    """Print ids; return the exit code."""
+    """Print ids. Returns the exit code."""
     parser = _common.make_parser(__doc__)
     parser.add_argument("--ack", action="store_true", help="remove the ids from the queue when they have been printed")
     parser.add_argument("--limit", type=_common.positive_int, default=sys.maxsize, help="stop after this many ids")

@@ -80,7 +80,7 @@ def publish_all(crash_ids: list[str], rate: float | None) -> None:
 
 
 def main() -> int:
-    """Publish ids again; return the exit code."""
+    """Publish ids again. Returns the exit code."""
     parser = _common.make_parser(__doc__)
     parser.add_argument(
         "--date",

@@ -214,7 +214,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    """Send crashes; return the exit code."""
+    """Send crashes. Returns the exit code."""
     parser = make_parser()
     args = parser.parse_args()
     # If the URL comes last, as in the usage, --replay takes it for one of its files.

@@ -57,7 +57,7 @@ def parse_target(text: str) -> Path | str:
 
 
 def show_file(path: Path, store: Store | None, shown: _minidumps.Shown, *, as_json: bool) -> int:
-    """Show a minidump; return the exit code."""
+    """Show a minidump. Returns the exit code."""
     try:
         with Minidump.open(path) as dump:
             read = _minidumps.ReadDump(dump, store)
@@ -74,7 +74,7 @@ def show_file(path: Path, store: Store | None, shown: _minidumps.Shown, *, as_js
 
 
 def show_stored(crash: "StoredCrash", shown: _minidumps.Shown, *, as_json: bool) -> int:
-    """Show a stored crash; return the exit code."""
+    """Show a stored crash. Returns the exit code."""
     if as_json:
         _common.print_json(crash.as_json())
     else:
@@ -92,7 +92,7 @@ def print_lines(lines: Any) -> None:
 
 
 def main() -> int:
-    """Show a crash; return the exit code."""
+    """Show a crash. Returns the exit code."""
     parser = _common.make_parser(__doc__)
     parser.add_argument(
         "target", metavar="ID|FILE", type=parse_target, help="crash id, with or without bp-; 'latest'; or a minidump"

@@ -2,10 +2,11 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Finds the product, version and so on of a crash, for clients with different names, and values of annotations as text.
+"""Finds the product, version and so on of a crash, and returns values of annotations as text.
 
-Firefox sends ``ProductName``, Electron ``_productName``, Crashpad and Breakpad ``prod``. Product lists, rules, tools
-and metrics use these functions. Stored crashes keep the names that their clients used.
+Different clients use different names: Firefox sends ``ProductName``, Electron ``_productName``, Crashpad and Breakpad
+``prod``. Product lists, rules, tools and metrics use these functions. Stored crashes keep the names that their clients
+used.
 """
 
 import json

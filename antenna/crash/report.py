@@ -154,9 +154,7 @@ class CrashReport:
     def raw_crash_pieces(self) -> Iterator[bytes]:
         """Yield the raw crash as it is stored: JSON with sorted keys.
 
-        Most raw crashes are small, and come in one piece.
-
-        Each piece of a large one takes a few milliseconds to encode.
+        Most raw crashes are small, and come in one piece. Each piece of a large one takes a few milliseconds to encode.
         """
         if self.annotations_size <= _SMALL_ANNOTATIONS:
             yield json.dumps(self.raw_crash(), sort_keys=True).encode("ascii")

@@ -38,7 +38,7 @@ class Delivery:
 
     The delivery loops and the tools in bin/ use it.
 
-    ``claim`` an entry, ``deliver`` it, once more if that fails, and ``release`` it in any case.
+    A caller claims an entry, delivers it, perhaps several times until it works, and releases it in any case.
     """
 
     def __init__(

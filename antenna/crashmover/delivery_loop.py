@@ -94,10 +94,8 @@ class DeliveryLoop:
     def deliver_round(self) -> int:
         """Deliver the entries that are due, until the backend is found to be DOWN. Returns how many were.
 
-        Raises ``OSError``.
-
-        If the backend is DOWN already, one entry is tried, to see whether it is back. If the backend is SILENT, the
-        entries are tried one after the other.
+        Raises ``OSError``. If the backend is DOWN already, one entry is tried, to see whether it is back. If the
+        backend is SILENT, the entries are tried one after the other.
         """
         before = self._delivered
         # Entries that have failed are not due. The batch is larger by their number, so it always holds some that are.

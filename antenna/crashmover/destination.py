@@ -42,10 +42,8 @@ class Destination:
     def send(self, action: Callable[[], AttemptOutcome | None], else_spool: Callable[[SpoolWriter], object]) -> Sent:
         """Try the backend with ``action``; if it does not work, write to the spool with ``else_spool``.
 
-        Raises ``Lost``.
-
-        ``action`` may return None while its attempt still goes on. If it is called a second time, it waits for the
-        outcome.
+        Raises ``Lost``. ``action`` may return None while its attempt still goes on. If it is called a second time, it
+        waits for the outcome.
         """
         outcome = action()
         if outcome is AttemptOutcome.DONE:

@@ -173,9 +173,8 @@ class CrashMover:
     def verify(self) -> list[Problem]:
         """Check at start that crashes can be kept.
 
-        Returns what is wrong with the backends, as ``Backends.verify`` does.
-
-        Raises ``ConfigurationError`` for a spool that can never be written, and what ``Backends.verify`` raises.
+        Returns what is wrong with the backends, as ``Backends.verify`` does. Raises ``ConfigurationError`` for a spool
+        that can never be written, and what ``Backends.verify`` raises.
         """
         self.prepare()
         return self.backends.verify()

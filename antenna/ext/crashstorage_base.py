@@ -46,9 +46,8 @@ class StoredObject:
     def pieces(self, read: Read = os.pread) -> Iterator[bytes]:
         """Yield the content from its start. May be called several times.
 
-        ``read`` reads from the file, if it lies in one.
-
-        Pass ``os.pread`` in a native thread, and ``antenna.hub.pread`` in a greenlet, so that the hub is not stopped.
+        ``read`` reads from the file, if it lies in one. Pass ``os.pread`` in a native thread, and ``antenna.hub.pread``
+        in a greenlet, so that the hub is not stopped.
         """
         if isinstance(self.content, bytes):
             return iter((self.content,))

@@ -23,10 +23,8 @@ _PIECE = 50_000
 def replace_halves(annotations: dict[str, Any], repeated: Iterable[str]) -> tuple[dict[str, Any], list[str], list[str]]:
     """Replace halves of surrogate pairs in annotations.
 
-    Returns the annotations, the names that are repeated, and notes.
-
-    ``repeated`` are the names that the client repeated. Different names may become equal. They then count as repeated,
-    too, and the last one wins.
+    Returns the annotations, the names that are repeated, and notes. ``repeated`` are the names that the client
+    repeated. Different names may become equal. They then count as repeated, too, and the last one wins.
     """
     replacing = _Replacing()
     # Dicts keep the order, and one note for each name however many names become equal.

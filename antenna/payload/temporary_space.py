@@ -103,9 +103,8 @@ class TemporarySpace:
     def _make_others_leave(self) -> bool:
         """Refuse reports until they hold as much as is needed, the highest rate first.
 
-        Returns whether any are being refused.
-
-        Only reports are refused whose rate is far above the lowest rate of those that wait.
+        Returns whether any are being refused. Only reports are refused whose rate is far above the lowest rate of those
+        that wait.
         """
         missing = self._wanted - sum(share.size for share in self._leaving)
         if missing > 0:

@@ -29,10 +29,9 @@ _POLL = 0.1
 def addresses_of(listen_address: str) -> list[str]:
     """Return the addresses to listen on, IPv4 first.
 
-    If ``listen_address`` is empty, they are those of the whole machine.
-
-    If the system has no IPv4 or no IPv6, addresses of that family are left out, unless there are no others. Raises
-    ``ConfigurationError`` for a host name without an address.
+    If ``listen_address`` is empty, they are those of the whole machine. If the system has no IPv4 or no IPv6, addresses
+    of that family are left out, unless there are no others. Raises ``ConfigurationError`` for a host name without an
+    address.
     """
     candidates = _look_up(listen_address) if listen_address else EVERYWHERE
     return [host for host in candidates if _has_family(host)] or list(candidates)

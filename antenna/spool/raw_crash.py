@@ -54,7 +54,10 @@ def _is_dump_name(name: str) -> bool:
 
 
 def _decode(text: str) -> dict[str, Any]:
-    """Return the members of a JSON object, of a large one only those that are needed. Raises what ``_members`` does."""
+    """Return the members of a JSON object. If it is large, return only those that are needed.
+
+    Raises what ``_members`` raises.
+    """
     if len(text) > _SMALL:
         return {name: value for name, value in _members(text) if name in {"uuid", "metadata"}}
     decoded = json.loads(text, parse_constant=_refuse)

@@ -183,10 +183,9 @@ class GcsCrashStorage(CrashStorageBase):
     def verify(self) -> None:
         """Write a small object.
 
-        Raises ``BackendConfigurationError`` if the bucket does not exist or must not be written.
-
-        The object has a new name each time, because Google allows one write of a name per second, and a bucket with a
-        retention policy allows only one at all.
+        Raises ``BackendConfigurationError`` if the bucket does not exist or must not be written. The object has a new
+        name each time, because Google allows one write of a name per second, and a bucket with a retention policy
+        allows only one at all.
         """
         if self._endpoint != _ENDPOINT:
             logger.warning("crashes go to the emulator at %s: STORAGE_EMULATOR_HOST is set", self._endpoint)
