@@ -148,7 +148,7 @@ class Search:
 
 
 def print_missing(store: Store, args: argparse.Namespace) -> int:
-    """Print the modules without symbols; return the exit code."""
+    """Print the modules without symbols. Returns the exit code."""
     search = Search(_backends.storage(), store)
     for module, crashes in search.missing(args.date).most_common():
         file, debug_id = module.debug_file or module.name, module.debug_id
