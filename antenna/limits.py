@@ -13,8 +13,6 @@ from dataclasses import dataclass
 
 from antenna.config import ConfigManager, Option, bounded, parse_duration, parse_size
 
-# Bounds that no operator has a reason to change, for what no client has a reason to send.
-
 # Bytes of the request line and the headers together. Gunicorn searches all of them again whenever more of them arrives.
 MAX_HEAD_SIZE = 32 * 1024
 # Seconds from the first byte of a request to the end of its headers. Also the seconds that a new connection may wait

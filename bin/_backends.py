@@ -158,7 +158,7 @@ def parse_dates(text: str) -> list[str]:
 
 
 def parse_day(text: str) -> date:
-    """Return a day in UTC. Raises ``ValueError``."""
+    """Return the day that ``text`` means, in UTC. Raises ``ValueError``."""
     today = datetime.now(UTC).date()
     if text in {"today", "yesterday"}:
         return today - timedelta(days=text == "yesterday")

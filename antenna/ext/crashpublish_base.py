@@ -50,7 +50,7 @@ class NoOpCrashPublish(CrashPublishBase):
     publishes = False
 
     class Config:
-        """No options."""
+        """There are no options."""
 
     def __init__(self, config: ConfigManager) -> None:
         """``config`` has the namespace ``CRASHMOVER_CRASHPUBLISH``."""

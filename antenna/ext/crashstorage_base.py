@@ -157,7 +157,7 @@ class NoOpCrashStorage(CrashStorageBase):
     keeps = False
 
     class Config:
-        """No options."""
+        """There are no options."""
 
     def __init__(self, config: ConfigManager) -> None:
         """``config`` has the namespace ``CRASHMOVER_CRASHSTORAGE``."""

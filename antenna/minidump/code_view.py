@@ -21,9 +21,9 @@ class DebugInfo:
     """The identity of a module's debug information."""
 
     debug_id: str
-    """In Breakpad's form: the GUID without dashes, then the age in hexadecimal. Empty if the record has none."""
+    """The debug id in Breakpad's form: the GUID without dashes, then the age in hexadecimal. It may be empty."""
     debug_file: str
-    """Name of the PDB file, with the path from the record. Empty for ELF files."""
+    """The name of the PDB file, with the path from the record. It is empty for ELF files."""
     build_id: str = ""
     """The whole build id in hexadecimal, for ELF files."""
     guid: str = ""

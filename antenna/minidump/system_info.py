@@ -60,11 +60,11 @@ class SystemInfo:
     """The machine that a dump comes from."""
 
     os: str
-    """``Windows``, ``Linux``, ``Android``, ``macOS``, ``iOS`` or another. If it is not known, it is the number."""
+    """``Windows``, ``Linux``, ``Android``, ``macOS``, ``iOS`` or another name. For an unknown system it is a number."""
     os_version: str
     """Version and build: ``10.0.19042``, ``11.6.7 20G630``, or on Linux the output of ``uname -srvmo``."""
     cpu: str
-    """``x86``, ``amd64``, ``arm``, ``arm64`` or another. If it is not known, it is the number."""
+    """``x86``, ``amd64``, ``arm``, ``arm64`` or another name. For an unknown CPU it is a number."""
     cpu_info: str
     """Vendor, family, model and stepping, if the dump has them."""
     cpu_count: int

@@ -66,7 +66,7 @@ def match_infobar_true(throttler: Throttler, crash: Crash) -> bool:
 
 
 def match_b2g(throttler: Throttler, crash: Crash) -> bool:
-    """The product is B2G in any letter case, and B2G is no supported product."""
+    """The product is B2G in any letter case, and B2G is not a supported product."""
     product = product_of(crash)
     # The length is compared first, because changing the case of a long text takes a dozen bytes for each character.
     matches = len(product) == len("B2G") and product.lower() == "b2g" and "B2G" not in throttler.products

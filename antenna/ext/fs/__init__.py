@@ -7,5 +7,5 @@
 ``directory`` writes their files in threads.
 
 A file appears complete or not at all. If a file system hangs, only the native threads of ``directory`` hang with it,
-and the caller gets ``NoAnswer`` at its deadline. Tests are in ``tests/ext/fs``.
+and the caller gets ``NoAnswer`` at its deadline. Tests are in ``tests/ext/test_fs.py``.
 """

@@ -4,5 +4,8 @@
 
 """The backend for Google Cloud Storage.
 
-``crashstorage`` has the backend, ``upload`` the content of an object to send.
+``crashstorage`` stores each object with one request, and compares the checksum in the answer with that of ``upload``,
+which reads the content while it is sent. Requests go through ``antenna.ext.google``. When ``save_object`` returns, the
+bucket has the object with the right content. Tools read crashes with Google's own client, which the server never
+imports. Tests are in tests/ext/gcs, against an emulator and against a bucket that misbehaves.
 """
