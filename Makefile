@@ -74,6 +74,9 @@ run: $(VENV)/.runtime  ## Start the collector on port 8000; crashes go to .local
 viewer: $(VENV)/.viewer  ## Start the viewer on port 8001: it shows the crashes that 'make run' keeps in .local/crashes
 	@exec env VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(foreach name,$(RUN_SETTINGS),$(name)="$($(name))") bin/run_viewer.sh
 
+.PHONY: install
+install: $(VENV)/.viewer  ## Make or update .venv with what collector and viewer need, and start nothing
+
 ##@ Develop
 
 .PHONY: setup
