@@ -186,26 +186,27 @@ UV_COMPILE = env UV_CUSTOM_COMPILE_COMMAND="make lock" $(VENV_PYTHON) -m uv pip 
 # The environment. Each stamp is younger than the requirements that it stands for.
 
 PIP_INSTALL = $(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes
+OR_EXPLAIN = || { echo "Could not install the requirements: pip says why above. What to do: docs/troubleshooting.rst" >&2; exit 1; }
 
 $(VENV)/.runtime: requirements.txt
 	@$(MAKE_VENV)
 	@echo "Installing what the collector needs into $(VENV)"
-	@$(PIP_INSTALL) --requirement requirements.txt
+	@$(PIP_INSTALL) --requirement requirements.txt $(OR_EXPLAIN)
 	@touch $@
 
 $(VENV)/.symbols: requirements-symbols.txt $(VENV)/.runtime
 	@echo "Installing what symbols and signatures need into $(VENV)"
-	@$(PIP_INSTALL) --requirement requirements-symbols.txt
+	@$(PIP_INSTALL) --requirement requirements-symbols.txt $(OR_EXPLAIN)
 	@touch $@
 
 $(VENV)/.viewer: requirements-viewer.txt $(VENV)/.runtime
 	@echo "Installing what the viewer needs into $(VENV)"
-	@$(PIP_INSTALL) --requirement requirements-viewer.txt
+	@$(PIP_INSTALL) --requirement requirements-viewer.txt $(OR_EXPLAIN)
 	@touch $@
 
 $(VENV)/.development: requirements-dev.txt $(VENV)/.runtime
 	@echo "Installing what development needs into $(VENV)"
-	@$(PIP_INSTALL) --requirement requirements-dev.txt
+	@$(PIP_INSTALL) --requirement requirements-dev.txt $(OR_EXPLAIN)
 	@touch $@
 
 # A .venv whose Python is gone or too old is made anew. Where several Pythons

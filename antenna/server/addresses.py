@@ -79,7 +79,8 @@ def wait_until_free(addresses: Iterable[tuple[str, int]], seconds: float = _PATI
     for host, port in addresses:
         while (error := _problem_of(host, port, _family(host))) is not None:
             if error.errno != errno.EADDRINUSE or time.monotonic() >= end:
-                raise ConfigurationError(f"cannot listen on {host}, port {port}: {error.strerror}") from error
+                hint = "" if error.errno != errno.EADDRINUSE else ": stop what listens there, or set another port"
+                raise ConfigurationError(f"cannot listen on {host}, port {port}: {error.strerror}{hint}") from error
             time.sleep(_POLL)
 
 

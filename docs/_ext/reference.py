@@ -13,10 +13,14 @@ Link with ``:envvar:``, ``:metric:`` and ``:reason:``.
 
 import ast
 import inspect
+import json
 import re
-from collections.abc import Iterator, Mapping
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from docutils import nodes
 from docutils.parsers.rst.states import Inliner
@@ -138,11 +142,40 @@ class ProgramsDirective(WrittenDirective):
 
     def lines(self) -> Iterator[str]:
         """One section a program."""
-        for path in sorted(BIN.glob("*.py")):
-            doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-            if "Examples:" in doc and not path.name.startswith("_"):
-                title = f"bin/{path.name}"
-                yield from (title, "=" * len(title), "", *prose(doc))
+        docs = {path: ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "" for path in BIN.glob("*.py")}
+        programs = {
+            path.stem: doc for path, doc in sorted(docs.items()) if "Examples:" in doc and not path.name.startswith("_")
+        }
+        arguments = arguments_of(programs)
+        for name, doc in programs.items():
+            title = f"bin/{name}.py"
+            yield from (title, "=" * len(title), "", *prose(doc))
+            for command in arguments[name]:
+                yield from describe_command(command)
+
+
+def arguments_of(programs: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
+    """Return the commands of programs in bin/, with their arguments: see ``program_options``."""
+    command = [sys.executable, str(Path(__file__).parent / "program_options.py"), *programs]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=100)  # noqa: S603 - our own
+    found: dict[str, list[dict[str, Any]]] = json.loads(done.stdout)
+    return found
+
+
+def describe_command(command: dict[str, Any]) -> Iterator[str]:
+    """Describe the arguments of a program, or of one of its commands, as a definition list."""
+    indent = ""
+    if command["name"]:
+        yield from (f"``{command['name']}``", f"    {sentence(command['help'])}", "")
+        indent = "    "
+    for argument in command["arguments"]:
+        yield from (f"{indent}``{argument['usage']}``", f"{indent}    {sentence(argument['help'])}", "")
+
+
+def sentence(text: str) -> str:
+    """Return the help of an argument as a sentence."""
+    text = plain(" ".join(text.split()))
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else "See above."
 
 
 def prose(doc: str) -> Iterator[str]:
