@@ -252,4 +252,7 @@ def test_port_that_is_taken_ends_the_start_unless_it_is_that_of_the_server_befor
             load()["on_starting"](Arbiter(address))
 
     assert raised.value.code == BOOT_ERROR
-    assert caplog.messages[-1] == f"cannot start: cannot listen on 127.0.0.1, port {address[1]}: Address already in use"
+    assert caplog.messages[-1] == (
+        f"cannot start: cannot listen on 127.0.0.1, port {address[1]}: Address already in use: "
+        "stop what listens there, or set another port"
+    )
