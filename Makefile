@@ -21,7 +21,7 @@ SCHEDULES ?= 100
 MINUTES ?= 5
 
 SHELL_SCRIPTS := $(wildcard bin/*.sh docker/*.sh docker/*/*.sh) .ci/run
-PYTHON_CODE := antenna tests docs/conf.py docs/_ext docs/examples $(wildcard bin/*.py docker/*.py)
+PYTHON_CODE := antenna tests docs/conf.py docs/_ext docs/examples docs/pictures $(wildcard bin/*.py docker/*.py)
 
 DOCKERFILES := $(wildcard docker/Dockerfile docker/images/*/Dockerfile)
 
@@ -117,6 +117,10 @@ lint: $(VENV)/.development  ## Check style, types, shell scripts and Dockerfiles
 docs: $(VENV)/.development  ## Build the documentation into docs/_build/html, and check its links and its spelling
 	$(VENV_PYTHON) -m sphinx --quiet --fresh-env --fail-on-warning --keep-going --nitpicky docs docs/_build/html
 	$(VENV)/bin/codespell README.rst docs antenna bin docker
+
+.PHONY: pictures
+pictures: $(VENV)/.development  ## Make the pictures of the documentation again, from the real programs (needs Chromium)
+	$(VENV_PYTHON) docs/pictures/make_pictures.py
 
 .PHONY: format
 format: $(VENV)/.development  ## Format the code, and fix what a tool can fix

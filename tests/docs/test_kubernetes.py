@@ -48,9 +48,33 @@ POD: dict[str, Any] = the("StatefulSet")["spec"]["template"]["spec"]
 (CONTAINER,) = POD["containers"]
 
 
+<<<<<<< HEAD
 @pytest.mark.parametrize("directory", [MANIFESTS, VIEWER])
 def test_every_file_is_applied(directory: Path) -> None:
     assert {*paths(directory), directory / "kustomization.yaml"} == set(directory.glob("*.yaml"))
+=======
+def test_every_file_is_applied() -> None:
+    assert {*PATHS, MANIFESTS / "kustomization.yaml"} == set(MANIFESTS.glob("*.yaml"))
+
+
+def test_an_apply_leaves_the_secret_alone() -> None:
+    assert "Secret" not in {resource["kind"] for resource in resources()}
+    assert [source["secretRef"] for source in CONTAINER["envFrom"] if "secretRef" in source] == [
+        {"name": "antenna", "optional": True}
+    ]
+
+
+def test_the_ingress_leads_crash_reports_to_the_service() -> None:
+    ingress = yaml.safe_load((MANIFESTS / "examples" / "ingress.yaml").read_text(encoding="utf-8"))
+    kubernetes_validate.validate(ingress, kubernetes_validate.latest_version(), strict=True)
+    (path,) = ingress["spec"]["rules"][0]["http"]["paths"]
+
+    assert (path["path"], path["pathType"]) == ("/submit", "Exact")
+    assert path["backend"]["service"] == {
+        "name": the_service()["metadata"]["name"],
+        "port": {"name": the_service()["spec"]["ports"][0]["name"]},
+    }
+>>>>>>> 5ca3ddf (Kubernetes: an apply leaves the secret alone, and an Ingress; tests of the small server)
 
 
 # The oldest one has the sleep before SIGTERM.
@@ -77,8 +101,7 @@ def test_selectors_match_the_pods() -> None:
 
 
 def test_every_variable_is_an_option() -> None:
-    variables = {*the("ConfigMap")["data"], *the("Secret")["stringData"], *(item["name"] for item in CONTAINER["env"])}
-    assert variables <= OPTION_NAMES
+    assert {*the("ConfigMap")["data"], *(item["name"] for item in CONTAINER["env"])} <= OPTION_NAMES
 
 
 @pytest.mark.parametrize(

@@ -153,12 +153,12 @@ def test_every_program_is_on_the_page(pages: Path) -> None:
             assert path.name.startswith("_") or f"bin/{path.name}" in text
 
 
-def test_every_argument_of_a_program_is_on_the_page(pages: Path) -> None:
+def test_every_option_of_a_program_is_on_the_page(pages: Path) -> None:
     text = text_of(pages / "tools.html")
     for path in (PROJECT_ROOT / "bin").glob("*.py"):
         if f"bin/{path.name}" in text:
-            for argument in re.findall(r'add_argument\(\s*"(-?-?[a-z-]+)"', path.read_text(encoding="utf-8")):
-                assert argument in text, f"{path.name} {argument}"
+            for option in re.findall(r'add_argument\(\s*"(--[a-z-]+)"', path.read_text(encoding="utf-8")):
+                assert option in text, f"{path.name} {option}"
 
 
 def test_every_port_of_the_local_environment_is_on_the_page(pages: Path) -> None:
