@@ -48,13 +48,9 @@ POD: dict[str, Any] = the("StatefulSet")["spec"]["template"]["spec"]
 (CONTAINER,) = POD["containers"]
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize("directory", [MANIFESTS, VIEWER])
 def test_every_file_is_applied(directory: Path) -> None:
     assert {*paths(directory), directory / "kustomization.yaml"} == set(directory.glob("*.yaml"))
-=======
-def test_every_file_is_applied() -> None:
-    assert {*PATHS, MANIFESTS / "kustomization.yaml"} == set(MANIFESTS.glob("*.yaml"))
 
 
 def test_an_apply_leaves_the_secret_alone() -> None:
@@ -74,7 +70,6 @@ def test_the_ingress_leads_crash_reports_to_the_service() -> None:
         "name": the_service()["metadata"]["name"],
         "port": {"name": the_service()["spec"]["ports"][0]["name"]},
     }
->>>>>>> 5ca3ddf (Kubernetes: an apply leaves the secret alone, and an Ingress; tests of the small server)
 
 
 # The oldest one has the sleep before SIGTERM.
