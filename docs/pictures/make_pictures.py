@@ -59,17 +59,18 @@ FUNCTIONS = {
     "Net::receive(Packet&)": "src/net.cpp",
 }
 
-#: The stack of each kind of crash, innermost function first; how often it comes, and how much more often each day.
-KINDS = (
-    (("TextureCache::find(std::string const&)", "Renderer::upload(Mesh const&)", "Renderer::frame()"), 34, 0.0),
-    (("Physics::collide(Body&, Body&)", "Physics::step(float)", "World::tick(float)"), 21, 0.5),
-    (("World::spawn(EntityKind)", "World::tick(float)"), 12, -0.4),
-    (("Mixer::mix(short*, int)",), 8, 0.0),
-    (("SaveGame::read(std::istream&)",), 5, 0.2),
-    (("Net::receive(Packet&)",), 3, 0.0),
-)
 VERSIONS = {"2.3.0": 3, "2.4.0": 5, "2.4.1": 8}
 DAYS = 14
+
+#: The stack of each kind of crash, innermost function first; crashes a day; for how many days they have come; growth.
+KINDS = (
+    (("TextureCache::find(std::string const&)", "Renderer::upload(Mesh const&)", "Renderer::frame()"), 8, DAYS, 0.0),
+    (("Physics::collide(Body&, Body&)", "Physics::step(float)", "World::tick(float)"), 5, DAYS, 0.5),
+    (("World::spawn(EntityKind)", "World::tick(float)"), 3, DAYS, -0.4),
+    (("Mixer::mix(short*, int)",), 2, DAYS, 0.0),
+    (("SaveGame::read(std::istream&)",), 2, DAYS, 0.2),
+    (("Net::receive(Packet&)",), 2, 4, 0.0),
+)
 
 
 def symbols() -> str:
@@ -92,7 +93,7 @@ def minidump(functions: tuple[str, ...], address: int) -> bytes:
     words = [word for instruction in instructions[1:] for word in (0, instruction)] + [0] * 32
     stack = pack(f"<{len(words)}Q", *words)
     registers = context("amd64", {"rip": instructions[0], "rsp": STACK, "rbp": 0, "rax": address})
-    builder = DumpBuilder()
+    builder = DumpBuilder(time=int(time.time()))
     builder.system("Linux", "amd64", (0, 0, 0), samples.LINUX.version_name)
     builder.exception(1, 11, 1, address, (), context=registers)
     builder.threads([ThreadSpec(1, registers, STACK, stack, "main")])
@@ -105,9 +106,9 @@ def store_crashes(crashes: StoredCrashes) -> str:
     """Store the crashes of two weeks; return the id of one of today."""
     generator = random.Random(7)
     shown = ""
-    for functions, often, growth in KINDS:
-        for days_ago in range(DAYS):
-            expected = max(0.0, often / 4 * (1 + growth * (1 - days_ago / (DAYS / 2))))
+    for functions, a_day, days, growth in KINDS:
+        for days_ago in range(days):
+            expected = a_day * (1 + growth * (1 - days_ago / (DAYS / 2)))
             for _ in range(round(expected * generator.uniform(0.7, 1.3))):
                 crash_id = crashes.add(
                     {
