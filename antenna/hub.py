@@ -150,7 +150,7 @@ class Turn:
         """The turn begins now."""
         self._begun = time.monotonic()
 
-    def waited(self, seconds: float) -> None:
+    def exclude(self, seconds: float) -> None:
         """Do not count ``seconds`` in which this greenlet was waiting, since the others could run meanwhile."""
         self._begun += seconds
 

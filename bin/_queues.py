@@ -38,7 +38,7 @@ class Queue(Protocol):
     def acknowledge(self) -> None:
         """Remove the messages that were received from the queue."""
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """Let other programs receive the messages that were received but not removed."""
 
 
@@ -80,7 +80,7 @@ class DirectoryQueue:
             (self._root / name).unlink(missing_ok=True)
         self._received.clear()
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """Do nothing: other programs can receive the messages anyway."""
 
 

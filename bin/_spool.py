@@ -29,7 +29,7 @@ from antenna.spool.stock import SetAside
 TIMEOUT = 30.0
 ATTEMPTS = 3
 
-IN_OTHER_HANDS = "claimed by a collector"
+CLAIMED = "claimed by a collector"
 NOT_TRIED = "not tried"
 
 
@@ -148,7 +148,7 @@ class Deliverer:
             return item, NOT_TRIED
         entry = self._delivery.claim(item.kind, item.name.text)
         if entry is None:
-            return item, item.problem() or IN_OTHER_HANDS
+            return item, item.problem() or CLAIMED
         try:
             return item, self._try(entry)
         except (EntryDamaged, CrashRefused, OSError) as error:

@@ -76,7 +76,7 @@ class Subscription:
         self._handles.clear()
 
     @_google.explained()
-    def give_back(self) -> None:
+    def release(self) -> None:
         """Let the messages be delivered again at once."""
         self._set_deadline(self._handles.values(), 0)
 

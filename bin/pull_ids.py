@@ -104,7 +104,7 @@ def main() -> int:
             if args.ack:
                 queue.acknowledge()
     finally:
-        queue.give_back()
+        queue.release()
     return int(is_damaged)
 
 

@@ -138,12 +138,12 @@ def deliver(args: argparse.Namespace) -> int:
     """Save and publish the entries that wait, and print the ids of those that were delivered."""
     spool = _backends.spool()
     delivered, left = deliver_all(spool, _spool.chosen(_spool.items_waiting(spool), args.crash_ids))
-    if left[_spool.IN_OTHER_HANDS]:
-        _common.note(f"{left[_spool.IN_OTHER_HANDS]} are claimed by collectors, or have been delivered meanwhile")
+    if left[_spool.CLAIMED]:
+        _common.note(f"{left[_spool.CLAIMED]} are claimed by collectors, or have been delivered meanwhile")
     if left[_spool.NOT_TRIED]:
         _common.note(f"{left[_spool.NOT_TRIED]} were not tried: storage or publisher is down")
     _common.note(f"{delivered} delivered, {left.total()} left")
-    return 1 if left.total() > left[_spool.IN_OTHER_HANDS] else 0
+    return 1 if left.total() > left[_spool.CLAIMED] else 0
 
 
 def deliver_all(spool: Spool, items: list[_spool.Item]) -> tuple[int, Counter[str]]:
@@ -155,8 +155,8 @@ def deliver_all(spool: Spool, items: list[_spool.Item]) -> tuple[int, Counter[st
             delivered += 1
             print(item.name.crash_id, flush=True)
             continue
-        left[reason if reason in {_spool.IN_OTHER_HANDS, _spool.NOT_TRIED} else "failed"] += 1
-        if reason not in {_spool.IN_OTHER_HANDS, _spool.NOT_TRIED}:
+        left[reason if reason in {_spool.CLAIMED, _spool.NOT_TRIED} else "failed"] += 1
+        if reason not in {_spool.CLAIMED, _spool.NOT_TRIED}:
             _common.note(f"{item.name.crash_id}: {reason}")
     return delivered, left
 

@@ -22,7 +22,7 @@ from antenna.config import ConfigurationError
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - the default of a server in a container
 
 # Seconds that a start waits for an address that is in use, for instance by a collector that is about to end.
-_PATIENCE = 5.0
+_LONGEST_WAIT = 5.0
 _POLL = 0.1
 
 
@@ -69,7 +69,7 @@ def _bind_ipv6(gunicorn_socket: Any, listener: socket.socket) -> None:
     listener.bind(gunicorn_socket.cfg_addr)
 
 
-def wait_until_free(addresses: Iterable[tuple[str, int]], seconds: float = _PATIENCE) -> None:
+def wait_until_free(addresses: Iterable[tuple[str, int]], seconds: float = _LONGEST_WAIT) -> None:
     """Wait until the addresses to listen on are free. Raises ``ConfigurationError`` if one of them stays in use.
 
     Gunicorn checks this as well. But it writes several lines to the log, tells Sentry nothing, and ends with another

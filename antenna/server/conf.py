@@ -160,7 +160,7 @@ def post_worker_init(worker: Any) -> None:
             problems = worker.wsgi.verify()
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends the start
             _abort_start(error)
-        _first_start.has_come_through(problems, worker.ppid)
+        _first_start.report_serving(problems, worker.ppid)
         if _app_config.local_dev_env:
             logging.getLogger(__name__).info("ready: crash reports are taken at %s", _url())
     elif worker.age <= worker.cfg.workers:

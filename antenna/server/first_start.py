@@ -41,7 +41,7 @@ class FirstStart:
             return None
         return [Problem(*problem) for problem in json.loads(self._memory[1:].rstrip(b"\0"))]
 
-    def has_come_through(self, problems: Sequence[Problem], master: int) -> None:
+    def report_serving(self, problems: Sequence[Problem], master: int) -> None:
         """Record that a worker serves, and the ``problems`` that it has found.
 
         ``master`` then starts the other workers.

@@ -123,7 +123,7 @@ class FramedBody:
             self._unreader.sock.settimeout(left)
         data: bytes = self._unreader.read(None, read_ahead=size)
         if self._turn is not None:
-            self._turn.waited(time.monotonic() - begun)
+            self._turn.exclude(time.monotonic() - begun)
         return data
 
 

@@ -90,7 +90,7 @@ class Entry:
         this process can open no file at all.
         """
         try:
-            lock = locks.take(path, kind.file_type)
+            lock = locks.acquire(path, kind.file_type)
         except WrongType as error:
             return cls(path, kind, crash_id, None, EntryDamaged(error.strerror))
         except OSError as error:

@@ -46,7 +46,7 @@ class Locks:
         # Locks held without flock, by device and inode, which an entry keeps when it is renamed.
         self._held: dict[tuple[int, int], object] = {}
 
-    def take(self, path: Path, file_type: int) -> Lock | None:
+    def acquire(self, path: Path, file_type: int) -> Lock | None:
         """Lock what is at ``path``. Returns None if it is locked already, or if it is not there (any more).
 
         Raises ``WrongType`` if it is not of the type ``file_type``, such as ``stat.S_IFDIR``, and ``OSError``.

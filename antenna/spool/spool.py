@@ -115,7 +115,7 @@ class Spool:
         self._room.reserve(work.name, expected_size(report), report.payload_size)
         try:
             work.mkdir()
-            lock = self._locks.take(work, stat.S_IFDIR)
+            lock = self._locks.acquire(work, stat.S_IFDIR)
             try:
                 size = write_crash(report, work)
                 # The room is checked again with the real size: JSON may take six times as many bytes as came in.
@@ -142,7 +142,7 @@ class Spool:
         lock = None
         try:
             write_file(work, [f"{crash_id}\n".encode("ascii")])
-            lock = self._locks.take(work, stat.S_IFREG)
+            lock = self._locks.acquire(work, stat.S_IFREG)
             self._put(work, target)
         except BaseException:
             if lock is not None:

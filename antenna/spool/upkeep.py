@@ -44,7 +44,7 @@ def prove(root: Path, locks: Locks) -> list[str]:
         crash.mkdir()
         write_file(crash / "raw_crash", [b"probe"])
         write_file(crash_id, [b"probe"])
-        lock = locks.take(crash, stat.S_IFDIR)
+        lock = locks.acquire(crash, stat.S_IFDIR)
         if lock is None:  # nobody else knows the name: the file system gives the directory another inode each time
             raise OSError(errno.ENOLCK, "no directory can be locked", str(crash))
         lacking = _lacking(crash, lock)
@@ -104,7 +104,7 @@ def _remove_if_stale(path: Path, locks: Locks) -> None:
         if file_type not in {stat.S_IFDIR, stat.S_IFREG}:
             path.unlink()  # a FIFO, for instance: nobody works on it
             return
-        lock = locks.take(path, file_type)
+        lock = locks.acquire(path, file_type)
         if lock is not None:
             if lock.is_shared or age > _STALE_WITHOUT_FLOCK:
                 remove_tree(path)

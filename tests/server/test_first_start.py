@@ -33,13 +33,13 @@ class Arbiter(SimpleNamespace):
                 raise error
 
 
-def test_others_start_when_one_has_come_through() -> None:
+def test_others_start_when_one_report_serving() -> None:
     first_start, arbiter = FirstStart(), Arbiter()
     first_start.let_one_go_first(arbiter)
 
     arbiter.manage_workers()
     arbiter.manage_workers()
-    first_start.has_come_through([], NOBODY)
+    first_start.report_serving([], NOBODY)
     arbiter.manage_workers()
     arbiter.num_workers = 6  # an operator wants more
     arbiter.manage_workers()
@@ -53,7 +53,7 @@ def test_what_one_process_found_out_others_know() -> None:
 
     child = os.fork()
     if child == 0:
-        first_start.has_come_through(problems, NOBODY)
+        first_start.report_serving(problems, NOBODY)
         os._exit(0)
     os.waitpid(child, 0)
 
