@@ -5,8 +5,8 @@
 """Every limit on what a client may send.
 
 The constants are bounds that no operator has a reason to change, and that no known client comes near. ``Limits`` has
-those that are options. A report that goes over a limit is refused: with 413 if the limit is one of size, else with the
-``Reason`` that fits. Tests are in ``tests/test_breakpad_resource.py``, ``tests/payload`` and ``tests/server``.
+those that are options. If a report goes over a limit, it is refused, in most cases with 413; docs/reasons.rst says with
+which answer. Tests are in ``tests/test_breakpad_resource.py``, ``tests/payload`` and ``tests/server``.
 """
 
 from dataclasses import dataclass

@@ -130,7 +130,7 @@ class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes withou
         """
         sock.unreader = req.unreader
         if sock.is_admin:
-            self.nr -= 1  # GUNICORN_MAX_REQUESTS does not count health checks
+            self.nr -= 1  # GUNICORN_MAX_REQUESTS does not count requests to ADMIN_PORT
         if req._expected_100_continue:  # noqa: SLF001 - gunicorn has no other name for it
             # Gunicorn would send this itself, a little later. But there, a client that has gone by now would not be
             # counted.
