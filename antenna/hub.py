@@ -39,7 +39,8 @@ _LOOKUPS = 10
 _TURN = 0.005
 _AN_INSTANT = 1e-6
 # Turns of gevent's loop between the arrival of an answer and the greenlet that waits for it. The loop first looks for
-# events, then runs the greenlets that wait for them, then those that wait for these. A turn of a busy loop may take 0.1 s.
+# events, then runs the greenlets that wait for them, then those that wait for these. A turn of a busy loop may take 0.1
+# s.
 _TURNS = 4
 
 P = ParamSpec("P")
