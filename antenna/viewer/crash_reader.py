@@ -83,7 +83,7 @@ class CrashReader:
         minidump, trouble = None, ""
         if _has_minidump(names):
             minidump = self._storage.load(dump_path(crash_id, MINIDUMP))
-            trouble = "" if minidump is not None else f"{dump_path(crash_id, MINIDUMP)} is missing"
+            trouble = "" if minidump is not None else f"the minidump is missing ({dump_path(crash_id, MINIDUMP)})"
         try:
             return self.ask(crash_id, raw_crash, names, minidump, trouble)
         except CrashFailedError as error:

@@ -79,10 +79,12 @@ def visible(text: str) -> str:
     return _INVISIBLE.sub(lambda found: f"\\u{{{ord(found[0]):x}}}", text)
 
 
-def moment(seconds: float | None) -> str:
-    """Return a time for people, in UTC."""
+def moment(time: float | str | None) -> str:
+    """Return a time for people, in UTC: seconds since 1970, or as ISO 8601 writes it."""
     try:
-        return "never" if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"
+        if isinstance(time, str):
+            time = datetime.fromisoformat(time).timestamp()
+        return "never" if time is None else f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M}"
     except (ValueError, OverflowError, OSError):
         return "unknown"
 

@@ -7,12 +7,16 @@
 A processed crash is JSON, so that a child process can hand it over and the index can keep it.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 from antenna.crash import identify
 from antenna.minidump import DumpFacts, Minidump, MinidumpError, Module
 from antenna.symbols import Store, crash_facts, missing, on_stack, read, sign
+from antenna.viewer.sentence import sentence
+
+_NUMBER = re.compile(r"0x[0-9a-f]+|[0-9][0-9,.]*")
 
 NO_MINIDUMP = "there is no minidump"
 
@@ -29,6 +33,8 @@ class Processed(TypedDict):
     signature_rules: str
     signature_is_guess: bool
     summary: str
+    sentence: str
+    """What crashed, for people."""
     trouble: str
     """Why there is no ``dump``."""
     has_no_minidump: bool
@@ -74,7 +80,7 @@ def _put_together(
     trouble: str,
 ) -> Processed:
     product, version = identify(raw_crash, "product"), identify(raw_crash, "version")
-    signature = sign(crash_facts(raw_crash, product, dump_names, facts, trouble))
+    signature = sign(crash_facts(raw_crash, product, dump_names, facts, _kind(trouble)))
     program = f"{product} {version}".strip()
     return Processed(
         crash_id=crash_id,
@@ -82,6 +88,7 @@ def _put_together(
         signature_rules=signature.rules,
         signature_is_guess=signature.is_guess,
         summary=facts.summary(program) if facts is not None else f"{program or 'unknown product'} · {signature.text}",
+        sentence=sentence(program, facts, has_no_minidump=trouble == NO_MINIDUMP),
         trouble=trouble,
         has_no_minidump=trouble == NO_MINIDUMP,
         dump=None if facts is None else _dump(facts, program),
@@ -89,6 +96,12 @@ def _put_together(
         stack_modules=[] if facts is None else [_module(module) for module in on_stack(facts)],
         protected={} if facts is None else _protected(facts),
     )
+
+
+def _kind(trouble: str) -> str:
+    """Return what a trouble has in common with others of its kind, for the signature: neither names nor numbers."""
+    said = ": ".join(trouble.split(": ")[:2])
+    return _NUMBER.sub("N", said.partition(" (")[0])
 
 
 def _module(module: Module) -> dict[str, str]:

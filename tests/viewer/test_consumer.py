@@ -191,7 +191,8 @@ class TestCrashesThatFail:
         crash_id = stored.add({"ProductName": "MyApp"}, b"MDMP")
         (stored.root / f"v1/dump/{crash_id}").unlink()
         page, _ = self.failing(stored, start_viewer, crash_id)
-        assert f"v1/dump/{crash_id} is missing" in page
+        assert f"the minidump is missing (v1/dump/{crash_id})" in page
+        assert "EMPTY: the minidump is missing<" in page
         assert "MyApp" in page
 
     @pytest.mark.usefixtures("in_process")

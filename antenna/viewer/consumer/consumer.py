@@ -42,6 +42,8 @@ class State:
     read: int = 0
     failed: int = 0
     reread: int = 0
+    is_reading: bool = False
+    """Whether it has found crashes and has not read all of them yet."""
     trouble: str = ""
     """Why it does not get on, such as a storage that is away."""
 
@@ -94,6 +96,7 @@ class Consumer:
         began = time.monotonic()
         try:
             for pending in self.source.pending():
+                self.state.is_reading = True
                 if self._is_too_old(pending.crash_id):
                     pending.done()
                     continue
@@ -101,6 +104,7 @@ class Consumer:
                 if len(batch) >= _BATCH or time.monotonic() - began > _BATCH_SECONDS:
                     self._write(batch)
                     batch, began = [], time.monotonic()
+            self.state.is_reading = False
         finally:
             # What was read before the storage went away.
             self._write(batch)

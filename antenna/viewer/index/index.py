@@ -167,6 +167,10 @@ class Index:
         body: dict[str, Any] = json.loads(zlib.decompress(row[0]))
         return body
 
+    def cells(self, crash_id: str) -> dict[str, Any]:
+        """Return the columns of a crash that is in the index."""
+        return dict(self.database.execute("SELECT * FROM crashes WHERE crash_id = ?", (crash_id,)).fetchone())
+
     def say(self, signature: str, *, fixed_in: str, note: str) -> None:
         """Keep what somebody says of a signature."""
         self.database.execute(

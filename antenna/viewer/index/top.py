@@ -8,6 +8,7 @@ import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from antenna.viewer.index.versions import is_at_least, sort_key
@@ -54,6 +55,10 @@ class TopCrasher:
     fixed_in: str
     came_back: bool
     """Whether a version crashed that should have been fixed."""
+    is_new: bool
+    """Whether it came for the first time, and others had come before."""
+    is_back_again: bool
+    """Whether it did not come in the period before, and did earlier."""
 
 
 class TopCrashers:
@@ -72,6 +77,10 @@ class TopCrashers:
         return dict(
             map(tuple, self._rows(f"SELECT day, sum(count) FROM daily_counts WHERE {where} GROUP BY 1", values))
         )
+
+    def first_day(self) -> str:
+        """Return the day of the oldest crash, empty if there is none."""
+        return str(self._rows("SELECT coalesce(min(day), '') FROM daily_counts")[0][0])
 
     def choices(self, column: str, chosen: Filter) -> list[tuple[str, int]]:
         """Return the values of ``product``, ``version``, ``channel`` or ``rule``, those with most crashes first."""
@@ -94,6 +103,7 @@ class TopCrashers:
         where, values = before.where()
         sql = f"SELECT signature, sum(count) FROM counts WHERE {where} AND signature IN ({numbers}) GROUP BY 1"
         earlier = dict(map(tuple, self._rows(sql, values)))
+        first = self.first_day()
         versions, systems = self._versions_and_systems(numbers, chosen)
         return [
             TopCrasher(
@@ -106,6 +116,8 @@ class TopCrashers:
                 systems=_most(systems[number]),
                 fixed_in=known[number]["fixed_in"],
                 came_back=came_back(known[number]["fixed_in"], list(versions[number])),
+                is_new=first < chosen.first <= _day(known[number]["first_seen"]),
+                is_back_again=number not in earlier and _day(known[number]["first_seen"]) < chosen.first,
             )
             for number, count in counts.items()
         ]
@@ -133,6 +145,10 @@ class TopCrashers:
 def _most(counts: Counter[str]) -> tuple[str, ...]:
     """Return the most frequent values that say anything."""
     return tuple(value for value, _ in counts.most_common() if value)[:_VALUES]
+
+
+def _day(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y%m%d}"
 
 
 def came_back(fixed_in: str, versions: Sequence[str]) -> bool:

@@ -4,6 +4,7 @@
 
 """``/symbols``, ``/status``, ``/search``, the style sheet and health checks."""
 
+import shutil
 from pathlib import Path
 
 import falcon
@@ -51,6 +52,7 @@ class StatusResource:
             totals=self._queries.totals(),
             failures=self._queries.failures(),
             size=sum(file.stat().st_size for file in self._index.files()),
+            free=shutil.disk_usage(self._index.path.parent).free,
             config=self._config,
         )
 

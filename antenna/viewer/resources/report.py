@@ -4,6 +4,7 @@
 
 """``/report/<id>``: one crash."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import falcon
@@ -19,6 +20,10 @@ from antenna.viewer.pages import Pages
 
 # Parts of a dump that may hold secrets of the program's user.
 _PROTECTED = frozenset({"registers", "comments", "crashpad_annotations", "module_annotations", "mac_crash_info"})
+
+
+# Annotations in which a program says why it ends.
+_LAST_WORDS = ("MozCrashReason", "AbortMessage")
 
 
 class ReportResource:
@@ -44,7 +49,8 @@ class ReportResource:
             report=report,
             processed=report["processed"],
             dump=dump,
-            facts=_facts(dump) if dump else [],
+            facts=_facts(dump, self._index.cells(crash_id)),
+            messages=_messages(report["annotations"], dump),
             said=_said(processed) if dump else [],
             missing={(item["debug_file"], item["debug_id"]) for item in processed.get("missing", [])},
             is_protected=req.context.level >= Level.PROTECTED,
@@ -128,19 +134,31 @@ def _summary(processed: dict[str, Any] | None) -> dict[str, Any] | None:
     return found
 
 
-def _facts(dump: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return what crashed and on what: names and values."""
-    uptime = dump["uptime_seconds"]
-    found = {
-        "reason": dump["crash_reason"],
-        "address": dump["crash_address"],
-        "system": " ".join(filter(None, (dump["os"], dump["os_version"]))),
-        "CPU": " ".join(filter(None, (dump["cpu"], dump["cpu_info"]))),
-        "time of the crash": dump["time"],
-        "uptime": None if uptime is None else f"{uptime:,.0f} s",
-        "process id": None if dump["process_id"] is None else str(dump["process_id"]),
+def _facts(dump: dict[str, Any] | None, cells: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return what crashed and on what: names and values. ``cells`` is what the index counts the crash by."""
+    found: dict[str, str | None] = {
+        name.capitalize(): cells[name] for name in ("product", "version", "channel", "build", "process")
     }
+    if dump is not None:
+        uptime = dump["uptime_seconds"]
+        found |= {
+            "Reason": dump["crash_reason"],
+            "Address": dump["crash_address"],
+            "System": " ".join(filter(None, (dump["os"], dump["os_version"]))),
+            "CPU": " ".join(filter(None, (dump["cpu"], dump["cpu_info"]))),
+            "Time of the crash": dump["time"],
+            "Uptime": None if uptime is None else f"{uptime:,.0f} s",
+            "Process id": None if dump["process_id"] is None else str(dump["process_id"]),
+        }
     return [(name, value) for name, value in found.items() if value]
+
+
+def _messages(annotations: Mapping[str, str], dump: dict[str, Any] | None) -> list[str]:
+    """Return what the program said itself of its end, each message once."""
+    found = [annotations.get(name, "") for name in _LAST_WORDS]
+    if dump is not None:
+        found.append(dump["assertion"] or "")
+    return list(dict.fromkeys(text for text in found if text))
 
 
 def _said(processed: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
