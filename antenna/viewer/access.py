@@ -62,7 +62,10 @@ class Access:
         if req.context.level is Level.NOTHING and req.path not in _PUBLIC:
             if self._config.trusted_header:
                 raise falcon.HTTPForbidden(title="The proxy in front of the viewer has logged nobody in")
-            if req.path.endswith("/json") or req.get_header("Authorization"):
+            if req.get_header("Auth-Token"):
+                # Crash Stats' tools show the reason of a 403.
+                raise falcon.HTTPForbidden(title="This is not the viewer's token")
+            if is_for_tools(req.path) or req.get_header("Authorization"):
                 raise falcon.HTTPUnauthorized(
                     title="Send the viewer's token: Authorization: Bearer TOKEN", challenges=["Bearer"]
                 )
@@ -90,10 +93,18 @@ class Access:
         return found[0] if found else None
 
     def _given(self, req: falcon.Request) -> str:
+        # Crash Stats' tools send their token so.
+        if auth_token := req.get_header("Auth-Token"):
+            return _cookie(auth_token.strip())
         scheme, _, token = (req.get_header("Authorization") or "").partition(" ")
         if scheme.lower() == "bearer":
             return _cookie(token.strip())
         return (req.get_cookie_values(COOKIE) or [""])[0].encode("ascii", "replace").decode("ascii")
+
+
+def is_for_tools(path: str) -> bool:
+    """Whether programs ask there, which read JSON rather than pages."""
+    return path.endswith("/json") or path.startswith(("/api/", "/symbolicate/"))
 
 
 def require_protected(req: falcon.Request) -> None:

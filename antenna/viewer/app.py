@@ -12,13 +12,14 @@ import falcon
 from antenna.config import build_config
 from antenna.ext import CrashStorageBase
 from antenna.symbols import Store
-from antenna.viewer.access import Access
+from antenna.viewer.access import Access, is_for_tools
 from antenna.viewer.consumer import Consumer
 from antenna.viewer.consumer.choice import choose_source
 from antenna.viewer.crash_reader import CrashReader
 from antenna.viewer.index import Index
 from antenna.viewer.options import INDEX_FILE, StorageConfig, ViewerConfig, symbols_dir
 from antenna.viewer.pages import Headers, Pages
+from antenna.viewer.resources.api import CrashResource, FieldsResource, SuperSearchResource
 from antenna.viewer.resources.lists import (
     HealthResource,
     SearchResource,
@@ -31,6 +32,7 @@ from antenna.viewer.resources.report import ReportResource
 from antenna.viewer.resources.signature import SignatureResource
 from antenna.viewer.resources.top import TopCrashersResource
 from antenna.viewer.sampling import kept_percentages
+from antenna.viewer.searcher import Searcher
 
 
 class ViewerApp(falcon.App[falcon.Request, falcon.Response]):
@@ -53,6 +55,7 @@ class ViewerApp(falcon.App[falcon.Request, falcon.Response]):
             keep_days=self.options.keep_days,
         )
         access = Access(self.options)
+        self.searcher = Searcher(index.path, self.options.annotations)
         super().__init__(middleware=[access, Headers()])
         self._pages = Pages()
         self._percentages = kept_percentages(config)
@@ -80,6 +83,20 @@ class ViewerApp(falcon.App[falcon.Request, falcon.Response]):
         self.add_route("/static/viewer.css", StyleResource())
         self.add_route("/__lbheartbeat__", HealthResource())
 
+        self._add_api(report)
+
+    def _add_api(self, report: ReportResource) -> None:
+        """Add what tools ask; the names with capitals, and the slash behind them, are those of Crash Stats."""
+        search, fields = SuperSearchResource(self.searcher), FieldsResource(self.searcher)
+        crash = CrashResource(report, self.searcher)
+        for end in ("", "/"):
+            for name in ("search", "SuperSearch", "SuperSearchUnredacted"):
+                self.add_route(f"/api/{name}{end}", search)
+            self.add_route(f"/api/SuperSearchFields{end}", fields)
+            self.add_route(f"/api/report/{{crash_id}}{end}", crash, suffix="processed")
+            self.add_route(f"/api/ProcessedCrash{end}", crash, suffix="processed")
+            self.add_route(f"/api/RawCrash{end}", crash, suffix="raw")
+
     def _answer_error(
         self, req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, _: dict[str, object]
     ) -> None:
@@ -87,7 +104,7 @@ class ViewerApp(falcon.App[falcon.Request, falcon.Response]):
         resp.status = error.status
         for name, value in (error.headers or {}).items() if isinstance(error.headers, dict) else ():
             resp.set_header(name, value)
-        if req.path.endswith("/json"):
+        if is_for_tools(req.path):
             resp.media = {"error": error.title, "description": error.description}
             return
         self._pages.render(resp, "error.html", title=error.title, description=error.description or "")

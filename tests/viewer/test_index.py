@@ -94,8 +94,9 @@ def test_old_crashes_are_forgotten_with_all_that_belongs_to_them(index: Index) -
     assert index.forget_before("20261125") == 1200
     assert counted(index) == 1
     counts = "SELECT (SELECT count(*) FROM bodies), (SELECT count(*) FROM words), (SELECT count(*) FROM signatures), "
-    counts += "(SELECT count(*) FROM stack_modules), (SELECT count(*) FROM modules), (SELECT count(*) FROM annotations)"
-    assert tuple(index.database.execute(counts).fetchone()) == (1, 1, 1, 0, 0, 0)
+    counts += "(SELECT count(*) FROM stack_modules), (SELECT count(*) FROM modules), (SELECT count(*) FROM facts), "
+    counts += "(SELECT count(*) FROM extra), (SELECT count(*) FROM texts WHERE field = 'vendor')"
+    assert tuple(index.database.execute(counts).fetchone()) == (1, 1, 1, 0, 0, 1, 0, 0)
 
 
 def test_opinions_outlive_what_is_made_anew(index: Index) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 
 from antenna.viewer.index import schema
 from antenna.viewer.index.rows import CrashRow
+from antenna.viewer.supersearch import tables
+from antenna.viewer.supersearch.tables import FactsWriter
 
 # Seconds that a writer waits for another one, such as a rebuild beside the viewer.
 _BUSY = 30.0
@@ -74,18 +76,20 @@ class Index:
     def add(self, rows: Iterable[CrashRow]) -> None:
         """Add crashes, or replace them, all in one transaction."""
         with self.transaction() as database:
+            facts = FactsWriter(database)
             for row in rows:
                 self._remove(database, row.crash_id)
-                self._insert(database, row)
+                facts.add(self._insert(database, row), row)
 
-    def _insert(self, database: sqlite3.Connection, row: CrashRow) -> None:
+    def _insert(self, database: sqlite3.Connection, row: CrashRow) -> int:
+        """Add a crash; return its number."""
         names = ", ".join(schema.COLUMNS)
         marks = ", ".join("?" * len(schema.COLUMNS))
         values = [getattr(row, name) for name in schema.COLUMNS]
         cursor = database.execute(
             f"INSERT INTO crashes (signature, {names}) VALUES (?, {marks})", (_signature(database, row), *values)
         )
-        number = cursor.lastrowid
+        number = cursor.lastrowid or 0
         body = zlib.compress(json.dumps(row.body).encode("ascii"), 1)
         database.execute("INSERT INTO bodies VALUES (?, ?)", (number, body))
         words = (number, row.words, row.loaded)
@@ -98,11 +102,7 @@ class Index:
             "INSERT OR IGNORE INTO stack_modules SELECT id, ?, ? FROM modules WHERE debug_file = ? AND debug_id = ?",
             [(number, module.is_missing, module.debug_file, module.debug_id) for module in row.stack_modules],
         )
-        database.executemany("INSERT OR IGNORE INTO annotation_names (name) VALUES (?)", zip(row.annotations))
-        database.executemany(
-            "INSERT INTO annotations SELECT ?, id, ? FROM annotation_names WHERE name = ?",
-            [(number, value, name) for name, value in row.annotations.items()],
-        )
+        return number
 
     @staticmethod
     def _remove(database: sqlite3.Connection, crash_id: str) -> None:
@@ -136,6 +136,8 @@ class Index:
             with self.transaction() as database:
                 database.execute("DELETE FROM signatures WHERE id NOT IN (SELECT signature FROM crashes)")
                 database.execute("DELETE FROM modules WHERE id NOT IN (SELECT module FROM stack_modules)")
+            for statement in tables.prune():
+                self.database.execute(statement)
         return count
 
     def forget(self, crash_ids: Sequence[str]) -> None:

@@ -4,6 +4,8 @@
 
 """The tables of the index."""
 
+from antenna.viewer.supersearch import tables
+
 #: Of the tables below. An index of another version is made anew.
 VERSION = 4
 
@@ -13,7 +15,8 @@ COLUMNS = (
     "reason", "address", "rule", "failed",
 )  # fmt: skip
 
-TABLES = """
+TABLES = (
+    """
 CREATE TABLE signatures (
     id INTEGER PRIMARY KEY,
     text TEXT NOT NULL UNIQUE,
@@ -90,7 +93,6 @@ CREATE TRIGGER crash_goes AFTER DELETE ON crashes BEGIN
     DELETE FROM bodies WHERE crash = old.id;
     DELETE FROM words WHERE rowid = old.id;
     DELETE FROM stack_modules WHERE crash = old.id;
-    DELETE FROM annotations WHERE crash = old.id;
 END;
 -- Apart from the rest, so that what is counted lies together on few pages of the disk.
 CREATE TABLE bodies (crash INTEGER PRIMARY KEY, body BLOB NOT NULL);
@@ -118,23 +120,16 @@ END;
 CREATE TRIGGER missing_module_goes AFTER DELETE ON stack_modules WHEN old.is_missing BEGIN
     UPDATE modules SET crashes = crashes - 1 WHERE id = old.module;
 END;
--- The annotations that everybody may see, cut to the length of a cell.
-CREATE TABLE annotation_names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
-CREATE TABLE annotations (
-    crash INTEGER NOT NULL,
-    name INTEGER NOT NULL,
-    value TEXT NOT NULL,
-    PRIMARY KEY (crash, name)
-) WITHOUT ROWID;
-CREATE INDEX annotations_by_value ON annotations (name, value);
--- What searches look through: "text" is the stack, the signature and these annotations; "modules" are all modules that
--- the program had loaded, on the stack or not.
+-- What searches look through: "text" is the stack, the signature and the annotations that everybody may
+-- see; "modules" are all modules that the program had loaded, on the stack or not.
 CREATE VIRTUAL TABLE words USING fts5 (text, modules, tokenize = "unicode61 tokenchars '_'");
 CREATE VIRTUAL TABLE vocabulary USING fts5vocab (words, instance);
 """
+    + tables.TABLES
+)
 
 #: What is made anew; opinions stay.
 CACHES = (
-    "vocabulary", "words", "annotations", "annotation_names", "stack_modules", "modules", "bodies", "daily_counts",
-    "counts", "crashes", "signatures",
+    "vocabulary", "words", "stack_modules", "modules", "bodies", "daily_counts", "counts", "crashes", "signatures",
+    *tables.CACHES,
 )  # fmt: skip

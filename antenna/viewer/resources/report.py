@@ -38,7 +38,7 @@ class ReportResource:
     def on_get(self, req: falcon.Request, resp: falcon.Response, crash_id: str) -> None:
         """Answer with the page."""
         crash_id = _parse(crash_id)
-        report = self._report(req, crash_id)
+        report = self.report(req, crash_id)
         processed = report["processed"] or {}
         dump = processed.get("dump")
         self._pages.render(
@@ -58,7 +58,7 @@ class ReportResource:
 
     def on_get_json(self, req: falcon.Request, resp: falcon.Response, crash_id: str) -> None:
         """Answer with what the page shows, as JSON."""
-        resp.media = self._report(req, _parse(crash_id))
+        resp.media = self.report(req, _parse(crash_id))
 
     def on_get_raw(self, req: falcon.Request, resp: falcon.Response, crash_id: str) -> None:
         """Answer with the raw crash, from the storage."""
@@ -74,7 +74,7 @@ class ReportResource:
             raise falcon.HTTPNotFound(title="The crash has no such dump", description=name)
         self._download(resp, dump_path(crash_id, name), f"{crash_id}.{name}.dmp", "application/octet-stream")
 
-    def _report(self, req: falcon.Request, crash_id: str) -> dict[str, Any]:
+    def report(self, req: falcon.Request, crash_id: str) -> dict[str, Any]:
         """Return what somebody may see of a crash."""
         body = self._body(crash_id)
         shown = set(body.pop("shown"))

@@ -1,0 +1,108 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Where the index keeps the values of fields.
+
+``facts`` has a row for each crash, and a column for each field that has one value. ``extra`` has the values of other
+fields: several of a crash, and annotations that the team allows. Texts are numbers in both: ``texts`` has each of them
+once, by field. A search looks for the texts that match, which are few, and then for their numbers, which is fast.
+
+A text is found by its key. The key of a long text, such as a stack, is a short one: the index of keys stays small.
+"""
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from antenna.viewer.supersearch.facts import facts_of
+from antenna.viewer.supersearch.fields import COLUMNS
+
+if TYPE_CHECKING:
+    from antenna.viewer.index.rows import CrashRow
+
+_TYPES = ", ".join(f'"{field.name}" {"INTEGER" if field.kind.is_text else "NUMERIC"}' for field in COLUMNS)
+
+TABLES = f"""
+CREATE TABLE texts (
+    id INTEGER PRIMARY KEY,
+    field TEXT NOT NULL,
+    key TEXT NOT NULL,
+    text TEXT NOT NULL,
+    UNIQUE (field, key)
+);
+CREATE TABLE facts (crash INTEGER PRIMARY KEY, {_TYPES});
+CREATE INDEX facts_by_date ON facts (date);
+CREATE TABLE extra (crash INTEGER NOT NULL, text INTEGER NOT NULL, PRIMARY KEY (crash, text)) WITHOUT ROWID;
+CREATE INDEX extra_by_text ON extra (text, crash);
+CREATE TRIGGER facts_go AFTER DELETE ON crashes BEGIN
+    DELETE FROM facts WHERE crash = old.id;
+    DELETE FROM extra WHERE crash = old.id;
+END;
+"""
+
+#: What is made anew with the rest of the index.
+CACHES = ("extra", "facts", "texts")
+
+# Characters of a text that is its own key. More than those of most signatures.
+_LONGEST_KEY = 100
+
+_INSERT = f"INSERT INTO facts VALUES (?{', ?' * len(COLUMNS)})"
+
+
+class FactsWriter:
+    """Adds the facts of crashes, within one transaction."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        """``database`` is in a transaction that writes: nobody else changes the texts meanwhile."""
+        self._database = database
+        self._ids: dict[tuple[str, str], int] = {}
+
+    def add(self, number: int, row: "CrashRow") -> None:
+        """Add the facts of a crash; ``number`` is its id in the table of crashes."""
+        facts = facts_of(row)
+        values: list[int | float | None] = [number]
+        for field in COLUMNS:
+            value = facts.pop(field.name, None)
+            values.append(self._id(field.name, value) if isinstance(value, str) else value)  # type: ignore[arg-type]
+        self._database.execute(_INSERT, values)
+        texts = [(name, text) for name, value in facts.items() if isinstance(value, list) for text in value]
+        self._database.executemany(
+            "INSERT INTO extra VALUES (?, ?)", [(number, self._id(name, text)) for name, text in texts]
+        )
+
+    def _id(self, field: str, text: str) -> int:
+        found = self._ids.get((field, text))
+        if found is None:
+            found = self._ids[field, text] = self._find(field, text) or self._insert(field, text)
+        return found
+
+    def _find(self, field: str, text: str) -> int | None:
+        found = self._database.execute("SELECT id FROM texts WHERE field = ? AND key = ?", (field, key_of(text)))
+        row = found.fetchone()
+        return None if row is None else int(row[0])
+
+    def _insert(self, field: str, text: str) -> int:
+        insert = "INSERT INTO texts (field, key, text) VALUES (?, ?, ?)"
+        return self._database.execute(insert, (field, key_of(text), text)).lastrowid or 0
+
+
+def key_of(text: str) -> str:
+    """Return what a text is found by, the text itself unless that is long."""
+    if len(text) <= _LONGEST_KEY:
+        return text
+    return f"{text[:_LONGEST_KEY]}\0{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}"
+
+
+def prune() -> Iterator[str]:
+    """Yield statements that remove the texts which no crash has any more: each is short enough to wait for."""
+    for field in COLUMNS:
+        if field.kind.is_text:
+            name = field.name
+            yield (
+                f"DELETE FROM texts WHERE field = '{name}' AND id NOT IN "
+                f'(SELECT "{name}" FROM facts WHERE "{name}" IS NOT NULL)'
+            )
+    names = ", ".join(f"'{field.name}'" for field in COLUMNS)
+    yield f"DELETE FROM texts WHERE field NOT IN ({names}) AND id NOT IN (SELECT text FROM extra)"
