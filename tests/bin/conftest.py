@@ -4,74 +4,18 @@
 
 """Running the programs of bin/ as people do."""
 
-import json
-import os
 import shlex
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.support.google_cloud import GcsBucket, PubSubTopic
-from tests.support.server import (
-    INHERITED,
-    PROJECT_ROOT,
-    AntennaServer,
-    file_system_environment,
-    google_cloud_environment,
-)
+from tests.support.server import AntennaServer, file_system_environment, google_cloud_environment
+from tests.support.tools import Result, run_shell
 
 TOKEN = "test-token"
-
-
-@dataclass(frozen=True)
-class Result:
-    """The result of a command."""
-
-    exit_code: int
-    stdout: str
-    stderr: str
-
-    @property
-    def lines(self) -> list[str]:
-        """Lines of stdout."""
-        return self.stdout.splitlines()
-
-    @property
-    def objects(self) -> list[Any]:
-        """The JSON objects on stdout, one a line."""
-        return [json.loads(line) for line in self.lines]
-
-
-def run_shell(
-    command: str,
-    environment: Mapping[str, str],
-    *,
-    stdin: str = "",
-    root: Path = PROJECT_ROOT,
-    pass_fds: Sequence[int] = (),
-) -> Result:
-    """Run a command line in the project's directory, as its docs show it, with the Python of the tests."""
-    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["/bin/sh", "-c", command],
-        cwd=root,
-        env={**inherited, "PATH": path, **environment},
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        pass_fds=pass_fds,
-    )
-    # Whatever goes wrong, people get a line that says so.
-    assert "Traceback" not in done.stderr, done.stderr
-    return Result(done.returncode, done.stdout, done.stderr)
 
 
 @dataclass(frozen=True)

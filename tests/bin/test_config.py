@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.bin.conftest import run_shell
 from tests.support.options import OPTION_NAMES
 from tests.support.server import file_system_environment
+from tests.support.tools import run_shell
 
 EX_CONFIG = 78
 

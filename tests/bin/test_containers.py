@@ -10,8 +10,9 @@ import pytest
 from gunicorn.arbiter import Arbiter
 
 from bin import healthcheck
-from tests.bin.conftest import Collector, run_shell
+from tests.bin.conftest import Collector
 from tests.support.programs import free_port
+from tests.support.tools import run_shell
 
 
 class TestHealthcheck:

@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from tests.bin.conftest import Result, run_shell
 from tests.support.crashes import make_id
 from tests.support.google_cloud import TIMEOUT_SECONDS, GcsBucket, PubSubTopic
+from tests.support.tools import Result, run_shell
 
 CRASH_ID = "de1bb258-cbbf-4589-a673-34f800160918"
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.bin.conftest import Result, run_shell
 from tests.support.server import PROJECT_ROOT
+from tests.support.tools import Result, run_shell
 
 PROGRAMS = (
     "fetch_crashes.py",

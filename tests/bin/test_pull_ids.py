@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.bin.conftest import Result, run_shell
 from tests.support.crashes import make_id
 from tests.support.google_cloud import TIMEOUT_SECONDS, PubSubTopic
+from tests.support.tools import Result, run_shell
 
 CRASH_ID = "de1bb258-cbbf-4589-a673-34f800160918"
 OTHER_ID = "0bba929f-8721-460c-8e70-a43c00160918"

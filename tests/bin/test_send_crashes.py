@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from antenna.breakpad_resource import PRIVATE_ANNOTATIONS
-from tests.bin.conftest import TOKEN, Collector, run_shell
+from tests.bin.conftest import TOKEN, Collector
 from tests.support.captures import CAPTURES, DATA, load_capture
 from tests.support.minidumps.samples import LINUX, padded_crash
 from tests.support.programs import free_port
+from tests.support.tools import run_shell
 
 # What the collector adds to a raw crash, whatever the client says.
 ADDED = ("metadata", "submitted_timestamp", "uuid", "version")

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from tests.bin.conftest import Result, run_shell
 from tests.support.minidumps.builder import DumpBuilder
 from tests.support.minidumps.samples import LINUX, PLATFORMS, WINDOWS, Platform, crash, crash_builder
 from tests.support.server import PROJECT_ROOT
+from tests.support.tools import Result, run_shell
 
 CRASH_ID = "de1bb258-cbbf-4589-a673-34f800160918"
 MAIN = "upload_file_minidump"

@@ -23,7 +23,6 @@ from antenna.ext.gcs.crashstorage import GcsCrashStorage
 from antenna.spool import Kind, Spool
 from antenna.spool.entry import EntryName
 from bin._common import printable
-from tests.bin.conftest import Result, run_shell
 from tests.support.crashes import OLD_ID, make_id, make_report
 from tests.support.deliveries import objects_of
 from tests.support.google_cloud import GcsBucket, PubSubTopic
@@ -32,6 +31,7 @@ from tests.support.programs import line_of, run_python
 from tests.support.reports import MINIDUMP
 from tests.support.server import AntennaServer, file_system_environment, google_cloud_environment
 from tests.support.spools import CLAIMANT, make_spool, names
+from tests.support.tools import Result, run_shell
 
 
 @dataclass

@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from antenna.crash.crash_id import date_of
-from tests.bin.conftest import TOKEN, Collector, Result, run_shell
+from tests.bin.conftest import TOKEN, Collector
 from tests.support.captures import MINIDUMPS
 from tests.support.google_cloud import GcsBucket
 from tests.support.odd_things import make_odd_thing
 from tests.support.server import ACCEPT_EVERYTHING, AntennaServer
+from tests.support.tools import Result, run_shell
 
 MINIDUMP = MINIDUMPS / "own-chromium156-renderer-linux.dmp"
 OTHER_DUMP = MINIDUMPS / "built-linux.dmp"

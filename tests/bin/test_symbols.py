@@ -6,8 +6,8 @@
 
 from pathlib import Path
 
-from tests.bin.conftest import run_shell
 from tests.support.symbols import DEBUG_ID, LIBGAME, SYM, game_dump_bytes
+from tests.support.tools import run_shell
 
 CRASH_ID = "de1bb258-cbbf-4589-a673-34f800160918"
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.bin.conftest import Result, run_shell
 from tests.support.server import PROJECT_ROOT
+from tests.support.tools import Result, run_shell
 
 CRASH_ID = "de1bb25{}-cbbf-4589-a673-34f800261122"
 MOZILLA = "antenna.throttler.MOZILLA_RULES"

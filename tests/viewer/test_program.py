@@ -243,7 +243,7 @@ def test_a_subscription_is_read_and_acknowledged(
 
 def index_program(directory: Path, *arguments: str) -> list[str]:
     """Run ``bin/viewer_index.py``; return its lines."""
-    from tests.bin.conftest import run_shell  # noqa: PLC0415 - one use
+    from tests.support.tools import run_shell  # noqa: PLC0415 - one use
 
     environment = file_system_environment(directory) | {"VIEWER_DATA_DIR": str(directory / "viewer")}
     result = run_shell(" ".join(["bin/viewer_index.py", *arguments]), environment)
