@@ -34,10 +34,12 @@ from antenna.health_resource import (
     ReadyResource,
     VersionResource,
 )
-from antenna.ops.accounts import count_request
+from antenna.metrics_resource import MetricsResource
+from antenna.ops.accounts import count_astray, count_request
 from antenna.ops.instance import BACKENDS, Instance, Row
 from antenna.ops.logs import set_up_logging
 from antenna.ops.metrics import set_up_metrics
+from antenna.ops.prometheus import exposition
 from antenna.ops.request_id import begin_request
 from antenna.ops.sentry import set_up_sentry
 from antenna.ops.version import read_version
@@ -51,21 +53,29 @@ from antenna.throttler import Throttler
 logger = logging.getLogger(__name__)
 
 SUBMIT = "/submit"
+METRICS = "/metrics"
 
 
 class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
     """The WSGI application with its components. The server starts and stops them."""
 
-    def __init__(self, app_config: AppConfig, config: ConfigManager, shared_file: int | None = None) -> None:
+    def __init__(
+        self,
+        app_config: AppConfig,
+        config: ConfigManager,
+        shared_file: int | None = None,
+        instance: Instance | None = None,
+    ) -> None:
         """Build the components and the routes. Raises ``ConfigurationError`` and ``BackendConfigurationError``.
 
-        ``shared_file`` is the descriptor of the file that all workers share, see ``antenna.shared_file``.
+        ``shared_file`` is the descriptor of the file that all workers share, see ``antenna.shared_file``. ``instance``
+        is the table in which metrics are added up.
         """
         super().__init__()
         self._own_paths: set[str] = set()
         #: The table of the instance's state, which workers share. It belongs to this process alone until ``join`` is
         #: called.
-        self.instance = Instance(workers=1)
+        self.instance = instance or Instance(workers=1)
         breakpad = config.with_namespace("breakpad")
         self.crashmover = CrashMover(config.with_namespace("crashmover"), self.instance)
         self.throttler = throttler = Throttler(breakpad.with_namespace("throttler"), shared_file=shared_file)
@@ -85,6 +95,7 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
         for app in (self, self._admin):
             app.add_error_handler(Exception, _answer_error)
             app.add_error_handler(falcon.HTTPBadRequest, _answer_unknown_method)
+            app.set_error_serializer(_answer_without_text)
         self.add_route(SUBMIT, submit)
         checks = _checks(submit, mover, throttler)
         version = read_version(app_config.basedir)
@@ -98,6 +109,8 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
         ):
             self.add_route(path, resource)
             self._admin.add_route(path, resource)
+        if web_server.admin_port:
+            self._admin.add_route(METRICS, MetricsResource(exposition(self.instance)))
 
     def __call__(self, env: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer a request. WSGI servers call this."""
@@ -107,7 +120,7 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
         answer = self._admin(env, start_response) if is_admin else super().__call__(env, start_response)
         if (outcome := self._outcome_elsewhere(env, is_admin=is_admin)) is not None:
             count_request(outcome)
-            self._note_wrong_path(env["REQUEST_METHOD"], outcome)
+            self._note_astray(env, outcome)
         send_in_one_piece(body, env["REQUEST_METHOD"], answer)
         return answer_early(body, answer)
 
@@ -126,7 +139,7 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
             if is_admin:
                 return Outcome.NOT_FOUND
             return None if method == "POST" else Outcome.METHOD
-        if path in self._own_paths:
+        if path in self._own_paths or (is_admin and path == METRICS):
             return None if method in ("GET", "HEAD") else Outcome.METHOD
         return Outcome.NOT_FOUND
 
@@ -134,13 +147,20 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
         """Return the name and the hash of the rules that decide, for the heartbeat."""
         return {"name": self.throttler.policy.name, "sha256": self.throttler.policy.digest}
 
-    def _note_wrong_path(self, method: str, outcome: Outcome) -> None:
-        """Log once that crashes come to a path that does not take them.
+    def _note_astray(self, env: dict[str, Any], outcome: Outcome) -> None:
+        """Count what may be a crash report that came where none is taken, and log once that POSTs do.
 
         The path is not logged, since a client chose it.
         """
-        is_crash = method == "POST" and outcome is Outcome.NOT_FOUND
-        if is_crash and self.instance.changes("wrong_path", holds=True):
+        if outcome is Outcome.METHOD:
+            if env["PATH_INFO"] == SUBMIT:
+                count_astray("method")
+            return
+        if env["REQUEST_METHOD"] != "POST":
+            return
+        if env.get("CONTENT_TYPE", "").lstrip().lower().startswith("multipart/"):
+            count_astray("path")
+        if self.instance.changes("wrong_path", holds=True):
             extra = {"event": "wrong_path", "outcome": outcome.tag, "tell_sentry": True}
             logger.warning("a POST came to a path where no crashes are taken: they are lost", extra=extra)
 
@@ -178,12 +198,14 @@ def build_app(environ: dict[str, str] | None = None) -> AntennaApp:
     app_config = AppConfig(config)
     set_up_logging(app_config)
     set_up_sentry(app_config)
-    set_up_metrics(app_config)
+    # Prometheus asks on ADMIN_PORT, or nowhere.
+    instance = Instance(workers=1)
+    set_up_metrics(app_config, instance if WebServerConfig(config).admin_port else None)
     environ = dict(os.environ) if environ is None else environ
     removed = dict(removed_options(environ))
     for name, instead in removed.items():
         logger.warning("%s is set, and there is no such option any more: %s", name, instead)
-    app = AntennaApp(app_config, config, find_shared_file(environ))
+    app = AntennaApp(app_config, config, find_shared_file(environ), instance)
     for name, meant in unknown_names(environ, {*app.option_names, *removed}):
         logger.warning("%s", describe_unknown(name, meant))
     for name, value in service_links(environ, app.option_names):
@@ -228,6 +250,12 @@ def _answer_error(_: falcon.Request, resp: falcon.Response, error: Exception, __
     """Answer an error in the collector, and log it, which tells Sentry. Falcon itself answers 404, 405 and the like."""
     logger.error("unhandled error", exc_info=error)
     resp.status = falcon.HTTP_INTERNAL_SERVER_ERROR
+    resp.content_type = "text/plain"
+    resp.text = ""
+
+
+def _answer_without_text(_: falcon.Request, resp: falcon.Response, __: falcon.HTTPError) -> None:
+    """Answer 404, 405 and the like as plain text, as all answers are, and not in Falcon's JSON."""
     resp.content_type = "text/plain"
     resp.text = ""
 

@@ -2,12 +2,13 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A file in memory that all workers of the web server share.
+"""Files in memory that all workers of the web server share.
 
-The master makes it. It has no name, and is gone when the last process that has it open ends. Its descriptor is
-inherited, and the number of the descriptor is in the environment. So a worker that replaces another one has the file,
-and so have the master that SIGUSR2 starts and its workers. The modules that use the file say what lies where in it: see
-``antenna.throttler.quotas`` and ``antenna.throttler.last_good``. Tests are in ``tests/test_shared_file.py``.
+The master makes them. Such a file has no name, and is gone when the last process that has it open ends. Its descriptor
+is inherited, and the number of the descriptor is in the environment. So a worker that replaces another one has the
+file, and so have the master that SIGUSR2 starts and its workers. The modules that use a file say what lies where in it:
+see ``antenna.throttler.quotas`` and ``antenna.throttler.last_good`` for one, and ``antenna.ops.instance`` for another.
+Tests are in ``tests/test_shared_file.py``.
 """
 
 import contextlib
@@ -20,35 +21,35 @@ from collections.abc import Iterator, Mapping, MutableMapping
 SIZE = 8 * 1024 * 1024
 """Size in bytes. Only the part that was written takes memory."""
 
-_VARIABLE = "ANTENNA_SHARED_FILE"
+VARIABLE = "ANTENNA_SHARED_FILE"
 
 _LOCK_ATTEMPTS = 200
 _LOCK_PAUSE_SECONDS = 0.0005
 
 
-def create_shared_file(*environs: MutableMapping[str, str]) -> None:
-    """Make the file, and write its descriptor into each of ``environs``.
+def create_shared_file(*environs: MutableMapping[str, str], variable: str = VARIABLE, size: int = SIZE) -> None:
+    """Make a file, and write its descriptor into each of ``environs``, as ``variable``.
 
     If the first of ``environs`` names a file already, that one is used. If the system has no room for the file, there
     is no file, and each worker knows only what it has seen itself.
     """
-    descriptor = find_shared_file(environs[0])
+    descriptor = find_shared_file(environs[0], variable, size)
     if descriptor is None:
         try:
             descriptor = _make()
-            os.ftruncate(descriptor, SIZE)
+            os.ftruncate(descriptor, size)
         except OSError:
             return
         os.set_inheritable(descriptor, True)  # noqa: FBT003 - that is how it is called
     for environ in environs:
-        environ[_VARIABLE] = str(descriptor)
+        environ[variable] = str(descriptor)
 
 
-def find_shared_file(environ: Mapping[str, str]) -> int | None:
-    """Return the descriptor of the file that ``environ`` names, or None if there is no file."""
+def find_shared_file(environ: Mapping[str, str], variable: str = VARIABLE, size: int = SIZE) -> int | None:
+    """Return the descriptor of the file that ``environ`` names, or None if there is no file of that size."""
     try:
-        descriptor = int(environ.get(_VARIABLE, ""))
-        return descriptor if os.fstat(descriptor).st_size == SIZE else None
+        descriptor = int(environ.get(variable, ""))
+        return descriptor if os.fstat(descriptor).st_size == size else None
     except (ValueError, OSError):
         return None
 
@@ -62,15 +63,15 @@ def _make() -> int:
 
 
 @contextlib.contextmanager
-def locked(descriptor: int, start: int, size: int) -> Iterator[None]:
+def locked(descriptor: int, start: int, size: int) -> Iterator[bool]:
     """Lock a part of the file against other processes. Hold the lock for microseconds only, and do not wait meanwhile.
 
     The kernel releases the lock of a process that dies. If a process was stopped while it held the lock, the others go
-    on without it after 0.1 s. That is safe, since the file holds counts, and texts with checksums.
+    on without it after 0.1 s, and get False. That is safe if the file holds counts, or texts with checksums.
     """
     is_held = _lock(descriptor, start, size)
     try:
-        yield
+        yield is_held
     finally:
         if is_held:
             fcntl.lockf(descriptor, fcntl.LOCK_UN, size, start)

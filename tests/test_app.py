@@ -6,10 +6,12 @@
 
 import logging
 import re
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from falcon.testing import Result, TestClient
+from markus.testing import MetricsMock
 
 from antenna.app import AntennaApp, build_app
 from antenna.config import REMOVED_OPTIONS, AppConfig, ConfigurationError, build_config, parse_class
@@ -35,6 +37,40 @@ def test_collector_with_nothing_but_a_storage_serves() -> None:
 
     assert TestClient(app).simulate_get("/__lbheartbeat__").status_code == 200
     app.verify()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/submit", 405), ("PUT", "/__version__", 405), ("BREW", "/submit", 405), ("POST", "/submit/", 404)],
+)
+def test_what_is_not_there_is_answered_in_plain_text(method: str, path: str, status: int) -> None:
+    with pytest.warns() if method == "BREW" else nullcontext():
+        answer = TestClient(make_app()).simulate_request(method, path, headers={"Accept": "application/json"})
+
+    assert (answer.status_code, answer.headers["content-type"], answer.content) == (status, "text/plain", b"")
+    assert ("allow" in answer.headers) == (status == 405)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "content_type", "how"),
+    [
+        ("POST", "/submit/", f"multipart/form-data; boundary={BOUNDARY}", "path"),
+        ("POST", "/", "Multipart/Mixed", "path"),
+        ("GET", "/submit", None, "method"),
+        ("POST", "/wp-login.php", "application/x-www-form-urlencoded", None),
+        ("POST", "/xmlrpc", None, None),
+        ("GET", "/.env", None, None),
+        ("PUT", "/__version__", "multipart/form-data", None),
+    ],
+)
+def test_crashes_that_go_astray_are_counted_and_scanners_are_not(
+    metricsmock: MetricsMock, method: str, path: str, content_type: str | None, how: str | None
+) -> None:
+    headers = {"Content-Type": content_type} if content_type else {}
+    TestClient(make_app()).simulate_request(method, path, headers=headers)
+
+    counted = [record.tags for record in metricsmock.filter_records("incr", "crashes_astray")]
+    assert counted == ([[f"how:{how}"]] if how else [])
 
 
 @pytest.mark.parametrize("environ", [{}, {"CRASHMOVER_CRASHSTORAGE_CLASS": " "}])

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = (
     {"wsgi"},
     {"app"},
-    {"breakpad_resource", "health_resource", "viewer"},
+    {"breakpad_resource", "health_resource", "metrics_resource", "viewer"},
     {"payload", "throttler", "crashmover", "server", "upload_tokens"},
     {"ext", "spool", "symbols"},
     {"crash", "ops", "minidump"},

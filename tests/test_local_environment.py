@@ -13,7 +13,7 @@ import yaml
 from antenna.config import describe_options, parse_attribute
 from antenna.config.parsers import parse_duration
 from antenna.crashmover.timeouts import TimeoutsWithoutSpool
-from antenna.ops.metrics import load_registry
+from antenna.ops.registry import load_registry
 from antenna.viewer.options import ViewerConfig
 from tests.support.options import OPTION_NAMES, OPTIONS
 from tests.support.server import PROJECT_ROOT

@@ -114,8 +114,9 @@ class WebServerConfig:
         port = Option(default="8000", doc="TCP port to listen on.", parser=bounded(parse_int, "1", "65535"))
         admin_port = Option(
             default="",
-            doc="TCP port for the health endpoints alone, which always are on PORT as well. This port answers even "
-            "while every connection of PORT is in use, and takes no crashes. If it is not set, there is no such port.",
+            doc="TCP port for the health endpoints, which always are on PORT as well, and for metrics for Prometheus. "
+            "This port answers even while every connection of PORT is in use, and takes no crashes. If it is not set, "
+            "there is no such port.",
             parser=parse_optional_port,
         )
         gunicorn_workers = Option(

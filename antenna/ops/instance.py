@@ -7,7 +7,10 @@
 The master makes the table before it forks the first worker, and gives each worker a row of its own. The first row is of
 the instance: what holds for all workers, and how many of them have ended. A cell is a float of eight bytes, which is
 written in one piece; so nobody waits for a lock, and a worker that is killed leaves nothing half written.
+Behind the rows, in the same memory, are the sums of all metrics: see ``antenna.ops.series``.
 
+The memory is a file that the master which SIGUSR2 starts has as well: the workers of both are one instance. A master of
+another version, whose table is laid out in another way, makes a new one.
 A collector without a master, as in tests and tools, has a table of its own.
 """
 
@@ -15,8 +18,12 @@ import mmap
 import os
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from enum import IntEnum
 from typing import TYPE_CHECKING
+
+from antenna.ops.series import SeriesTable, table_size
+from antenna.shared_file import locked
 
 if TYPE_CHECKING:
     Cells = memoryview[float]
@@ -25,6 +32,8 @@ if TYPE_CHECKING:
 MAX_WORKERS = 256
 # A worker that has not written to its row for so many seconds hangs, or is gone. Others do its common work.
 _ALIVE = 5.0
+# Seconds after which nobody takes note any more that a worker has ended: its master has been killed.
+_LONG_GONE = 120.0
 
 #: What can go wrong with an instance as a whole. It is logged once when it begins and once when it ends.
 CONDITIONS = (
@@ -82,6 +91,8 @@ class Shared(IntEnum):
 
     WORKERS_STARTED = 0
     WORKERS_STARTED_TOLD = 1
+    #: So many rows, from the first, have ever been given to a worker.
+    ROWS_USED = 2
 
 
 # Where the lists begin. For a condition: since when it holds (0: it does not), in seconds since the epoch; and when it
@@ -95,7 +106,8 @@ _BACK = _ENDINGS_TOLD + len(ENDINGS)
 _LEVELS = _BACK + len(BACKENDS)
 _LEVELS_SINCE = _LEVELS + len(CHECKS)
 
-_WIDTH = 64
+#: Cells in a row.
+WIDTH = 64
 
 
 class Row:
@@ -121,21 +133,33 @@ class Row:
 class Instance:
     """The table, as one process sees it."""
 
-    def __init__(self, workers: int = MAX_WORKERS) -> None:
-        """Make a table for so many workers. This process has the row of the first of them, until it ``joins``."""
-        cells: Cells = memoryview(mmap.mmap(-1, (workers + 1) * _WIDTH * 8)).cast("d")
-        rows = [Row(cells[start : start + _WIDTH]) for start in range(0, len(cells), _WIDTH)]
+    def __init__(self, workers: int = MAX_WORKERS, descriptor: int | None = None) -> None:
+        """Make a table for so many workers. This process has the row of the first of them, until it ``joins``.
+
+        ``descriptor``: of the file that ``antenna.ops.shared_table`` has made. Without it, processes share the table if
+        they are forked from this one.
+        """
+        self._descriptor = descriptor
+        self._made_by = os.getpid()
+        rows_size = (workers + 1) * WIDTH * 8
+        memory = memoryview(mmap.mmap(-1 if descriptor is None else descriptor, rows_size + table_size(workers)))
+        cells: Cells = memory[:rows_size].cast("d")
+        rows = [Row(cells[start : start + WIDTH]) for start in range(0, len(cells), WIDTH)]
         self.shared, *self.rows = rows
         self.row = self.rows[0]
+        self.series = SeriesTable(memory[rows_size:], workers, self.locked)
 
     # What the master does.
 
     def admit(self) -> Row:
         """Return the row for a worker that is about to be forked. If there are too many, the last two share one."""
-        self.shared[Shared.WORKERS_STARTED] += 1
-        row = next((row for row in self.rows if not row[Worker.PID] and not row[Worker.BEAT]), self.rows[-1])
-        row.clear()
-        row[Worker.BEAT] = time.monotonic()  # it is taken
+        with self.locked():  # the other master may be about to fork, too
+            self.shared[Shared.WORKERS_STARTED] += 1
+            number = next((number for number, row in enumerate(self.rows) if _is_free(row)), len(self.rows) - 1)
+            self.shared[Shared.ROWS_USED] = max(self.shared[Shared.ROWS_USED], number + 1)
+            row = self.rows[number]
+            row.clear()
+            row[Worker.BEAT] = time.monotonic()  # it is taken
         return row
 
     def dismiss(self, row: Row, ending: str) -> None:
@@ -143,13 +167,24 @@ class Instance:
         self.shared[_ENDINGS + ENDINGS.index(ending)] += 1
         row.clear()
 
+    def locked(self) -> AbstractContextManager[bool]:
+        """Keep other processes out of what more than one of them writes to. Says whether that works."""
+        if self._descriptor is None:
+            return nullcontext(os.getpid() == self._made_by)
+        return locked(self._descriptor, 0, 1)
+
     # What a worker does.
 
     def join(self, other: "Instance", row: Row) -> None:
         """From now on this process is the worker of ``row`` in the table of ``other``, which its master has made."""
         self.shared, self.rows, self.row = other.shared, other.rows, row
+        self.series.join(other.series, self.rows.index(row), other.locked)
         row[Worker.PID] = os.getpid()
         self.beat()
+
+    def sums(self) -> list[float]:
+        """Return what the metrics have come to, over all workers that there are and have been."""
+        return self.series.sums(max(1, int(self.shared[Shared.ROWS_USED])))
 
     def beat(self) -> None:
         """Show that this worker is alive."""
@@ -220,3 +255,18 @@ class Instance:
             if ended > told:
                 untold[ending] = int(ended - told)
         return untold
+
+
+def _is_free(row: Row) -> bool:
+    """Whether nobody has a row. A master that was killed has not taken note that its workers have ended."""
+    if not row[Worker.PID]:
+        return not row[Worker.BEAT]
+    if time.monotonic() - row[Worker.BEAT] < _LONG_GONE:
+        return False  # it is alive, or its master is about to dismiss it
+    try:
+        os.kill(int(row[Worker.PID]), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        pass
+    return False

@@ -8,32 +8,28 @@ Code emits metrics through ``markus.get_metrics``, as it logs through ``logging.
 """
 
 import logging
-from pathlib import Path
 from typing import Any
 
 import markus
-import yaml
 from markus.backends.logging import LoggingMetrics
 from markus.filters import AddTagFilter, RegisteredMetricsFilter
 from markus.main import MetricsFilter, MetricsRecord
 
 from antenna.config import AppConfig
+from antenna.ops.instance import Instance
 from antenna.ops.mozilla import MozillaNames
+from antenna.ops.prometheus import PrometheusMetrics
+from antenna.ops.registry import load_registry
 from antenna.ops.statsd import StatsdMetrics
 
 logger = logging.getLogger(__name__)
 
 
-def load_registry() -> dict[str, dict[str, Any]]:
-    """Every metric by its name: its type, its description and, where it has some, its tags."""
-    registry: dict[str, dict[str, Any]] = yaml.safe_load(
-        (Path(__file__).resolve().parents[1] / "statsd_metrics.yaml").read_text(encoding="utf-8")
-    )
-    return registry
+def set_up_metrics(app_config: AppConfig, instance: Instance | None = None) -> None:
+    """Emit metrics to statsd if there is one, and to the log in the local environment.
 
-
-def set_up_metrics(app_config: AppConfig) -> None:
-    """Emit metrics to statsd if there is one, and to the log in the local environment."""
+    ``instance``: where they are added up for Prometheus. None if nobody can ask for them.
+    """
     filters = [
         RegisteredOnly(load_registry()),
         AddTagFilter(f"host:{app_config.hostname}"),
@@ -47,6 +43,8 @@ def set_up_metrics(app_config: AppConfig) -> None:
             "mozilla_names": MozillaNames() if app_config.metrics_mozilla_names else None,
         }
         backends.append({"class": StatsdMetrics, "options": options, "filters": filters})
+    if instance is not None:
+        backends.append({"class": PrometheusMetrics, "options": {"instance": instance}})
     if app_config.local_dev_env:
         backends.append({"class": LoggingMetrics, "filters": [*filters, OnlyNews()]})
     markus.configure(backends, raise_errors=True)

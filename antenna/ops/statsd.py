@@ -16,6 +16,7 @@ import time
 from collections import deque
 from typing import Any
 
+import markus
 from markus.backends import BackendBase
 from markus.main import MetricsRecord
 
@@ -23,6 +24,7 @@ from antenna.hub import run_blocking
 from antenna.ops.mozilla import MozillaNames
 
 logger = logging.getLogger(__name__)
+own_metrics = markus.get_metrics("")
 
 # What may wait while the name of the statsd host does not resolve; the oldest are dropped.
 MAX_WAITING = 20_000
@@ -63,6 +65,7 @@ class StatsdMetrics(BackendBase):  # type: ignore[misc]  # markus comes without 
         self._quiet_until = 0.0
         self._not_before = 0.0
         self._looked_up = 0.0
+        self._dropped = 0
         threading.Thread(target=self._send_regularly, daemon=True).start()
         # Under gevent, a native thread resolves the host's name. Have one now: Python 3.12 starts none while it ends.
         run_blocking(time.monotonic)
@@ -79,6 +82,8 @@ class StatsdMetrics(BackendBase):  # type: ignore[misc]  # markus comes without 
         self._add(name, record)
 
     def _add(self, name: str, record: MetricsRecord) -> None:
+        if len(self._waiting) == MAX_WAITING:
+            self._dropped += 1
         tags = f"|#{','.join(record.tags)}" if record.tags else ""
         self._waiting.append(f"{name}:{record.value}|{_TYPES[record.stat_type]}{tags}")
 
@@ -93,6 +98,9 @@ class StatsdMetrics(BackendBase):  # type: ignore[misc]  # markus comes without 
             self._flush.wait(_INTERVAL)
             self._flush.clear()
             self._send()
+            if self._dropped:
+                dropped, self._dropped = self._dropped, 0
+                own_metrics.incr("metrics_dropped", dropped, tags=["cause:statsd"])
             if not self._flush.is_set():  # or something may have come after the last look
                 self._flushed.set()
 
@@ -111,13 +119,19 @@ class StatsdMetrics(BackendBase):  # type: ignore[misc]  # markus comes without 
 
     def _send_packet(self, packet: bytearray) -> None:
         if self._socket is None and time.monotonic() < self._not_before:
+            self._count_dropped(packet)
             return
         try:
             self._connected().send(packet)
         # UnicodeError: the name is none. It could not be sent anywhere.
         except (OSError, UnicodeError) as error:
+            self._count_dropped(packet)
             self._forget_socket()
             self._warn(error)
+
+    def _count_dropped(self, packet: bytearray) -> None:
+        """Count the metrics of a packet, but for those that count dropped ones: they would never end."""
+        self._dropped += sum(b"metrics_dropped:" not in line for line in packet.split(b"\n"))
 
     def _connected(self) -> socket.socket:
         """Return a socket to where the name leads, as of a moment ago. Raises ``OSError``, ``UnicodeError``."""

@@ -20,7 +20,8 @@ from gunicorn.http.parser import RequestParser
 from antenna.config import AppConfig, ConfigurationError, WebServerConfig, build_config, strip_library_variables
 from antenna.hub import look_up_names_apart
 from antenna.limits import MAX_HEAD_SIZE
-from antenna.ops.instance import Instance
+from antenna.ops.prometheus import declare
+from antenna.ops.shared_table import shared_table
 from antenna.server.addresses import addresses_of, gunicorn_address, keep_ipv6_apart, wait_until_free
 from antenna.server.allocator import keep_freed_memory
 from antenna.server.first_start import FirstStart
@@ -96,7 +97,9 @@ def on_starting(server: Any) -> None:
             _abort_start(error)
     _first_start.let_one_go_first(server)
     server.stop = partial(_stop, server, server.stop)
-    server.instance = Instance()
+    server.instance = shared_table(os.environ, server.cfg.env_orig)
+    if _config.admin_port:
+        declare(server.instance.series)
     server.reap_workers = partial(_reap, server, server.reap_workers)
     RequestParser.mesg_class = AntennaRequest
     if _config.worker_class != "gevent":
@@ -117,11 +120,15 @@ def _stop(server: Any, stop: Callable[[bool], None], graceful: bool = True) -> N
 
 def _reap(server: Any, reap: Callable[[], None]) -> None:
     """Reap ended workers as gunicorn does, but first record how each of them ended. ``child_exit`` is not told that."""
+    _record_endings(server)
+    reap()
+
+
+def _record_endings(server: Any) -> None:
     for pid, worker in list(server.WORKERS.items()):
         with contextlib.suppress(ChildProcessError):
             if status := os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
                 worker.ending = _ending(worker, status)
-    reap()
 
 
 def _ending(worker: Any, status: os.waitid_result) -> str:
@@ -142,6 +149,8 @@ def pre_fork(server: Any, worker: Any) -> None:
 def child_exit(server: Any, worker: Any) -> None:
     """Record in the master that a worker has ended."""
     server.instance.dismiss(worker.row, getattr(worker, "ending", "stopped"))
+    # Gunicorn reaps all that have ended, also those that end while it does.
+    _record_endings(server)
 
 
 def pre_request(_: Any, req: Any) -> None:

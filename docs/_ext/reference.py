@@ -29,7 +29,7 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import ExtensionMetadata
 
 from antenna.config import describe_options, parse_attribute, parse_class
-from antenna.ops.metrics import load_registry
+from antenna.ops.registry import load_metrics
 from antenna.refusal import Reason
 from antenna.throttler import Result, Rule
 from antenna.throttler.rule import WHOLE_CRASH
@@ -81,11 +81,12 @@ class MetricsDirective(WrittenDirective):
     def lines(self) -> Iterator[str]:
         """One entry a metric."""
         (prefix,) = self.arguments
-        for name, metric in load_registry().items():
+        for name, metric in load_metrics().items():
             if name.startswith(prefix):
-                yield from (f".. metric:: {name}", "", f"   *{metric['type']}.* {code(metric['description'])}", "")
-                for tag, values in metric.get("tags", {}).items():
-                    yield from (f"   Tag ``{tag}``: {code(values)}", "")
+                yield from (f".. metric:: {name}", "", f"   *{metric.type}.* {code(metric.description)}", "")
+                for tag, values in metric.tags.items():
+                    yield from (f"   Tag ``{tag}``: {code(values.description)}", "")
+                yield from (f"   Prometheus: ``{metric.prometheus_name}``", "")
 
 
 class ReasonsDirective(WrittenDirective):

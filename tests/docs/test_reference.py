@@ -18,7 +18,7 @@ import pytest
 import antenna
 from antenna.app import AntennaApp
 from antenna.config import REMOVED_OPTIONS, AppConfig, build_config, parse_class
-from antenna.ops.metrics import load_registry
+from antenna.ops.registry import load_registry
 from antenna.refusal import Reason
 from antenna.throttler import ACCEPT_ALL, MOZILLA_PRODUCT_PACKAGENAMES, MOZILLA_PRODUCTS, MOZILLA_RULES, Rule
 from tests.docs.conftest import DOCS

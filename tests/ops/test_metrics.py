@@ -23,7 +23,8 @@ import pytest
 from markus.filters import MetricsUnknownKey, MetricsWrongType
 
 from antenna.config import AppConfig, build_config
-from antenna.ops.metrics import load_registry, set_up_metrics
+from antenna.ops.metrics import set_up_metrics
+from antenna.ops.registry import load_registry
 from tests.support.registered_metrics import RegisteredMetricsMock
 
 PACKAGE = Path(__file__).parents[2] / "antenna"
@@ -99,7 +100,7 @@ def test_metrics_of_the_contract_are_registered_with_their_types() -> None:
 
 def test_every_registered_metric_says_what_it_means() -> None:
     for metric in load_registry().values():
-        assert metric.keys() <= {"type", "description", "tags"}
+        assert metric.keys() <= {"type", "description", "tags", "unit"}
         assert metric["description"]
         assert all(metric.get("tags", {"": "some"}).values())
 
@@ -265,7 +266,9 @@ def test_what_waits_is_bounded(statsd: StatsdServer, monkeypatch: pytest.MonkeyP
         markus.get_metrics("throttle").incr("defer")
     found.set()
 
-    assert Counter(statsd.receive(31))["throttle.defer:1|c|#host:antenna-7"] == 30
+    received = Counter(statsd.receive(31))
+    assert received["throttle.defer:1|c|#host:antenna-7"] == 29
+    assert received["metrics_dropped:71|c|#cause:statsd,host:antenna-7"] == 1, "which took the place of another"
 
 
 def test_address_of_version_4_goes_first(statsd: StatsdServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,7 +284,11 @@ def test_address_of_version_4_goes_first(statsd: StatsdServer, monkeypatch: pyte
     assert statsd.receive() == ["throttle.accept:1|c|#host:antenna-7"]
 
 
-def test_statsd_that_comes_back_gets_metrics_again(statsd: StatsdServer) -> None:
+ACCEPTED = b"throttle.accept:1|c|#host:antenna-7"
+DROPPED = b"metrics_dropped:"
+
+
+def test_statsd_that_comes_back_gets_metrics_again_and_hears_how_many_were_dropped(statsd: StatsdServer) -> None:
     port = statsd.port
     statsd.socket.close()
     set_up(**statsd.environ)
@@ -290,12 +297,14 @@ def test_statsd_that_comes_back_gets_metrics_again(statsd: StatsdServer) -> None
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:
         again.bind(("127.0.0.1", port))
         again.settimeout(0.3)
+        received: list[bytes] = []
         for _ in range(20):
             markus.get_metrics("throttle").incr("accept")
             with contextlib.suppress(TimeoutError):
-                assert again.recv(65536).startswith(b"throttle.accept:1|c")
+                received += again.recv(65536).splitlines()
+            if ACCEPTED in received and any(line.startswith(DROPPED) for line in received):
                 return
-    pytest.fail("nothing came")
+    pytest.fail(f"only {received} came")
 
 
 def test_statsd_that_moves_is_followed(statsd: StatsdServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,9 @@ import markus
 import pytest
 
 from antenna.config import AppConfig, build_config
-from antenna.ops.metrics import load_registry, set_up_metrics
+from antenna.ops.metrics import set_up_metrics
 from antenna.ops.mozilla import MozillaNames
+from antenna.ops.registry import load_registry
 
 # Its statsd_metrics.yaml, and what gunicorn's own statsd client sends, in the notation of statsd.
 THEIRS = {

@@ -25,11 +25,12 @@ def wait_for(condition: Callable[[], object]) -> None:
 def make_workers(count: int) -> list[Instance]:
     master = Instance()
     instances = []
-    for number in range(count):
+    for _ in range(count):
         instance = Instance(workers=1)
         instance.join(master, master.admit())
-        instance.row[Worker.PID] = 1000 + number
         instances.append(instance)
+    for number, instance in enumerate(instances):
+        instance.row[Worker.PID] = 1000 + number
     return instances
 
 

@@ -8,7 +8,8 @@ from markus.filters import MetricsException
 from markus.main import MetricsRecord
 from markus.testing import MetricsMock
 
-from antenna.ops.metrics import RegisteredOnly, load_registry
+from antenna.ops.metrics import RegisteredOnly
+from antenna.ops.registry import load_registry
 
 _registered = RegisteredOnly(load_registry(), raise_error=True)
 

@@ -21,6 +21,7 @@ from tests.support.statsd import StatsdSink
 from tests.system.conftest import StartCollector
 
 REPORT = report(annotation("ProductName", "Firefox"), dump(b"MDMP"))
+ACCEPTED = 'antenna_requests_total{outcome="accepted"}'
 HEALTH = ["/__lbheartbeat__", "/__heartbeat__", "/__version__"]
 
 
@@ -37,6 +38,12 @@ class Admin:
             return requests.get(f"http://127.0.0.1:{port or self.port}{path}", timeout=1).status_code
         except requests.RequestException:
             return 0
+
+    def metric(self, sample: str) -> float:
+        """Return what Prometheus gets for a name with its labels; 0 if nothing."""
+        text = requests.get(f"http://127.0.0.1:{self.port}/metrics", timeout=10).text
+        values = [line.removeprefix(sample) for line in text.splitlines() if line.startswith(f"{sample} ")]
+        return float(values[0]) if values else 0
 
     @property
     def workers(self) -> set[int]:
@@ -99,13 +106,30 @@ def test_survives_workers_that_are_killed(start_local_collector: StartCollector)
     admin.collector.assert_kept(admin.collector.submit(REPORT))
 
 
+def test_metrics_are_of_all_workers_those_that_were_killed_too(start_local_collector: StartCollector) -> None:
+    admin = Admin(start_local_collector, GUNICORN_WORKERS="2")
+    for _ in range(10):
+        admin.collector.assert_kept(admin.collector.submit(REPORT))
+    assert {admin.metric(ACCEPTED) for _ in range(6)} == {10}
+    before = admin.workers
+    for worker in before:
+        os.kill(worker, signal.SIGKILL)
+
+    wait_until(lambda: len(admin.workers - before) == 2)
+    wait_until(lambda: admin.get() == 200)
+    admin.collector.assert_kept(admin.collector.submit(REPORT))
+    assert {admin.metric(ACCEPTED) for _ in range(6)} == {11}
+    wait_until(lambda: admin.metric('antenna_instance_workers_ended_total{cause="killed"}') == 2)
+    assert admin.get("/metrics", port=admin.collector.server.port) == 404
+
+
 def test_survives_a_reload(start_local_collector: StartCollector) -> None:
     admin = Admin(start_local_collector)
     before = admin.workers
     os.kill(admin.collector.server.pid, signal.SIGHUP)
 
     wait_until(lambda: bool(admin.workers) and not admin.workers & before)
-    assert admin.get() == 200
+    wait_until(lambda: admin.get() == 200)
 
 
 def test_is_handed_to_the_server_that_replaces_this_one(start_local_collector: StartCollector) -> None:
@@ -114,9 +138,13 @@ def test_is_handed_to_the_server_that_replaces_this_one(start_local_collector: S
     before = admin.workers
     os.kill(master, signal.SIGUSR2)
     wait_until(lambda: any(psutil.Process(pid).children() for pid in admin.workers - before))
+    admin.collector.submit(REPORT)
+    wait_until(lambda: admin.metric(ACCEPTED) == 1)
+    assert {admin.metric(ACCEPTED) for _ in range(8)} == {1}, "workers of both have one account"
     admin.collector.server.stop()
 
-    assert admin.get() == 200
+    wait_until(lambda: admin.get() == 200)
+    assert admin.metric(ACCEPTED) == 1
 
 
 def test_has_to_be_another_port(start_local_collector: StartCollector) -> None:
