@@ -37,6 +37,7 @@ _LOOKUPS = 10
 # Seconds that one connection may compute while the others wait. Most reports take less, so they are not interrupted: if
 # they were, they would only wait for one another.
 _TURN = 0.005
+# Seconds. The shortest sleep after which gevent's loop has looked for events.
 _AN_INSTANT = 1e-6
 # Turns of gevent's loop between the arrival of an answer and the greenlet that waits for it. The loop first looks for
 # events, then runs the greenlets that wait for them, then those that wait for these. A turn of a busy loop may take 0.1

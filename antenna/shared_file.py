@@ -23,6 +23,7 @@ SIZE = 8 * 1024 * 1024
 
 VARIABLE = "ANTENNA_SHARED_FILE"
 
+# A process waits for a lock for 200 times 0.5 ms. Afterwards it goes on without the lock, see ``locked``.
 _LOCK_ATTEMPTS = 200
 _LOCK_PAUSE_SECONDS = 0.0005
 

@@ -9,6 +9,7 @@ import re
 from antenna.refusal import Reason, Refusal
 
 MINIDUMP = "upload_file_minidump"
+# Characters of a dump's name. Longer names are cut, because the name becomes a part of an object's name.
 MAX_LENGTH = 30
 # Names of other objects of a crash. A dump with such a name would overwrite them.
 RESERVED = frozenset({"raw_crash", "dump_names", "processed_crash"})

@@ -23,6 +23,7 @@ EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - the default of a server in a cont
 
 # Seconds that a start waits for an address that is in use, for instance by a collector that is about to end.
 _LONGEST_WAIT = 5.0
+# Seconds between two attempts to listen on it.
 _POLL = 0.1
 
 

@@ -14,7 +14,7 @@ _M_TOP_PAD = -2
 _M_MMAP_THRESHOLD = -3
 
 # In bytes. The pieces in which reports are handled are smaller than _MMAP_THRESHOLD. A few whole reports take less than
-# _TRIM_THRESHOLD.
+# _TRIM_THRESHOLD. Whenever the heap grows, it grows by _TOP_PAD more than it needs.
 _MMAP_THRESHOLD = 1024 * 1024
 _TRIM_THRESHOLD = 4 * 1024 * 1024
 _TOP_PAD = 256 * 1024

@@ -21,6 +21,7 @@ from antenna.shared_file import locked
 from antenna.throttler.policy import Policy
 from antenna.throttler.unlisted import START as UNLISTED_START
 
+# Seconds for which a report counts towards the quota of its product.
 WINDOW_SECONDS = 60
 
 # A place has the hash of its product, and a ring of counts. The count of a second is at the index of that second modulo

@@ -22,7 +22,7 @@ from antenna.shared_file import locked
 logger = logging.getLogger("antenna.throttler")
 
 MAX_NAME_LENGTH = 50
-"""Characters of a name that are logged."""
+"""Characters of a name that are logged. Clients choose the names, so longer ones are cut."""
 
 MAX_NAMES_PER_HOUR = 20
 """Number of different lines that an instance logs in an hour. Further reports are only counted."""

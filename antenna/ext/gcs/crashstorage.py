@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 _ENDPOINT = "https://storage.googleapis.com"
 _SCOPES = ("https://www.googleapis.com/auth/devstorage.read_write",)
+# Seconds that a start, a health check, and one call that reads or deletes may take.
 _START_TIMEOUT = 10.0
 _HEALTH_TIMEOUT = 5.0
 _READ_TIMEOUT = 60.0

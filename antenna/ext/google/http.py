@@ -37,6 +37,7 @@ _NOT_OURS = frozenset({401, 403, 404})
 _NO_RETRIES = urllib3.Retry(total=False, redirect=False)
 # Bytes of an answer that are put into the message of an error.
 _MAX_REASON = 300
+# Bytes of an answer that an error keeps, so that the storage finds the cause in them.
 _MAX_DETAILS = 16 * 1024
 
 

@@ -27,7 +27,7 @@ from antenna.throttler.rules_file.operators import OPERATORS, TEXT_OPERATORS
 from antenna.throttler.rules_file.problems import Problem, meant
 
 MAX_DEPTH = 20
-"""Levels of conditions inside conditions."""
+"""Levels of conditions inside conditions. A rules file with more is refused, since conditions are read recursively."""
 
 _COMBINING = ("all", "any", "not")
 # Names that a key may have in addition to product, version and so on.

@@ -19,11 +19,13 @@ from antenna.throttler.rules_file.conditions import Check
 from antenna.throttler.rules_file.regexes import Pattern
 from antenna.throttler.rules_file.values import read_count
 
+# Texts or values of one operator. A rules file with more is refused, since a report may be compared with each.
 _MAX_TEXTS = 1_000
 
 MAX_SEARCHED_LENGTH = 100_000
 """Longest value, in characters, that is searched. Searching takes time for each character and each text."""
 
+# Days of ``older_than_days``, some 270 years. No date in a report is so old, so a rule with more is refused.
 _MAX_DAYS = 100_000
 
 JSON_TYPES: Mapping[str, tuple[type, ...]] = MappingProxyType(

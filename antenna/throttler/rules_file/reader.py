@@ -23,8 +23,9 @@ from antenna.throttler.rules_file.values import SECTIONS, read_count, read_names
 T = TypeVar("T")
 
 MAX_SIZE = 1024 * 1024
-"""Characters of a rules file."""
+"""Characters of a rules file. A longer file is refused with ``RulesFileError``."""
 
+# Largest quota. No instance can take as many reports in a minute, so a larger number is refused as a mistake.
 _MAX_PER_MINUTE = 10_000_000
 
 _QUOTA_KEYS = ("per_minute", "products", "name", "otherwise")

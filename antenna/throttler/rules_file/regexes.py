@@ -25,7 +25,7 @@ MAX_NODES = 300
 """Most nodes of a pattern, which has about one for each character. This and the length of values bound the work."""
 
 MAX_DEPTH = 30
-"""Levels of groups inside groups."""
+"""Levels of groups inside groups. A pattern with more is refused, since patterns are read recursively."""
 
 _MAX_STEPS = 5_000
 """Most steps that are remembered. Then all are forgotten, because clients choose the values and so the steps."""
