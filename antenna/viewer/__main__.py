@@ -14,11 +14,12 @@ import sqlite3  # noqa: E402 - patched first
 import sys  # noqa: E402 - patched first
 
 import gevent  # noqa: E402 - patched first
-from gevent.pywsgi import WSGIServer  # noqa: E402 - patched first
 
 from antenna.backend import BackendConfigurationError  # noqa: E402 - patched first
 from antenna.config import ConfigurationError  # noqa: E402 - patched first
 from antenna.viewer.app import ViewerApp  # noqa: E402 - patched first
+from antenna.viewer.index import advice  # noqa: E402 - patched first
+from antenna.viewer.server import make_server, url_of  # noqa: E402 - patched first
 
 
 def main() -> int:
@@ -27,15 +28,18 @@ def main() -> int:
     try:
         app = ViewerApp()
         options = app.options
-        server = WSGIServer((options.listen_address, options.port), app, log=None)
+        server = make_server(options.listen_address, options.port, app)
         server.start()
-    except (ConfigurationError, BackendConfigurationError, OSError, sqlite3.Error) as error:
+    except sqlite3.Error as error:
+        sys.stderr.write(f"cannot start the viewer: the index in VIEWER_DATA_DIR: {advice(error)}\n")
+        return 3
+    except (ConfigurationError, BackendConfigurationError, OSError) as error:
         sys.stderr.write(f"cannot start the viewer: {error}\n")
         return 3
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, server.stop)
     consumer = gevent.spawn(app.consumer.run)
-    sys.stderr.write(f"Crashes are at http://{options.listen_address}:{options.port}/\n")
+    sys.stderr.write(f"Crashes are at {url_of(options.listen_address, options.port)}\n")
     try:
         server.serve_forever()
     finally:

@@ -56,7 +56,7 @@ class Access:
         """Refuse requests that other sites make, and those of people who are not logged in."""
         if self._is_open and req.host.strip("[]") not in _LOCAL_HOSTS:
             raise falcon.HTTPForbidden(title="This viewer is for this machine only: open it at http://127.0.0.1")
-        if req.method not in {"GET", "HEAD"} and _is_cross_site(req):
+        if _is_cross_site(req) and not _is_link(req):
             raise falcon.HTTPForbidden(title="Another site has sent this request")
         req.context.level = self.level(req)
         if req.context.level is Level.NOTHING and req.path not in _PUBLIC:
@@ -116,6 +116,11 @@ def require_protected(req: falcon.Request) -> None:
 def _cookie(token: str) -> str:
     """Return what stands for a token in the cookie: nobody can read the token from it."""
     return hmac.new(token.encode("utf-8"), b"antenna viewer", hashlib.sha256).hexdigest()
+
+
+def _is_link(req: falcon.Request) -> bool:
+    """Whether somebody follows a link: that may come from any site, unlike a picture or a request of a script."""
+    return req.method in {"GET", "HEAD"} and req.get_header("Sec-Fetch-Mode") in {None, "navigate"}
 
 
 def _is_cross_site(req: falcon.Request) -> bool:

@@ -4,7 +4,9 @@
 
 """Puts the viewer together: index, consumer and pages."""
 
+import logging
 import os
+import sqlite3
 from collections.abc import Mapping
 
 import falcon
@@ -16,7 +18,7 @@ from antenna.viewer.access import Access, is_for_tools
 from antenna.viewer.consumer import Consumer
 from antenna.viewer.consumer.choice import choose_source
 from antenna.viewer.crash_reader import CrashReader
-from antenna.viewer.index import Index
+from antenna.viewer.index import Index, advice
 from antenna.viewer.options import INDEX_FILE, StorageConfig, ViewerConfig, symbols_dir
 from antenna.viewer.pages import Headers, Pages
 from antenna.viewer.resources.api import CrashResource, FieldsResource, SuperSearchResource
@@ -33,6 +35,8 @@ from antenna.viewer.resources.signature import SignatureResource
 from antenna.viewer.resources.top import TopCrashersResource
 from antenna.viewer.sampling import kept_percentages
 from antenna.viewer.searcher import Searcher
+
+logger = logging.getLogger(__name__)
 
 
 class ViewerApp(falcon.App[falcon.Request, falcon.Response]):
@@ -59,7 +63,10 @@ class ViewerApp(falcon.App[falcon.Request, falcon.Response]):
         super().__init__(middleware=[access, Headers()])
         self._pages = Pages()
         self._percentages = kept_percentages(config)
+        # The handler that was added last is asked first.
+        self.add_error_handler(Exception, self._answer_failure)
         self.add_error_handler(falcon.HTTPError, self._answer_error)
+        self.add_error_handler(sqlite3.Error, self._answer_index_error)
         self._add_routes(access, index, storage)
 
     def close(self) -> None:
@@ -96,6 +103,22 @@ class ViewerApp(falcon.App[falcon.Request, falcon.Response]):
             self.add_route(f"/api/report/{{crash_id}}{end}", crash, suffix="processed")
             self.add_route(f"/api/ProcessedCrash{end}", crash, suffix="processed")
             self.add_route(f"/api/RawCrash{end}", crash, suffix="raw")
+
+    def _answer_failure(
+        self, req: falcon.Request, resp: falcon.Response, error: Exception, params: dict[str, object]
+    ) -> None:
+        """Answer an error that nobody has thought of."""
+        logger.error("%s %s failed", req.method, req.path, exc_info=error)
+        problem = falcon.HTTPInternalServerError(title="The viewer failed", description="Its log says why.")
+        self._answer_error(req, resp, problem, params)
+
+    def _answer_index_error(
+        self, req: falcon.Request, resp: falcon.Response, error: sqlite3.Error, params: dict[str, object]
+    ) -> None:
+        """Answer that the index cannot be read or written: its disk is full, or its file is damaged."""
+        logger.error("%s %s failed: %s: %s", req.method, req.path, self._index.path, error)
+        problem = falcon.HTTPServiceUnavailable(title="The index cannot be used", description=advice(error))
+        self._answer_error(req, resp, problem, params)
 
     def _answer_error(
         self, req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, _: dict[str, object]

@@ -91,6 +91,8 @@ def moment(time: float | str | None) -> str:
 
 def size(count: int) -> str:
     """Return a number of bytes for people."""
+    if count >= 1024**3:
+        return f"{count / 1024**3:,.1f} GiB"
     return f"{count / 1024**2:,.1f} MiB"
 
 

@@ -190,6 +190,24 @@ def test_other_sites_change_nothing(
 
 
 @pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}, 200),  # a link on another site
+        ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}, 403),  # a picture, a script
+        ({"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors"}, 403),
+        ({"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "no-cors"}, 200),  # the style sheet
+        ({"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"}, 200),  # typed
+        ({"Origin": "http://evil.example"}, 200),  # an old browser: it shows the answer to nobody
+    ],
+)
+def test_other_sites_load_nothing_from_here(start_viewer: StartViewer, headers: dict[str, str], status: int) -> None:
+    answer = start_viewer().client.simulate_get("/?days=90", headers=headers, host="127.0.0.1")
+    assert answer.status_code == status
+    assert "access-control-allow-origin" not in answer.headers
+    assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+
+
+@pytest.mark.parametrize(
     ("host", "status"),
     [
         ("127.0.0.1:8001", 200),

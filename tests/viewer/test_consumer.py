@@ -7,6 +7,7 @@
 import contextlib
 import json
 import resource
+import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,7 @@ from antenna.viewer.crash_reader import CrashReader
 from antenna.viewer.index import Index
 from tests.support.minidumps import samples
 from tests.support.minidumps.damage import mutations
-from tests.support.symbols import SYM, game_dump_bytes
+from tests.support.symbols import SYM, filled_store, game_dump_bytes
 from tests.support.viewer import RunningViewer, StoredCrashes
 from tests.viewer.conftest import StartViewer
 
@@ -272,6 +273,68 @@ def test_symbols_that_arrive_later(
     assert viewer.app.consumer.state.reread == 1
 
 
+def test_new_crashes_do_not_wait_for_those_that_are_read_again(
+    stored: StoredCrashes, start_viewer: StartViewer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("antenna.viewer.consumer.consumer._UPKEEP_INTERVAL", 0.0)
+    monkeypatch.setattr("antenna.viewer.consumer.consumer._AGAIN_SECONDS", 0.0)
+    for _ in range(3):
+        stored.add({"ProductName": "App"}, game_dump_bytes())
+    viewer = start_viewer()
+    viewer.look()
+    filled_store(stored.root)
+    stored.add({"ProductName": "App"}, game_dump_bytes())
+
+    assert viewer.look() == 1
+    assert "0 read again for symbols that came, 3 wait for it" in viewer.get("/status")
+    monkeypatch.setattr("antenna.viewer.consumer.consumer._AGAIN_SECONDS", 10.0)
+    viewer.look()
+    assert "3 read again for symbols that came<" in viewer.get("/status")
+
+
+class TestIndexThatCannotBeUsed:
+    """The operator reads what to do, and nothing is lost."""
+
+    @pytest.mark.usefixtures("in_process")
+    def test_a_full_disk(self, stored: StoredCrashes, start_viewer: StartViewer) -> None:
+        viewer = start_viewer()
+        database = viewer.app.consumer.index.database
+        (pages,) = database.execute("PRAGMA page_count").fetchone()
+        database.execute(f"PRAGMA max_page_count = {pages}")
+        sent = [stored.add({"ProductName": "App", "MozCrashReason": "x" * 20_000}) for _ in range(60)]
+        with pytest.raises(sqlite3.OperationalError, match="full"):
+            viewer.look()
+        viewer.get("/")
+        answer = viewer.client.simulate_post(
+            "/signature/?signature=x", host="127.0.0.1", headers={"Content-Type": "application/x-www-form-urlencoded"}
+        )
+        assert answer.status_code == 404
+
+        database.execute("PRAGMA max_page_count = 1000000")
+        viewer.look()
+        assert ids(viewer) == sorted(sent)
+
+    @pytest.mark.usefixtures("in_process")
+    def test_a_damaged_index(self, stored: StoredCrashes, start_viewer: StartViewer) -> None:
+        crash_id = stored.add({"ProductName": "App"})
+        viewer = start_viewer()
+        viewer.look()
+        database = viewer.app.consumer.index.database
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        file = viewer.directory / "viewer" / "index.sqlite"
+        with file.open("r+b") as opened:
+            opened.seek(4096)
+            opened.write(b"x" * (file.stat().st_size - 4096))
+
+        # What it has in memory.
+        database.execute("PRAGMA shrink_memory")
+        for path in ("/", f"/report/{crash_id}", "/search?q=App", "/symbols"):
+            answer = viewer.client.simulate_get(path, host="127.0.0.1")
+            assert (answer.status_code, "delete its files" in answer.text) == (503, True), path
+        with pytest.raises(sqlite3.DatabaseError):
+            start_viewer()
+
+
 @pytest.mark.usefixtures("in_process")
 def test_old_crashes_leave(stored: StoredCrashes, start_viewer: StartViewer) -> None:
     old, new = stored.add({}, days_ago=4), stored.add({}, days_ago=1)
@@ -319,4 +382,19 @@ def test_large_values_are_cut_and_the_rest_stays(stored: StoredCrashes, start_vi
     viewer.look()
     assert time.process_time() - began < 5
     assert "… (cut)" in viewer.get(f"/report/{crash_id}")
+
+
+def test_many_large_values_do_not_hide_the_stack(stored: StoredCrashes, start_viewer: StartViewer) -> None:
+    crash_id = stored.add({f"Value{number}": "\x01" * 20_000 for number in range(900)}, game_dump_bytes())
+    viewer = start_viewer()
+    viewer.look()
+    page = viewer.get(f"/report/{crash_id}")
+    assert "MyApp + 0x1010" in page
+    assert len(page) < 5_000_000
+
+
+def test_a_large_value_can_still_be_had(stored: StoredCrashes, start_viewer: StartViewer) -> None:
+    crash_id = stored.add({"Big": "x" * 5_000_000})
+    viewer = start_viewer()
+    viewer.look()
     assert len(json.loads(viewer.get(f"/report/{crash_id}/raw"))["Big"]) == 5_000_000

@@ -29,6 +29,8 @@ from tests.support.viewer import StoredCrashes
 
 # Bytes that the viewer and its child may take together.
 MAX_MEMORY = 150 * 1024**2
+# Seconds from the POST of a crash to its group on the page.
+GROUPED_WITHIN = 10.0
 TITLE = "Top crashers · Antenna"
 
 
@@ -95,9 +97,11 @@ def test_from_the_post_to_the_page_in_a_browser(
     viewer = start(programs, tmp_path)
     viewer.wait_until(viewer.is_serving)
     # What Chromium's crash handler sent.
+    sent_at = time.monotonic()
     answer = collector.send_raw(load_capture("crashpad-chromium-real").request)
     crash_id = answer.text.strip().removeprefix("CrashID=bp-")
-    viewer.wait_until(lambda: crash_id in viewer.crash_ids())
+    viewer.wait_until(lambda: crash_id in requests.get(f"{viewer.url}/search?q=chromium", timeout=5).text)
+    assert time.monotonic() - sent_at < GROUPED_WITHIN
 
     document = chromium.document(f"{viewer.url}/")
     assert f"<title>{TITLE}</title>" in document
@@ -185,6 +189,16 @@ def test_a_start_that_fails_says_why_in_a_line(
     assert viewer.wait() == 3
     assert viewer.logs().startswith("cannot start the viewer: ")
     assert message in viewer.logs()
+    assert len(viewer.logs().splitlines()) == 1
+
+
+@pytest.mark.parametrize("content", [b"no database", b"SQLite format 3\0" + b"x" * 5000])
+def test_a_damaged_index_says_what_to_do(tmp_path: Path, programs: list[ViewerProgram], content: bytes) -> None:
+    (tmp_path / "viewer").mkdir()
+    (tmp_path / "viewer" / "index.sqlite").write_bytes(content)
+    viewer = start(programs, tmp_path)
+    assert viewer.wait() == 3
+    assert "delete its files, and start it again" in viewer.logs()
     assert len(viewer.logs().splitlines()) == 1
 
 

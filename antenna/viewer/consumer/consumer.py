@@ -28,6 +28,8 @@ _BATCH_SECONDS = 1.0
 # Seconds between two looks for new crashes; and for symbols that have come, and crashes that are too old.
 _INTERVAL = 3.0
 _UPKEEP_INTERVAL = 15.0
+# Seconds that crashes are read again for before it is looked for new ones.
+_AGAIN_SECONDS = 10.0
 # A look that finds nothing and takes long, as in a large bucket, is followed by a pause of so many times its length.
 _PAUSE = 5
 
@@ -42,6 +44,8 @@ class State:
     read: int = 0
     failed: int = 0
     reread: int = 0
+    to_reread: int = 0
+    """Crashes whose symbols have come, and which wait to be read again."""
     is_reading: bool = False
     """Whether it has found crashes and has not read all of them yet."""
     trouble: str = ""
@@ -64,6 +68,8 @@ class Consumer:
         self._kept_up = 0.0
         # Symbols for which crashes were read again: debug id and time of each.
         self._served: set[tuple[str, str]] = set()
+        # The crashes that lacked them, in the order in which they are to be read.
+        self._again: dict[str, None] = {}
 
     def run(self) -> None:
         """Go on for ever."""
@@ -75,7 +81,8 @@ class Consumer:
                 self.state.trouble = f"{type(error).__name__}: {error}"
                 logger.exception("the viewer could not look for crashes")
             took = time.monotonic() - began
-            gevent.sleep(_INTERVAL if self.state.read > before else max(_INTERVAL, took * _PAUSE))
+            is_busy = self.state.read > before or self._again
+            gevent.sleep(_INTERVAL if is_busy else max(_INTERVAL, took * _PAUSE))
 
     def look(self) -> int:
         """Read what there is; return how many crashes."""
@@ -83,6 +90,7 @@ class Consumer:
         try:
             self._keep_up()
             self._take()
+            self._read_again()
         except BackendError as error:
             self.state.trouble = str(error)
             logger.warning("the viewer cannot read crashes: %s", error)
@@ -128,27 +136,30 @@ class Consumer:
         return row
 
     def _keep_up(self) -> None:
-        """Read crashes again whose symbols have come, and forget those that are too old."""
+        """Find crashes whose symbols have come, and forget those that are too old."""
         if self._kept_up and time.monotonic() - self._kept_up < _UPKEEP_INTERVAL:
             return
         if self._store is not None and (missing := self.index.missing_ids()):
             for found in run_blocking(_arrived, self._store, missing) - self._served:
-                self._read_again(found[0])
+                self._again |= dict.fromkeys(self.index.lacking(found[0]))
                 self._served.add(found)
-        if self._keep_days:
-            self.index.forget_before(self._first_day)
+        while self._keep_days and self.index.forget_before(self._first_day):
+            gevent.sleep(0)  # pages have their turn
         self._kept_up = time.monotonic()
 
-    def _read_again(self, debug_id: str) -> None:
-        for crash_id in self.index.lacking(debug_id):
+    def _read_again(self) -> None:
+        """Read crashes again whose symbols have come, for some time: new crashes do not wait for thousands of them."""
+        began = time.monotonic()
+        while self._again and time.monotonic() - began < _AGAIN_SECONDS:
+            crash_id = next(iter(self._again))
             try:
-                row = self._reader.read(crash_id)
+                self.index.add([self._reader.read(crash_id)])
+                self.state.reread += 1
             except CrashFailedError as error:
                 # Its page still shows what was there when it was read first.
                 logger.warning("%s cannot be read again: %s", crash_id, error)
-                continue
-            self.index.add([row])
-            self.state.reread += 1
+            del self._again[crash_id]
+        self.state.to_reread = len(self._again)
 
     @property
     def _first_day(self) -> str:

@@ -8,7 +8,7 @@
 but for the notes and states that people gave to signatures.
 """
 
-from antenna.viewer.index.index import Index
+from antenna.viewer.index.index import Index, advice
 from antenna.viewer.index.rows import CrashRow, StackModule
 
-__all__ = ["CrashRow", "Index", "StackModule"]
+__all__ = ["CrashRow", "Index", "StackModule", "advice"]

@@ -19,8 +19,8 @@ from antenna.viewer.supersearch.tables import FactsWriter
 
 # Seconds that a writer waits for another one, such as a rebuild beside the viewer.
 _BUSY = 30.0
-# Crashes that are forgotten in one transaction.
-_FORGOTTEN = 500
+# Crashes that are forgotten in one transaction. Pages wait for it.
+_FORGOTTEN = 200
 
 
 class Index:
@@ -50,7 +50,9 @@ class Index:
         try:
             yield self.database
         except BaseException:
-            self.database.execute("ROLLBACK")
+            # After some errors, such as a full disk, SQLite has done it already.
+            if self.database.in_transaction:
+                self.database.execute("ROLLBACK")
             raise
         self.database.execute("COMMIT")
 
@@ -123,18 +125,15 @@ class Index:
             )
 
     def forget_before(self, day: str) -> int:
-        """Remove crashes of days before ``day``, YYYYMMDD, and signatures without crashes; return how many crashes."""
-        count = 0
+        """Remove some crashes of days before ``day``, YYYYMMDD; return how many: 0 if there are no more.
+
+        With the last of them go the signatures and modules that no crash has any more.
+        """
         delete = f"DELETE FROM crashes WHERE id IN (SELECT id FROM crashes WHERE day < ? LIMIT {_FORGOTTEN})"
-        while True:
-            with self.transaction() as database:
-                found = database.execute(delete, (day,)).rowcount
-                if not found:
-                    break
-                count += found
-        if count:
-            with self.transaction() as database:
-                database.execute("DELETE FROM signatures WHERE id NOT IN (SELECT signature FROM crashes)")
+        with self.transaction() as database:
+            count = database.execute(delete, (day,)).rowcount
+            if count and database.execute("SELECT 1 FROM crashes WHERE day < ?", (day,)).fetchone() is None:
+                database.execute("DELETE FROM signatures WHERE id NOT IN (SELECT signature FROM counts)")
                 database.execute("DELETE FROM modules WHERE id NOT IN (SELECT module FROM stack_modules)")
             for statement in tables.prune():
                 self.database.execute(statement)
@@ -190,3 +189,10 @@ def _signature(database: sqlite3.Connection, row: CrashRow) -> int:
         (row.signature, row.submitted, row.version),
     ).fetchone()
     return int(number)
+
+
+def advice(error: sqlite3.Error) -> str:
+    """Return what is wrong with the database, and what helps."""
+    if isinstance(error, sqlite3.OperationalError):
+        return f"{error}. If its disk is full, make room: the viewer then goes on by itself."
+    return f"{error}. Stop the viewer, delete its files, and start it again: it makes them anew from the storage."

@@ -34,8 +34,8 @@ HARMLESS = frozenset(
 MAX_VALUE, MAX_CELL = 20_000, 255
 # Characters of all words of a crash that are searched, and of those that one annotation or function has.
 _MAX_WORDS, _MAX_WORDS_OF_ONE = 40_000, 1000
-# Annotations of one crash on its page.
-_MAX_ANNOTATIONS = 1000
+# Annotations of one crash on its page, and characters of all their values: a real report has some 60, with 30,000.
+_MAX_ANNOTATIONS, _MAX_ANNOTATIONS_SIZE = 1000, 500_000
 # What the collector adds to the annotations.
 _ADDED = frozenset({"metadata", "submitted_timestamp", "uuid", "version"})
 
@@ -210,10 +210,13 @@ def _cell(value: object) -> str:
 
 def _annotations(raw_crash: Mapping[str, Any]) -> dict[str, str]:
     found = {}
+    left = _MAX_ANNOTATIONS_SIZE
     for name, value in list(raw_crash.items())[:_MAX_ANNOTATIONS]:
         if name not in _ADDED:
             text = clean(to_text(value))
-            found[clean(name)[:MAX_CELL]] = text if len(text) <= MAX_VALUE else f"{text[:MAX_VALUE]} … (cut)"
+            most = min(MAX_VALUE, left)
+            found[clean(name)[:MAX_CELL]] = text if len(text) <= most else f"{text[:most]} … (cut)"
+            left -= min(len(text), most)
     return found
 
 

@@ -1,0 +1,53 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""The web server of the viewer: gevent's, with limits on what a client may hold."""
+
+from typing import Any
+
+import gevent
+from gevent.pool import Pool
+from gevent.pywsgi import WSGIHandler, WSGIServer
+
+# Connections at a time; more wait until one of them ends.
+_CONNECTIONS = 256
+# Seconds that a client may be silent, within a request or between two of them; and that one request may take in all,
+# with a dump of 25 MB over a slow line.
+_SILENCE, _REQUEST = 30.0, 300.0
+
+
+class Handler(WSGIHandler):
+    """Serves one connection, and closes it when the client holds it for nothing."""
+
+    silence, request_time = _SILENCE, _REQUEST
+
+    def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
+        """``sock`` is the connection."""
+        sock.settimeout(self.silence)
+        super().__init__(sock, *args, **kwargs)
+
+    def handle_one_request(self) -> Any:
+        """Serve a request; None closes the connection."""
+        try:
+            with gevent.Timeout(self.request_time):
+                return super().handle_one_request()
+        except gevent.Timeout:
+            return None
+
+    def read_request(self, raw_requestline: str) -> Any:
+        """Read the headers; False answers 400."""
+        try:
+            return super().read_request(raw_requestline)
+        except OSError:  # the client is silent or gone
+            return False
+
+
+def make_server(host: str, port: int, app: Any) -> WSGIServer:
+    """Return a server that is not started."""
+    return WSGIServer((host, port), app, log=None, spawn=Pool(_CONNECTIONS), handler_class=Handler)
+
+
+def url_of(host: str, port: int) -> str:
+    """Return what to type into a browser."""
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
