@@ -75,7 +75,7 @@ def _may_have_symbols(path: Path) -> bool:
 def describe(entry: Entry) -> str:
     """Return in words which symbols the store has for a module."""
     names = {"debug": "functions, files and lines", "symtab": "functions", "": ""}[entry.functions]
-    return ", ".join(filter(None, (names, "call frame information" if entry.cfi else "")))
+    return ", ".join(filter(None, (names, "call frame information" if entry.cfi else "", entry.trouble)))
 
 
 def add(store: Store, args: argparse.Namespace) -> int:

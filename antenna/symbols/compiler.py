@@ -48,6 +48,8 @@ class Compiled:
     """The source of the functions' names: ``debug`` (debug information), ``symtab``, or "" if there is none."""
     cfi: bool
     """Whether there is call frame information."""
+    trouble: str
+    """What of it could not be read, and why; empty if all could."""
 
 
 def compile_file(path: Path, directory: Path) -> list[Compiled]:
@@ -80,7 +82,7 @@ def main() -> int:
         for number, item in enumerate(Archive.open(str(path)).iter_objects()):
             sys.stdout.write(json.dumps(asdict(_compile(number, item, path, directory))) + "\n")
     except SymbolicError as error:
-        sys.stderr.write(f"no symbols that can be read: {error}\n")
+        sys.stderr.write(f"no symbols that can be read: {_one_line(error)}\n")
         return 1
     return 0
 
@@ -94,15 +96,33 @@ def _limit(size: int) -> None:
 
 
 def _compile(number: int, item: Any, path: Path, directory: Path) -> Compiled:
+    from symbolic.exceptions import SymbolicError  # noqa: PLC0415 - may not be installed
+
+    # One broken record of call frame information makes all of a file's unreadable. Its functions are as good as before.
+    functions, cfi, troubles = "", False, []
+    try:
+        functions = _compile_functions(item, directory / f"{number}.symcache")
+    except SymbolicError as error:
+        troubles.append(f"functions cannot be read: {_one_line(error)}")
+    try:
+        cfi = _compile_cfi(item, path, directory / f"{number}.cfi")
+    except SymbolicError as error:
+        troubles.append(f"call frame information cannot be read: {_one_line(error)}")
     return Compiled(
         number=number,
         debug_id=item.debug_id,
         code_id=item.code_id or "",
         arch=item.arch,
         file_format=item.file_format,
-        functions=_compile_functions(item, directory / f"{number}.symcache"),
-        cfi=_compile_cfi(item, path, directory / f"{number}.cfi"),
+        functions=functions,
+        cfi=cfi,
+        trouble=", ".join(troubles),
     )
+
+
+def _one_line(error: Exception) -> str:
+    """Return what symbolic says of an error, and of its causes, which it puts into lines of their own."""
+    return ": ".join(line.strip().removeprefix("caused by: ") for line in str(error).splitlines())
 
 
 def _compile_functions(item: Any, path: Path) -> str:

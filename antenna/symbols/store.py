@@ -50,6 +50,8 @@ class Entry:
     """Names and formats of the files that were added, such as ``libxul.so (elf)``."""
     added: str
     """When the last file was added: ISO 8601, in UTC."""
+    trouble: str = ""
+    """What of that file could not be read, and why."""
 
 
 def breakpad_id(debug_id: str) -> str:
@@ -92,10 +94,11 @@ class Store:
         self.root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.root, prefix=".adding-") as name:
             directory = Path(name)
-            compiled = [item for item in compiler.compile_file(path, directory) if item.functions or item.cfi]
-            entries = [self._take(item, path, directory) for item in compiled]
+            compiled = compiler.compile_file(path, directory)
+            entries = [self._take(item, path, directory) for item in compiled if item.functions or item.cfi]
         if not entries:
-            raise SymbolError("no symbols in it: neither functions nor call frame information")
+            troubles = ", ".join(item.trouble for item in compiled if item.trouble)
+            raise SymbolError(troubles or "no symbols in it: neither functions nor call frame information")
         return entries
 
     def _take(self, item: Compiled, path: Path, directory: Path) -> Entry:
@@ -126,6 +129,7 @@ class Store:
             cfi=item.cfi or (old is not None and old.cfi),
             sources=tuple(dict.fromkeys((*(old.sources if old else ()), source))),
             added=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+            trouble=item.trouble,
         )
         _write_entry(_beside(place, ".json"), entry, directory)
         return entry

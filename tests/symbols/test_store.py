@@ -97,6 +97,16 @@ def test_files_without_symbols_are_refused(content: bytes, message: str, tmp_pat
     assert list(store.root.iterdir()) == []
 
 
+def test_broken_call_frame_information_does_not_cost_the_functions(tmp_path: Path) -> None:
+    # Restore a register (0xc3) where there is no state to restore it from, as in Debian's libgcrypt.
+    common, nothing = b"\x0c\x07\x08\x90\x01", b"\0"
+    broken = LIBGAME.read_bytes().replace(common + nothing, common + b"\xc3")
+    (tmp_path / "libgame.so").write_bytes(broken)
+    (entry,) = Store(tmp_path / "symbols").add(tmp_path / "libgame.so")
+    assert (entry.functions, entry.cfi) == ("symtab", False)
+    assert entry.trouble.startswith("call frame information cannot be read: bad debug information: ")
+
+
 def test_a_damaged_description_is_no_entry(tmp_path: Path) -> None:
     store = filled_store(tmp_path)
     (description,) = store.root.rglob("*.json")
