@@ -23,7 +23,7 @@ _MAX_WITHOUT_SYMBOLS = 8
 # Most characters of a value that are printed.
 _MAX_VALUE = 400
 _REGISTERS_A_LINE = 4
-# A remark on how a frame was found. A frame from the registers needs none.
+# A remark on how a frame was found. The innermost frame needs none.
 _HOW = {Trust.CONTEXT: "", Trust.CFI: "cfi", Trust.FRAME_POINTER: "frame pointer", Trust.SCAN: "scan: a guess"}
 
 
@@ -69,6 +69,11 @@ def line(text: str) -> str:
     return _common.printable(text).replace("\n", "\\n")
 
 
+def labelled(label: str, text: str) -> str:
+    """Return a line whose text stands below that of the other lines with a label."""
+    return line(f"{f'{label}:' if label else '':<11}{text}")
+
+
 def short(text: str) -> str:
     """Return a value as one line. A long value is cut."""
     if len(text) > _MAX_VALUE:
@@ -98,7 +103,7 @@ def describe(facts: DumpFacts, without_symbols: Sequence[Module], signature: Sig
 def describe_signature(signature: Signature) -> str:
     """Return a line about a signature."""
     guess = ", a guess: made of scanned frames" if signature.is_guess else ""
-    return line(f"Signature: {signature.text}  (by {signature.rules}{guess})")
+    return labelled("Signature", f"{signature.text}  (by {signature.rules}{guess})")
 
 
 def _without_symbols(modules: Sequence[Module]) -> Iterator[str]:
@@ -122,24 +127,24 @@ def _paragraph(lines: Iterable[str]) -> Iterator[str]:
 def _facts(facts: DumpFacts) -> Iterator[str]:
     dump, reason, system = facts.dump, facts.dump.reason, facts.dump.system
     if reason is None:
-        yield "Reason:   none: the dump has no exception"
+        yield labelled("Reason", "none: the dump has no exception")
     else:
-        yield f"Reason:   {reason.text}, address {reason.address:#x}"
+        yield labelled("Reason", f"{reason.text}, address {reason.address:#x}")
         if reason.note:
-            yield f"          ({reason.note})"
+            yield labelled("", f"({reason.note})")
     if system is not None:
         count = f", {_count(system.cpu_count, 'CPU')}" if system.cpu_count else ""
         info = f" ({system.cpu_info})" if system.cpu_info else ""
         # Breakpad on Linux gives the version only in the name of the kernel, which begins with the name of the system.
         version = system.os_version.removeprefix("0.0.0 ").removeprefix(f"{system.os} ")
-        yield line(f"System:   {system.os} {version}, {system.cpu}{info}{count}")
+        yield labelled("System", f"{system.os} {version}, {system.cpu}{info}{count}")
     process = [f"pid {dump.misc.process_id}"] if dump.misc.process_id is not None else []
     process += [f"up {dump.uptime}"] if dump.uptime is not None else []
     process += [f"dump written {dump.time:%Y-%m-%d %H:%M:%S} UTC"] if dump.time is not None else []
     process.append(f"{_count(len(dump.threads), 'thread')}, {_count(len(dump.modules), 'module')}")
-    yield f"Process:  {', '.join(process)}"
+    yield labelled("Process", ", ".join(process))
     for problem in dump.damage:
-        yield line(f"Damaged:  {problem}")
+        yield labelled("Damaged", problem)
 
 
 def _count(number: int, what: str) -> str:
@@ -160,11 +165,15 @@ def _stack(title: str, stack: Stack) -> Iterator[str]:
     for frame in frames:
         for inline in frame.inlines:
             yield line(f"      {inline.function}{_source(inline.file, inline.line)}  inlined")
-        yield line(f"  {frame.index:>3} {_where(frame):<{min(width, 80)}}  {_HOW[frame.trust]}".rstrip())
+        yield line(f"  {frame.index:>3} {_where(frame):<{min(width, 80)}}  {_how(frame)}".rstrip())
     if left := len(stack.frames) - len(frames):
         yield f"      ... and {left:,} more {'guesses' if frames[-1].is_guess else 'frames'}, which --json shows"
     if stack.cut:
         yield f"      ({stack.cut})"
+
+
+def _how(frame: Frame) -> str:
+    return "interrupted by a signal" if frame.is_exact and frame.index else _HOW[frame.trust]
 
 
 def _worth_printing(frames: tuple[Frame, ...]) -> tuple[Frame, ...]:

@@ -4,7 +4,7 @@
 
 """The walk goes on from the handler of a signal to the code that the signal interrupted."""
 
-from struct import pack, pack_into
+from struct import pack
 
 import pytest
 
@@ -13,6 +13,7 @@ from antenna.minidump.stack import MAX_FRAMES
 from tests.support.minidumps.builder import DumpBuilder, ThreadSpec
 from tests.support.minidumps.contexts import context
 from tests.support.minidumps.samples import APP, LIBRARY, MAC, MAIN, PLATFORMS, STACK, Platform, modules
+from tests.support.minidumps.signal_frames import amd64_frame, arm64_frame
 
 HANDLER = APP + 0x100
 # The handler returns to it: a few instructions of libc, or of the kernel's vdso.
@@ -22,27 +23,10 @@ CALLER = APP + 0x3000
 # A stack of the thread's own, on which the signal found it.
 OTHER_STACK = STACK - 0x10000
 
+AMD64_FRAME = amd64_frame(ip=INTERRUPTED, sp=OTHER_STACK, fpu=STACK + 0x400)
+# The link register is that of a call that has returned.
+ARM64_FRAME = arm64_frame(ip=INTERRUPTED, sp=OTHER_STACK, lr=INTERRUPTED + 4)
 LINUX = {platform.cpu: platform for platform in PLATFORMS if platform.os == "Linux"}
-
-
-def amd64_frame(*, ip: int = INTERRUPTED, sp: int = OTHER_STACK, cs: int = 0x33, fpu: int = STACK + 0x400) -> bytearray:
-    """Return what the kernel of Linux leaves where the stack pointer of the restorer points."""
-    frame = bytearray(600)
-    pack_into("<Q", frame, 0, 0x7)  # uc_flags
-    pack_into("<QQ", frame, 160, sp, ip)
-    pack_into("<Q", frame, 120, sp + 16)  # rbp
-    pack_into("<HHHH", frame, 184, cs, 0, 0, 0x2B)
-    pack_into("<Q", frame, 224, fpu)
-    return frame
-
-
-def arm64_frame(*, ip: int = INTERRUPTED, sp: int = OTHER_STACK, magic: int = 0x46508001) -> bytearray:
-    frame = bytearray(1200)
-    pack_into("<Q", frame, 312 + 8 * 29, sp + 16)  # x29
-    pack_into("<Q", frame, 312 + 8 * 30, INTERRUPTED + 4)  # x30, of a call that has returned
-    pack_into("<QQ", frame, 560, sp, ip)
-    pack_into("<II", frame, 592, magic, 528)
-    return frame
 
 
 def walked(frame: bytes | bytearray, platform: Platform) -> list[tuple[str, int]]:
@@ -59,7 +43,7 @@ def walked(frame: bytes | bytearray, platform: Platform) -> list[tuple[str, int]
     return [(frame.trust.value, frame.instruction) for frame in StackWalker(dump).walk(dump.threads[0]).frames]
 
 
-@pytest.mark.parametrize(("frame", "cpu"), [(amd64_frame(), "amd64"), (arm64_frame(), "arm64")], ids=["amd64", "arm64"])
+@pytest.mark.parametrize(("frame", "cpu"), [(AMD64_FRAME, "amd64"), (ARM64_FRAME, "arm64")], ids=["amd64", "arm64"])
 def test_interrupted_code_is_known_exactly(frame: bytearray, cpu: str) -> None:
     adjustment = {"amd64": 1, "arm64": 4}[cpu]
     assert walked(frame, LINUX[cpu]) == [
@@ -79,11 +63,11 @@ def test_a_jump_to_nowhere_may_have_been_interrupted() -> None:
 @pytest.mark.parametrize(
     ("frame", "platform"),
     [
-        (amd64_frame(cs=0x10), LINUX["amd64"]),
-        (amd64_frame(fpu=OTHER_STACK), LINUX["amd64"]),
-        (amd64_frame()[:200], LINUX["amd64"]),
-        (arm64_frame(magic=0), LINUX["arm64"]),
-        (arm64_frame(), MAC),
+        (amd64_frame(ip=INTERRUPTED, sp=OTHER_STACK, cs=0x10), LINUX["amd64"]),
+        (amd64_frame(ip=INTERRUPTED, sp=OTHER_STACK, fpu=OTHER_STACK), LINUX["amd64"]),
+        (AMD64_FRAME[:200], LINUX["amd64"]),
+        (arm64_frame(ip=INTERRUPTED, sp=OTHER_STACK, lr=0, magic=0), LINUX["arm64"]),
+        (ARM64_FRAME, MAC),
     ],
     ids=["of the kernel", "state elsewhere", "cut", "no record", "macOS"],
 )
@@ -92,4 +76,4 @@ def test_other_frames_are_none_of_a_signal(frame: bytearray, platform: Platform)
 
 
 def test_a_signal_that_interrupts_itself_ends_at_the_limit() -> None:
-    assert len(walked(amd64_frame(sp=STACK + 16), LINUX["amd64"])) == MAX_FRAMES
+    assert len(walked(amd64_frame(ip=INTERRUPTED, sp=STACK + 16), LINUX["amd64"])) == MAX_FRAMES

@@ -62,7 +62,7 @@ def facts(*frames: str, **changes: Any) -> CrashFacts:
 def test_signature_is_the_first_frame_of_ones_own_that_can_be_trusted(frames: list[str], expected: str) -> None:
     signature = sign(facts(*frames))
     assert signature.text == expected
-    assert signature.rules == "antenna 1"
+    assert signature.rules == "antenna 2"
     assert not signature.is_guess
 
 
@@ -82,6 +82,10 @@ def test_guessed_frames_count_only_if_there_is_nothing_else() -> None:
         ("<T as core::Foo>::bar", "<T as core::Foo>::bar"),
         ("core::ops::FnOnce::call_once::h0123456789abcdef", "core::ops::FnOnce::call_once"),
         ("f(int) [clone .cold]", "f"),
+        ("die.cold", "die"),
+        ("f.constprop.0.isra.1", "f"),
+        ("f.llvm.1234567890abcdef", "f"),
+        ("a.partial", "a.partial"),
         ("main", "main"),
         ("()", "()"),
         ("<<<(((", "<<<((("),

@@ -21,7 +21,7 @@ from typing import Any
 from antenna.minidump import Frame
 from antenna.symbols.signature.facts import CrashFacts, Signature
 
-RULES = "antenna 1"
+RULES = "antenna 2"
 
 # Characters of a signature. Socorro has the same limit.
 _LONGEST = 255
@@ -59,6 +59,12 @@ _REPORTERS = re.compile(
     | (core|std)::(result|option)::(unwrap|expect)_failed | .*\bhandle_alloc_error | .*\bOnOutOfMemory\b.*
     """,
     re.VERBOSE,
+)
+
+
+# What GCC and LLVM append to names of functions that they have split or copied, and hashes of Rust.
+_OF_THE_COMPILER = re.compile(
+    r"(\.(cold|part|constprop|isra|lto_priv|localalias|llvm|clone)(\.[0-9a-f]+)*)+$ | ::h[0-9a-f]{16}$", re.VERBOSE
 )
 
 
@@ -158,8 +164,8 @@ def name_of(frame: Frame) -> str:
 
 
 def normalised(function: str) -> str:
-    """Remove from a function what changes while the cause stays: template arguments, parameters, hashes of Rust."""
-    name = re.sub(r"::h[0-9a-f]{16}$", "", function.strip())
+    """Remove from a function what changes while the cause stays: arguments, parameters, marks of compilers."""
+    name = _OF_THE_COMPILER.sub("", function.strip())
     name = _without(name, "<", ">", "T")
     if not name.startswith("operator"):
         name = _without(name, "(", ")", "")
