@@ -83,7 +83,7 @@ def test_names_lead_nowhere_else(name: str, tmp_path: Path) -> None:
         (b"\x7fELF damaged", "no symbols that can be read"),
         (b"MZ", "no symbols"),
         (b"MODULE Linux x86_64 " + b"0" * 33 + b" MyApp\nFUNC 10 10 0 main\n", "no debug id"),
-        (f"MODULE Linux x86_64 {DEBUG_ID} ..\nFUNC 10 10 0 main\n".encode(), "no name for a folder"),
+        (f"MODULE Linux x86_64 {DEBUG_ID} ..\nFUNC 10 10 0 main\n".encode(), "cannot be the name of a folder"),
         (f"MODULE Linux x86_64 {DEBUG_ID} MyApp\n".encode(), "no symbols"),
     ],
     ids=repr,
