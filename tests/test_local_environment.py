@@ -13,7 +13,6 @@ import yaml
 from antenna.config import describe_options, parse_attribute
 from antenna.config.parsers import parse_duration
 from antenna.crashmover.timeouts import TimeoutsWithoutSpool
-from antenna.ops.registry import load_registry
 from antenna.viewer.options import ViewerConfig
 from tests.support.options import OPTION_NAMES, OPTIONS
 from tests.support.server import PROJECT_ROOT
@@ -24,7 +23,6 @@ COMPOSE = yaml.safe_load((PROJECT_ROOT / "docker-compose.yml").read_text(encodin
 DOCKERFILES = {
     str(path.parent.relative_to(DOCKER)): path.read_text(encoding="utf-8") for path in DOCKER.rglob("Dockerfile")
 }
-DASHBOARD = json.loads((DOCKER / "images" / "grafana" / "collector.json").read_text(encoding="utf-8"))
 
 # Read by the libraries of Google Cloud's services, and by docker/set_up_emulators.py.
 OTHER_VARIABLES = {"STORAGE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "PUBSUB_SUBSCRIPTION_NAME"}
@@ -97,7 +95,7 @@ class TestCompose:
 
     @pytest.mark.parametrize("name", [name for name, service in COMPOSE["services"].items() if "build" not in service])
     def test_images_of_others_are_pinned(self, name: str) -> None:
-        assert re.search(r":\d+\.\d+[\w.-]*$", COMPOSE["services"][name]["image"])
+        assert re.search(r":v?\d+\.\d+[\w.-]*$", COMPOSE["services"][name]["image"])
 
 
 class TestImages:
@@ -125,18 +123,27 @@ class TestImages:
         assert f"FROM {COMPOSE['services']['pubsub']['image']} AS" in DOCKERFILES["images/test"]
 
 
-class TestDashboard:
-    # What statsd puts before and after a name tells the type of the metric. Histograms are counters to it.
-    FORMS = (
-        (re.compile(r"'name=~\^stats\.\(counters\.\)\?\$namespace\.([\w.]+)\(\.rate\)\?\$'"), {"incr", "histogram"}),
-        (re.compile(r"'name=stats\.timers\.\$namespace\.([\w.]+)\.(?:median|upper|upper_90)'"), {"timing"}),
-        (re.compile(r"'name=stats\.gauges\.\$namespace\.([\w.]+)'"), {"gauge"}),
-    )
+class TestPrometheus:
+    SCRAPE = yaml.safe_load((DOCKER / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))
 
-    @pytest.mark.parametrize(
-        "query", [target["target"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
-    )
-    def test_shows_metrics_of_the_collector(self, query: str) -> None:
-        ((name, types),) = ((match[1], types) for form, types in self.FORMS if (match := form.search(query)))
+    def test_asks_the_admin_port_of_the_collector(self) -> None:
+        (job,) = self.SCRAPE["scrape_configs"]
 
-        assert load_registry()[name]["type"] in types
+        port = COMPOSE["services"]["collector"]["environment"]["ADMIN_PORT"]
+        assert job["static_configs"] == [{"targets": [f"collector:{port}"]}]
+        assert any(published.endswith(f":{port}") for published in COMPOSE["services"]["collector"]["ports"])
+
+    def test_has_the_alerts_and_the_job_that_they_are_for(self) -> None:
+        mounted = {volume.split(":")[1] for volume in COMPOSE["services"]["prometheus"]["volumes"]}
+
+        assert {f"/etc/prometheus/{name}" for name in ("prometheus.yml", *self.SCRAPE["rule_files"])} == mounted
+        assert [job["job_name"] for job in self.SCRAPE["scrape_configs"]] == ["antenna"]
+
+    def test_is_what_grafana_asks(self) -> None:
+        grafana = DOCKER / "images" / "grafana"
+        (source,) = yaml.safe_load((grafana / "datasource.yml").read_text(encoding="utf-8"))["datasources"]
+        dashboard = json.loads((grafana / "collector.json").read_text(encoding="utf-8"))
+        asked = {panel["datasource"]["uid"] for panel in dashboard["panels"] if panel["type"] != "row"}
+
+        assert source["url"] == "http://prometheus:9090"
+        assert asked == {source["uid"]}

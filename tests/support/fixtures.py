@@ -17,6 +17,8 @@ from tests.support.emulators import MISSING_GCS, MISSING_PUBSUB, EmulatorMissing
 from tests.support.faulty import FaultyProxy
 from tests.support.google_cloud import GcsBucket, PubSubTopic
 from tests.support.nginx import MISSING_NGINX, Nginx, running_nginx
+from tests.support.prometheus import MISSING as MISSING_PROMETHEUS
+from tests.support.prometheus import Prometheus, Promtool, found_promtool, running_prometheus
 from tests.support.server import AntennaServer
 
 T = TypeVar("T")
@@ -25,7 +27,7 @@ T = TypeVar("T")
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say loudly what the skipped tests lacked."""
     reasons = [report.longrepr[2] for report in terminalreporter.getreports("skipped")]
-    for message in (MISSING_GCS, MISSING_PUBSUB, MISSING_NGINX, MISSING_CHROMIUM):
+    for message in (MISSING_GCS, MISSING_PUBSUB, MISSING_NGINX, MISSING_CHROMIUM, MISSING_PROMETHEUS):
         if any(_in_short(message) in reason for reason in reasons):
             terminalreporter.section("tests were skipped: a program is missing", sep="!", red=True)
             terminalreporter.line(message)
@@ -107,6 +109,30 @@ def start_server(tmp_path: Path) -> Iterator[StartServer]:
         server.kill()
         # Shown with a test that failed.
         print(server.logs())
+
+
+@pytest.fixture(scope="session")
+def promtool() -> Iterator[Promtool]:
+    """The program that checks and tests rules of Prometheus."""
+    with _or_skip(found_promtool(), "REQUIRE_EMULATORS") as program:
+        yield program
+
+
+class StartPrometheus(Protocol):
+    """What the fixture ``start_prometheus`` gives."""
+
+    def __call__(self, target: str, rules: Path | None = None) -> Prometheus: ...
+
+
+@pytest.fixture
+def start_prometheus(tmp_path: Path) -> Iterator[StartPrometheus]:
+    """Function that starts a Prometheus, which asks a collector every second. It is killed after the test."""
+    with ExitStack() as started:
+
+        def start(target: str, rules: Path | None = None) -> Prometheus:
+            return started.enter_context(_or_skip(running_prometheus(tmp_path, target, rules), "REQUIRE_EMULATORS"))
+
+        yield start
 
 
 class StartNginx(Protocol):

@@ -1,0 +1,191 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Prometheus and promtool: found on this machine, or fetched from Debian's packages, and run for the tests.
+
+``python -m tests.support.prometheus`` fetches them into the virtual environment if they are not here.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import requests
+import yaml
+
+from tests.support.emulators import EmulatorMissingError
+from tests.support.programs import Program, free_port
+from tests.support.server import PROJECT_ROOT
+
+ALERTS = PROJECT_ROOT / "docker" / "prometheus" / "alerts.yml"
+
+# Where a package is unpacked that is not to be installed: installing it would start a server.
+_UNPACKED = Path(sys.prefix) / "prometheus"
+
+MISSING = """\
+Prometheus is missing, which tests of alerts and of the dashboard run: the programs prometheus and promtool. On Debian
+    .venv/bin/python -m tests.support.prometheus
+unpacks the package "prometheus" into .venv; it needs the lists of packages (apt-get update). Elsewhere, put both
+programs on PATH."""
+
+
+def find(program: str) -> Path:
+    """Return the path of ``prometheus`` or ``promtool``. Raises EmulatorMissingError."""
+    found = shutil.which(program, path=f"{os.environ.get('PATH', '')}:{_UNPACKED / 'usr' / 'bin'}")
+    if found is None:
+        raise EmulatorMissingError(MISSING)
+    return Path(found)
+
+
+def fetch() -> None:
+    """Unpack Debian's package into the virtual environment. Raises EmulatorMissingError."""
+    if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
+        raise EmulatorMissingError(MISSING)
+    if os.geteuid() == 0:
+        subprocess.run(["apt-get", "update", "-qq"], check=False)
+    with tempfile.TemporaryDirectory() as directory:
+        subprocess.run(["apt-get", "download", "-qq", "prometheus"], cwd=directory, check=False)
+        packages = list(Path(directory).glob("prometheus_*.deb"))
+        if not packages:
+            raise EmulatorMissingError(MISSING)
+        subprocess.run(["dpkg-deb", "--extract", str(packages[0]), str(_UNPACKED)], check=True)
+
+
+class Prometheus(Program):
+    """A running Prometheus."""
+
+    def __init__(self, configuration: dict[str, Any], directory: Path) -> None:
+        """Start it with its data and its log in ``directory``. Does not wait until it is ready."""
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        (directory / "prometheus.yml").write_text(yaml.safe_dump(configuration), encoding="utf-8")
+        super().__init__(
+            [
+                str(find("prometheus")),
+                f"--config.file={directory / 'prometheus.yml'}",
+                f"--storage.tsdb.path={directory / 'data'}",
+                f"--web.listen-address=127.0.0.1:{port}",
+                "--query.lookback-delta=15s",
+            ],
+            log_file=directory / "prometheus.log",
+            directory=directory,
+        )
+
+    def is_ready(self) -> bool:
+        """Whether it answers queries."""
+        try:
+            return requests.get(f"{self.url}/-/ready", timeout=5).ok
+        except requests.RequestException:
+            return False
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """Return the series that an expression yields now. Raises AssertionError if it is none."""
+        answer = requests.get(f"{self.url}/api/v1/query", params={"query": expression}, timeout=30).json()
+        assert answer["status"] == "success", f"{expression}: {answer.get('error')}"
+        series: list[dict[str, Any]] = answer["data"]["result"]
+        return series
+
+    def firing(self) -> dict[str, dict[str, str]]:
+        """Return the labels of each alert that fires, by its name."""
+        return {series["metric"]["alertname"]: series["metric"] for series in self.query('ALERTS{alertstate="firing"}')}
+
+
+class Promtool:
+    """Tests rules with series that are written down."""
+
+    def __init__(self) -> None:
+        """Raises EmulatorMissingError."""
+        self._program = find("promtool")
+
+    def check(self, *arguments: object, given: bytes = b"") -> None:
+        """Run ``promtool check ...``. Raises AssertionError with what it says."""
+        self._run("check", *arguments, given=given)
+
+    def firing(
+        self, directory: Path, series: Mapping[str, str], minutes: Sequence[int], *, step: str = "15s"
+    ) -> list[set[str]]:
+        """Return which alerts fire after so many minutes each, when these series are all there is.
+
+        ``series`` are values in promtool's notation, one after each ``step``, by name and labels. promtool only says
+        whether what it is told to expect is so; it is told to expect nothing, and says what there is instead.
+        """
+        query = 'group by (alertname) (ALERTS{alertstate="firing"})'
+        test = {
+            "interval": step,
+            "input_series": [{"series": name, "values": values} for name, values in series.items()],
+            "promql_expr_test": [{"expr": query, "eval_time": f"{minute}m"} for minute in minutes],
+        }
+        file = directory / "test.yml"
+        tests = {"rule_files": [str(ALERTS)], "evaluation_interval": "1m", "tests": [test]}
+        file.write_text(yaml.safe_dump(tests), encoding="utf-8")
+        said = self._run("test", "rules", file, may_fail=True)
+        found = {
+            _minutes(time): set(re.findall(r'alertname="(\w+)"', what))
+            for time, what in re.findall(r"time: (\w+),\s+exp: nil\s+got: (.*)", said)
+        }
+        assert "SUCCESS" in said or found, said
+        return [found.get(minute, set()) for minute in minutes]
+
+    def _run(self, *arguments: object, given: bytes = b"", may_fail: bool = False) -> str:
+        command = [str(self._program), *map(str, arguments)]
+        ended = subprocess.run(command, input=given, capture_output=True, check=False)
+        said = (ended.stdout + ended.stderr).decode()
+        assert may_fail or ended.returncode == 0, said
+        return said
+
+
+def _minutes(time: str) -> int:
+    """Read what promtool makes of ``70m``: ``1h10m``."""
+    units = {"d": 24 * 60, "h": 60, "m": 1}
+    return sum(int(number) * units[unit] for number, unit in re.findall(r"(\d+)([dhm])", time))
+
+
+@contextmanager
+def found_promtool() -> Iterator[Promtool]:
+    """Yield promtool. Raises EmulatorMissingError."""
+    yield Promtool()
+
+
+@contextmanager
+def running_prometheus(directory: Path, target: str, rules: Path | None = None) -> Iterator[Prometheus]:
+    """Start a Prometheus that asks a collector at ``target`` every second, with the alerts of ``rules``.
+
+    Raises EmulatorMissingError.
+    """
+    configuration = {
+        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "rule_files": [str(rules or ALERTS)],
+        "scrape_configs": [{"job_name": "antenna", "static_configs": [{"targets": [target]}]}],
+    }
+    prometheus = Prometheus(configuration, directory)
+    try:
+        prometheus.wait_until(prometheus.is_ready)
+        yield prometheus
+    finally:
+        prometheus.kill()
+
+
+def main() -> int:
+    """Fetch what is missing, and say where it is. Returns the exit code."""
+    try:
+        try:
+            find("promtool")
+        except EmulatorMissingError:
+            fetch()
+        print(find("prometheus"), find("promtool"))
+    except EmulatorMissingError as error:
+        print(f"\n{error}\n", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
