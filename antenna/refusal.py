@@ -13,7 +13,16 @@ from enum import Enum
 from http import HTTPStatus
 
 
-class Outcome(Enum):
+class _Tag(Enum):
+    """A list of what the value of a metric's tag may be."""
+
+    def __init__(self, tag: str, doc: str) -> None:
+        """``tag`` is the value, ``doc`` a sentence for the docs."""
+        self.tag = tag
+        self.doc = doc
+
+
+class Outcome(_Tag):
     """How a request ended. Each request has one outcome, except requests to the collector's own GET routes.
 
     ``tag`` is the value of the ``outcome`` tag of the ``requests`` metric. ``doc`` is the sentence in the docs.
@@ -42,13 +51,8 @@ class Outcome(Enum):
     BAD_HTTP = ("bad_http", "The request line or the headers are not valid HTTP. The answer is 400.")
     CLIENT_GONE = ("client_gone", "The client closed the connection before its request was whole.")
 
-    def __init__(self, tag: str, doc: str) -> None:
-        """``tag`` is the value of the metric's tag, ``doc`` a sentence for the docs."""
-        self.tag = tag
-        self.doc = doc
 
-
-class LossCause(Enum):
+class LossCause(_Tag):
     """Why a crash was lost.
 
     ``tag`` is the value of the ``cause`` tag of the ``crashes_lost`` metric. ``doc`` is the sentence in the docs.
@@ -60,11 +64,6 @@ class LossCause(Enum):
     TEMP = ("temp", "There was no room for the temporary files of the report, or their disk fails.")
     MEMORY = ("memory", "There was no memory for the annotations of the report.")
     ERROR = ("error", "The collector failed. The log and Sentry have the traceback.")
-
-    def __init__(self, tag: str, doc: str) -> None:
-        """``tag`` is the value of the metric's tag, ``doc`` a sentence for the docs."""
-        self.tag = tag
-        self.doc = doc
 
 
 _OUTCOMES = {

@@ -17,7 +17,7 @@ import gevent.pool
 from antenna.backend import BackendError, CrashRefused
 from antenna.crashmover.breaker import CircuitBreaker, State
 from antenna.crashmover.delivery import Delivery
-from antenna.crashmover.verdicts import Pace, Verdict, Verdicts
+from antenna.crashmover.verdicts import Pace, Verdicts
 from antenna.hub import run_blocking
 from antenna.ops.errors import describe
 from antenna.spool import Entry, EntryDamaged, Kind, Spool
@@ -163,7 +163,7 @@ class DeliveryLoop:
     def _fail(self, entry: Entry, error: Exception) -> None:
         if not isinstance(error, BackendError | CrashRefused | EntryDamaged | OSError):
             logger.error("spool entry %s", entry.path.name, exc_info=error)
-        if self._verdicts.judge(entry, error) is Verdict.SET_ASIDE:
+        if self._verdicts.judge(entry, error):
             try:
                 self._delivery.set_aside(entry, error)
             except OSError as disk_error:

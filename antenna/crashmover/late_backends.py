@@ -16,97 +16,74 @@ from antenna.backend import BackendError, Deadline
 from antenna.config import ConfigManager
 from antenna.ext import CrashPublishBase, CrashStorageBase, StorableCrash, StoredObject
 
-B = TypeVar("B")
+B = TypeVar("B", CrashStorageBase, CrashPublishBase)
 
 
-class _Late(Generic[B]):
-    """Builds a backend when it is first needed. If that fails, the next use tries it again."""
+class _LateBackend(Generic[B]):
+    """What both stand-ins do: build the backend when it is first needed. If that fails, the next use tries it again."""
 
-    def __init__(self, backend_class: Callable[[ConfigManager], B], config: ConfigManager) -> None:
-        self._class = backend_class
-        self._config = config
-        self._backend: B | None = None
-
-    def get(self) -> B:
-        """Return the backend. Raises ``BackendError`` if it cannot be built yet."""
-        if self._backend is None:
-            try:
-                self._backend = self._class(self._config)
-            except Exception as error:
-                raise BackendError(f"cannot be set up: {error}") from error
-        return self._backend
+    def __init__(self, backend_class: type[B], config: ConfigManager) -> None:
+        """``config`` is for the backend, whose options are shown as if it was there."""
+        self.config = config.with_options(backend_class)
+        self._class: Callable[[ConfigManager], B] = backend_class
+        self._options = config
+        self._name = backend_class.__name__
+        self._built: B | None = None
 
     @property
-    def is_built(self) -> bool:
-        """Whether the backend was built, and so has to be closed."""
-        return self._backend is not None
+    def backend(self) -> B:
+        """The backend. Raises ``BackendError`` if it cannot be built yet."""
+        if self._built is None:
+            try:
+                self._built = self._class(self._options)
+            except Exception as error:
+                raise BackendError(f"cannot be set up: {error}") from error
+        return self._built
+
+    @property
+    def place(self) -> str:
+        """The place that the backend names, for the log. Until it is built, this is the name of its class."""
+        return self._name if self._built is None else self._built.place
+
+    def close(self) -> None:
+        """Close the backend, if it was built."""
+        if self._built is not None:
+            self._built.close()
+
+    def check_health(self) -> None:
+        """Raise an exception if the backend cannot be used now."""
+        self.backend.check_health()
+
+    def verify(self) -> None:
+        """Check at start that the backend can be used."""
+        self.backend.verify()
 
 
-class LateStorage(CrashStorageBase):
+class LateStorage(_LateBackend[CrashStorageBase], CrashStorageBase):
     """A storage that is built later."""
 
     def __init__(self, storage_class: type[CrashStorageBase], config: ConfigManager) -> None:
         """``config`` has the namespace ``CRASHMOVER_CRASHSTORAGE``."""
-        self.config = config.with_options(storage_class)
+        super().__init__(storage_class, config)
         self.keeps = storage_class.keeps
-        self._name = storage_class.__name__
-        self._late: _Late[CrashStorageBase] = _Late(storage_class, config)
-
-    @property
-    def place(self) -> str:
-        """The place that crashes go to, for the log. Until the storage is built, this is the name of its class."""
-        return self._late.get().place if self._late.is_built else self._name
 
     def save_crash(self, crash: StorableCrash, deadline: Deadline) -> None:
         """Store a crash."""
-        self._late.get().save_crash(crash, deadline)
+        self.backend.save_crash(crash, deadline)
 
     def save_object(self, item: StoredObject, deadline: Deadline) -> None:
         """Store one object."""
-        self._late.get().save_object(item, deadline)
-
-    def close(self) -> None:
-        """Close the storage, if it was built."""
-        if self._late.is_built:
-            self._late.get().close()
-
-    def check_health(self) -> None:
-        """Raise an exception if objects cannot be stored now."""
-        self._late.get().check_health()
-
-    def verify(self) -> None:
-        """Check at start that objects can be stored."""
-        self._late.get().verify()
+        self.backend.save_object(item, deadline)
 
 
-class LatePublisher(CrashPublishBase):
+class LatePublisher(_LateBackend[CrashPublishBase], CrashPublishBase):
     """A publisher that is built later."""
 
     def __init__(self, publish_class: type[CrashPublishBase], config: ConfigManager) -> None:
         """``config`` has the namespace ``CRASHMOVER_CRASHPUBLISH``."""
-        self.config = config.with_options(publish_class)
+        super().__init__(publish_class, config)
         self.publishes = publish_class.publishes
-        self._name = publish_class.__name__
-        self._late: _Late[CrashPublishBase] = _Late(publish_class, config)
-
-    @property
-    def place(self) -> str:
-        """The place that ids go to, for the log. Until the publisher is built, this is the name of its class."""
-        return self._late.get().place if self._late.is_built else self._name
 
     def publish_crash(self, crash_id: str, deadline: Deadline) -> None:
         """Publish an id."""
-        self._late.get().publish_crash(crash_id, deadline)
-
-    def close(self) -> None:
-        """Close the publisher, if it was built."""
-        if self._late.is_built:
-            self._late.get().close()
-
-    def check_health(self) -> None:
-        """Raise an exception if ids cannot be published now."""
-        self._late.get().check_health()
-
-    def verify(self) -> None:
-        """Check at start that ids can be published."""
-        self._late.get().verify()
+        self.backend.publish_crash(crash_id, deadline)

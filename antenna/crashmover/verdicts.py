@@ -8,7 +8,6 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from enum import Enum
 
 from antenna.backend import BackendError
 from antenna.crashmover.breaker import CircuitBreaker, State
@@ -45,13 +44,6 @@ class Pace:
     #: back.
     first_retry: float = 1.0
     longest_retry: float = 256.0
-
-
-class Verdict(Enum):
-    """The decision about an entry that has failed."""
-
-    RETRY = "retry"
-    SET_ASIDE = "set aside"
 
 
 @dataclass(slots=True)
@@ -104,14 +96,17 @@ class Verdicts:
             return 1
         return int(2 ** min(history.failures, _MOST_DOUBLINGS))
 
-    def judge(self, entry: Entry, error: Exception) -> Verdict:
-        """Decide about an entry that has failed with ``error``. If the backend is to blame, tell its breaker."""
+    def judge(self, entry: Entry, error: Exception) -> bool:
+        """Return whether an entry that has failed with ``error`` is to be set aside. If not, it is retried later.
+
+        If the backend is to blame, its breaker is told.
+        """
         history = self._histories.setdefault(entry.path.name, _History())
         others_got_through = history.successes >= 0 and self._breaker.successes > history.successes
-        verdict = Verdict.RETRY
+        is_hopeless = False
         longest_pause = self._pace.longest_retry
         if isinstance(error, EntryDamaged):
-            verdict = self._blame(entry, error, chances=1)
+            is_hopeless = self._blame(entry, error, chances=1)
         elif isinstance(error, BackendError):
             self._breaker.failed(error)
             if not others_got_through:
@@ -120,12 +115,12 @@ class Verdicts:
             # The disk of the spool failed. Neither the entry nor the backend is to blame.
             logger.warning("spool entry %s: %s", entry.path.name, describe(error))
         elif others_got_through or self._backend_works():
-            verdict = self._blame(entry, error, chances=_MAX_REFUSALS)
+            is_hopeless = self._blame(entry, error, chances=_MAX_REFUSALS)
         else:
             self._breaker.failed(error)
             longest_pause = self._pace.longest_round
         self._postpone(history, longest_pause)
-        return verdict
+        return is_hopeless
 
     def forget(self, name: str) -> None:
         """Forget an entry that has been delivered."""
@@ -136,14 +131,14 @@ class Verdicts:
         kept = self._histories.keys() & set(names)
         self._histories = {name: self._histories[name] for name in kept}
 
-    def _blame(self, entry: Entry, error: Exception, chances: int) -> Verdict:
-        """Write down with the entry why it failed. If that was its last chance, the verdict is to set it aside."""
+    def _blame(self, entry: Entry, error: Exception, chances: int) -> bool:
+        """Write down with the entry why it failed. Return whether that was its last chance."""
         try:
             count = run_blocking(entry.note_failure, describe(error)[:_LONGEST_REASON])
         except OSError as disk_error:
             logger.warning("spool entry %s: %s", entry.path.name, describe(disk_error))
-            return Verdict.RETRY
-        return Verdict.SET_ASIDE if count >= chances else Verdict.RETRY
+            return False
+        return count >= chances
 
     def _backend_works(self) -> bool:
         try:

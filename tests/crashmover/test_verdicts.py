@@ -11,7 +11,7 @@ import pytest
 
 from antenna.backend import BackendDenied, BackendError, CrashRefused, NoAnswer
 from antenna.crashmover.breaker import CircuitBreaker
-from antenna.crashmover.verdicts import Pace, Verdict, Verdicts
+from antenna.crashmover.verdicts import Pace, Verdicts
 from antenna.spool import Entry, EntryDamaged, Kind
 from tests.support.crashes import make_id
 from tests.support.spools import make_spool, names
@@ -73,8 +73,8 @@ def test_entry_is_set_aside_after_its_last_chance(
     set_aside: int | None,
 ) -> None:
     verdicts = Verdicts(breaker, works if is_healthy else is_away, Pace())
-    judged: list[Verdict] = []
-    while len(judged) < ENOUGH and Verdict.SET_ASIDE not in judged:
+    judged: list[bool] = []
+    while len(judged) < ENOUGH and True not in judged:
         if others_get_through:
             breaker.succeeded()
         judged.append(verdicts.judge(entry, error))
