@@ -20,9 +20,8 @@ _NUMBER = re.compile(r"0x[0-9a-f]+|[0-9][0-9,.]*")
 
 NO_MINIDUMP = "there is no minidump"
 
-# Threads whose stacks are kept, beside the one that crashed; and frames of each.
-_MAX_THREADS = 200
-_MAX_FRAMES = 100
+# Threads whose stacks are kept, frames of each, and frames of all of them. A browser has 100 threads with 3,000 frames.
+_MAX_THREADS, _MAX_FRAMES, _MAX_ALL_FRAMES = 200, 100, 6000
 
 
 class Processed(TypedDict):
@@ -112,7 +111,12 @@ def _module(module: Module) -> dict[str, str]:
 def _dump(facts: DumpFacts, program: str) -> dict[str, Any]:
     found = facts.as_json(program)
     found["stack"] = found["stack"][:_MAX_FRAMES]
-    found["threads"] = [thread | {"stack": thread["stack"][:_MAX_FRAMES]} for thread in found["threads"][:_MAX_THREADS]]
+    threads, left = [], _MAX_ALL_FRAMES
+    for thread in found["threads"][:_MAX_THREADS]:
+        stack = thread["stack"][: min(_MAX_FRAMES, left)]
+        left -= len(stack)
+        threads.append(thread | {"stack": stack})
+    found["threads"] = threads
     return found
 
 

@@ -17,10 +17,12 @@ import pytest
 
 from antenna.backend import BackendError
 from antenna.symbols import Store
+from antenna.viewer import child
 from antenna.viewer.consumer import Consumer, StorageSource
 from antenna.viewer.crash_reader import CrashReader
 from antenna.viewer.index import Index
 from tests.support.minidumps import samples
+from tests.support.minidumps.builder import ModuleSpec
 from tests.support.minidumps.damage import mutations
 from tests.support.symbols import SYM, filled_store, game_dump_bytes
 from tests.support.viewer import RunningViewer, StoredCrashes
@@ -391,6 +393,22 @@ def test_many_large_values_do_not_hide_the_stack(stored: StoredCrashes, start_vi
     page = viewer.get(f"/report/{crash_id}")
     assert "MyApp + 0x1010" in page
     assert len(page) < 5_000_000
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_dump_that_says_too_much_keeps_its_stack(
+    stored: StoredCrashes, start_viewer: StartViewer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child, "MAX_ANSWER", 10_000)
+    builder = samples.crash_builder()
+    builder.unloaded_modules(ModuleSpec(number << 20, 0x1000, f"unloaded{number}.so") for number in range(2000))
+    crash_id = stored.add({"ProductName": "App"}, builder.build())
+    viewer = start_viewer()
+    viewer.look()
+    page = viewer.get(f"/report/{crash_id}")
+    assert "MyApp + 0x1234" in page
+    assert "unloaded modules: left out here" in page
+    assert "unloaded7.so" not in page
 
 
 def test_a_large_value_can_still_be_had(stored: StoredCrashes, start_viewer: StartViewer) -> None:

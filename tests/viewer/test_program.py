@@ -11,7 +11,7 @@ import signal
 import sqlite3
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -34,17 +34,29 @@ GROUPED_WITHIN = 10.0
 TITLE = "Top crashers · Antenna"
 
 
-class ViewerProgram(Program):
-    """``bin/run_viewer.sh``."""
+COMMAND = (str(PROJECT_ROOT / "bin" / "run_viewer.sh"),)
+#: A viewer whose messages come again when it has been dead for ten seconds, not three minutes.
+WITH_SHORT_LEASES = (
+    sys.executable,
+    "-c",
+    (
+        "from antenna.viewer import __main__ as viewer; from antenna.viewer.consumer import pubsub; "
+        "pubsub._LEASE, pubsub._RENEW = 10, 3.0; viewer.main()"
+    ),
+)
 
-    def __init__(self, directory: Path, **options: str) -> None:
+
+class ViewerProgram(Program):
+    """``bin/run_viewer.sh``, or another command that starts a viewer."""
+
+    def __init__(self, directory: Path, command: Sequence[str] = COMMAND, **options: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.index = directory / "viewer" / "index.sqlite"
         inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
         own = {"VIEWER_PORT": str(self.port), "VIEWER_DATA_DIR": str(directory / "viewer")}
         super().__init__(
-            [str(PROJECT_ROOT / "bin" / "run_viewer.sh")],
+            [*command],
             log_file=directory / "viewer.log",
             environment=inherited | {"VIRTUAL_ENV": sys.prefix} | file_system_environment(directory) | own | options,
             directory=directory,
@@ -252,6 +264,31 @@ def test_a_subscription_is_read_and_acknowledged(
     assert "The viewer cannot read crashes" not in status
     assert viewer.stop() == 0
     # Had the viewer not acknowledged them, they would come again.
+    assert pubsub_topic.pull_messages() == []
+
+
+@pytest.mark.timeout(180)  # The subscription waits for ten seconds for the viewer that was killed.
+def test_killed_before_it_has_acknowledged_messages(
+    tmp_path: Path, programs: list[ViewerProgram], pubsub_topic: PubSubTopic
+) -> None:
+    sent = sorted(StoredCrashes(tmp_path / "crashes").add({}, game_dump_bytes()) for _ in range(60))
+    for crash_id in sent:
+        pubsub_topic.publish(crash_id)
+    options = {
+        "VIEWER_SOURCE": "pubsub",
+        "VIEWER_SUBSCRIPTION": f"projects/{pubsub_topic.project_id}/subscriptions/{pubsub_topic.subscription_name}",
+        "PUBSUB_EMULATOR_HOST": pubsub_topic.emulator_host,
+        "PYTHONPATH": str(PROJECT_ROOT),
+    }
+    viewer = ViewerProgram(tmp_path, WITH_SHORT_LEASES, **options)
+    programs.append(viewer)
+    viewer.wait_until(lambda: len(viewer.crash_ids()) > 0, 60)
+    viewer.kill()
+
+    again = ViewerProgram(tmp_path, WITH_SHORT_LEASES, **options)
+    programs.append(again)
+    again.wait_until(lambda: again.crash_ids() == sent, 60)
+    assert again.stop() == 0
     assert pubsub_topic.pull_messages() == []
 
 
