@@ -61,7 +61,10 @@ def main() -> int:
 
 
 def run_case(plan: Plan, setups: list[Setup], code: dict[str, Path], case: Case) -> list[Run]:
-    """Run a case with all setups in turns: what else the machine does hits them alike. Raises as ``measure`` does."""
+    """Run a case with all setups in turns, so that other work on the machine hits all alike.
+
+    Raises as ``measure`` does.
+    """
     runs = []
     for repeat in range(plan.repeat):
         first = repeat % len(setups)

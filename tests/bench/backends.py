@@ -77,7 +77,7 @@ class Backends:
 
 @contextmanager
 def running_backends(case: Case, emulators: list[str], directory: Path) -> Iterator[Backends]:
-    """Start the sinks with the latencies of ``case``, and those ``emulators`` that stand in for part of them.
+    """Start the sinks with the latencies of ``case``, and the ``emulators`` that replace one sink or both.
 
     Raises EmulatorMissingError.
     """
@@ -108,7 +108,7 @@ def _answers(port: int) -> bool:
 
 
 def _stored(bucket: GcsBucket) -> Books:
-    """Return the books of an emulator's bucket, as far as it knows them: not in which order things came."""
+    """Return the books of an emulator's bucket. They do not have the order of the objects."""
     keeper = Bookkeeper()
     url = f"{bucket.emulator_url}/storage/v1/b/{bucket.name}/o"
     page_token = ""

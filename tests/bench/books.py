@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Reads what arrived at the backends, and checks that it came in the order that was promised."""
+"""Records what arrived at the backends, and checks that it came in the promised order."""
 
 import json
 from collections.abc import Iterable
@@ -35,7 +35,7 @@ class _Crash:
 
 
 class Bookkeeper:
-    """Takes down what the sinks get, when it has taken effect."""
+    """Records what the sinks get, at the moment when it has taken effect."""
 
     def __init__(self) -> None:
         self._crashes: dict[str, _Crash] = {}
@@ -43,7 +43,7 @@ class Bookkeeper:
         self._disorder: list[str] = []
 
     def uploaded(self, name: str, crc32c: str, content: bytes) -> None:
-        """Take down an object. ``content`` matters for dump names only."""
+        """Record an object. ``content`` is needed for dump names only."""
         version, *kinds, crash_id = name.split("/")
         if version != "v1" or not kinds:
             return
@@ -58,7 +58,7 @@ class Bookkeeper:
             crash.dumps[kinds[0]] = crc32c
 
     def published(self, crash_ids: Iterable[str]) -> None:
-        """Take down ids that were published in one request."""
+        """Record ids that were published in one request."""
         for crash_id in crash_ids:
             if crash_id != "test":
                 self._published.append(crash_id)

@@ -2,14 +2,17 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The cases: what is sent, by how many clients, to how fast a backend."""
+"""The cases of the benchmark.
+
+A case says which crashes are sent, by how many clients, and how fast the backends are.
+"""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Case:
-    """One line of the table."""
+    """A case. It is one line of the table."""
 
     name: str
     doc: str

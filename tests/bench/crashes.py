@@ -36,7 +36,7 @@ GZIP = 31
 
 @dataclass(frozen=True)
 class Crash:
-    """A request, and what the collector is expected to make of it."""
+    """A request, and the answer that is expected from the collector."""
 
     request: bytes
     #: The answer's body, a regular expression. Its group, if it has one, is the crash id.
@@ -53,9 +53,9 @@ class Crash:
 
 
 def minidump(size: int) -> bytes:
-    """Return bytes that compress, and inflate, about as memory of a program does: to two fifths of their size.
+    """Return bytes that compress as a program's memory does, to two fifths of their size, and inflate as fast.
 
-    Zeros, small numbers, and pointers into some modules.
+    They are zeros, small numbers, and pointers into some modules.
     """
     chance = random.Random(size)
     modules = [chance.getrandbits(32) << 16 for _ in range(30)]
@@ -72,9 +72,9 @@ def minidump(size: int) -> bytes:
 
 
 def _annotations(*, is_kept: bool) -> dict[str, Any]:
-    """Return the annotations of a crash of Firefox Nightly's main process on Windows, or of a product unknown here.
+    """Return the annotations of a crash of Firefox Nightly's main process on Windows, or of an unknown product.
 
-    A crash of Firefox Release would be kept one time in ten, by chance.
+    A crash of Firefox Release would not do, because the rules keep one in ten of them by chance.
     """
     path = DATA / "annotations" / "01-firefox-release-windows-main.json"
     annotations: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["annotations"]
@@ -182,7 +182,7 @@ def key_value() -> list[Crash]:
 
 
 def tiny() -> list[Crash]:
-    """A crash with a dump of 1 kB and four annotations: what every request costs."""
+    """A crash with a dump of 1 kB and four annotations. It shows the cost that every request has."""
     return [make_crash(is_kept=True, dump_size=TINY_DUMP_SIZE, is_tiny=True)]
 
 

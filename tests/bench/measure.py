@@ -40,12 +40,12 @@ class Plan:
 
 
 class BenchmarkError(Exception):
-    """The figures would be wrong: the collector did not do what it was asked for."""
+    """The figures would be wrong, because the collector did not do what it was asked for."""
 
 
 @dataclass(frozen=True)
 class Clocks:
-    """CPU times up to a moment, and between two."""
+    """Times up to a moment, or between two moments: of the clock, and of the CPU by who used it."""
 
     wall: float
     collector: float
@@ -55,7 +55,7 @@ class Clocks:
 
     @classmethod
     def read(cls, pid: int, backends: Backends) -> Self:
-        """Read them."""
+        """Read the clocks."""
         return cls(
             time.monotonic(), cpu_seconds(pid), system_seconds(pid), backends.cpu_seconds(), machine_cpu_seconds()
         )
@@ -100,12 +100,12 @@ class Run:
 
     @property
     def spread(self) -> float:
-        """How much longer than the median the slowest hundredth waited."""
+        """The latency of the slowest hundredth of the crashes, divided by the median."""
         return self.p99 / self.p50
 
 
 def measure(plan: Plan, setup: Setup, code: Path, case: Case) -> Run:
-    """Start backends and collector, warm up, send crashes for a while, and look whether all of them arrived.
+    """Start backends and collector, warm up, send crashes for a while, and check that all of them arrived.
 
     Raises ``BenchmarkError`` if an answer was not the expected one, or a crash is not where it should be.
     """
@@ -155,7 +155,7 @@ def _unit(case: Case) -> float:
 
 
 def _check(setup: Setup, case: Case, outcomes: list[Outcome], books: Books, log: str) -> None:
-    """Compare what the clients were told with what the sinks got."""
+    """Compare the answers that the clients got with what the sinks got."""
     problems = sum((outcome.problems for outcome in outcomes), Counter[str]())
     promised = {crash_id for outcome in outcomes for crash_id in outcome.crash_ids}
     expected_dumps = [[crash.dump_crc32c] for crash in TRAFFIC[case.traffic]()]

@@ -72,7 +72,7 @@ class Sinks:
 
 
 def main() -> None:
-    """Measure, and print what came out as JSON."""
+    """Measure, and print the results as JSON."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.outage", description=__doc__)
     parser.add_argument("--fault", choices=_SIGNALS, default="refused", help="default: %(default)s")
     parser.add_argument("--gone", nargs="+", choices=["storage", "publish"], default=["storage", "publish"])
@@ -113,7 +113,7 @@ def _environment(sinks: dict[str, Sinks], directory: Path) -> dict[str, str]:
 def _measure_steady(
     arguments: argparse.Namespace, sinks: dict[str, Sinks], server: AntennaServer, directory: Path
 ) -> dict[str, Any]:
-    """One load all the time, also while the backlog is delivered."""
+    """Measure with the same load all the time, also while the backlog is delivered."""
     begin, end = arguments.healthy, arguments.healthy + arguments.outage
     load = steady.start(
         steady.Order(server.port, arguments.traffic, arguments.rate, end + max(arguments.healthy, arguments.outage / 2))
@@ -142,7 +142,10 @@ def _measure_steady(
 def _measure_full(
     arguments: argparse.Namespace, sinks: dict[str, Sinks], server: AntennaServer, directory: Path
 ) -> dict[str, Any]:
-    """As much as the collector takes, before and in the outage; the backlog is delivered without load."""
+    """Measure with as much load as the collector takes, before the outage and in it.
+
+    The backlog is delivered without load.
+    """
     crash_ids: list[str] = []
     phases = {}
     lengths = {"healthy": arguments.healthy, "onset": _ONSET, "outage": arguments.outage - _ONSET}
@@ -209,7 +212,7 @@ def _rate(entries: int, seconds: float) -> dict[str, float]:
 
 
 def _check(crash_ids: Sequence[str], sinks: dict[str, Sinks]) -> dict[str, Any]:
-    """Look for every crash that was promised."""
+    """Check that every crash that was answered with an id has arrived."""
     saved = sinks["storage"].books()
     published = Counter(sinks["publish"].books()["published"])
     return {

@@ -4,8 +4,8 @@
 
 """Sinks that go away and come back: ``python -m tests.bench.outage_sinks PORT STORAGE_LATENCY PUBLISH_LATENCY``.
 
-SIGUSR1: connections are refused, and those that are open are reset. SIGUSR2: all is well again. For sinks that hang:
-SIGSTOP and SIGCONT.
+After SIGUSR1 they refuse connections and reset those that are open. After SIGUSR2 they serve again. SIGSTOP makes them
+hang, until SIGCONT.
 """
 
 import asyncio

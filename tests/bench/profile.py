@@ -17,10 +17,10 @@ _TOP = 25
 
 
 class Profiling:
-    """Writes a flame graph, or samples as text and says which functions and libraries the time is spent in.
+    """Writes a flame graph, or writes samples as text and sums them up by function and library.
 
-    Samples are taken of what could run, not of what had a core: where there is more to do than cores, calls that wake
-    another process up (``send``) look dearer than they are.
+    Samples are taken of threads that are ready to run, even if they have no core. So if there is more work than cores,
+    calls that wake another process up (``send``) look more expensive than they are.
     """
 
     def __init__(self, path: Path) -> None:

@@ -50,7 +50,7 @@ RATIOS = [UNITS, RATE, P50, P99, RSS, START]
 
 
 def machine() -> str:
-    """Return what the figures depend on."""
+    """Return a description of the machine and of the versions on which the figures depend."""
     models = [
         line.partition(": ")[2] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
     ]
@@ -63,7 +63,7 @@ def machine() -> str:
 
 
 def figures_table(runs: Sequence[Run], columns: Sequence[Column]) -> str:
-    """Return a table with a line for each case: medians of its runs."""
+    """Return a table with a line for each case. The figures are medians of its runs."""
     headings = ["case", "clients"]
     for column in columns:
         headings += [column.heading, "min..max"] if column.has_range else [column.heading]
@@ -77,7 +77,10 @@ def figures_table(runs: Sequence[Run], columns: Sequence[Column]) -> str:
 
 
 def ratios_table(first: Sequence[Run], other: Sequence[Run]) -> str:
-    """Return a table of how many times as much ``other`` has: each run is compared with the one beside it."""
+    """Return a table of the figures of ``other`` divided by those of the first setup.
+
+    Each run is compared with its neighbour.
+    """
     headings = ["case"]
     for column in RATIOS:
         headings += [column.heading.rpartition(" ")[0] or column.heading, "min..max"]

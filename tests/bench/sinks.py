@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A stand-in for Cloud Storage and Pub/Sub, a process of its own: fast, with latencies as set, and it keeps the books.
+"""Stands in for Cloud Storage and Pub/Sub in a process of its own. It is fast, has set latencies, and keeps the books.
 
 ``python -m tests.bench.sinks PORT STORAGE_LATENCY PUBLISH_LATENCY [TLS_PORT CERTIFICATE]``, latencies in seconds. One
 port takes uploads (media, multipart, resumable), the calls around them, and publishing over REST. The other one takes
@@ -30,7 +30,7 @@ _CONTENT_TYPE = re.compile(rb"\r\ncontent-type: *multipart/related; *boundary=\"
 
 
 class Content:
-    """An uploaded object: its size and checksum, and its bytes if somebody wants to read them."""
+    """An uploaded object: its size and checksum, and its bytes if they are read later."""
 
     def __init__(self, *, is_kept: bool) -> None:
         self._crc32c = 0

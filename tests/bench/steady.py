@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A steady load, from a process of its own: so many crashes a second, however long their answers take.
+"""Sends a number of crashes a second from a process of its own, however long their answers take.
 
 ``python -m tests.bench.steady`` reads an ``Order`` from its stdin and writes an ``Outcome`` to its stdout, as JSON.
 """
@@ -38,11 +38,11 @@ class Outcome:
     """The answers that came back."""
 
     answers: list[tuple[float, float, str | None]] = field(default_factory=list)
-    """When each crash was sent, in seconds after the first; seconds to its answer; and the id, if that is what came."""
+    """For each crash: seconds from the first crash until it was sent, seconds to its answer, and its id, if any."""
     heartbeats: list[tuple[float, float]] = field(default_factory=list)
-    """When the load balancer asked, and seconds to the answer."""
+    """For each heartbeat: the time when the load balancer asked for it, and seconds to the answer."""
     problems: Counter[str] = field(default_factory=Counter)
-    """What came instead of ids, with how often."""
+    """The answers that came instead of ids, each with its number."""
 
 
 class _Load:
@@ -97,7 +97,7 @@ class _Load:
         return await asyncio.open_connection("127.0.0.1", self._order.port)
 
     async def _ask(self) -> None:
-        """Be a load balancer: each heartbeat on a connection of its own."""
+        """Ask for heartbeats as a load balancer does, each on a connection of its own."""
         while True:
             await asyncio.sleep(0.05)
             start = time.monotonic()
@@ -109,7 +109,7 @@ class _Load:
 
 
 def start(order: Order) -> "subprocess.Popen[str]":
-    """Start it in a process of its own."""
+    """Start the load in a process of its own."""
     process = subprocess.Popen(
         [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -121,7 +121,7 @@ def start(order: Order) -> "subprocess.Popen[str]":
 
 
 def end(process: "subprocess.Popen[str]") -> Outcome:
-    """Wait for its end, and return what came back."""
+    """Wait for the end of the load, and return its outcome."""
     output, _ = process.communicate()
     fields = json.loads(output)
     return Outcome(**{**fields, "problems": Counter(fields["problems"])})

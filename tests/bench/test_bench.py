@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The benchmark runs, and does not believe a collector that lies."""
+"""The benchmark runs. It fails if a collector promises crashes and does not keep them."""
 
 import sys
 from dataclasses import replace

@@ -115,16 +115,19 @@ def test_ids_are_published_and_pulled_without_the_test_message(pubsub_topic: Pub
 
 
 class ShortDeadlines(HTTPServer):
-    """A subscription that delivers a message again after 0.3 s, unless asked not to, and takes 0.15 s to do it."""
+    """A subscription that delivers a message again 0.3 s after its delivery, unless its deadline is extended.
+
+    Each pull takes 0.15 s.
+    """
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.ids = [make_id() for _ in range(1000)]
         self.waiting = dict.fromkeys(self.ids, 0.0)
-        """When each can be delivered."""
+        """The time from which each message can be delivered."""
         self.deliveries: Counter[str] = Counter()
         self.forgetful = False
-        """Whether the first messages are delivered again whatever was asked for."""
+        """Whether the first messages are delivered again although their deadlines were extended."""
 
     def pull(self, request: dict[str, Any]) -> dict[str, Any]:
         time.sleep(0.15)
@@ -152,7 +155,7 @@ class ShortDeadlines(HTTPServer):
         return {}
 
     def valid(self, request: dict[str, Any]) -> list[str]:
-        """Return the ids that are meant, as long as they were not delivered again."""
+        """Return the ids of the messages in a request, without those that were delivered again since."""
         handles = [ack_id.split() for ack_id in request["ackIds"]]
         return [crash_id for crash_id, delivery in handles if int(delivery) == self.deliveries[crash_id]]
 

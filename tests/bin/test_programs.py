@@ -76,7 +76,10 @@ def without_packages(arguments: str, checkout: Path) -> Result:
 
 @pytest.fixture(scope="module")
 def results() -> dict[str, Result]:
-    """Outcomes of the commands of the tables: several are run at a time, for each takes a moment to start."""
+    """The outcomes of the commands of the tables.
+
+    Several run at the same time, because each takes a moment to start.
+    """
     commands = [f"{program} --help" for program in PROGRAMS] + [command for command, _, _ in ERRORS]
     with ThreadPoolExecutor(max_workers=4) as pool:
         outcomes = pool.map(lambda command: run_shell(f"bin/{command}", NOWHERE), commands)

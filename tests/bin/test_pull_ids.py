@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""``pull_ids.py`` goes on after what is no crash id, names it, and moves no cursor with it."""
+"""``pull_ids.py`` names a text that is no crash id and goes on, and does not move a cursor because of it."""
 
 import os
 from pathlib import Path

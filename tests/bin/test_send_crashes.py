@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""``send_crashes.py``: it sends what real crash reporters send, and says what became of it."""
+"""``send_crashes.py`` sends what real crash reporters send, and prints the answers."""
 
 import json
 import re
@@ -37,12 +37,15 @@ REPORTERS = [
 
 
 def annotations_of(capture: str) -> dict[str, Any]:
-    """Return what the reporter had to send; Fenix adds an end of line to the last one."""
+    """Return the annotations that the reporter had to send. Fenix adds an end of line to the last one."""
     return {name: value.removesuffix("\r\n") for name, value in load_capture(capture).annotations.items()}
 
 
 def arguments_for(capture: str, directory: Path) -> str:
-    """Return the arguments that send the annotations of a capture, with dumps of a size that matters to curl."""
+    """Return the arguments that send the annotations of a capture.
+
+    The dumps have the size of the captured ones: curl asks for "100 Continue" before it sends so much.
+    """
     annotations = directory / "annotations.json"
     annotations.write_text(json.dumps(annotations_of(capture)), encoding="utf-8")
     dump = directory / "crash.dmp"
@@ -52,7 +55,7 @@ def arguments_for(capture: str, directory: Path) -> str:
 
 
 def printed(arguments: str, directory: Path) -> bytes:
-    """Return the request that is sent."""
+    """Return the request that the program prints instead of sending it."""
     file = directory / "request.http"
     result = run_shell(f"bin/send_crashes.py --print {arguments} > {file}", {})
     assert result.stderr == ""
@@ -70,7 +73,7 @@ def header_names(request: bytes) -> list[str]:
 
 
 def without_values(part_head: str) -> str:
-    """Return the headers of a part without the names that differ from crash to crash."""
+    """Return the headers of a part without the names that are different in each crash."""
     # Firefox takes the type of a minidump from the desktop's MIME table, where some have it.
     part_head = part_head.replace("application/vnd.tcpdump.pcap", "application/octet-stream")
     part_head = re.sub(r'(; name=)("?)[^";]+', r"\1\2NAME", part_head)

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The spool is looked into, delivered, copied, and given another chance by hand, also while collectors run."""
+"""``spool.py`` shows, delivers, copies and restores the entries of a spool, also while collectors run."""
 
 import json
 import os
@@ -78,7 +78,7 @@ def place(tmp_path: Path) -> Place:
 
 
 def assert_stored(storage: CrashStorageBase, *reports: CrashReport) -> None:
-    """These crashes are there as a whole, and nothing else."""
+    """Check that these crashes are stored completely, and nothing else is."""
     expected: dict[str, bytes] = {}
     for report in reports:
         expected |= objects_of(report)

@@ -31,7 +31,7 @@ UNKNOWN_ID = "00000000-cbbf-4589-a673-34f800160918"
 
 @dataclass(frozen=True)
 class Crashes:
-    """A collector, and what was sent to it."""
+    """A collector, and the crashes that were sent to it."""
 
     collector: Collector
     firefox: str
@@ -39,7 +39,7 @@ class Crashes:
 
     @property
     def all_ids(self) -> list[str]:
-        """Ids of today, those of the day of ``OTHER_DAY_ID`` come on top."""
+        """The ids of today's crashes, sorted. There is also a crash of another day, ``OTHER_DAY_ID``."""
         return sorted([self.firefox, self.fenix])
 
     @property
@@ -269,7 +269,7 @@ def test_ids_are_pulled_and_published_again(crashes: Crashes) -> None:
 
 
 def fs_environment(root: Path) -> dict[str, str]:
-    """Return what makes ``root`` the storage."""
+    """Return an environment in which ``root`` is the storage."""
     return {
         "CRASHMOVER_CRASHSTORAGE_CLASS": "antenna.ext.fs.crashstorage.FSCrashStorage",
         "CRASHMOVER_CRASHSTORAGE_FS_ROOT": str(root),

@@ -156,7 +156,7 @@ def test_small_ones_are_encoded_in_one_go() -> None:
 
 @pytest.mark.parametrize("depth", [1, 190])
 def test_depth_makes_encoding_no_slower(depth: int) -> None:
-    """It took ten times as long through the generators of the standard library."""
+    """The generators of the standard library took ten times as long."""
     deep: list[Any] = [0] * 100_000
     for _ in range(depth):
         deep = [deep]

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A crash is tried until it works, as often and as long as was said, and no longer."""
+"""A crash is tried until it works, as often and for as long as the caller says."""
 
 import time
 from collections.abc import Callable
@@ -22,7 +22,7 @@ CRASH_ID = "de1bb258-cbbf-4589-a673-34f800160918"
 
 
 class Backend:
-    """Does its work, or fails as often as it is told."""
+    """Works, or fails as often as it is told."""
 
     def __init__(self, failures: int = 0, error: Exception | None = None) -> None:
         self.calls = 0

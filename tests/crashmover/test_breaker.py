@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A backend that is down is left alone, one that is back is used again, and both are said once."""
+"""A backend that is down is not tried for a while. Each change of its state is logged once."""
 
 import logging
 import time
@@ -57,7 +57,7 @@ def admits(breaker: CircuitBreaker) -> bool:
 
 
 def silence(breaker: CircuitBreaker) -> None:
-    """Let the answer to an attempt be overdue: to be called in a block of ``breaker.attempt(0.01)``."""
+    """Make the answer to an attempt overdue. Call this inside ``breaker.attempt(0.01)``."""
     time.sleep(0.02)
     assert breaker.state is State.SILENT
 

@@ -65,7 +65,7 @@ REFUSES = raising(CrashRefused("status 400"))
 
 
 class Backend(CrashPublishBase):
-    """Takes ids, or does to them what a test says."""
+    """Takes ids, or fails as a test says."""
 
     def __init__(self) -> None:
         self.attempts = Attempts(
@@ -73,9 +73,9 @@ class Backend(CrashPublishBase):
         )
         self.breaker = self.attempts.breaker
         self.behaviour: Behaviour | None = None
-        """What it does to all."""
+        """The function that is called for each attempt. It fails by raising."""
         self.behaviours: dict[str, Behaviour] = {}
-        """What it does to the crashes of these ids."""
+        """Functions that are called instead for the crashes with these ids."""
         self.taken: list[str] = []
         self.calls: Counter[str] = Counter()
         self.time_factors: dict[str, list[int]] = {}
@@ -129,7 +129,7 @@ def add(spool: Spool, count: int = 1) -> list[str]:
 
 
 def deliver_for(loop: DeliveryLoop, seconds: float, until: Callable[[], bool] = lambda: False) -> None:
-    """Deliver round after round."""
+    """Deliver round after round, for some seconds."""
     end = time.monotonic() + seconds
     while time.monotonic() < end and not until():
         loop.deliver_round()
@@ -142,7 +142,7 @@ def set_aside(spool: Spool) -> list[str]:
 
 
 def assert_delivered(spool: Spool, backend: Backend, crash_ids: list[str]) -> None:
-    """These were taken, each once, and nothing is left of them in the spool."""
+    """Check that these were taken once each, and that nothing of them is left in the spool."""
     assert Counter(backend.taken) == Counter(crash_ids)
     waiting = {name[23:59] for name in names(spool, Kind.ID)}
     assert not waiting & set(crash_ids)
@@ -150,7 +150,7 @@ def assert_delivered(spool: Spool, backend: Backend, crash_ids: list[str]) -> No
 
 
 def assert_kept(spool: Spool, crash_ids: list[str]) -> None:
-    """These wait, and are blamed for nothing."""
+    """Check that these wait in the spool, without a failure of their own."""
     assert [name[23:59] for name in names(spool, Kind.ID)] == crash_ids
     assert [read_failures(path, Kind.ID) for path in (spool.root / "publish").iterdir()] == [[]] * len(crash_ids)
     assert set_aside(spool) == []

@@ -17,7 +17,7 @@ from tests.support.crashes import make_report
 
 
 class Credentials:
-    """A server of credentials, which backends ask when they are built."""
+    """A server that backends ask for credentials when they are built."""
 
     error: Exception | None = None
 
@@ -28,7 +28,7 @@ class Credentials:
 
 
 class Storage(backends.Storage):
-    """Needs credentials."""
+    """A storage that needs credentials."""
 
     class Config:
         """One that has to be set."""
@@ -42,7 +42,7 @@ class Storage(backends.Storage):
 
 
 class Publish(backends.Publish):
-    """Needs credentials, too."""
+    """A publisher that needs credentials."""
 
     def __init__(self, config: ConfigManager) -> None:
         super().__init__(config)

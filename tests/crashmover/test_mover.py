@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A crash is saved, then its id published; what cannot be done at once is spooled, or else not promised."""
+"""A crash is saved, then its id is published. If that fails, the crash is spooled. Otherwise no id is returned."""
 
 import errno
 import logging
@@ -56,7 +56,7 @@ def make_mover(**options: str) -> Mover:
 
 @pytest.fixture
 def mover() -> Mover:
-    """Without a spool."""
+    """A crash mover without a spool."""
     return make_mover(CRASHMOVER_MAX_ATTEMPTS="3")
 
 
@@ -71,7 +71,7 @@ def spooling_mover(spool: Path) -> Mover:
 
 
 def outcome(mover: Mover, report: CrashReport) -> Exception | None:
-    """Move a report; return what that raises, which gevent would print."""
+    """Move a report. Return the exception that this raises, which gevent would print."""
     try:
         mover.move(report)
     except Refusal as error:

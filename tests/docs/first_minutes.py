@@ -61,7 +61,7 @@ def blocks_of(text: str) -> Iterator[Block]:
 
 
 def missing_lines(block: Block, output: str) -> list[str]:
-    """Return the lines that the page shows and that are not in the output. Ids and times may be others."""
+    """Return the lines that the page shows and that are not in the output. Ids and times may differ."""
     found = {_varying(line) for line in output.splitlines()}
     return [line for line in block.shown if _varying(line) not in found]
 

@@ -30,7 +30,7 @@ MINIDUMP = MINIDUMPS / "built-linux.dmp"
 
 
 def snippet(name: str) -> str:
-    """Return the lines of a code block of the page, by its name."""
+    """Return the lines of the code block of the page that has this name."""
     match = re.search(rf"   :name: {re.escape(name)}\n\n((?:   .*\n|\n)+)", PAGE)
     assert match is not None, name
     return re.sub("^   ", "", match[1], flags=re.MULTILINE).strip()
@@ -51,7 +51,10 @@ def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
 
 
 def as_crashpad(annotations: dict[str, str], *dumps: bytes) -> bytes:
-    """Return a request as Crashpad's upload thread makes it: each annotation a part, then files; gzip, chunked."""
+    """Return a request as Crashpad's upload thread makes it.
+
+    Each annotation is a part, and files follow. The body is compressed and sent in chunks.
+    """
     parts = [annotation(name, value) for name, value in sorted(annotations.items())]
     body = multipart(*parts, *dumps)
     headers = {"Content-Encoding": "gzip", "Transfer-Encoding": "chunked", "Content-Length": None}
@@ -65,7 +68,7 @@ def assert_is_ours(crash: SavedCrash, product: str = "OurApp", version: str = "1
 
 
 def pairs(code: str) -> dict[str, str]:
-    """Return what a C++ map is made of."""
+    """Return the pairs in the initialiser of a C++ map."""
     return dict(re.findall(r'\{L?"([^"]+)", L?"([^"]+)"\}', code))
 
 

@@ -69,7 +69,7 @@ def test_requests_have_the_line_ends_of_the_wire(name: str) -> None:
 
 
 def saved_by(collector: Collector, output: str) -> tuple[dict[str, str], bytes]:
-    """Return annotations and minidump of the crash that a program was answered for."""
+    """Return annotations and minidump of the crash whose id the program has printed."""
     assert output.startswith("CrashID=bp-"), output
     crash_id = output.removeprefix("CrashID=bp-").strip()
     raw_crash = json.loads(collector.store.read(f"v1/raw_crash/20{crash_id[-6:]}/{crash_id}"))

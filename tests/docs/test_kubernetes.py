@@ -35,7 +35,7 @@ def the(kind: str, directory: Path = MANIFESTS) -> dict[str, Any]:
 
 
 def the_service() -> dict[str, Any]:
-    """The service that clients come to."""
+    """The service that clients use."""
     (service,) = (
         resource
         for resource in resources()

@@ -2,7 +2,10 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The reference pages have everything that the code has, and no page names an option that it has not."""
+"""The reference pages are complete.
+
+They have all options, metrics and reasons of the code, and no page names an option that does not exist.
+"""
 
 import ast
 import html
@@ -30,7 +33,7 @@ OTHER_VARIABLES = {"GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST", "P
 
 
 def components() -> Iterator[str]:
-    """Names of all classes of the collector that declare options, without those that only have other defaults."""
+    """Names of all classes of the collector that declare options, without those that only change defaults."""
     for module in pkgutil.walk_packages(antenna.__path__, "antenna."):
         # These two start the collector; the viewer, a program of its own, has its options on its own page.
         if module.name not in {"antenna.wsgi", "antenna.server.conf"} and "antenna.viewer" not in module.name:
@@ -42,7 +45,7 @@ def components() -> Iterator[str]:
 
 
 def text_of(page: Path) -> str:
-    """Return the text of a built page, without what is around it, and markup taken out."""
+    """Return the text of a built page, without navigation and markup."""
     _, _, content = page.read_text(encoding="utf-8").partition("<article")
     return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]*>", "", content.partition("</article>")[0])))
 
@@ -171,7 +174,7 @@ def test_every_port_of_the_local_environment_is_on_the_page(pages: Path) -> None
 
 
 def constants() -> str:
-    """Every text in the code of the collector, one a line. Formats are texts with gaps."""
+    """Every text in the code of the collector, one a line. Formats have gaps for their values."""
     trees = (ast.parse(path.read_text(encoding="utf-8")) for path in (PROJECT_ROOT / "antenna").rglob("*.py"))
     nodes = (node for tree in trees for node in ast.walk(tree))
     return "\n".join(node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str))

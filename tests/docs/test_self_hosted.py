@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The small server of one's own: its compose file, units and page fit the collector and one another."""
+"""The small server of one's own: its compose file, its units and its page fit the collector and one another."""
 
 import configparser
 import os

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Backends on the emulators, with a proxy between that misbehaves when told to; and on files."""
+"""Backends on files, and on the emulators behind a proxy that fails when a test says so."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -52,23 +52,23 @@ def open_topic(publish_proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch) -> I
 
 @pytest.fixture
 def gcs_storage(gcs_bucket: GcsBucket, open_bucket: OpenBucket) -> GcsCrashStorage:
-    """In ``gcs_bucket``, through ``storage_proxy``."""
+    """A storage in ``gcs_bucket``, through ``storage_proxy``."""
     return open_bucket(gcs_bucket.name)
 
 
 @pytest.fixture
 def pubsub(pubsub_topic: PubSubTopic, open_topic: OpenTopic) -> PubSubCrashPublish:
-    """On ``pubsub_topic``, through ``publish_proxy``."""
+    """A publisher on ``pubsub_topic``, through ``publish_proxy``."""
     return open_topic(pubsub_topic.name)
 
 
 @pytest.fixture
 def fs_storage(tmp_path: Path) -> FSCrashStorage:
-    """Below ``crashes`` in ``tmp_path``."""
+    """A storage below ``crashes`` in ``tmp_path``."""
     return FSCrashStorage(build_config({"FS_ROOT": str(tmp_path / "crashes")}))
 
 
 @pytest.fixture
 def fs_publish(tmp_path: Path) -> FSCrashPublish:
-    """In ``queue`` in ``tmp_path``."""
+    """A publisher to ``queue`` in ``tmp_path``."""
     return FSCrashPublish(build_config({"FS_ROOT": str(tmp_path / "queue")}))

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The objects of a crash are the same in every storage, to the byte: processors have relied on them for years."""
+"""The objects of a crash are the same bytes in every storage, because processors rely on them."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -52,7 +52,10 @@ def storage(request: pytest.FixtureRequest, backend: str) -> CrashStorageBase:
 
 @pytest.fixture
 def read_all(request: pytest.FixtureRequest, backend: str, tmp_path: Path) -> ReadAll:
-    """Function that returns what is stored, by its name: read from outside."""
+    """Function that returns the content of all stored objects by their names.
+
+    It does not use the storage's own code.
+    """
     if backend == "fs":
         root = tmp_path / "crashes"
         return lambda: {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
@@ -116,7 +119,7 @@ def test_report_without_dumps_has_the_list_of_their_names(storage: CrashStorageB
 
 
 class FailingStorage(CrashStorageBase):
-    """Stores what it is told to store, and fails with the rest."""
+    """Stores the objects that it is told to store, and fails for all others."""
 
     def __init__(self, takes: Callable[[str], bool]) -> None:
         self.stored: list[str] = []

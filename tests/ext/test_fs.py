@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Crashes and ids in files: each appears complete or not at all."""
+"""The file system's storage and queue: each crash and each id appears completely or not at all."""
 
 import os
 import resource
@@ -27,7 +27,7 @@ from tests.support.crashes import make_id, make_report
 
 @pytest.fixture
 def full_disk() -> Iterator[None]:
-    """No file can grow beyond 100 kB."""
+    """A disk on which no file can have more than 100 kB."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     yield
@@ -121,11 +121,14 @@ def test_places_are_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 
 class TestHang:
-    """A file system that hangs, as one of a network does whose server is gone, costs crashes their deadline only."""
+    """If a file system hangs, a crash waits until its deadline and no longer.
+
+    A network file system hangs when its server is gone.
+    """
 
     @pytest.fixture
     def let_go(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-        """Writes hang until this is set."""
+        """An event. Writes hang until it is set."""
         event = threading.Event()
 
         def hang(path: Path, pieces: Iterable[bytes]) -> None:

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Both libraries inflate to the same; tests/payload/test_gunzip.py has more of it."""
+"""Both libraries inflate to the same bytes. See also ``tests/payload/test_gunzip.py``."""
 
 import gzip
 import zlib

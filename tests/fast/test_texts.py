@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The fast decoder of JSON returns what the slow one does, or nothing."""
+"""The fast decoder of JSON returns what the slow one returns, or None."""
 
 import json
 

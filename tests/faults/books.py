@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The books are checked: what lies in the bucket and on the topic, against what was promised."""
+"""Checks the books of a schedule: compares the crashes in the bucket and on the topic with those that were promised."""
 
 import hashlib
 import json
@@ -23,12 +23,12 @@ class Books:
     saved: int = 0
     """Raw crashes in the bucket."""
     unpromised: int = 0
-    """Of these, without an answer: somebody was killed, or the client was told to come again."""
+    """Those of them whose client got no id, because a process was killed or the client was told to try again."""
     published_twice: int = 0
 
 
 def check_books(promised: Mapping[str, Crash], bucket: GcsBucket, published: Counter[str]) -> Books:
-    """Check every promise, and that everything that can be seen is whole."""
+    """Check every promise, and check that everything that a processor can see is complete."""
     books = Books()
     names = frozenset(bucket.object_names())
     saved = {name.rpartition("/")[2] for name in names if name.startswith("v1/raw_crash/")}
@@ -47,7 +47,7 @@ def check_books(promised: Mapping[str, Crash], bucket: GcsBucket, published: Cou
 
 
 def unfinished_crashes(bucket: GcsBucket, names: Iterable[str]) -> list[str]:
-    """Return what is missing of crashes that a processor can see: those whose raw crash is there."""
+    """Return what is missing of crashes that a processor can see, which are those that have a raw crash."""
     names = frozenset(names)
     problems = []
     for name in names:

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A collector that somebody looks after: whenever it ends, it is started again, as container platforms do."""
+"""A collector under supervision: whenever it ends, it is started again, as container platforms do."""
 
 import contextlib
 import os
@@ -47,14 +47,14 @@ class SupervisedCollector:
         self._server.kill()
 
     def wait_until_serving(self) -> None:
-        """Return when it serves, after how many starts ever."""
+        """Return when the collector serves, however often it has been started."""
         deadline = time.monotonic() + _START_SECONDS
         while not self.is_serving():
             assert time.monotonic() < deadline, f"does not serve:\n{self.logs()}"
             time.sleep(_POLL)
 
     def is_serving(self) -> bool:
-        """Whether it answers the load balancer."""
+        """Whether the collector answers the load balancer's heartbeat."""
         return self._server.is_serving()
 
     def kill(self, victim: str) -> None:
@@ -70,11 +70,11 @@ class SupervisedCollector:
             _signal(pid, signal.SIGKILL)
 
     def stop(self) -> None:
-        """Send SIGTERM to the master: a clean end, and then the next start."""
+        """Send SIGTERM to the master. It ends cleanly, and is started again."""
         _signal(self._server.pid, signal.SIGTERM)
 
     def retire(self) -> None:
-        """Send SIGTERM to a worker: the master starts another."""
+        """Send SIGTERM to a worker. The master starts another worker."""
         if workers := _children(self._server.pid):
             _signal(self._chance.choice(workers), signal.SIGTERM)
 
@@ -85,11 +85,11 @@ class SupervisedCollector:
         return self._server.stop() if self._server.is_running else self._server.wait()
 
     def logs(self) -> str:
-        """Return what all of them wrote."""
+        """Return the logs of all its starts."""
         return self._server.logs()
 
     def open_files(self) -> list[str]:
-        """Return what its workers have open, as the system names it."""
+        """Return the files that its workers have open, as /proc names them."""
         names = []
         for worker in _children(self._server.pid):
             for link in Path(f"/proc/{worker}/fd").iterdir():

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A collector between proxies that misbehave, on a machine that does."""
+"""Fixtures: a collector between faulty proxies, on a machine whose disk and name service can fail."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +21,7 @@ from tests.support.server import google_cloud_environment
 
 @pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
-    """The library that lets disk and name service fail; None without a C compiler."""
+    """The library that makes disk and name service fail. None if there is no C compiler."""
     return build_library(tmp_path_factory.mktemp("library"))
 
 

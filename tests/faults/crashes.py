@@ -2,7 +2,10 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Crash reports of all shapes, each one different, made from a seed; and what has to be saved of them."""
+"""Crash reports of all shapes, and what has to be saved of each.
+
+A seed decides their content, and each is different.
+"""
 
 import gzip
 import random
@@ -26,7 +29,7 @@ class Crash:
 
 
 def make_crash(chance: random.Random, serial: str) -> Crash:
-    """Return a crash; one in eight is deferred."""
+    """Return a crash. One in eight is deferred."""
     dumps = chance.choice(_SHAPES)(chance)
     is_deferred = chance.random() < 0.125
     parts = [annotation("ProductName", "Firefox"), annotation("Serial", serial)]

@@ -28,9 +28,9 @@ class Record:
     promised: dict[str, Crash] = field(default_factory=dict)
     """The crashes that were answered with an id, by it."""
     outcomes: Counter[str] = field(default_factory=Counter)
-    """How requests ended: answered, refused (503), unconnected, broken; stale (on a connection used before)."""
+    """Numbers of requests that were answered, refused (503), unconnected, broken, or stale (on a used connection)."""
     problems: list[str] = field(default_factory=list)
-    """Answers that nothing excuses."""
+    """Answers that no fault explains."""
     latencies: list[float] = field(default_factory=list)
     """Of the requests that were answered with an id."""
 
@@ -69,7 +69,7 @@ class Clients:
             connection.close()
 
     def _submit(self, connection: RawConnection | None, crash: Crash, *, keep: bool) -> RawConnection | None:
-        """Send a crash, on a new connection if there is no old one. Return the connection if it can be used again."""
+        """Send a crash, on the old connection if there is one. Return the connection if it can be used again."""
         is_used = connection is not None
         try:
             connection = connection or RawConnection("127.0.0.1", self._port, _PATIENCE)

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The machine a collector runs on: disk and name service fail when a schedule says so."""
+"""The machine that a collector runs on. Its disk and its name service fail when a schedule says so."""
 
 import contextlib
 import errno
@@ -21,11 +21,11 @@ _LEFT = 100_000
 
 
 class FaultMissingError(Exception):
-    """Something cannot fail here in the way that is asked for. The message says what is missing."""
+    """A fault cannot be caused on this machine. The message says what is missing."""
 
 
 def build_library(directory: Path) -> Path | None:
-    """Compile the library that lets operations fail; return None without a C compiler."""
+    """Compile the library that makes operations fail. Returns None without a C compiler."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         return None
@@ -52,7 +52,7 @@ class Machine:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Environment of the programs whose disk it is."""
+        """The environment of the programs that have this disk."""
         if self._library is None:
             return {}
         return {
@@ -62,7 +62,7 @@ class Machine:
         }
 
     def set_disk(self, fault: str) -> None:
-        """Let the disk fail; "pass" for not. Raises ``FaultMissingError``."""
+        """Make the disk fail. "pass" makes it work again. Raises ``FaultMissingError``."""
         code, _, how_often = fault.partition(" ")
         (self.directory / "filler").unlink(missing_ok=True)
         if fault == "full":
@@ -72,7 +72,7 @@ class Machine:
         self._control(0, getattr(errno, code, 0), 20 if how_often else 100)
 
     def set_names(self, fault: str) -> None:
-        """Let the name service give no answer; "pass" for not. Raises ``FaultMissingError``."""
+        """Make the name service give no answer. "pass" makes it work again. Raises ``FaultMissingError``."""
         if fault != "pass":
             self._need_library()
         self._control(2, int(fault != "pass"))

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Plays a schedule: load on a collector between faulty proxies, until everything is well again; then the books."""
+"""Plays a schedule: a load on a collector between faulty proxies. When all faults are over, the books are checked."""
 
 import fcntl
 import itertools
@@ -55,7 +55,7 @@ _OPEN_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Emulators:
-    """Addresses, as for STORAGE_EMULATOR_HOST and PUBSUB_EMULATOR_HOST."""
+    """The addresses of the emulators, in the form of STORAGE_EMULATOR_HOST and PUBSUB_EMULATOR_HOST."""
 
     storage: str
     pubsub: str
@@ -69,7 +69,7 @@ class Outcome:
     schedule: str
     problems: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
-    """What this machine could not do of the schedule."""
+    """Faults of the schedule that this machine could not cause."""
     requests: Counter[str] = field(default_factory=Counter)
     promised: int = 0
     saved: int = 0
@@ -77,9 +77,9 @@ class Outcome:
     published_twice: int = 0
     starts: int = 0
     delivered_after: float = 0.0
-    """From when everything was well again to an empty spool."""
+    """Seconds from the end of the last fault until the spool was empty."""
     left_in_tmp: int = 0
-    """What kills left in the spool's tmp/, to be swept later."""
+    """Files that kills left in the spool's tmp/. They are removed later."""
     slowest_answer: float = 0.0
     slowest_heartbeat: float = 0.0
     """Of ``/__lbheartbeat__``, if workers went on all the time."""
@@ -87,7 +87,7 @@ class Outcome:
 
 
 class Player:
-    """A collector, what is around it, and a schedule."""
+    """A collector with its backends and its machine, and a schedule."""
 
     def __init__(self, schedule: Schedule, emulators: Emulators, library: Path | None, outcome: Outcome) -> None:
         """``library`` comes from ``tests.faults.machine.build_library``."""
@@ -103,7 +103,7 @@ class Player:
         self._published: Counter[str] = Counter()
 
     def play(self) -> None:
-        """Play it, check everything, and write down what came of it."""
+        """Play the schedule, check everything, and record the outcome."""
         with tempfile.TemporaryDirectory(prefix="antenna-faults-") as name:
             directory = Path(name)
             with ExitStack() as stack:
@@ -143,7 +143,7 @@ class Player:
         )
 
     def _wait_for_workers(self, collector: SupervisedCollector) -> None:
-        """Wait until every worker has started: the first one with a proof that it can publish."""
+        """Wait until every worker has started. The first worker has then shown that it can publish."""
         deadline = time.monotonic() + _START_SECONDS
         while collector.logs().count("their ids are published to") < int(_OPTIONS["GUNICORN_WORKERS"]):
             assert time.monotonic() < deadline, "the workers do not start"
@@ -257,7 +257,7 @@ class Player:
 
 
 def _describe(path: Path) -> str:
-    """Say of an entry whether somebody works on it, and how it has failed."""
+    """Say whether a worker has claimed an entry, and how it has failed."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
         try:
@@ -294,7 +294,7 @@ def _set_fault(proxy: FaultyProxy, name: str) -> None:
 
 
 def play(schedule: Schedule, emulators: Emulators, library: Path | None) -> Outcome:
-    """Play a schedule. Something unexpected in it becomes a problem of its outcome."""
+    """Play a schedule. If something unexpected happens in it, that becomes a problem of the outcome."""
     outcome = Outcome(schedule.seed, str(schedule))
     try:
         Player(schedule, emulators, library, outcome).play()

@@ -105,19 +105,20 @@ class Schedule:
     clients: int = 6
 
     def has(self, *what: str) -> bool:
-        """Whether one of these happens."""
+        """Whether the schedule has one of these faults."""
         return any(step.what in what for step in self.steps)
 
     @property
     def may_refuse(self) -> bool:
-        """Whether crashes may be answered 503: only if the spool is of no help."""
+        """Whether crashes may be answered with 503. They may be only if the spool is of no help."""
         return self.has("disk") or "CRASHMOVER_SPOOL_MAX_SIZE" in self.options
 
     @property
     def may_break_connections(self) -> bool:
         """Whether requests may go without an answer.
 
-        Only if somebody is killed, or a start ends for lack of a permission: clients have connected meanwhile.
+        They may if a process is killed, or if a start ends because a permission is missing, after clients have
+        connected.
         """
         is_forbidden = any(step.how == "403" for step in self.steps)
         return self.has("kill") or (self.has("stop") and is_forbidden)
@@ -151,7 +152,7 @@ class _Maker:
         self._episodes("publish", _PUBLISH_FAULTS, self._chance.randint(1, 3))
 
     def outage(self) -> None:
-        """Let both backends fail in the same way for most of the time."""
+        """Make both backends fail in the same way for most of the time."""
         fault = self._chance.choice(["refuse", "hang", "silence", "reset", "503", "403", "late answer"])
         end = self._seconds - self._chance.uniform(0, 0.5)
         for backend in ("storage", "publish"):
@@ -166,24 +167,24 @@ class _Maker:
             self._steps.append(Step(self._time(), self._chance.choice(["stop", "stop", "retire"])))
 
     def disk(self) -> None:
-        """Let the disk fail while the spool is needed."""
+        """Make the disk fail while the spool is needed."""
         self._episodes("disk", DISK_FAULTS, self._chance.randint(1, 2))
         self._chance.choice([self.outage, self.storage, self.publish])()
 
     def small_spool(self) -> None:
-        """Let the spool be full soon."""
+        """Make the spool so small that it is soon full."""
         self._options["CRASHMOVER_SPOOL_MAX_SIZE"] = f"{self._chance.randint(100, 2000)}KiB"
         self.outage()
 
     def names(self) -> None:
-        """Let a part of the network be away: no names are looked up, and no connection is made."""
+        """Make a part of the network fail: no names are looked up, and no connection is made."""
         end = self._seconds - self._chance.uniform(0, 0.5)
         self._steps += [Step(_QUIET, "names", "silence"), Step(end, "names", "pass")]
         for backend in ("storage", "publish"):
             self._steps += [Step(_QUIET, backend, "refuse"), Step(_QUIET + 0.1, backend, "pass")]
 
     def other_disk(self) -> None:
-        """Let temporary files be on another file system than the spool."""
+        """Keep temporary files on another file system than the spool."""
         self._options["BREAKPAD_TEMP_DIR"] = "another file system"
         self.storage()
 
@@ -210,5 +211,5 @@ TROUBLES: dict[str, Callable[[_Maker], None]] = {
 
 
 def make_schedule(seed: int, troubles: Sequence[str] | None = None) -> Schedule:
-    """Return the schedule of a seed; its kinds of trouble come from the seed too unless given."""
+    """Return the schedule of a seed. If its kinds of trouble are not given, they come from the seed, too."""
     return _Maker(seed).make(troubles)

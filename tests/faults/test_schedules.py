@@ -25,7 +25,7 @@ SELECTION = {
 
 @pytest.fixture(scope="module")
 def outcomes(gcs_emulator: str, pubsub_emulator: str, library: Path | None) -> Iterator[dict[str, Future[Outcome]]]:
-    """The outcomes of the selection, when they are there."""
+    """The outcomes of the selected schedules. The fixture waits for them."""
     emulators = Emulators(gcs_emulator, pubsub_emulator)
     with ThreadPoolExecutor(PLAYERS) as players:
         yield {

@@ -2,4 +2,4 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A coverage-guided fuzzer of what reads and judges a report: ``make fuzz MINUTES=5``."""
+"""A coverage-guided fuzzer of the code that reads reports and decides about them: ``make fuzz MINUTES=5``."""

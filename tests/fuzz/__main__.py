@@ -4,9 +4,9 @@
 
 """Fuzzes the collector: ``python -m tests.fuzz [--minutes 5] [TARGET...]``.
 
-What it learns is kept in ``.fuzz/``, and goes on from there next time. An input that breaks a promise ends up there as
-``TARGET-crash-*``; move it to ``tests/fuzz/findings/TARGET/``, and it is a test from then on. The target ``expensive``
-is a search for requests that cost too much: see ``tests.fuzz.expensive``.
+The fuzzer keeps its inputs in ``.fuzz/``, and begins with them the next time. An input that breaks a promise is written
+there as ``TARGET-crash-*``. Move it to ``tests/fuzz/findings/TARGET/``, and it is a test from then on. The target
+``expensive`` is a search for requests that cost too much: see ``tests.fuzz.expensive``.
 """
 
 import argparse
@@ -54,7 +54,7 @@ def main() -> int:
 
 
 def fuzz(target: str, seconds: int) -> None:
-    """Fuzz one target; does not return."""
+    """Fuzz one target. This does not return."""
     corpus = DIRECTORY / target
     corpus.mkdir(parents=True, exist_ok=True)
     inputs = [*seeds(target), *(path.read_bytes() for path in findings(target))]
@@ -81,7 +81,10 @@ def fuzz(target: str, seconds: int) -> None:
 
 
 def damage_minidumps(inputs: list[bytes]) -> None:
-    """Damage minidumps as disks and people do, other ones each time: coverage leads to few of these places."""
+    """Damage minidumps as a bad disk or an attacker would, in new ways each time.
+
+    Coverage alone leads to few of these places.
+    """
     seed = random.randrange(1 << 32)
     print(f"damaging minidumps {MUTATIONS:,} times, seed {seed}", flush=True)
     for content in inputs:

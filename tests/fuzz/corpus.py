@@ -71,11 +71,11 @@ WORDS = (
     b"\xff\xff\xff\xff",
     b"\1\0PC",  # Crashpad's stream
 )
-"""What inputs are made of."""
+"""Texts and bytes that mean something to the collector. The fuzzer puts them into its inputs."""
 
 
 def seeds(target: str) -> Iterator[bytes]:
-    """Yield inputs for a target, small ones first; large ones would only slow the fuzzer down."""
+    """Yield inputs for a target, small ones first. Large ones would only slow the fuzzer down."""
     yield from sorted((data for data in _SEEDS[target]() if len(data) <= LARGEST), key=len)
 
 
@@ -85,7 +85,7 @@ def findings(target: str) -> list[Path]:
 
 
 def _cut_dumps(body: bytes, boundary: bytes) -> bytes:
-    """Return a body with little of each minidump in it: the rest teaches the fuzzer nothing, and slows it down."""
+    """Return a body with only the beginning of each minidump. The rest teaches the fuzzer nothing and slows it down."""
     return re.sub(rb"(MDMP.{30}).*?(?=\r\n--" + re.escape(boundary) + b")", rb"\1", body, flags=re.DOTALL)
 
 

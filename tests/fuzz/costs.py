@@ -1,9 +1,10 @@
 # This Source Code Form is subject to the terms of the Mozilla Public
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
-"""Measures the cost of one request in this process (on Linux): CPU, memory, and how long the hub stands still.
+"""Measures the cost of one request in this process, on Linux.
 
-The hub is measured in CPU time as well, so that other work on the machine does not count.
+The cost is CPU, memory, and the longest time during which the hub has no turn. The hub's time is CPU time as well, so
+that other work on the machine does not count.
 """
 
 import contextlib
@@ -36,7 +37,7 @@ _RECEIVED = 65536
 
 @dataclass(frozen=True)
 class Cost:
-    """The cost of a request, as shares of what it may cost. Above 1 is too much."""
+    """The cost of a request. Each number is a share of the allowed cost, so more than 1 is too much."""
 
     cpu: float
     memory: float

@@ -3,9 +3,9 @@
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 """Searches for expensive requests: ``python -m tests.fuzz.expensive [--seconds 60]``.
 
-It changes requests that are made by a recipe, and keeps the worst: for CPU, memory and the time of the hub, each as it
-is and for each byte on the wire. A request that costs more than any may is a finding: its recipe ends up in ``.fuzz/``.
-Move it to ``tests/fuzz/findings/expensive/``, and it is a test from then on.
+It changes requests that are made by a recipe, and keeps the worst for CPU, for memory and for the time of the hub. Each
+of these is also taken for each byte on the wire. A request that costs more than any request may is a finding: its
+recipe is written to ``.fuzz/``. Move it to ``tests/fuzz/findings/expensive/``, and it is a test from then on.
 """
 
 import argparse
@@ -31,7 +31,7 @@ Measure = Callable[[bytes], Cost]
 
 @dataclass(frozen=True)
 class Worst:
-    """The worst recipe for a measure: how bad it is, and what it costs."""
+    """The worst recipe for a measure, how bad it is, and its cost."""
 
     value: float
     recipe: Recipe
@@ -39,30 +39,30 @@ class Worst:
 
 
 class Search:
-    """Keeps the worst recipe for each measure, and for each measure by what it takes to send it."""
+    """Keeps the worst recipe for each measure, and for each measure divided by the bytes on the wire."""
 
     def __init__(self, measure: Measure, rng: Random) -> None:
-        """``measure`` tells what a request costs."""
+        """``measure`` returns the cost of a request."""
         self._measure = measure
         self._rng = rng
         self.worst: dict[str, Worst] = {}
         self.findings: list[tuple[Recipe, Cost]] = []
 
     def begin(self) -> Iterator[None]:
-        """Try what it begins with; yields after each."""
+        """Try the first recipes. Yields after each."""
         for recipe in seeds():
             self.try_recipe(recipe)
             yield
 
     def go_on(self) -> None:
-        """Change one of the worst, a little or somewhat more, and see whether it is worse."""
+        """Change one of the worst recipes, a little or somewhat more, and keep the result if it is worse."""
         recipe = self.worst[self._rng.choice(sorted(self.worst))].recipe
         for _ in range(self._rng.choice([1, 1, 2, 4])):
             recipe = recipe.mutate(self._rng)
         self.try_recipe(recipe)
 
     def try_recipe(self, recipe: Recipe) -> None:
-        """See what a recipe costs, and keep it if it is the worst."""
+        """Measure the cost of a recipe, and keep it if it is the worst."""
         cost = self._measure(recipe.render())
         if max(cost.cpu, cost.memory, cost.hub) > 1:
             cost = self._measure(recipe.render())  # once more: something else may have been going on

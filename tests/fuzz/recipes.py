@@ -1,9 +1,10 @@
 # This Source Code Form is subject to the terms of the Mozilla Public
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
-"""Requests as recipes: what is repeated, nested and wrapped in what. A search changes these; bytes hardly allow it.
+"""Requests as recipes, which say what is repeated, nested and wrapped. The search changes recipes, not bytes.
 
-A recipe is made of plain values, so that one that was found can be kept as JSON.
+A recipe is made of plain values, so that it can be kept as JSON. If bytes were changed, hardly any result would be a
+valid report.
 """
 
 import gzip
@@ -75,9 +76,9 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Content:
-    """A unit so many times, with another before and after it, and brackets around all of that so many times.
+    """A unit that is repeated, with texts before and after it, and with brackets around all of that, repeated as well.
 
-    Text stands for the bytes that ISO 8859-1 has for it.
+    Text stands for its bytes in ISO 8859-1.
     """
 
     unit: str = "x"
@@ -161,7 +162,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A request: a report that the rules look into, more parts, and how they are sent."""
+    """A request: a report whose annotations the rules look into, further parts, and how they are sent."""
 
     parts: tuple[Part, ...] = field(default_factory=lambda: (Part(),))
     #: 0 is no gzip, 1 to 10 are its levels with one added.
@@ -251,12 +252,12 @@ def _empty_member() -> bytes:
 
 
 def _scaled(number: int, rng: Random) -> int:
-    """Return a number that is somewhat or much smaller or larger, but one that a body has room for."""
+    """Return a number that is somewhat or much smaller or larger, but not so large that no body has room for it."""
     return max(1, min(LARGEST, int(number * rng.choice([0.1, 0.5, 0.9, 1.1, 2, 10, 100]))))
 
 
 def seeds() -> list[Recipe]:
-    """Return what a search begins with: each unit many times, and some of them nested, in each kind of part."""
+    """Return the first recipes of a search: each unit many times, and some of them nested, in each kind of part."""
     contents = [Content(unit=unit, times=LARGEST // 3) for unit in UNITS]
     contents += [Content(opening=opening, closing=end, depth=150, again=LARGEST) for opening, end in BRACKETS]
     contents += [Content(unit=unit, times=9, again=50_000, is_distinct=True) for unit in UNITS[:12]]

@@ -87,12 +87,12 @@ def throttler(rules: str = "") -> Throttler:
 
 
 def wire(data: bytes, size: int) -> Wire:
-    """Return bytes that come in pieces of some size, but in no more than thirty of them."""
+    """Return bytes that come in pieces of one size, in thirty pieces at most."""
     return Wire(data, repeat(max(size, len(data) // 30)))
 
 
 class Stream:
-    """Stands in for ``wsgi.input``, in the same way."""
+    """Stands in for ``wsgi.input``. Its bytes come in pieces of one size, too."""
 
     def __init__(self, data: bytes, size: int) -> None:
         self._wire = wire(data, size)
@@ -107,7 +107,7 @@ def pieces_of(data: bytes, size: int) -> Iterator[bytes]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result for a report: the reason of its refusal, or its content."""
+    """The result for a report: its content, or the reason of its refusal."""
 
     reason: Reason | None
     raw_crash: str = ""
@@ -128,7 +128,7 @@ def read_report(payload_reader: PayloadReader, body: BodyStream, environ: dict[s
 
 
 def check_report(report: CrashReport, limits: PartLimits) -> Outcome:
-    """Check what holds for every report."""
+    """Check the promises that hold for every report."""
     assert 0 < len(report.annotations) <= limits.annotations
     assert all(len(name) <= limits.annotation_name_size for name in report.annotations)
     assert len(report.dumps) <= limits.dumps
@@ -164,7 +164,10 @@ def _refuse(constant: str) -> None:
 
 
 def fuzz_requests(data: bytes) -> None:
-    """Bytes on a connection. The first byte says in what pieces they come, and under which limits."""
+    """The bytes of a connection are parsed as requests.
+
+    The first byte chooses the size of their pieces, and the limits.
+    """
     if not data:
         return
     size = PIECE_SIZES[data[0] % len(PIECE_SIZES)]
@@ -182,7 +185,7 @@ def fuzz_requests(data: bytes) -> None:
 
 
 def environ_of(request: Any) -> dict[str, Any]:
-    """Return what WSGI tells of the headers of a request that gunicorn has parsed."""
+    """Return the WSGI environment of a request that gunicorn has parsed, as far as it describes headers."""
     environ: dict[str, Any] = {}
     for name, value in request.headers:
         key = name.replace("-", "_")
@@ -230,7 +233,7 @@ def gunzip(library: Any, data: bytes, size: int) -> bytes | Reason:
 
 
 def fuzz_annotations(data: bytes) -> None:
-    """Annotations in JSON are kept as they came, or refused for what is wrong with them."""
+    """Annotations in JSON are kept as they came, or refused for a fault that they have."""
     texts = decode_texts(data)
     try:
         assert count_built(data, MAX_JSON_ITEMS) <= len(data) + 1
@@ -247,7 +250,7 @@ def fuzz_annotations(data: bytes) -> None:
 
 
 def is_invalid(data: bytes) -> bool:
-    """Whether this is no JSON for Python either, or holds what cannot be kept."""
+    """Whether a text is no JSON for Python either, or has something that cannot be kept."""
     numbers: list[str] = []
     try:
         json.loads(
@@ -273,7 +276,7 @@ def fuzz_throttler(data: bytes) -> None:
 
 
 def fuzz_crash_ids(data: bytes) -> None:
-    """A crash id is valid if it has the shape and a date, and then tells its parts."""
+    """A crash id is valid if it has the shape and a date. Then its parts can be read from it."""
     text = data.decode("utf-8", "surrogateescape")
     is_valid = crash_ids.is_valid(text)
     assert is_valid == looks_valid(text)
@@ -297,7 +300,7 @@ def looks_valid(text: str) -> bool:
 
 
 def fuzz_minidumps(data: bytes) -> None:
-    """A minidump is read, and its stacks are walked, or it is refused."""
+    """A minidump is read and its stacks are walked, or it is refused."""
     with contextlib.suppress(MinidumpError):
         read_everything(data)
 

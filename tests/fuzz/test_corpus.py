@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""All inputs of the corpus keep the promises: those that the fuzzer begins with, and those that it once found."""
+"""All inputs of the corpus keep the promises: the first inputs of the fuzzer, and those that it has found."""
 
 import pytest
 

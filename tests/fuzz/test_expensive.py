@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""No request that the search begins with, or has found, is expensive; and the search finds what is."""
+"""No recipe that the search begins with, or has found, is expensive. The search finds expensive requests."""
 
 from pathlib import Path
 from random import Random
@@ -44,7 +44,7 @@ def test_seeds(recipe: Recipe) -> None:
 
 @pytest.fixture
 def small_requests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """To make many of them takes no time then."""
+    """Make requests small, so that making many of them takes no time."""
     monkeypatch.setattr(tests.fuzz.recipes, "LARGEST", 20_000)
 
 
@@ -66,7 +66,7 @@ class TestRecipes:
 
 @pytest.mark.usefixtures("small_requests")
 def test_the_search_finds_what_is_expensive() -> None:
-    """A stand-in for the collector, in which brackets in text cost time and each part costs memory."""
+    """A function stands in for the collector. In it, brackets in text cost time, and each part costs memory."""
 
     def pretend(request: bytes) -> Cost:
         return Cost(request.count(b"[[[") / 200, request.count(b"Disposition") / 20, 0.1, len(request), "")

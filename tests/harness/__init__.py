@@ -2,4 +2,4 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Tests of what the other tests rely on."""
+"""Tests of the proxies, emulators and data on which the other tests rely."""

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The proxy does what tests of faults rely on."""
+"""The faulty proxy passes bytes on, and fails exactly as it is told to."""
 
 import contextlib
 import socketserver
@@ -32,7 +32,7 @@ REQUEST = b"POST /a HTTP/1.1\r\nContent-Length: 1000\r\n\r\n" + BODY
 
 
 class Echo(socketserver.ThreadingTCPServer):
-    """Answers the body of each request; remembers the bodies."""
+    """Answers each request with its own body, and remembers the bodies."""
 
     daemon_threads = True
 

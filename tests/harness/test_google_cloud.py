@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The emulators hold what was put into them, and the helpers find it."""
+"""The emulators return the objects and messages that were put into them, and so do the helpers."""
 
 import base64
 

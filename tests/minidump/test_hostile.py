@@ -50,7 +50,7 @@ def test_truncated_anywhere(content: bytes) -> None:
 
 
 def borders(content: bytes) -> Iterator[int]:
-    """Yield where streams begin and end, and the places beside."""
+    """Yield the offsets where streams begin and end, and those beside them."""
     count, directory = unpack_from("<II", content, 8)
     for number in range(count):
         _, size, offset = unpack_from("<III", content, directory + 12 * number)
@@ -137,7 +137,7 @@ def hostile(*, with_thread: bool = True) -> DumpBuilder:
 
 
 def shared_threads(builder: DumpBuilder, count: int, stack: bytes) -> None:
-    """Add threads that all have the same stack and registers."""
+    """Add threads that all have the same stack and the same registers."""
     where = builder.put(stack)
     registers = builder.put(context("amd64", {"rip": APP + 1, "rsp": STACK, "rbp": STACK}))
     entries = (

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Memory and modules are found by address, also where a dump has overlapping ones."""
+"""Memory and modules are found by address, also in a dump in which they overlap."""
 
 import pytest
 

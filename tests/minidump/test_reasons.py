@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Numbers of an exception become the words of its platform."""
+"""The numbers of an exception become the names that its platform uses."""
 
 import pytest
 

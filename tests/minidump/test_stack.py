@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Stacks are walked by call frame information, frame pointers and scanning, and each frame says by which."""
+"""Stacks are walked by call frame information, frame pointers and scanning. Each frame says how it was found."""
 
 from struct import pack
 
@@ -46,7 +46,7 @@ def built(
     address: int = 0x10,
     code: tuple[int, int] | None = None,
 ) -> Minidump:
-    """Return a dump with a stack. ``code``: where the memory map says that there is code, and nowhere else."""
+    """Return a dump with a stack. With ``code``, the memory map says that there is code, and nowhere else."""
     cpu = platform.cpu
     registers = {IP[cpu]: ip, SP[cpu]: STACK, FP[cpu]: fp}
     if cpu in LR:

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Workers know together what each of them has found out, and one of them says it."""
+"""Workers share what each of them has found out, and one of them reports it."""
 
 import os
 import time

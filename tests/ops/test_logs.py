@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Logs are one record a line on stdout, and nothing that a client sent can pass for one."""
+"""Logs are one record a line on stdout. No text of a client can look like a record."""
 
 import json
 import logging
@@ -38,7 +38,7 @@ SetUp = Callable[..., Callable[[], list[str]]]
 
 @pytest.fixture
 def set_up(capsys: pytest.CaptureFixture[str]) -> Iterator[SetUp]:
-    """Set up logging with an environment; gives a function that returns the lines that were logged since."""
+    """Set up logging with an environment. Returns a function that returns the lines since then."""
     root, antenna = logging.getLogger(), logging.getLogger("antenna")
     before = (root.handlers[:], root.level, antenna.level, logging.raiseExceptions)
 

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Metrics are all in one registry, and sending them never delays or fails a crash."""
+"""All metrics are in one registry, and sending them never delays a crash or makes it fail."""
 
 import ast
 import contextlib
@@ -55,7 +55,7 @@ CONTRACT = {
 
 @pytest.fixture(autouse=True)
 def metricsmock() -> Iterator[None]:
-    """These tests look at the real backends, not at the mock that other tests have."""
+    """No mock: these tests look at the real backends."""
     yield
     markus.configure([])
 
@@ -106,7 +106,7 @@ def test_every_registered_metric_says_what_it_means() -> None:
 
 
 def emitted_in(module: Path) -> Iterator[tuple[str, str]]:
-    """Name and type of the metrics that a module emits by a literal name."""
+    """Names and types of the metrics that a module emits under a literal name."""
     nodes = list(ast.walk(ast.parse(module.read_text())))
     prefixes = {}
     for node in nodes:
@@ -213,7 +213,7 @@ def test_unregistered_metric_is_dropped_and_logged_once_and_costs_no_crash(
 
 
 def emit_many() -> float:
-    """Emit more than fits into a packet, or into all that may wait; return how long that took, in seconds."""
+    """Emit more metrics than fit into a packet, and as many as may wait. Return how long that took, in seconds."""
     metrics = markus.get_metrics("throttle")
     started = time.monotonic()
     for _ in range(20_000):
@@ -272,7 +272,7 @@ def test_what_waits_is_bounded(statsd: StatsdServer, monkeypatch: pytest.MonkeyP
 
 
 def test_address_of_version_4_goes_first(statsd: StatsdServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A packet to the other one may be lost without a word."""
+    """A packet to the IPv6 address may be lost without an error."""
     addresses = [
         (socket.AF_INET6, socket.SOCK_DGRAM, 0, "", ("::1", statsd.port, 0, 0)),
         (socket.AF_INET, socket.SOCK_DGRAM, 0, "", ("127.0.0.1", statsd.port)),
@@ -308,7 +308,7 @@ def test_statsd_that_comes_back_gets_metrics_again_and_hears_how_many_were_dropp
 
 
 def test_statsd_that_moves_is_followed(statsd: StatsdServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The old address may swallow packets without a word."""
+    """Packets to the old address may be lost without an error."""
     monkeypatch.setattr("antenna.ops.statsd._LOOK_UP_AGAIN", 0.3)
     moved = StatsdServer()
     ports = [statsd.port]

@@ -2,7 +2,10 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Dashboards of Mozilla's Antenna go on working: its names, with its types and tags, each once."""
+"""Dashboards of Mozilla's Antenna go on working.
+
+Each metric is sent once under its old name, with its old type and tags.
+"""
 
 import socket
 from collections.abc import Iterator
@@ -48,7 +51,7 @@ THEIRS = {
 
 @pytest.fixture(autouse=True)
 def metricsmock() -> Iterator[None]:
-    """These tests look at what is sent."""
+    """No mock: these tests look at the metrics that are sent."""
     yield
     markus.configure([])
 

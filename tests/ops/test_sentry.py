@@ -55,7 +55,7 @@ def set_up(kent: Kent, **environ: str) -> None:
 
 
 class FaultyResource:
-    """Has what a client sent in local variables when it fails."""
+    """Fails while local variables have texts that a client sent."""
 
     def __init__(self, fail: Callable[[str], NoReturn]) -> None:
         self.fail = fail

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Each worker writes down its own state, and one worker reports for all."""
+"""Each worker records its own state, and one worker reports for all."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -86,7 +86,7 @@ def test_cpu_is_what_was_spent_since_the_last_time(metricsmock: MetricsMock) -> 
 
 @pytest.fixture
 def watch() -> Iterator[Callable[..., Instance]]:
-    """Function that starts a watch with these things to look at; returns the instance."""
+    """Function that starts a watch with these things to look at, and returns the instance."""
     watches = []
 
     def start(**watched: object) -> Instance:

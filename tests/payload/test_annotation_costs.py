@@ -23,18 +23,18 @@ Part = tuple[bytes, str | None]
 
 
 def text_of(unit: str, charset: str = "utf-8") -> Callable[[int], Part]:
-    """Return what makes a text of so many bytes."""
+    """Return a function that repeats a unit to a text of a number of bytes."""
     encoded = unit.encode(charset)
     return lambda size: (encoded * (size // len(encoded)), charset)
 
 
 def json_of(unit: bytes) -> Callable[[int], Part]:
-    """Return what makes JSON of so many bytes, with one text in it."""
+    """Return a function that makes JSON of a number of bytes, with one text in it."""
     return lambda size: (b'{"a":"' + unit * (size // len(unit)) + b'"}', JSON)
 
 
 def with_one(unit: str, make: Callable[[int], Part]) -> Callable[[int], Part]:
-    """Return the same with one other character in the text."""
+    """Return the same function, but with one other character in the text."""
 
     def make_with_one(size: int) -> Part:
         data, charset = make(size)
@@ -92,9 +92,9 @@ def is_refused(part: Part) -> bool:
 
 @pytest.mark.parametrize("make", SHAPES)
 def test_is_enough_for_what_they_take(make: Callable[[int], Part]) -> None:
-    """Annotations that are accepted take no more than they may.
+    """Annotations that are accepted take no more memory than allowed.
 
-    Those that are refused would take more, or nearly so.
+    Annotations that are refused would take more, or nearly so.
     """
     for size in range(3 * MIB, 9 * MIB, MIB):
         part = make(size)

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The annotations of a report are put together within bounds on what they build."""
+"""The annotations of a report are collected, and the memory that decoding them takes is bounded."""
 
 import json
 from collections.abc import Callable
@@ -18,7 +18,7 @@ Make = Callable[[int], bytes]
 
 
 class Reading:
-    """Reads annotations, and remembers what memory was asked for."""
+    """Reads annotations, and remembers how much memory was reserved."""
 
     def __init__(self) -> None:
         self.notes = Notes()
@@ -35,7 +35,7 @@ def read() -> Reading:
 
 
 def nested(opening: bytes, closing: bytes, number: int) -> bytes:
-    """Return annotations with so many of these in one another, 50 at a time."""
+    """Return annotations with this many containers inside one another, 50 at a time."""
     return b'{"a":[' + b",".join([opening * 50 + b"0" + closing * 50] * (number // 50)) + b"]}"
 
 

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A body may take so many bytes and so much time."""
+"""A body may have a number of bytes and take a number of seconds, and no more."""
 
 import io
 import time
@@ -51,7 +51,7 @@ def assert_refused(body: RequestBody, reason: Reason) -> None:
 
 def test_others_have_their_turn_whatever_becomes_of_the_pieces() -> None:
     class OneByOne(io.BytesIO):
-        """A client that sends all at once, in chunks of one byte."""
+        """A client that sends its whole body at once, in chunks of one byte."""
 
         def read(self, size: int | None = -1) -> bytes:
             return super().read(1)

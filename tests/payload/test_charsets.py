@@ -37,7 +37,7 @@ def test_all_of_pythons_spellings(codec: str) -> None:
 
 
 def test_unknown_charsets_are_not_remembered() -> None:
-    """Python's own look-up keeps each for ever."""
+    """Python's own look-up remembers every name for ever."""
     known = dict(encodings._cache)  # noqa: SLF001 - what would grow
     for number in range(100):
         decode_text(b"x", f"made-up-{number}")

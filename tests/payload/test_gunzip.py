@@ -211,6 +211,6 @@ _ORDER = (16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1)
 
 
 def _bytes(bits: str) -> bytes:
-    """Pack bits as they come, the first into the lowest place of the first byte."""
+    """Pack bits into bytes. The first bit goes into the lowest place of the first byte."""
     size = -(-len(bits) // 8)
     return int(bits[::-1], 2).to_bytes(size, "little")

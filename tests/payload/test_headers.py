@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Headers of parts are read as the clients mean them that write them."""
+"""Headers of parts are read as the clients that write them mean them."""
 
 import time
 

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Annotations in JSON are decoded as they came, or refused; what is decoded can always be written again."""
+"""Annotations in JSON are decoded unchanged, or refused. Whatever is decoded can be encoded again."""
 
 import json
 from typing import Any

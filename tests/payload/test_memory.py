@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Memory is taken, waited for and given back."""
+"""Reports take memory, wait for it and release it."""
 
 import time
 from contextlib import ExitStack

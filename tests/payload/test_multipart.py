@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Bodies are split into parts as RFC 2046 says, wherever the pieces end in which they come."""
+"""Bodies are split into parts as RFC 2046 says, in whatever pieces they come."""
 
 import time
 from dataclasses import dataclass, field

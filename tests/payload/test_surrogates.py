@@ -2,7 +2,10 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Halves of surrogate pairs are replaced, which nothing can store; names that come out the same are noted."""
+"""Halves of surrogate pairs cannot be stored, so they are replaced.
+
+A note names annotations whose names become equal.
+"""
 
 import json
 from typing import Any

@@ -2,7 +2,10 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""When there is no more room for temporary files, the report leaves that takes the most for what its client sent."""
+"""If there is no more room for temporary files, one report is refused.
+
+It is the report whose files take most for each byte that its client has sent.
+"""
 
 import time
 
@@ -28,7 +31,7 @@ class Sender:
 
 
 class Report:
-    """A report that takes some room, and gives it back a little after it has been refused."""
+    """A report that takes some room. After it has been refused, it releases the room a little later."""
 
     def __init__(self, space: TemporarySpace, sent: int, takes: int) -> None:
         self.sender = Sender(sent)

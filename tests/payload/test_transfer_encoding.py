@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Encoded content is decoded, and damaged content is kept as it came, in pieces of any size."""
+"""Encoded content is decoded, in pieces of any size. If it is damaged, it is kept as it came."""
 
 import base64
 import random
@@ -26,7 +26,7 @@ def quote(content: bytes) -> bytes:
 
 
 def decode(encoding: str, data: bytes, size: int, directory: Path, *, memory: int = 1000) -> tuple[bytes, bool]:
-    """Return what becomes of content that comes in pieces of ``size``, and whether that is the decoded content."""
+    """Return the result of content that comes in pieces of ``size``, and whether the result is decoded."""
     encoded = EncodedContent(DECODERS[encoding](), make_room(memory, directory), max_size=len(data))
     for start in range(0, len(data), size):
         encoded.append(data[start : start + size])

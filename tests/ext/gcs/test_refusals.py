@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Buckets in which nothing may be replaced: starts and lost answers do no harm there."""
+"""In buckets in which nothing may be replaced, a start and lost answers do no harm."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -47,7 +47,7 @@ def dump_object(content: bytes) -> StoredObject:
 
 
 class TestLostAnswer:
-    """An upload that was stored, and whose answer was lost, is saved when it is repeated."""
+    """If an upload was stored but its answer was lost, the crash counts as saved when the upload is repeated."""
 
     @pytest.mark.parametrize("refusal", REFUSALS)
     @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ class TestLostAnswer:
 
     @pytest.mark.parametrize("may_read", [True, False])
     def test_a_crash_is_saved_however_many_answers_are_lost(self, open_storage: OpenStorage, may_read: bool) -> None:
-        """Each attempt sends all objects again, also those whose answer has come."""
+        """Each attempt sends all objects again, also those that were confirmed."""
         with (
             StrictBucket("retention") as bucket,
             make_report({"upload_file_minidump": b"MDMP", "browser": b"x"}) as crash,
@@ -117,7 +117,7 @@ class TestLostAnswer:
             assert bucket.objects == {NAME: b"of somebody else"}
 
     def test_what_never_arrived_is_not_taken_for_saved(self, open_storage: OpenStorage) -> None:
-        """The answer to one upload is lost, it is refused the next time, and nothing can be read."""
+        """The answer to one upload is lost. The next upload is refused, and nothing can be read."""
         with StrictBucket() as bucket:
             bucket.may_create = bucket.may_read = False
             bucket.lost_answers = 1

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Servers with certificates, and a watch over descriptors that are left open."""
+"""Servers with certificates, and a check for descriptors that stay open."""
 
 import ssl
 import time
@@ -32,7 +32,7 @@ def count_descriptors() -> int:
 
 @pytest.fixture
 def make_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ssl.SSLContext]:
-    """Function that returns a server's TLS with a certificate for a name, which clients trust."""
+    """Function that returns the TLS context of a server, with a certificate for a name. Clients trust it."""
 
     def make(name: str) -> ssl.SSLContext:
         file = make_certificate(tmp_path, name)

@@ -44,7 +44,7 @@ def resolve(monkeypatch: pytest.MonkeyPatch) -> Resolve:
 
 @contextmanager
 def dead(port: int, *addresses: str) -> Iterator[None]:
-    """Listen on addresses, and take no connection: their queues are full, so packets to them are dropped."""
+    """Listen on addresses and take no connection. Their queues are full, so packets to them are dropped."""
     with ExitStack() as opened:
         for address in addresses:
             listener = opened.enter_context(socket.create_server((address, port), backlog=0))
@@ -105,7 +105,7 @@ def test_an_address_that_takes_connections_and_gives_no_answer_is_the_last_next_
 
 
 def test_addresses_of_both_kinds_are_tried_in_turns(resolve: Resolve) -> None:
-    """However many addresses of IPv6 a name has: the second to be tried is one of IPv4 (RFC 8305)."""
+    """However many IPv6 addresses a name has, the second address that is tried is of IPv4 (RFC 8305)."""
     with Peer(send(OK)) as peer, socket.create_server((CLOSED, peer.port)) as other:
         other.settimeout(0)
         resolve(peer.port, *(f"2001:db8::{number}" for number in range(9)), ALIVE, CLOSED)

@@ -35,7 +35,7 @@ from tests.support.peer import (
 
 
 class TestConnection:
-    """Connections are kept, and one that was closed meanwhile costs nothing but a new one."""
+    """Connections are kept. If one was closed meanwhile, a new one is opened, without an error."""
 
     def test_is_used_again(self) -> None:
         with Peer(send(OK)) as peer:
@@ -214,7 +214,7 @@ class TestConnection:
 
 
 class TestTime:
-    """A server takes as long as the deadline says and no longer, wherever it hangs."""
+    """A request ends at its deadline, wherever the server hangs."""
 
     @pytest.mark.parametrize(
         "respond",
@@ -279,7 +279,7 @@ class TestTime:
 
 
 class TestTls:
-    """TLS changes nothing, but that a server has to prove its name."""
+    """With TLS everything is the same, and the server has to prove its name."""
 
     @pytest.mark.parametrize("content", [b"MDMP", LARGE], ids=["small", "large"])
     def test_requests_get_through(self, make_tls: Callable[[str], ssl.SSLContext], content: bytes) -> None:

@@ -34,7 +34,7 @@ from tests.support.peer import (
 
 
 class FakeCredentials(Credentials):
-    """Gets a token without a server."""
+    """Makes tokens without a server."""
 
     def __init__(self, outcome: Callable[[], None] = lambda: None, lifetime: float = 3600.0) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

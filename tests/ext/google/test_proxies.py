@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Requests go through the proxies that the environment names, and what is secret about these stays so."""
+"""Requests go through the proxies that the environment names. Their passwords stay secret."""
 
 import base64
 import json

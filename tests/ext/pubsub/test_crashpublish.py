@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Crashes of the same moment share a request, and each of them is told what became of it."""
+"""Crashes that are published at the same moment share a request, and each learns its own result."""
 
 from collections import Counter
 
@@ -25,7 +25,7 @@ from tests.support.google_cloud import PubSubTopic, PulledMessage
 
 
 def publish_together(publisher: PubSubCrashPublish, crash_ids: list[str]) -> list[Exception | None]:
-    """Publish as that many crashes do; return what each of them was told."""
+    """Publish this many crashes at the same time. Return the result of each."""
 
     def publish(crash_id: str) -> Exception | None:
         try:
