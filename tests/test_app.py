@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The application is put together from the environment, and says what it runs with."""
+"""The application is built from the environment, and logs what it runs with."""
 
 import logging
 import re

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A POST ends in one answer and in one counted outcome."""
+"""Each POST has one answer, and is counted under one outcome."""
 
 import errno
 import hashlib
@@ -57,7 +57,7 @@ DETAILS = {
 
 
 class Collector:
-    """The resource with backends for tests behind it."""
+    """The resource with backends for tests."""
 
     def __init__(self, **options: str) -> None:
         environment = ENVIRONMENT | {
@@ -99,7 +99,7 @@ def collector() -> Collector:
 
 
 def outcome(metricsmock: MetricsMock) -> str:
-    """Return how the one request was counted: its outcome, and the tag or the name of what says more."""
+    """Return how the only request was counted: its outcome, and the tag or the name that tells more."""
     records = metricsmock.get_records()
     (outcome,) = [record.tags[0].removeprefix("outcome:") for record in records if record.key == "requests"]
     details = [record for record in records if record.key in DETAILS]

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Chunk framing comes off as RFC 9112 says, wherever a receive ends, and nothing else passes for it."""
+"""Chunk framing is removed as RFC 9112 says, in whatever pieces it comes. Anything else is not accepted as framing."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def chunks() -> Chunks:
 
 
 def unframe(body: bytes, size: int) -> tuple[bytes, bytes]:
-    """Return the content of ``body``, which comes in pieces of ``size``, and what is beyond its end."""
+    """Return the content of ``body``, which comes in pieces of ``size``, and the bytes beyond its end."""
     framing = chunks()
     content = b""
     for start in range(0, len(body), size):

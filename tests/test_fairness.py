@@ -16,7 +16,7 @@ STEP = 0.006
 
 
 def work() -> None:
-    """Use the CPU, as reading a large report does."""
+    """Use the CPU, as the reading of a large report does."""
     turn = Turn()
     end = time.monotonic() + WORK
     while time.monotonic() < end:

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A file is complete and on the disk, or not there at all."""
+"""A file is complete and on the disk, or it does not exist."""
 
 import errno
 import os
@@ -146,7 +146,7 @@ REFUSED_CODES = [errno.ENOSYS, errno.EINVAL, errno.EBADF, errno.EPERM, errno.EOP
 @pytest.mark.parametrize("code", REFUSED_CODES, ids=errno.errorcode.get)
 @pytest.mark.parametrize("call", ["chmod", "directory-fsync", "rename-over", "nameless-file", "grow"])
 class TestRefusal:
-    """A call that a file system does not have is done without."""
+    """If the file system refuses a call, files are written without it."""
 
     def test_files_are_saved_all_the_same(self, tmp_path: Path, call: str, code: int) -> None:
         (tmp_path / "other").mkdir()
@@ -234,7 +234,7 @@ class TestRegularFile:
 
 
 class TestSizeOnDisk:
-    """A file takes what its blocks take: holes take nothing."""
+    """A file has the size of its blocks. Holes take nothing."""
 
     @pytest.mark.parametrize(
         ("pieces", "blocks"),
@@ -265,7 +265,7 @@ class TestSizeOnDisk:
 
 @pytest.mark.usefixtures("_with_and_without_o_tmpfile")
 class TestTemporaryFile:
-    """A temporary file is its owner's alone, and goes with its descriptor."""
+    """A temporary file can be read by its owner alone, and is gone when its descriptor is closed."""
 
     def test_has_no_name(self, tmp_path: Path) -> None:
         descriptor = open_temporary_file(tmp_path)

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Load balancers and operators learn whether the collector serves and whether it can do its work."""
+"""Load balancers and operators learn whether the collector serves, and whether it can do its work."""
 
 import os
 import subprocess
@@ -44,7 +44,7 @@ def heartbeat(checks: dict[str, Check], timeout: float = 5.0) -> HeartbeatResour
 
 
 def healthy() -> None:
-    """Find nothing wrong."""
+    """Return without an error."""
 
 
 def failing(error: BaseException) -> Check:
@@ -55,7 +55,7 @@ def failing(error: BaseException) -> Check:
 
 
 class HangingCheck:
-    """A check of a backend that does not answer until it is let go."""
+    """A check of a backend that does not answer until a test allows it."""
 
     def __init__(self) -> None:
         self.runs = 0

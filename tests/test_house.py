@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The layout of the code: which part may import which, and which library is known where.
+"""The layout of the code: which part may import which, and which part may import a library.
 
 ``docs/development.rst`` has the drawing. A part is a package of ``antenna/``, or a module beside them.
 """
@@ -53,7 +53,7 @@ def part_of(path: Path) -> str:
 
 @functools.cache
 def imports() -> tuple[tuple[str, str, str], ...]:
-    """Each import in ``antenna/``: where it stands, the part that it stands in, the module that it names."""
+    """Each import in ``antenna/``: its place, the part that it is in, and the module that it names."""
     return tuple(_imports())
 
 
@@ -74,7 +74,7 @@ def _imports() -> Iterator[tuple[str, str, str]]:
 
 
 def arrows() -> Iterator[tuple[str, str, str]]:
-    """Each import of another part: where it stands, the part that imports, the part that is imported."""
+    """Each import of another part: its place, the part that imports, and the part that is imported."""
     for place, part, module in imports():
         package, _, rest = module.partition(".")
         imported = rest.partition(".")[0]
@@ -110,9 +110,10 @@ def test_the_collector_works_without(part: str) -> None:
 
 
 def test_a_package_is_imported_for_its_public_names() -> None:
-    """A package with ``__all__`` is imported by others for what stands there alone.
+    """Other parts import from a package with ``__all__`` only the names in it.
 
-    Those without are imported by module: ``server`` and ``ops`` are needed before gevent patches the standard library.
+    They import the modules of other packages. ``server`` and ``ops`` are needed before gevent patches the standard
+    library.
     """
     packages = (ROOT / "antenna").glob("*/__init__.py")
     closed = {path.parent.name for path in packages if "__all__" in path.read_text(encoding="utf-8")}

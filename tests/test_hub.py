@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Disk work does not stop the hub, and comes back as if it had been called directly."""
+"""Disk work does not stop the hub, and has the same result as a direct call."""
 
 import errno
 import os
@@ -82,7 +82,7 @@ class TestPread:
 
     @pytest.fixture
     def threads(self, monkeypatch: pytest.MonkeyPatch) -> list[object]:
-        """The reads that went to a native thread."""
+        """The reads that were done in a native thread."""
         calls: list[object] = []
 
         def counted(func: Callable[..., bytes], *args: int) -> bytes:
@@ -231,7 +231,7 @@ print(left, "left")
 
 
 def run_in_worker(script: str, *arguments: str) -> str:
-    """Run ``script`` where gevent has patched what it patches in a worker; return its output."""
+    """Run ``script`` in a process that gevent has patched like a worker. Return its output."""
     result = subprocess.run(
         [sys.executable, "-c", PATCHED_WORKER + script, *arguments],
         env={"PYTHONPATH": str(Path(__file__).parents[1]), "PATH": os.environ["PATH"]},

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Counts what decoding JSON would build, without decoding it."""
+"""The objects that decoding JSON would build are counted without decoding it."""
 
 import json
 import re
@@ -19,7 +19,7 @@ MOST = 1000
 
 
 def built(value: Any) -> int:
-    """Return how many containers, names and values there are."""
+    """Return the number of containers, names and values."""
     if isinstance(value, dict):
         return 1 + sum(1 + built(item) for item in value.values())
     return 1 + sum(map(built, value)) if isinstance(value, list) else 1

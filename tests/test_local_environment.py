@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Files for containers, nginx and Grafana that have to be in step with the collector's options and metrics."""
+"""The files for containers, nginx and Grafana agree with the collector's options and metrics."""
 
 import json
 import re
@@ -46,7 +46,7 @@ def default_seconds(option: str) -> float:
 
 
 def nginx_seconds(directive: str, block: str = NGINX_CONF) -> float:
-    """Return the seconds that a directive sets, which comes once in ``block``."""
+    """Return the seconds of a directive that comes once in ``block``."""
     (value,) = re.findall(rf"^\s*{directive} (\w+);", block, re.MULTILINE)
     return parse_duration(value)
 

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The file in memory that master and workers share."""
+"""The file in memory that the master and its workers share."""
 
 import errno
 import os

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Upload tokens: where they may stand, for which product they are, and that they leave no trace."""
+"""Upload tokens: where a client can put them, for which product they are, and that they are not logged or stored."""
 
 from typing import Any
 

@@ -2,9 +2,9 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""How many examples properties are tried with, and that these are the same ones each time.
+"""The number of examples that properties are tried with. The examples are the same each time.
 
-``PROPERTY_EXAMPLES=5000 make test ARGS=tests/properties`` tries more, and other ones each time.
+``PROPERTY_EXAMPLES=5000 make test ARGS=tests/properties`` tries more, and different ones each time.
 """
 
 import os

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""No annotations are too odd for the throttler, and no text for the crash id functions."""
+"""The throttler decides about any annotations, and the functions of crash ids take any text."""
 
 import json
 import re

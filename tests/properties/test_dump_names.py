@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Each dump is stored under a key of its own, for any names that clients give."""
+"""Each dump is stored under its own key, whatever names clients give."""
 
 import re
 

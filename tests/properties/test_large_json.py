@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Encoded piece by piece, JSON is the same as in one go."""
+"""JSON that is encoded piece by piece is the same as JSON that is encoded in one go."""
 
 import json
 from typing import Any

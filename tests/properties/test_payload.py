@@ -33,7 +33,7 @@ _CONFIG = Config()
 
 
 def growing(sizes: list[int]) -> Iterator[int]:
-    """Yield the sizes over and over, but large reports do not come byte by byte: that would take all day."""
+    """Yield the sizes over and over. Large reports do not come byte by byte, because that would take too long."""
     return (max(size, read // 3) for read, size in enumerate(cycle(sizes)))
 
 
@@ -100,7 +100,7 @@ def assert_is(report: CrashReport, sent: SentReport) -> None:
 
 
 def assert_dump_names(report: CrashReport, sent: list[str]) -> None:
-    """Each has a key of its own; those whose own name it could not be are noted."""
+    """Check that each dump has its own key, and that a note names each dump whose key is not its own name."""
     safe = [re.sub(r"[^A-Za-z0-9_]", "", name)[:30] for name in sent]
     assigned = list(report.dumps)
     assert len({object_key(name) for name in assigned}) == len(sent)

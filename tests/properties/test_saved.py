@@ -2,7 +2,10 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Exactly what was sent is what is saved: as ``test_payload``, but sent to a running collector."""
+"""The report that was sent is the crash that is saved.
+
+These tests are like ``test_payload``, with a running collector.
+"""
 
 from collections.abc import Iterator
 

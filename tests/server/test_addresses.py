@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The server listens on all addresses that there are, or on the one it is told; one that is taken is waited for."""
+"""The server listens on all addresses of the machine, or on one. If an address is in use, the server waits for it."""
 
 import socket
 import threading

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Memory that one report has freed is there for the next one."""
+"""Memory that one report has freed is used for the next report."""
 
 import ctypes
 import os

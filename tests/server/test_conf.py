@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Gunicorn runs with what the environment says, and ends when the first workers cannot do their work."""
+"""Gunicorn runs with the options of the environment, and ends if the first workers cannot do their work."""
 
 import inspect
 import json
@@ -39,7 +39,7 @@ OPTIONS = (
 
 @pytest.fixture(autouse=True)
 def no_options(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The options of who runs the tests do not count."""
+    """Remove the options from the environment of the tests, because they would have an effect."""
     for name in OPTIONS:
         monkeypatch.delenv(name, raising=False)
 
@@ -149,7 +149,7 @@ class Application:
 
 
 def worker(application: Application, age: int) -> SimpleNamespace:
-    """Return the worker that was the ``age``th to be started, of a server with two."""
+    """Return a worker of a server that has two workers. Gunicorn counts its workers by ``age``, from 1."""
     instance = Instance(workers=1)
     return SimpleNamespace(
         age=age,
@@ -210,7 +210,7 @@ def test_work_in_the_background_ends_with_the_worker() -> None:
 
 
 class Arbiter(SimpleNamespace):
-    """As much of gunicorn's arbiter as is prepared for its workers."""
+    """The attributes of gunicorn's arbiter that are prepared for its workers."""
 
     def __init__(self, *address: tuple[str, int], master_pid: int = 0) -> None:
         cfg = SimpleNamespace(env_orig={})

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""How long a connection may wait, and how it ends. See also tests/system, where whole workers run."""
+"""A connection waits for a limited time, and ends cleanly. See also tests/system, where whole workers run."""
 
 import socket
 import time
@@ -22,14 +22,17 @@ MIB = 1024 * 1024
 
 
 class Pair:
-    """A connection, and the client's end of it."""
+    """A connection, and the end of it that the client has."""
 
     def __init__(self) -> None:
         server, self.client = gevent_socket.socketpair()
         self.connection = Connection(server.family, server.type, server.proto, fileno=server.detach())
 
     def wait_for_head(self, idle_seconds: float) -> bytes:
-        """Wait for a request's head as gunicorn does; returns what came, nothing if it did not come in time."""
+        """Wait for a request's head as gunicorn does.
+
+        Return the bytes that came, or nothing if they did not come in time.
+        """
         head = b""
         with RequestWait(set(), self.connection, idle_seconds):
             while not head.endswith(b"\r\n\r\n"):
@@ -48,7 +51,7 @@ def pair() -> Iterator[Pair]:
 
 @pytest.fixture(autouse=True)
 def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits for 20 s in a test."""
+    """Shorten all waits, so that no test waits for 20 s."""
     monkeypatch.setattr(antenna.server.connection, "HEAD_TIMEOUT", 0.2)
     monkeypatch.setattr(antenna.server.connection, "SEND_TIMEOUT", 0.2)
     monkeypatch.setattr(antenna.server.early_answer, "DRAIN_IDLE_SECONDS", 0.1)

@@ -18,7 +18,7 @@ NOBODY = 2**22 + 1  # larger than any process id of Linux
 
 
 class Arbiter(SimpleNamespace):
-    """As much of gunicorn's arbiter as is needed, for four workers."""
+    """The methods of gunicorn's arbiter that are needed, with four workers."""
 
     def __init__(self) -> None:
         super().__init__(num_workers=4, started=[])

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The framing of a body is taken off as RFC 9112 says, wherever a receive ends."""
+"""The framing of a body is removed as RFC 9112 says, in whatever pieces the body is received."""
 
 import time
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ CHUNKED = "Transfer-Encoding: chunked"
 
 
 def requests(data: bytes, size: int) -> Iterator[Any]:
-    """Yield the requests on a connection as gunicorn parses them, with our body."""
+    """Yield the requests on a connection as gunicorn parses them, with the collector's class for bodies."""
     parser = RequestParser(Config(), Wire(data, repeat(size)), ("127.0.0.1", 1))
     while True:
         try:
@@ -128,7 +128,7 @@ class TestInterrupt:
 
     @pytest.fixture
     def client(self) -> Iterator[gevent.socket.socket]:
-        """A client that has sent four bytes of five, and the reader of them on its ``body``."""
+        """A client that has sent four bytes of a body of five. ``body`` is the reader of that body."""
         server, client = gevent.socket.socketpair()
         connection = Connection(server.family, server.type, server.proto, fileno=server.detach())
         client.sendall(post(LENGTH.format(5), b"four"))

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A listening socket ends without a reset for anybody who is connected."""
+"""When a listening socket is closed, the kernel resets no connection."""
 
 import socket
 import sys

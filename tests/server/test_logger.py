@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Gunicorn's log records are in our format, and show nothing that a client sent."""
+"""Gunicorn's log records have the collector's format, and contain no text that a client sent."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def free_port() -> int:
 
 
 class Server:
-    """A gunicorn with our logger."""
+    """A gunicorn with the collector's logger."""
 
     def __init__(self, directory: Path) -> None:
         self.port = free_port()

@@ -21,7 +21,7 @@ def parse(line: bytes) -> AntennaRequest:
 
 
 def config() -> Config:
-    """Return the limits that our configuration of gunicorn sets."""
+    """Return a configuration of gunicorn with the collector's limits."""
     result = Config()
     for name, value in (("line", 0), ("fields", 0), ("field_size", MAX_HEAD_SIZE)):
         result.set(f"limit_request_{name}", value)

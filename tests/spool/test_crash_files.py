@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A crash of the spool has all its files, and is known for what it is when somebody has damaged them."""
+"""A crash of the spool has all its files. If somebody damages them, that is found out."""
 
 import errno
 import hashlib
@@ -125,7 +125,7 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
 
 
 class TestDamage:
-    """An entry that was damaged on the disk is known for what it is, and nothing is left open."""
+    """An entry that was damaged on the disk is recognised as damaged, and no descriptor stays open."""
 
     @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
     @pytest.mark.parametrize("file", [f"dump.{MINIDUMP}", "dump.memory_report"])
@@ -178,7 +178,10 @@ class TestDamage:
 
 
 class TestChecksum:
-    """The bytes of a dump are those that came in. The checksum may be of any hash that the collector could use."""
+    """The bytes of a dump are those that were spooled.
+
+    Their checksum may be of any hash that the collector has ever used.
+    """
 
     @pytest.mark.parametrize("algorithm", sorted(hashlib.algorithms_guaranteed - {"shake_128", "shake_256"}))
     def test_may_be_of_any_algorithm(self, spool: Spool, algorithm: str) -> None:

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""An entry that cannot be delivered says why, and can be set aside and restored."""
+"""An entry that cannot be delivered records why, and can be set aside and restored."""
 
 import re
 import shutil
@@ -25,7 +25,7 @@ from tests.support.spools import (
 
 
 class TestFailures:
-    """An entry that cannot be delivered says why, and can be set aside and restored."""
+    """An entry that cannot be delivered records why, and can be set aside and restored."""
 
     @pytest.mark.parametrize("kind", Kind)
     def test_are_counted_for_good(self, spool: Spool, kind: Kind) -> None:
@@ -117,7 +117,7 @@ class TestFailures:
 
 
 def set_aside(spool: Spool, kind: Kind) -> None:
-    """Set the one entry aside that there is, after a failure."""
+    """Set the only entry aside, after a failure."""
     entry = claim(spool, kind)
     entry.note_failure("status 400")
     spool.set_aside(entry)

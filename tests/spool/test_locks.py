@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""An entry is in one worker's hands at a time."""
+"""Only one worker at a time can claim an entry."""
 
 import errno
 import fcntl
@@ -138,7 +138,7 @@ def test_name_that_is_no_entrys_is_not_claimed(spool: Spool) -> None:
 
 
 class TestOddThings:
-    """A thing of another kind with the name of an entry is recognised, and does not make anybody wait."""
+    """If a FIFO, a socket or the like has the name of an entry, that is recognised, and no worker blocks."""
 
     @pytest.mark.parametrize("kind", Kind)
     @pytest.mark.parametrize("thing", [*ODD_THINGS, "file", "device"])
@@ -201,7 +201,7 @@ REFUSED_CODES = [errno.ENOSYS, errno.EINVAL, errno.EBADF, errno.EPERM, errno.EOP
 @pytest.mark.parametrize("code", REFUSED_CODES, ids=errno.errorcode.get)
 @pytest.mark.parametrize("kind", Kind)
 class TestWithoutFlock:
-    """On a file system without flock, an entry is in one pair of hands in a process at least."""
+    """On a file system without flock, an entry can be claimed once in each process."""
 
     @pytest.fixture(autouse=True)
     def _refuse(self, tmp_path: Path, code: int) -> Iterator[None]:

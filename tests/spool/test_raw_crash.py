@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A raw crash is what the collector has written of that crash, or its entry is damaged."""
+"""A raw crash is what the collector has written for this crash. Otherwise its entry counts as damaged."""
 
 import json
 from typing import Any

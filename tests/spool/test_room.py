@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The spool has a limit, leaves room on its disk, and keeps what is short for ordinary reports."""
+"""The spool has a limit, and leaves room on its disk. The last room is for ordinary reports."""
 
 import errno
 import os
@@ -46,7 +46,7 @@ def size_on_disk(spool: Spool) -> int:
 
 
 class TestSize:
-    """The spool counts what lies on the disk."""
+    """The spool counts the bytes that its files take on the disk."""
 
     def test_is_that_of_all_files_and_directories(self, spool: Spool) -> None:
         for dumps in REPORTS.values():
@@ -81,7 +81,7 @@ class TestSize:
 
 
 class TestLimit:
-    """A spool that is full turns crashes away, and keeps those that it has."""
+    """A full spool refuses crashes, and keeps those that it has."""
 
     def test_full_spool_turns_crashes_away_until_one_is_delivered(self, tmp_path: Path) -> None:
         spool = make_spool(tmp_path / "spool", spool_max_size="250000")
@@ -147,7 +147,7 @@ class TestLimit:
 
 @contextmanager
 def disk_of(monkeypatch: pytest.MonkeyPatch, *, total: int, free: int) -> Iterator[None]:
-    """Let the disk have so many bytes."""
+    """Make the disk have these numbers of bytes."""
     with monkeypatch.context() as patch:
         patch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_blocks=total, f_bavail=free, f_frsize=1))
         yield

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The entries of the spool are complete, durable, and stay until they are delivered."""
+"""The entries of the spool are complete and durable, and stay until they are delivered."""
 
 import errno
 import json
@@ -117,7 +117,7 @@ class TestCrash:
 
 
 class TestId:
-    """The id of a saved crash waits for being published."""
+    """The id of a saved crash waits until it is published."""
 
     def test_is_spooled(self, spool: Spool) -> None:
         crash_id = make_id()

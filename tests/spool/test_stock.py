@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Operators see what is in the spool."""
+"""Operators see what the spool contains."""
 
 import os
 import time
@@ -26,7 +26,7 @@ from tests.support.spools import (
 
 
 class TestStatistics:
-    """Operators see how much waits, and for how long."""
+    """Operators see how much waits in the spool, and for how long."""
 
     def test_of_an_empty_spool(self, spool: Spool) -> None:
         statistics = spool.clean_up_and_count()
@@ -149,7 +149,7 @@ class TestSetAside:
 
 
 def put_aside(spool: Spool, kind: Kind) -> list[SetAside]:
-    """Set an entry aside; return all that are."""
+    """Set an entry aside. Return all entries that were set aside."""
     add(spool, kind)
     entry = claim(spool, kind)
     entry.note_failure("status 400")

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A spool is proved at start, and what kills have left goes."""
+"""A start checks that the spool can be written to, and removes what kills have left."""
 
 import errno
 import os

@@ -2,7 +2,10 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Backends as a team could write its own, named by dotted path: they remember what they got, and fail when told to."""
+"""Backends as a team could write its own: they remember the objects and ids, and fail when a test tells them to.
+
+Options name them by their dotted path.
+"""
 
 from collections.abc import Callable
 
@@ -15,17 +18,17 @@ Fails = Callable[[str], Exception | None]
 
 
 def works(_: str) -> Exception | None:
-    """Never fail."""
+    """Return None, which means success."""
     return None
 
 
 def is_away(_: str) -> Exception | None:
-    """Fail as a backend that does not answer."""
+    """Return the error of a backend that does not answer."""
     return BackendError("no answer")
 
 
 class Storage(CrashStorageBase):
-    """Remembers objects, and what happened in which order."""
+    """A storage that remembers the objects, and counts the attempts."""
 
     class Config:
         """No options."""
@@ -34,7 +37,7 @@ class Storage(CrashStorageBase):
         self.config = config.with_options(self)
         self.objects: dict[str, bytes] = {}
         self.fails: Fails = works
-        """What becomes of an attempt to store an object, by its name."""
+        """A function that gets the name of each object. It returns the error with which storing fails, or None."""
         self.attempts = 0
 
     def save_object(self, item: StoredObject, deadline: Deadline) -> None:
@@ -45,7 +48,7 @@ class Storage(CrashStorageBase):
 
 
 class Publish(CrashPublishBase):
-    """Remembers ids."""
+    """A publisher that remembers the ids, and counts the attempts."""
 
     class Config:
         """No options."""
@@ -54,7 +57,7 @@ class Publish(CrashPublishBase):
         self.config = config.with_options(self)
         self.crash_ids: list[str] = []
         self.fails: Fails = works
-        """What becomes of an attempt to publish an id."""
+        """A function that gets each id. It returns the error with which publishing fails, or None."""
         self.attempts = 0
 
     def publish_crash(self, crash_id: str, deadline: Deadline) -> None:

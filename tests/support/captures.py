@@ -17,7 +17,7 @@ MINIDUMPS = DATA / "minidumps"
 
 @dataclass(frozen=True)
 class CapturedDump:
-    """A dump to expect: digests in lower-case hex, size in bytes."""
+    """A dump that a capture contains: its digests in lower-case hex, and its size in bytes."""
 
     name: str
     filename: str
@@ -29,7 +29,7 @@ class CapturedDump:
 
 @dataclass(frozen=True)
 class Capture:
-    """One HTTP request, and what is in it."""
+    """One HTTP request, and the annotations and dumps in it."""
 
     name: str
     client: str
@@ -54,12 +54,12 @@ class Capture:
 
     @property
     def head(self) -> bytes:
-        """Request line and headers, up to the empty line and with it."""
+        """The request line and the headers, with the empty line after them."""
         return self.request.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
 
     @property
     def body(self) -> bytes:
-        """The body as on the wire, chunk framing included."""
+        """The body with its chunk framing, as it was sent."""
         return self.request.partition(b"\r\n\r\n")[2]
 
     @property
@@ -94,7 +94,7 @@ def capture_names() -> list[str]:
 
 
 def load_captures() -> list[Capture]:
-    """Read all captures: the crash reports, and ``firefox-client-redirect-get``, which is not a report."""
+    """Read all captures of crash reports, and ``firefox-client-redirect-get``, which is not a report."""
     return [load_capture(name) for name in capture_names()]
 
 

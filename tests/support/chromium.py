@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A browser: Chromium, without a screen."""
+"""Chromium without a screen."""
 
 import os
 import shutil
@@ -21,17 +21,17 @@ _OPTIONS = (
 
 
 class Chromium:
-    """Looks at pages."""
+    """A browser that loads pages."""
 
     def __init__(self, command: str, profile: Path) -> None:
         self._command = [command, *_OPTIONS, f"--user-data-dir={profile}"]
 
     def document(self, url: str) -> str:
-        """Return the document of a page as it is once the browser has read it and run what it may run."""
+        """Return the document of a page after the browser has run the scripts that it allows."""
         return self._run("--dump-dom", url).stdout
 
     def picture(self, url: str, file: Path, width: int = 1280) -> bytes:
-        """Return what a page looks like: a PNG file."""
+        """Return a picture of a page, as a PNG file."""
         self._run(f"--screenshot={file}", f"--window-size={width},900", url)
         return file.read_bytes()
 

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A running collector, where its crashes and their ids go, and the words in which tests say what it promises."""
+"""A running collector, its storage and its queue, and the checks with which tests say what it promises."""
 
 import json
 import re
@@ -33,7 +33,7 @@ class Store(Protocol):
 
 
 class Queue(Protocol):
-    """The place where ids are published."""
+    """The place where ids of crashes are published."""
 
     def pull_messages(self) -> list[PulledMessage]: ...
 
@@ -54,7 +54,7 @@ class DirectoryStore:
 
 
 class DirectoryQueue:
-    """Ids in a directory, consumed oldest first."""
+    """Ids in a directory. They are consumed oldest first."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -72,7 +72,7 @@ class DirectoryQueue:
 
 @dataclass(frozen=True)
 class SavedCrash:
-    """A crash as a processor finds it. Dumps by their names."""
+    """A crash as a processor finds it. ``dumps`` are by their names."""
 
     crash_id: str
     raw_crash: dict[str, Any]
@@ -99,11 +99,11 @@ class Collector:
         return self.server.send_raw(request)
 
     def submit_parts(self, *parts: bytes) -> RawResponse:
-        """Send a report of these parts."""
+        """Send a report that has these parts."""
         return self.submit(report(*parts))
 
     def assert_kept(self, answer: RawResponse) -> str:
-        """Check that the answer promises to keep the crash; return its id."""
+        """Check that the answer promises to keep the crash. Return its id."""
         assert_answer(answer, 200)
         assert answer.text.startswith("CrashID=bp-"), answer.text
         assert answer.text.endswith("\n"), answer.text
@@ -112,7 +112,7 @@ class Collector:
         return crash_id
 
     def assert_saved(self, answer: RawResponse) -> SavedCrash:
-        """Check that the crash was answered with its id and is there in full, each object under its name."""
+        """Check that the crash was answered with its id, and that all its objects are stored under their names."""
         crash_id = self.assert_kept(answer)
         raw_crash_name = f"v1/raw_crash/20{crash_id[-6:]}/{crash_id}"
         raw_crash_bytes = self.store.read(raw_crash_name)
@@ -131,7 +131,7 @@ class Collector:
         return SavedCrash(crash_id, raw_crash, dumps)
 
     def assert_not_saved(self, crash_id: str) -> None:
-        """Check that nothing of the crash is there."""
+        """Check that no object of the crash is stored."""
         assert self.objects_of(crash_id) == []
 
     def assert_published(self, crash_id: str) -> None:
@@ -142,7 +142,7 @@ class Collector:
         assert self._published[crash_id] == 1
 
     def assert_not_published(self, crash_id: str) -> None:
-        """Check that the id was not published: it is not there although that of a later crash is."""
+        """Check that the id was not published. It is missing although the id of a later crash is there."""
         later = self.assert_kept(self.submit_parts(b'Content-Disposition: form-data; name="ProductName"\r\n\r\nLater'))
         self.assert_published(later)
         assert self._published[crash_id] == 0
@@ -158,7 +158,7 @@ class Collector:
 
     @contextmanager
     def keeps_nothing(self) -> Iterator[None]:
-        """Check that the requests in the block leave nothing behind."""
+        """Check that the requests in the block leave nothing in the storage and the queue."""
         before = self.store.object_names()
         yield
         assert self.store.object_names() == before
@@ -183,7 +183,7 @@ def _no_json(constant: str) -> NoReturn:
 
 
 def assert_answer(answer: RawResponse, status: int) -> None:
-    """Check what is the same in every answer to a crash report."""
+    """Check the properties that every answer to a crash report has."""
     assert answer.status == status, answer
     assert answer.headers["Content-Type"] == "text/plain"
     assert answer.headers["Content-Length"] == str(len(answer.body))

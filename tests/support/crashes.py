@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Crashes as the collector has them when it is about to save them."""
+"""Crashes in the form that they have when the collector is about to save them."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -25,18 +25,18 @@ OLD_ID = "de1bb258-cbbf-4589-a673-34f800160918"
 
 
 class Sender:
-    """The client of a report that has arrived."""
+    """The client of a report that has arrived completely."""
 
     size = 1
     can_be_interrupted = False
 
     def interrupt(self, refusal: Refusal) -> None:
-        """Fail: there is nothing to interrupt."""
+        """Fail, because the test expects no interruption."""
         raise AssertionError(refusal)
 
 
 def make_room(memory: int, directory: Path) -> ReportRoom:
-    """Return the room of a report that may have so many bytes of memory, and a GiB of disk."""
+    """Return the room of a report that may take this many bytes of memory, and a GiB of disk."""
     return ReportRoom(Share(Memory(memory), memory), TemporarySpace(2**30).share(Sender()), directory)
 
 

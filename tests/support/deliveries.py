@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Backends that are away when a test says so, and the delivery of a spool to them."""
+"""Backends that do not answer while a test says so, and the delivery of a spool to them."""
 
 import json
 import time
@@ -29,7 +29,7 @@ SHORT_PACE = Pace(idle=0.1, first_retry=0.05)
 
 
 class Storage(FSCrashStorage):
-    """A directory; away when a test says so."""
+    """A storage in a directory. It does not answer while a test says so."""
 
     is_away = False
 
@@ -48,7 +48,7 @@ class Storage(FSCrashStorage):
 
 
 class Publisher(FSCrashPublish):
-    """A directory; away when a test says so."""
+    """A publisher to a directory. It does not answer while a test says so."""
 
     is_away = False
 
@@ -102,7 +102,7 @@ def objects(storage: Storage) -> dict[str, bytes]:
 
 
 def objects_of(report: CrashReport) -> dict[str, bytes]:
-    """Return what the bucket has of a crash that was saved at once."""
+    """Return the objects that the storage has of a crash that was saved at once."""
     crash_id = report.crash_id
     dumps = {name: b"".join(dump.pieces()) for name, dump in report.dumps.items()}
     keys = {name: "dump" if name == MINIDUMP else name for name in dumps}

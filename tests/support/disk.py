@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Watches what is done to the disk, call by call, and lets any one of them go wrong."""
+"""Records each call that writes to the disk, and makes any of them fail."""
 
 import errno
 import os
@@ -28,7 +28,7 @@ class Call:
 
 
 class Disk:
-    """A context manager; ``calls`` are those since it was entered."""
+    """Records the calls, in ``calls``, from the time when this context manager is entered."""
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
@@ -37,22 +37,22 @@ class Disk:
         self._fail: Callable[[], None] = lambda: None
 
     def fail_at(self, number: int, code: int = errno.EIO) -> None:
-        """Let one call fail, and those after it work again. Counts from 0."""
+        """Make one call fail. Those after it work again. Counts from 0."""
         self._fails = lambda count: count == number
         self._fail = lambda: _raise(code)
 
     def fail_from(self, number: int, code: int = errno.EIO) -> None:
-        """Let all calls fail from one on."""
+        """Make all calls fail from one on."""
         self._fails = lambda count: count >= number
         self._fail = lambda: _raise(code)
 
     def do_at(self, number: int, what: Callable[[], None]) -> None:
-        """Do something when a call would be made."""
+        """Call a function just before a call is made."""
         self._fails = lambda count: count == number
         self._fail = what
 
     def work(self) -> None:
-        """Let all calls work again."""
+        """Make all calls work again."""
         self._fails = lambda _: False
 
     def __enter__(self) -> Self:
@@ -87,13 +87,13 @@ def _raise(code: int) -> None:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:  # noqa: ARG001 - what makes it is not to be watched
-    """The disk of the test, watched."""
+    """The disk of the test. Calls that change it are recorded."""
     with Disk() as watched:
         yield watched
 
 
 @pytest.fixture(params=["O_TMPFILE", "without"])
 def _with_and_without_o_tmpfile(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also as on file systems that know no files without a name."""
+    """Run tests twice: the second time as on a file system that does not know files without a name."""
     if request.param == "without":
         monkeypatch.delattr(os, "O_TMPFILE", raising=False)

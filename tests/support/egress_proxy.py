@@ -2,7 +2,10 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""An HTTP proxy as companies have them at the border of their network: it opens tunnels, and passes requests on."""
+"""An HTTP proxy such as companies have between their network and the internet.
+
+It opens tunnels and forwards requests.
+"""
 
 import contextlib
 import select
@@ -16,7 +19,7 @@ _PIECE = 64 * 1024
 
 
 class EgressProxy:
-    """Takes ``CONNECT`` and absolute URLs, and sends them to this machine for any host name.
+    """Takes ``CONNECT`` and absolute URLs, and connects to this machine, whatever the host name is.
 
     It is a context manager.
     """
@@ -75,7 +78,7 @@ class EgressProxy:
 
 
 def _exchange(client: socket.socket, server: socket.socket) -> None:
-    """Pass bytes on in both directions until one side closes its connection."""
+    """Forward bytes in both directions until one side closes its connection."""
     others = {client: server, server: client}
     while True:
         waiting = isinstance(client, ssl.SSLSocket) and client.pending()

@@ -2,9 +2,9 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The emulators of Cloud Storage and Pub/Sub: found on this machine, started for the tests, and stopped.
+"""The emulators of Cloud Storage and Pub/Sub: tests find them on this machine, start them and stop them.
 
-``python -m tests.support.emulators`` says which are here, and exits with 1 if one is missing.
+``python -m tests.support.emulators`` says which of them are installed, and exits with 1 if one is missing.
 """
 
 import os
@@ -34,7 +34,7 @@ For one in another place: PUBSUB_EMULATOR_COMMAND="command to start it"."""
 
 
 class EmulatorMissingError(Exception):
-    """An emulator is not on this machine. The message says how to get it."""
+    """An emulator is not installed on this machine. The message says how to get it."""
 
 
 def gcs_command() -> list[str]:
@@ -125,7 +125,7 @@ def _running(command: list[str], log_file: Path, ready_url: str) -> Iterator[Non
 
 
 def main() -> int:
-    """Say which emulators are here. Returns the exit code."""
+    """Print which emulators are installed. Returns the exit code."""
     finders: list[Callable[[], list[str]]] = [gcs_command, pubsub_command]
     missing = 0
     for find in finders:

@@ -2,10 +2,10 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A proxy that stands in front of a real backend, and misbehaves when a test says so.
+"""A proxy in front of a real backend. It fails in ways that a test chooses.
 
-It passes bytes and knows next to nothing of HTTP. An exchange is what a client sends and what comes back until the
-client sends again: each has one fault, the one that is set when its first bytes arrive.
+It passes bytes on, and knows next to nothing about HTTP. An exchange is what a client sends and what comes back until
+the client sends again. Each exchange has one fault, which is the one that is set when its first bytes arrive.
 """
 
 import contextlib
@@ -31,34 +31,34 @@ class End(enum.Enum):
     RESET = enum.auto()
     """The connection is reset."""
     CLOSE = enum.auto()
-    """The connection is closed, as if that had been all."""
+    """The connection is closed, as after a complete answer."""
     HANG = enum.auto()
-    """Nothing happens, until another fault is set: then the rest goes on its way, however late that is."""
+    """Nothing happens until another fault is set. Then the rest is passed on, however late that is."""
     SILENCE = enum.auto()
-    """Nothing happens on this connection ever again, also when another fault is set."""
+    """Nothing happens on this connection any more, even if another fault is set."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """How an exchange goes wrong. With the defaults it does not. Sizes are bytes, times seconds."""
+    """A way in which an exchange fails. With the defaults it does not fail. Sizes are in bytes, times in seconds."""
 
     refuse: bool = False
     """Connections are refused, and those that are open are reset at once."""
     delay: float = 0.0
-    """The answer comes that much later."""
+    """Seconds by which the answer is late."""
     rate: float | None = None
-    """Bytes a second that get through, in either direction."""
+    """Bytes a second that are passed on, in either direction."""
     request_size: int | None = None
-    """So much of the request gets through, and then comes the end."""
+    """Bytes of the request that are passed on. Then the exchange ends as ``end`` says."""
     answer_size: int | None = None
-    """The request gets through, and so much of its answer, and then comes the end."""
+    """Bytes of the answer that are passed on, after the whole request. Then the exchange ends as ``end`` says."""
     end: End = End.RESET
     status: int | None = None
-    """The proxy answers this HTTP status itself, and the backend hears nothing of the request."""
+    """An HTTP status that the proxy answers itself. The backend gets nothing of the request."""
     body: bytes = b"{}"
-    """What it answers with the status."""
+    """The body of the proxy's own answer."""
     alter: Callable[[bytes], bytes] | None = None
-    """What becomes of the answer, piece by piece."""
+    """A function that changes each piece of the answer."""
 
 
 PASS = Fault()
@@ -74,17 +74,17 @@ LATE_ANSWER = Fault(answer_size=0, end=End.HANG)
 
 @dataclass(slots=True)
 class Exchange:
-    """One exchange that went through a proxy, for tests to look at; times are those of ``time.monotonic``."""
+    """An exchange that went through a proxy, for tests to look at. Its times are those of ``time.monotonic``."""
 
     request_line: str
     begun: float
     answered: float | None = None
-    """When the last bytes of the answer, so far, were about to be passed on."""
+    """The time just before the last bytes of the answer so far were passed on."""
 
 
 @dataclass(slots=True)
 class _State:
-    """An exchange and how far it is."""
+    """An exchange, and how much of it has been passed on."""
 
     fault: Fault
     exchange: Exchange
@@ -95,7 +95,7 @@ class _State:
 class FaultyProxy:
     """Passes connections on to a server on this machine, with the faults that are set.
 
-    A context manager; everything it started ends with it.
+    It is a context manager, and everything that it starts ends with it.
     """
 
     def __init__(self, upstream_port: int) -> None:
@@ -108,7 +108,7 @@ class FaultyProxy:
         self._sockets: set[socket.socket] = set()
         self._fault = PASS
         self.choose: Callable[[str], Fault] | None = None
-        """Picks the fault by the request line of each exchange, if set."""
+        """If set, a function that chooses the fault of each exchange by its request line."""
         self.exchanges: list[Exchange] = []
         self.closed = False
         self._listener: socket.socket | None = None
@@ -145,11 +145,11 @@ class FaultyProxy:
             self._sockets.clear()
 
     def is_open(self, connection: socket.socket) -> bool:
-        """Whether a connection has not been reset: what comes until its thread wakes up could still be read."""
+        """Whether a connection has not been reset. Bytes that come until its thread wakes up could still be read."""
         return connection in self._sockets
 
     def reset(self) -> None:
-        """Be as new: nothing goes wrong, and nothing is remembered."""
+        """Forget all faults and all exchanges."""
         self.choose = None
         self.fault = PASS
         self.exchanges.clear()
@@ -294,7 +294,7 @@ def _pieces(data: bytes, rate: float | None) -> list[bytes]:
 
 
 def _answer_status(client: socket.socket, fault: Fault) -> None:
-    """Answer, half-close and read on: a client that is still sending sees the answer."""
+    """Answer, half-close and read on, so that a client that is still sending sees the answer."""
     assert fault.status is not None
     head = (
         f"HTTP/1.1 {fault.status} {HTTPStatus(fault.status).phrase}\r\nConnection: close\r\n"
@@ -308,7 +308,7 @@ def _answer_status(client: socket.socket, fault: Fault) -> None:
 
 
 def _reset(connection: socket.socket) -> None:
-    """Close with a reset, and wake the thread that waits for the connection."""
+    """Close with a reset, and wake up the thread that waits for the connection."""
     with contextlib.suppress(OSError):
         # Lingering for 0 s: what is not sent is dropped, and the other side told so.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say loudly what the skipped tests lacked."""
+    """Print prominently what the skipped tests lacked."""
     reasons = [report.longrepr[2] for report in terminalreporter.getreports("skipped")]
     for message in (MISSING_GCS, MISSING_PUBSUB, MISSING_NGINX, MISSING_CHROMIUM, MISSING_PROMETHEUS):
         if any(_in_short(message) in reason for reason in reasons):
@@ -48,7 +48,10 @@ def _emulator(environment_name: str, emulator: AbstractContextManager[str]) -> I
 
 @contextmanager
 def _or_skip(program: AbstractContextManager[T], required: str) -> Iterator[T]:
-    """Start a program that the tests need, or skip them; they fail where ``required`` is in the environment."""
+    """Start a program that the tests need.
+
+    If it is missing, skip them, or fail if ``required`` is in the environment.
+    """
     with ExitStack() as started:
         try:
             running = started.enter_context(program)
@@ -61,13 +64,13 @@ def _or_skip(program: AbstractContextManager[T], required: str) -> Iterator[T]:
 
 @pytest.fixture(scope="session")
 def gcs_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """URL of a Cloud Storage emulator, as for STORAGE_EMULATOR_HOST."""
+    """URL of a Cloud Storage emulator, in the form of STORAGE_EMULATOR_HOST."""
     yield from _emulator("STORAGE_EMULATOR_HOST", running_gcs(tmp_path_factory.mktemp("gcs")))
 
 
 @pytest.fixture(scope="session")
 def pubsub_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Host and port of a Pub/Sub emulator, as for PUBSUB_EMULATOR_HOST."""
+    """Host and port of a Pub/Sub emulator, in the form of PUBSUB_EMULATOR_HOST."""
     yield from _emulator("PUBSUB_EMULATOR_HOST", running_pubsub(tmp_path_factory.mktemp("pubsub")))
 
 
@@ -143,7 +146,7 @@ class StartNginx(Protocol):
 
 @pytest.fixture
 def start_nginx(tmp_path: Path) -> Iterator[StartNginx]:
-    """Function that starts nginx in front of a collector, with some changes of its configuration."""
+    """Function that starts nginx in front of a collector. It can replace lines of the configuration."""
     with ExitStack() as started:
 
         def start(collector_port: int, changes: dict[str, str] | None = None) -> Nginx:

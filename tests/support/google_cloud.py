@@ -17,7 +17,7 @@ TIMEOUT_SECONDS = 10
 
 
 class GcsBucket:
-    """A bucket of its own for one test.
+    """A bucket that one test has to itself.
 
     https://cloud.google.com/storage/docs/json_api/v1
     """
@@ -71,14 +71,14 @@ class GcsBucket:
 
 @dataclass(frozen=True)
 class PulledMessage:
-    """A message in the form that a subscriber gets."""
+    """A message as a subscriber gets it."""
 
     data: bytes
     attributes: dict[str, str]
 
 
 class PubSubTopic:
-    """A topic of its own for one test, with one subscription that gets everything published on it.
+    """A topic that one test has to itself, with one subscription that gets everything that is published.
 
     https://cloud.google.com/pubsub/docs/reference/rest
     """
@@ -114,11 +114,14 @@ class PubSubTopic:
             ]
 
     def pull_all(self) -> list[str]:
-        """Return the data of the messages, as ``pull_messages`` does."""
+        """Return the data of the messages that ``pull_messages`` returns."""
         return [message.data.decode() for message in self.pull_messages()]
 
     def pull_crash_ids(self) -> list[str]:
-        """Return the data of the messages without ``test``, by which the collector may prove that the topic works."""
+        """Return the data of the messages, without those whose data is ``test``.
+
+        A collector may publish that to prove that the topic works.
+        """
         return [data for data in self.pull_all() if data != "test"]
 
     @staticmethod

@@ -31,7 +31,7 @@ def post(client: GoogleHttp, content: bytes = b"MDMP", seconds: float = 5.0) -> 
 
 
 def assert_fails(peer: Peer, match: str, content: bytes = b"MDMP", error: type[Exception] = BackendError) -> None:
-    """One request, one error, and the connection is not used again."""
+    """Check that a request fails with one error after one attempt, and that its connection is not used again."""
     client = connect(peer)
     with pytest.raises(error, match=match):
         post(client, content)

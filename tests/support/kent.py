@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A Sentry of the tests' own."""
+"""A small Sentry server for tests."""
 
 import subprocess
 import sys
@@ -19,14 +19,14 @@ from tests.support.programs import free_port
 
 
 class Kent:
-    """Keeps what it is sent."""
+    """Keeps everything that it is sent."""
 
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self.dsn = f"http://public@127.0.0.1:{port}/1"
 
     def events(self) -> list[dict[str, Any]]:
-        """Everything that was sent and is no session or client report."""
+        """All events that were sent, without sessions and client reports."""
         listed = requests.get(f"{self.url}/api/eventlist/", timeout=5).json()["events"]
         payloads = [
             requests.get(f"{self.url}/api/event/{event['event_id']}", timeout=5).json()["payload"] for event in listed
@@ -34,7 +34,7 @@ class Kent:
         return [payload["body"] for payload in payloads if payload["header"]["type"] == "event"]
 
     def event(self) -> dict[str, Any]:
-        """The one event that was sent."""
+        """The only event that was sent."""
         sentry_sdk.flush(5)
         (event,) = self.events()
         return event
@@ -42,7 +42,7 @@ class Kent:
 
 @contextmanager
 def running_kent() -> Iterator[Kent]:
-    """Start it, and stop it at the end of the block."""
+    """Start the server, and stop it at the end of the block."""
     port = free_port()
     command = [str(Path(sys.executable).with_name("kent-server")), "run", "--host", "127.0.0.1", "--port", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

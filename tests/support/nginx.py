@@ -22,24 +22,26 @@ CONFIGURATION = PROJECT_ROOT / "docker" / "images" / "nginx" / "nginx.conf"
 
 
 class Nginx:
-    """nginx that listens on a port of 127.0.0.1."""
+    """An nginx that listens on a port of 127.0.0.1."""
 
     def __init__(self, program: Program, port: int) -> None:
         self._program = program
         self.port = port
 
     def connect(self) -> RawConnection:
-        """Return a new connection to it."""
+        """Return a new connection to nginx."""
         return RawConnection("127.0.0.1", self.port)
 
     def logs(self) -> str:
-        """Return what it has logged."""
+        """Return the log of nginx."""
         return self._program.logs()
 
 
 @contextmanager
 def running_nginx(directory: Path, collector_port: int, changes: dict[str, str]) -> Iterator[Nginx]:
-    """Start nginx in front of a collector, with some lines of its configuration changed; stop it in the end.
+    """Start nginx in front of a collector, with some lines of its configuration replaced.
+
+    Stop it at the end of the block.
 
     Raises ``EmulatorMissingError``.
     """

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Things on a disk that have the name of something else."""
+"""Makes FIFOs, sockets and other things that have a name at which a file or directory is expected."""
 
 import os
 import socket
@@ -20,7 +20,7 @@ ODD_THINGS = ("directory", "FIFO", "socket", *_LINKS, "link to itself")
 
 
 def make_odd_thing(path: Path, kind: str) -> None:
-    """Make one of ``ODD_THINGS``, or a file, or a device where the tests may."""
+    """Make one of ``ODD_THINGS``, a file, or a device if the tests are allowed to."""
     if kind == "file":
         path.write_bytes(b"a file")
     elif kind == "directory":
@@ -36,7 +36,7 @@ def make_odd_thing(path: Path, kind: str) -> None:
 
 
 def _make_socket(path: Path) -> None:
-    """Bind by a relative name: that of a socket has 107 bytes at most."""
+    """Make a socket under a relative name, because the name of a socket can have 107 bytes at most."""
     before = Path.cwd()
     os.chdir(path.parent)
     try:

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A server whose every byte is a test's own, also where no server library would send it."""
+"""A server that sends exactly the bytes that a test gives it, also bytes that no server library would send."""
 
 import contextlib
 import ctypes
@@ -23,10 +23,10 @@ _SO_ATTACH_FILTER = 26
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request that a client sent. Names of ``headers`` are in lower case."""
+    """A request that a client sent. The names in ``headers`` are in lower case."""
 
     connection: int
-    """Number of the connection, from 0."""
+    """The number of the connection, from 0."""
     line: str
     headers: dict[str, str]
     body: bytes
@@ -37,13 +37,13 @@ Answer = Callable[[socket.socket], bool]
 
 
 def answer(body: bytes, status: int = 200, *headers: str) -> bytes:
-    """Return a plain answer."""
+    """Return a simple HTTP answer."""
     lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", f"Content-Length: {len(body)}", *headers]
     return "".join(f"{line}\r\n" for line in lines).encode("latin-1") + b"\r\n" + body
 
 
 def send(data: bytes) -> Answer:
-    """Send bytes; the connection goes on."""
+    """Send bytes. The connection goes on."""
 
     def respond(connection: socket.socket) -> bool:
         connection.sendall(data)
@@ -53,7 +53,7 @@ def send(data: bytes) -> Answer:
 
 
 def send_later(seconds: float, data: bytes) -> Answer:
-    """Send bytes after some seconds; the connection goes on."""
+    """Send bytes after some seconds. The connection goes on."""
 
     def respond(connection: socket.socket) -> bool:
         time.sleep(seconds)
@@ -63,7 +63,7 @@ def send_later(seconds: float, data: bytes) -> Answer:
 
 
 def hang(connection: socket.socket) -> bool:
-    """Send nothing; the connection stays open until the other side closes it."""
+    """Send nothing. The connection stays open until the other side closes it."""
     while connection.recv(64 * 1024):
         pass
     return False
@@ -82,7 +82,7 @@ def send_in_turn(*parts: bytes) -> Answer:
 
 
 def send_and_close(data: bytes, *, after: float = 0.0) -> Answer:
-    """Send bytes and close the connection, ``after`` some seconds."""
+    """Send bytes, and close the connection ``after`` some seconds."""
 
     def respond(connection: socket.socket) -> bool:
         connection.sendall(data)
@@ -132,7 +132,7 @@ def drip(data: bytes, interval: float = 0.05) -> Answer:
 
 
 class Peer:
-    """Gives one answer after the other, and the last one again and again. A context manager."""
+    """Gives one answer after the other, and repeats the last one. It is a context manager."""
 
     def __init__(
         self,
@@ -141,7 +141,10 @@ class Peer:
         tls: ssl.SSLContext | None = None,
         body_limit: int | None = None,
     ) -> None:
-        """Listen on a free port. With ``choose``, that picks the answers. Of bodies, ``body_limit`` bytes are read."""
+        """Listen on a free port. If there is a ``choose``, it picks the answers.
+
+        ``body_limit`` bytes of each body are read.
+        """
         self.requests: list[Request] = []
         self.connections: list[socket.socket] = []
         self._answers = list(answers)
@@ -154,7 +157,7 @@ class Peer:
 
     @property
     def url(self) -> str:
-        """The URL at which it listens."""
+        """The URL of the server."""
         return f"{'https' if self._tls else 'http'}://localhost:{self.port}"
 
     def __enter__(self) -> Self:

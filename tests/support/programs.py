@@ -54,20 +54,23 @@ class Program:
 
     @property
     def pid(self) -> int:
-        """Process id, also the id of the process group."""
+        """The id of the process, which is also that of its process group."""
         return self._process.pid
 
     @property
     def is_running(self) -> bool:
-        """Whether it has not ended yet."""
+        """Whether the program has not ended yet."""
         return self._process.poll() is None
 
     def logs(self) -> str:
-        """Return what it wrote to stdout and stderr so far."""
+        """Return what the program has written to stdout and stderr so far."""
         return self.log_file.read_text(errors="replace")
 
     def wait_until(self, is_ready: Callable[[], bool], seconds: float = 30.0) -> None:
-        """Return once ``is_ready`` does. Raises AssertionError with the program's output if it ends or takes longer."""
+        """Wait until ``is_ready`` returns True.
+
+        Raises AssertionError with the program's output if it ends or takes longer.
+        """
         deadline = time.monotonic() + seconds
         while not is_ready():
             if not self.is_running:
@@ -78,7 +81,7 @@ class Program:
             time.sleep(0.05)
 
     def wait(self, seconds: float = 30.0) -> int:
-        """Return its exit code once it has ended. Raises AssertionError if it takes longer."""
+        """Wait until the program ends, and return its exit code. Raises AssertionError if it takes longer."""
         try:
             return self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -95,7 +98,7 @@ class Program:
         return self.wait(seconds)
 
     def kill(self) -> None:
-        """Kill the program and all its children with SIGKILL. Does nothing if they are gone."""
+        """Kill the program and all its children with SIGKILL. Nothing happens if they have ended."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
@@ -113,13 +116,13 @@ def run_python(program: str, *arguments: object) -> "subprocess.Popen[str]":
 
 
 def line_of(process: "subprocess.Popen[str]") -> str:
-    """Wait for the next line that the other process prints."""
+    """Wait for the next line that another process prints."""
     assert process.stdout
     return process.stdout.readline().strip()
 
 
 def output_of(program: str, *arguments: object) -> str:
-    """Run a program in another process to its end, and return what it prints."""
+    """Run a program in another process to its end, and return its output."""
     with run_python(program, *arguments) as process:
         output, _ = process.communicate(timeout=60)
     assert process.returncode == 0

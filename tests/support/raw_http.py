@@ -2,7 +2,10 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""HTTP over a bare socket: every byte of a request is the test's own, also where no client library would send it."""
+"""HTTP over a bare socket.
+
+A test sends exactly the bytes that it wants, also bytes that no client library would send.
+"""
 
 import contextlib
 import socket
@@ -14,7 +17,7 @@ from typing import Self
 
 @dataclass(frozen=True)
 class RawResponse:
-    """An answer. Names of ``headers`` are looked up in any case."""
+    """An answer. The names of ``headers`` are found in any case."""
 
     status: int
     headers: HTTPMessage
@@ -27,10 +30,10 @@ class RawResponse:
 
 
 class RawConnection:
-    """A connection to a server, to be used in a ``with`` statement."""
+    """A connection to a server. Use it in a ``with`` statement."""
 
     def __init__(self, host: str, port: int, timeout_seconds: float = 30.0) -> None:
-        """Connect. Every operation may take ``timeout_seconds``, then raises TimeoutError."""
+        """Connect. If an operation takes longer than ``timeout_seconds``, it raises TimeoutError."""
         self.socket = socket.create_connection((host, port), timeout_seconds)
         self._reader = self.socket.makefile("rb")
 
@@ -68,7 +71,7 @@ class RawConnection:
         return RawResponse(status, headers, body)
 
     def is_closed_by_server(self) -> bool:
-        """Wait until the server closes the connection; False if it sends something instead."""
+        """Wait until the server closes the connection. Returns False if the server sends something instead."""
         return self._reader.read(1) == b""
 
     def close(self) -> None:

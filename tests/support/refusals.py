@@ -42,7 +42,7 @@ def refusing(root: Path, refused: Mapping[str, int]) -> Iterator[None]:
 
 
 def refuse_for_good(environment: Mapping[str, str]) -> None:
-    """Refuse what the environment says, as long as the process lives."""
+    """Refuse the calls that the environment names, for the whole life of the process."""
     for item in environment["REFUSED"].split():
         name, _, code = item.partition("=")
         _refuse(Path(environment["REFUSED_BELOW"]), name, getattr(errno, code), contextlib.ExitStack())

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A mock that takes the metrics of the registry only."""
+"""A mock that accepts only metrics of the registry."""
 
 from markus.filters import MetricsException
 from markus.main import MetricsRecord
@@ -15,7 +15,10 @@ _registered = RegisteredOnly(load_registry(), raise_error=True)
 
 
 class RegisteredMetricsMock(MetricsMock):  # type: ignore[misc]  # markus comes without types
-    """Collects what a test emits, and remembers what is not in the registry even if the code swallows the error."""
+    """Collects the metrics that a test emits.
+
+    It remembers those that are not in the registry, even if code swallows the error.
+    """
 
     def __init__(self) -> None:
         super().__init__()

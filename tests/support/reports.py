@@ -36,7 +36,7 @@ def annotation(name: str, value: str | bytes) -> bytes:
 
 
 def extra(annotations: object) -> bytes:
-    """Return a part with annotations as JSON; bytes are taken as they are."""
+    """Return a part with annotations as JSON. Bytes are taken as they are."""
     content = annotations if isinstance(annotations, bytes) else json.dumps(annotations).encode()
     head = (
         b'Content-Disposition: form-data; name="extra"; filename="extra.json"\r\nContent-Type: application/json\r\n\r\n'
@@ -59,7 +59,10 @@ def multipart(*parts: bytes) -> bytes:
 
 
 def post(body: bytes, headers: Mapping[str, str | None] | None = None) -> bytes:
-    """Return a POST of ``body``. ``headers`` go beside or over the usual ones; None leaves one out."""
+    """Return a POST of ``body``. ``headers`` are added to the usual ones or replace them.
+
+    A value of None removes a header.
+    """
     usual: dict[str, str | None] = {
         "Host": "crash-reports.example.com",
         "User-Agent": "tests",

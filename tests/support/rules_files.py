@@ -20,6 +20,6 @@ def throttler_of(text: str, **options: Any) -> Throttler:
 
 
 def matches(condition: str, crash: dict[str, Any], head: str = "", **options: Any) -> bool:
-    """Whether a condition, as keys of a rule, is true of a crash."""
+    """Whether a condition, written as the keys of a rule, is true of a crash."""
     throttler = throttler_of(f'{head}\n[[rules]]\nname = "it"\n{condition}\nresult = "ACCEPT"\n', **options)
     return throttler.throttle(crash)[1] == "it"

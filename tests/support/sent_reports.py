@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Crash reports of every shape that a client may give them, and what is to come of each."""
+"""Crash reports in every shape that a client may give them, and the expected result of each."""
 
 import base64
 import gzip
@@ -22,7 +22,7 @@ _CODECS = {"utf-8": "utf-8", "us-ascii": "ascii", "iso-8859-1": "iso-8859-1", "w
 class Expected:
     """The report that the collector should read.
 
-    Dumps are in the order of their parts, with the names that were sent.
+    Its dumps are in the order of their parts, with the names that were sent.
     """
 
     annotations: dict[str, Any] = field(default_factory=dict)
@@ -33,11 +33,11 @@ class Expected:
 
 @dataclass
 class SentReport:
-    """A report as it is sent."""
+    """A report in the form in which it is sent."""
 
     headers: list[tuple[str, bytes]]
     body: bytes
-    """With its content coding, without framing."""
+    """The body with its content coding, but without framing."""
     framed: bytes
     is_gzipped: bool
     user_agent: str
@@ -52,7 +52,7 @@ class SentReport:
 
 @dataclass
 class Part:
-    """A part as it is sent, and what it adds to what is expected."""
+    """A part in the form in which it is sent, and what it adds to the expected report."""
 
     headers: bytes
     content: bytes
@@ -100,7 +100,7 @@ boundaries = st.one_of(
 
 @st.composite
 def contents(draw: st.DrawFn, boundary: bytes) -> bytes:
-    """Return bytes that are no boundary line, but may be close to it."""
+    """Return bytes that are no boundary line, but may be similar to one."""
     near = [b"\r\n--" + boundary[:-1], b"\r\n--" + boundary + b"x", b"--" + boundary, b"\r\n-", b"\r\n--", b"\r", b"\n"]
     pieces = draw(st.lists(st.one_of(st.sampled_from(near), st.binary(max_size=40), st.just(b"\r\n")), max_size=8))
     if draw(st.integers(0, 9)) == 0:
@@ -114,13 +114,13 @@ def contents(draw: st.DrawFn, boundary: bytes) -> bytes:
 
 @st.composite
 def spelled(draw: st.DrawFn, word: str) -> str:
-    """Return ``word`` in some letter case."""
+    """Return ``word`` in a mixture of upper and lower case."""
     return draw(st.sampled_from([word, word.lower(), word.upper(), word.swapcase()]))
 
 
 @st.composite
 def parameters(draw: st.DrawFn, value: str, given: dict[str, str]) -> str:
-    """Return a MIME header's value with parameters, quoted or not where that makes no difference."""
+    """Return a MIME header's value with parameters. They are quoted or not if that makes no difference."""
     pieces = [draw(spelled(value))]
     for name, content in draw(st.permutations(list(given.items()))):
         is_token = re.fullmatch(r"[!#-'*+\-.0-:<>-~=]+", content) and not content.startswith('"')
@@ -150,7 +150,7 @@ def part_headers(
 
 @st.composite
 def text_parts(draw: st.DrawFn, boundary: bytes) -> Part:
-    """Return an annotation as a part of its own, now and then one that is not valid in its charset."""
+    """Return an annotation as a part. Now and then its text is not valid in its charset."""
     name = draw(names)
     charset = draw(st.sampled_from([None, *_CODECS]))
     codec = _CODECS[charset or "utf-8"]
@@ -194,7 +194,7 @@ def dump_parts(draw: st.DrawFn, boundary: bytes) -> Part:
 
 @st.composite
 def nameless_parts(draw: st.DrawFn, boundary: bytes) -> Part:
-    """Return a part that is nothing."""
+    """Return a part without a name, which counts as nothing."""
     headers = draw(
         part_headers(draw(st.sampled_from([None, {}, {"filename": "x"}])), draw(st.sampled_from([None, "a/b"])))
     )
@@ -203,7 +203,7 @@ def nameless_parts(draw: st.DrawFn, boundary: bytes) -> Part:
 
 @st.composite
 def encoded(draw: st.DrawFn, part: Part) -> Part:
-    """Return the part, now and then with a transfer encoding."""
+    """Return the part, sometimes with a transfer encoding."""
     encoding = draw(st.sampled_from(["", "", "", "8bit", "base64", "quoted-printable"]))
     if not encoding or part.kind in {"json", "nameless"}:
         return part
@@ -227,7 +227,7 @@ def multipart_bodies(draw: st.DrawFn, boundary: bytes, parts: list[Part]) -> byt
 
 @st.composite
 def gzipped(draw: st.DrawFn, body: bytes) -> bytes:
-    """Return ``body`` as one gzip stream, of one or more members."""
+    """Return ``body`` as a gzip stream of one or more members."""
     cuts = sorted(draw(st.lists(st.integers(0, len(body)), max_size=3)))
     level = draw(st.integers(0, 9))
     members = [gzip.compress(body[a:b], level) for a, b in zip([0, *cuts], [*cuts, len(body)], strict=True)]
@@ -236,7 +236,7 @@ def gzipped(draw: st.DrawFn, body: bytes) -> bytes:
 
 @st.composite
 def in_chunks(draw: st.DrawFn, body: bytes) -> bytes:
-    """Return ``body`` in chunks of some sizes."""
+    """Return ``body`` in chunks of various sizes."""
     sizes = draw(st.lists(st.integers(1, 5000), min_size=1, max_size=4))
     if len(body) < 3000 and draw(st.booleans()):
         sizes = [1]
@@ -293,7 +293,7 @@ def sent_reports(draw: st.DrawFn) -> SentReport:
 
 
 def expect(parts: list[Part]) -> Expected:
-    """Return what the contract says that comes of these parts."""
+    """Return the report that the contract expects of these parts."""
     result = Expected()
     texts: dict[str, str] = {}
     values: dict[str, Any] = {}

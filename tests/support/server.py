@@ -27,7 +27,7 @@ ACCEPT_EVERYTHING = {
 
 
 def file_system_environment(directory: Path) -> dict[str, str]:
-    """Return an environment that accepts every crash, with storage in ``directory/crashes``, queue in ``/queue``."""
+    """Return an environment that accepts every crash. Crashes go to ``crashes`` in ``directory``, ids to ``queue``."""
     return ACCEPT_EVERYTHING | {
         "CRASHMOVER_CRASHSTORAGE_CLASS": "antenna.ext.fs.crashstorage.FSCrashStorage",
         "CRASHMOVER_CRASHSTORAGE_FS_ROOT": str(directory / "crashes"),
@@ -37,7 +37,7 @@ def file_system_environment(directory: Path) -> dict[str, str]:
 
 
 def google_cloud_environment(bucket: GcsBucket, topic: PubSubTopic) -> dict[str, str]:
-    """Return an environment that accepts every crash, with storage in ``bucket`` and ids on ``topic``."""
+    """Return an environment that accepts every crash. Crashes go to ``bucket``, and ids to ``topic``."""
     return ACCEPT_EVERYTHING | {
         "CRASHMOVER_CRASHSTORAGE_CLASS": "antenna.ext.gcs.crashstorage.GcsCrashStorage",
         "CRASHMOVER_CRASHSTORAGE_BUCKET_NAME": bucket.name,
@@ -55,7 +55,10 @@ class AntennaServer(Program):
     host = "127.0.0.1"
 
     def __init__(self, environment: Mapping[str, str], directory: Path, *, port: int | None = None) -> None:
-        """Start it with ``environment`` alone, and its log in ``directory``. Does not wait until it serves."""
+        """Start a collector with ``environment`` alone. Its log is in ``directory``.
+
+        This does not wait until it serves.
+        """
         self.port = port or free_port()
         self.url = f"http://{self.host}:{self.port}"
         inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
@@ -73,18 +76,18 @@ class AntennaServer(Program):
         )
 
     def wait_until_serving(self, seconds: float = 30.0) -> None:
-        """Return once it answers. Raises AssertionError with its log if it ends or takes longer."""
+        """Wait until the collector answers. Raises AssertionError with its log if it ends or takes longer."""
         self.wait_until(self.is_serving, seconds)
 
     def is_serving(self) -> bool:
-        """Whether it answers the load balancer."""
+        """Whether the collector answers the load balancer's heartbeat."""
         try:
             return requests.get(f"{self.url}/__lbheartbeat__", timeout=5).ok
         except requests.RequestException:
             return False
 
     def connect(self, timeout_seconds: float = 30.0) -> RawConnection:
-        """Return a new connection to it."""
+        """Return a new connection to the collector."""
         return RawConnection(self.host, self.port, timeout_seconds)
 
     def send_raw(self, request: bytes, timeout_seconds: float = 30.0) -> RawResponse:

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Spools to test, what is in them, and the words in which tests say what a spool promises."""
+"""Spools for tests, and the checks with which tests say what a spool promises."""
 
 import os
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ def names(spool: Spool, kind: Kind = Kind.CRASH) -> list[str]:
 
 
 def claim(spool: Spool, kind: Kind = Kind.CRASH) -> Entry:
-    """Claim the one entry there is."""
+    """Claim the only entry."""
     (name,) = names(spool, kind)
     entry = spool.claim(kind, name)
     assert entry is not None
@@ -49,7 +49,7 @@ def content(crash: CrashReport | SpooledCrash) -> tuple[bytes, bytes, dict[str, 
 
 
 def assert_spooled(spool: Spool, report: CrashReport) -> None:
-    """The one entry of the spool is this crash as a whole, and nothing else is lying about."""
+    """Check that the only entry of the spool is this crash, complete, and that the spool has no other files."""
     entry = claim(spool)
     crash = entry.load()
     try:
@@ -75,7 +75,7 @@ def assert_tidy(spool: Spool) -> None:
 
 
 def add(spool: Spool, kind: Kind) -> str:
-    """Add an entry; return its name."""
+    """Add an entry. Return its name."""
     if kind is Kind.ID:
         spool.add_id(make_id())
     else:
@@ -97,5 +97,5 @@ sys.stdin.read()
 
 
 def descriptors() -> int:
-    """Return how many are open."""
+    """Return the number of open descriptors."""
     return len(list(Path("/proc/self/fd").iterdir()))

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Receives what a collector tells statsd."""
+"""Receives the metrics that a collector sends to statsd."""
 
 import socket
 import threading
@@ -14,7 +14,7 @@ from typing import Self
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric as it came: ``type`` is statsd's (c, g, ms, h), tags are ``key:value``."""
+    """A metric as it was sent. ``type`` is that of statsd (c, g, ms, h), and tags are ``key:value``."""
 
     name: str
     value: float
@@ -23,7 +23,7 @@ class Metric:
 
 
 class StatsdSink:
-    """A socket that statsd packets come to; a context manager."""
+    """A socket to which statsd packets are sent. It is a context manager."""
 
     def __init__(self) -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -48,7 +48,10 @@ class StatsdSink:
         return result
 
     def wait_until_quiet(self, seconds: float = 0.5) -> None:
-        """Return when nothing has come for a while: clients send what they gathered several times a second."""
+        """Wait until nothing has come for a while.
+
+        Clients send the metrics that they have gathered several times a second.
+        """
         while True:
             received = len(self.metrics)
             time.sleep(seconds)

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A bucket that refuses what Google's buckets refuse and emulators do not, and answers that get lost on the way.
+"""A bucket that refuses requests which Google's buckets refuse and emulators accept, and that can lose answers.
 
 The answers are those that Google documents: https://cloud.google.com/storage/docs/json_api/v1/status-codes
 """
@@ -30,16 +30,19 @@ REFUSALS = {"retention": _RETENTION, "hold": _HOLD, "no delete": _NO_DELETE, "pr
 
 
 class StrictBucket:
-    """Takes one write a second of one name, and no second one at all if it is told to. A context manager."""
+    """Takes one write of a name in a second. With a ``refusal``, it takes only the first. It is a context manager."""
 
     def __init__(self, refusal: str | None = None) -> None:
-        """``refusal`` is why an object that is there is not replaced: a key of ``REFUSALS``, None if it is replaced."""
+        """``refusal`` is a key of ``REFUSALS``: the reason why an existing object is not replaced.
+
+        With None it is replaced.
+        """
         self.refusal = refusal
         self.is_rate_limited = True
         self.may_create = True
         self.may_read = True
         self.lost_answers = 0
-        """How many of the next uploads are stored and not answered."""
+        """The number of uploads, from the next one, that are stored and not answered."""
         self.objects: dict[str, bytes] = {}
         self.uploads: list[str] = []
         self.lock = threading.Lock()
@@ -58,7 +61,7 @@ class StrictBucket:
         self._server.server_close()
 
     def refuse(self, name: str) -> tuple[int, str, str] | None:
-        """Return why an upload is refused, if it is."""
+        """Return the reason why an upload is refused, or None."""
         if not self.may_create:
             return _NO_CREATE
         if self.refusal is not None and name in self.objects:
@@ -120,6 +123,6 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def checksum(content: bytes) -> str:
-    """Return the CRC32C of bytes as Google writes it."""
+    """Return the CRC32C of bytes in the form that Google uses."""
     digest: bytes = google_crc32c.Checksum(content).digest()
     return base64.b64encode(digest).decode()

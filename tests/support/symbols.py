@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Symbols for the dumps that tests build, and dumps whose stacks need them."""
+"""Symbols for the dumps that tests build, and dumps whose stacks cannot be walked without symbols."""
 
 from pathlib import Path
 from struct import pack

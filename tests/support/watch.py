@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A running collector under attack: what it costs it, and whether it is well afterwards."""
+"""A collector under attack: measures the cost of an attack, and checks that the collector still works afterwards."""
 
 import contextlib
 import json
@@ -47,7 +47,7 @@ REASONS = {
 
 @dataclass
 class Cost:
-    """The cost of a block of a test to a worker: seconds of CPU, further bytes of memory, descriptors."""
+    """The cost of a block of a test to a worker: seconds of CPU, additional bytes of memory, and descriptors."""
 
     cpu: float = 0.0
     memory: int = 0
@@ -55,10 +55,10 @@ class Cost:
 
 
 class Target:
-    """A collector with one worker, that keeps crashes in files."""
+    """A collector with one worker that keeps crashes in files."""
 
     def __init__(self, collector: Collector, temp_dir: Path) -> None:
-        """``temp_dir`` is where it has its temporary files."""
+        """``temp_dir`` is the directory for its temporary files."""
         self.collector = collector
         self.server = collector.server
         self.temp_dir = temp_dir
@@ -76,7 +76,7 @@ class Target:
 
     @contextlib.contextmanager
     def costs(self) -> Iterator[Cost]:
-        """Measure what the block costs the worker; memory and descriptors at their peak."""
+        """Measure the cost of the block to the worker. Memory and descriptors are taken at their peak."""
         worker, cost, done = self.worker, Cost(), threading.Event()
         cpu, memory = _cpu(worker), worker.memory_info().rss
 
@@ -97,7 +97,7 @@ class Target:
         print(f"{cost.cpu:.2f} s of CPU, {cost.memory / MIB:.1f} MiB, {cost.descriptors} descriptors")
 
     def assert_refused(self, answer: RawResponse, why: str | None = None) -> None:
-        """Check that a request was refused, for this reason or else for any on the list."""
+        """Check that a request was refused, for this reason or for another one on the list."""
         reason = answer.text.removeprefix("Discarded=")
         assert reason in REASONS, answer
         assert answer.status == REASONS[reason]
@@ -105,7 +105,7 @@ class Target:
 
     @contextlib.contextmanager
     def stays_well(self) -> Iterator[None]:
-        """Check that the block leaves nothing behind, and does not disturb other clients."""
+        """Check that the block leaves nothing behind and does not disturb other clients."""
         worker, descriptors = self.worker, self.worker.num_fds()
         self.new_log_records()
         yield
@@ -116,12 +116,15 @@ class Target:
         self.assert_logged_only()
 
     def assert_logged_only(self, *events: str) -> None:
-        """Check that since the last look no warnings and errors were logged but these events."""
+        """Check that no warnings and errors but these events were logged since the last call."""
         logged = [record for record in self.new_log_records() if record["Severity"] <= 4]  # warnings and worse
         assert [record for record in logged if record["Fields"].get("event") not in events] == [], logged
 
     def new_log_records(self) -> list[dict[str, Any]]:
-        """Return what was logged since the last call. Anything that is no record, such as a traceback, is an error."""
+        """Return the records since the last call.
+
+        A line that is no record, such as one of a traceback, makes the test fail.
+        """
         lines = self.server.logs().splitlines()
         new, self._log_read = lines[self._log_read :], len(lines)
         return [json.loads(line) for line in new]

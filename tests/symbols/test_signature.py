@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Signatures: what crashes are grouped by."""
+"""Signatures, by which crashes are grouped."""
 
 import json
 from typing import Any
@@ -20,7 +20,7 @@ def module(name: str) -> Module:
 
 
 def stack(*frames: str) -> Stack:
-    """Return a stack of frames such as ``MyApp!main``, ``MyApp+10``, ``?MyApp!guessed`` or ``@0``."""
+    """Return a stack. A frame is written like ``MyApp!main``, ``MyApp+10``, ``?MyApp!guessed`` or ``@0``."""
     made = []
     for index, text in enumerate(frames):
         trust = Trust.SCAN if text.startswith("?") else Trust.CFI

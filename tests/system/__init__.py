@@ -2,4 +2,4 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The collector as a black box over HTTP: nothing here imports it."""
+"""Tests of a running collector over HTTP. They do not import its code."""

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Collectors to test. Some are shared between tests, since a start takes its time; others have options of their own."""
+"""Fixtures: running collectors. A start takes time, so tests share some of them. Others have options of their own."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -39,13 +39,13 @@ class Proxies:
     publish: FaultyProxy
 
     def reset(self) -> None:
-        """Pass everything on, and forget what was passed on."""
+        """Pass everything on, and forget the exchanges so far."""
         self.storage.reset()
         self.publish.reset()
 
     @property
     def options(self) -> dict[str, str]:
-        """The options that lead a collector through the proxies."""
+        """The options with which a collector reaches its backends through the proxies."""
         return {"STORAGE_EMULATOR_HOST": f"http://{self.storage.address}", "PUBSUB_EMULATOR_HOST": self.publish.address}
 
 
@@ -96,7 +96,7 @@ def start_shared_collector(
 
 @pytest.fixture(scope="session")
 def collector(start_shared_collector: StartCollector, statsd: StatsdSink) -> Collector:
-    """The collector as in production, with house rules; tests look at their own crashes only."""
+    """A collector as in production, with house rules. Tests share it, so each looks at its own crashes only."""
     return start_shared_collector(
         **HOUSE_RULES,
         BREAKPAD_STAGE_SUBMITTER_BEARER_TOKEN=TOKEN,
@@ -109,7 +109,7 @@ def collector(start_shared_collector: StartCollector, statsd: StatsdSink) -> Col
 
 @pytest.fixture(scope="session")
 def impatient_collector(start_shared_collector: StartCollector) -> Collector:
-    """A collector that tries only once, and not for long."""
+    """A collector that tries once, and gives up soon."""
     return start_shared_collector(
         CRASHMOVER_MAX_ATTEMPTS="1", CRASHMOVER_SAVE_TIMEOUT="1s", CRASHMOVER_PUBLISH_TIMEOUT="1s"
     )
@@ -128,7 +128,7 @@ def running_on_files(directory: Path, options: Mapping[str, str]) -> Iterator[Co
 
 @pytest.fixture(scope="session")
 def mozilla_collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
-    """A release with Mozilla's rules and products, which are the default, and no token for submitters."""
+    """A collector with Mozilla's rules and products, which are the default, and no token for uploads."""
     directory = tmp_path_factory.mktemp("mozilla")
     (directory / "version.json").write_text(json.dumps(VERSION))
     options = {
@@ -145,7 +145,7 @@ def mozilla_collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Coll
 def start_collector(
     start_server: StartServer, gcs_bucket: GcsBucket, pubsub_topic: PubSubTopic, proxies: Proxies
 ) -> StartCollector:
-    """Function that starts a collector for this test alone, with more options."""
+    """Function that starts a collector for this test alone, with additional options."""
 
     def start(**options: str) -> Collector:
         server = start_server(google_cloud_environment(gcs_bucket, pubsub_topic) | proxies.options | options)
@@ -156,7 +156,7 @@ def start_collector(
 
 @pytest.fixture
 def start_local_collector(start_server: StartServer, tmp_path: Path) -> StartCollector:
-    """Function that starts a collector for this test alone, on files, with more options."""
+    """Function that starts a collector for this test alone, which keeps crashes in files, with additional options."""
 
     def start(**options: str) -> Collector:
         server = start_server(file_system_environment(tmp_path) | options)

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Every request is counted, under any load: what clients saw is what was counted."""
+"""Every request is counted under any load: the counts are those of the answers that clients saw."""
 
 import socket
 import time
@@ -38,7 +38,7 @@ REQUESTS = [
 
 
 def outcome_of(request: bytes, status: int, body: str) -> str | None:
-    """Return what a client makes of an answer. None for what has no outcome."""
+    """Return the outcome that an answer shows to a client, or None if it has no outcome."""
     if b"__lbheartbeat__" in request:
         return None
     if request == REQUESTS[-2]:
@@ -54,7 +54,7 @@ def outcome_of(request: bytes, status: int, body: str) -> str | None:
 
 
 def send(collector: Collector, request: bytes) -> str | None:
-    """Send a request on a connection of its own; return how it ended for the client."""
+    """Send a request on a connection of its own. Return the outcome that the client saw."""
     with collector.server.connect() as connection:
         connection.send(request)
         connection.socket.shutdown(socket.SHUT_WR)

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The server is reached over IPv4 and IPv6, or on the one address that it is told."""
+"""The server is reached over IPv4 and IPv6, or on the one address of its options."""
 
 import os
 import signal

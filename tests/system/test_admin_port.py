@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""ADMIN_PORT answers health checks while clients do anything to the public port."""
+"""ADMIN_PORT answers health checks, whatever clients do to the public port."""
 
 import os
 import signal

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Bodies that can be read in two ways are read as their clients mean them, and no part vanishes."""
+"""Bodies that can be read in two ways are read as their clients mean them, and no part is lost."""
 
 import base64
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ NEXT = f'{DELIMITER}Content-Disposition: form-data; name="CrashType"\r\n\r\nx\r\
 
 @dataclass(frozen=True)
 class Read:
-    """The annotations and dumps that are read, apart from ``ProductName``."""
+    """The annotations and dumps that were read, without ``ProductName``."""
 
     annotations: dict[str, str] = field(default_factory=dict)
     dumps: dict[str, bytes] = field(default_factory=dict)

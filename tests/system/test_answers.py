@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Each answer that a client can get, to the byte, and what is kept after it."""
+"""Each answer that a client can get, byte by byte, and the objects that are kept after it."""
 
 import gzip
 import json

@@ -33,25 +33,25 @@ CANARY = "canary-{}-tells-nothing"
 
 
 class Canaries:
-    """The secrets that were given out."""
+    """The secrets that were used."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
 
     def new(self, where: str) -> str:
-        """Return a secret for this place."""
+        """Return a new secret for a place."""
         self.texts.append(CANARY.format(where))
         return self.texts[-1]
 
     def assert_absent(self, where: str, text: str) -> None:
-        """Check that nothing of them is in ``text``, however it was encoded."""
+        """Check that no secret is in ``text``, in any encoding."""
         assert len(self.texts) >= 30
         lower = text.lower()
         assert [canary for canary in self.texts if canary in lower] == [], where
 
 
 def requests_with(canaries: Canaries) -> list[bytes]:
-    """Return requests with a secret wherever a client can put one, of every kind that comes to a collector."""
+    """Return requests of every kind, with a secret in each place where a client can put one."""
     headers: dict[str, str | None] = {
         "Authorization": f"Bearer {canaries.new('bearer')}",
         "Cookie": f"session={canaries.new('cookie')}",
@@ -98,7 +98,7 @@ def requests_with(canaries: Canaries) -> list[bytes]:
 
 
 def sentry_events(sentry: Peer) -> str:
-    """Return all that Sentry was sent, as text."""
+    """Return everything that was sent to Sentry, as text."""
     bodies = [request.body for request in sentry.requests]
     text = "\n".join(
         (gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body).decode("utf-8", "replace") for body in bodies
@@ -156,7 +156,7 @@ def test_nothing_private_leaks(start_local_collector: StartCollector, tmp_path: 
 
 
 def run_tool(command: list[str], options: dict[str, str], directory: Path) -> str:
-    """Run a program with the environment of the collector; return all that it says."""
+    """Run a program with the environment of the collector. Return its output."""
     environment = options | {
         "PATH": "/usr/bin:/bin",
         "CRASHMOVER_CRASHSTORAGE_FS_ROOT": str(directory / "crashes"),

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The reports of real crash reporters are saved to the last byte, and their ids published."""
+"""The reports of real crash reporters are saved to the last byte, and their ids are published."""
 
 import hashlib
 import re
@@ -140,14 +140,14 @@ def test_objects_have_content_types(collector: Collector) -> None:
 
 
 def final_answer(connection: RawConnection) -> RawResponse:
-    """Return the next answer that does not only say to go on."""
+    """Return the next answer that is not "100 Continue"."""
     while (answer := connection.receive()).status < 200:
         pass
     return answer
 
 
 def assert_is(crash: SavedCrash, capture: Capture, *, checksum: str, throttle_rule: str) -> None:
-    """Check that the crash is what was captured, and nothing else."""
+    """Check that the crash has everything that was captured, and nothing else."""
     raw_crash: dict[str, Any] = dict(crash.raw_crash)
 
     # What these say is in the metadata and in the notes; no capture has annotations that are private.
@@ -171,7 +171,7 @@ def assert_is(crash: SavedCrash, capture: Capture, *, checksum: str, throttle_ru
 
 
 def assert_is_now(timestamp: str) -> None:
-    """Check the format, six digits and the offset included, and that it is a moment ago."""
+    """Check the format, with six digits and the offset, and check that the time is a moment ago."""
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00", timestamp)
     age = datetime.now(UTC) - datetime.fromisoformat(timestamp)
     assert timedelta(0) <= age < timedelta(seconds=30)

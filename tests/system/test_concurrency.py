@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A backend that is slow holds up the crash that waits for it, and no other."""
+"""A slow backend delays the crash that waits for it, and no other crash."""
 
 import threading
 import time
@@ -35,7 +35,7 @@ def submit_eight(collector: Collector, request: bytes) -> float:
 
 
 def in_flight_together(exchanges: list[Exchange]) -> int:
-    """Return how many of the exchanges were waiting for an answer at the time when it was most of them."""
+    """Return the largest number of exchanges that were waiting for an answer at the same time."""
     return max(
         sum(other.begun <= exchange.begun <= (other.answered or 0.0) for other in exchanges) for exchange in exchanges
     )

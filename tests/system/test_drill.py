@@ -2,7 +2,10 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""An operator with metrics, logs, Sentry and health alone learns within seconds what is wrong, and when it is over."""
+"""An operator has metrics, logs, Sentry and health checks, and learns from them alone what happens.
+
+This takes seconds, when something breaks and when it works again.
+"""
 
 import json
 import os
@@ -28,7 +31,7 @@ REPORT = report(annotation("ProductName", "Firefox"), dump(b"MDMP"))
 
 @dataclass
 class Drill:
-    """A collector with two workers and a spool, and all that its operator sees of it."""
+    """A collector with two workers and a spool, and everything that its operator sees of it."""
 
     collector: Collector
     statsd: StatsdSink
@@ -36,12 +39,12 @@ class Drill:
     directory: Path
 
     def gauge(self, name: str, *tags: str) -> float | None:
-        """Return what a gauge says now."""
+        """Return the current value of a gauge."""
         values = [metric.value for metric in self.statsd.metrics if metric.name == name and metric.tags >= set(tags)]
         return values[-1] if values else None
 
     def records(self, event: str) -> list[dict[str, Any]]:
-        """Return the log records of an event."""
+        """Return the log records with an event."""
         records = [json.loads(line) for line in self.collector.server.logs().splitlines()]
         return [record for record in records if record["Fields"].get("event") == event]
 

@@ -2,7 +2,10 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Volumes that lack calls are used: network shares, FUSE, the file systems of sandboxes. The log says what is lost."""
+"""Volumes on which some calls fail are used: network shares, FUSE, file systems of sandboxes.
+
+The log says what is lost.
+"""
 
 import os
 from pathlib import Path
@@ -16,7 +19,7 @@ from tests.system.conftest import StartCollector
 
 
 def volume_that_refuses(root: Path, *refused: str) -> dict[str, str]:
-    """Return the options of a collector, below whose ``root`` these calls are refused."""
+    """Return the options of a collector whose volume ``root`` refuses these calls."""
     return {
         "REFUSED": " ".join(refused),
         "REFUSED_BELOW": str(root),

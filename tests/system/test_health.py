@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Load balancers and operators are told the truth, in time, also while the backends hang."""
+"""Load balancers and operators get true answers in time, also while the backends hang."""
 
 import json
 import logging
@@ -24,7 +24,7 @@ def get(collector: Collector, path: str) -> requests.Response:
 
 
 def heartbeat_errors(collector: Collector) -> list[str]:
-    """Return the errors of the heartbeat, and check that its status goes with them."""
+    """Return the errors of the heartbeat, and check that its status fits them."""
     answer = get(collector, "/__heartbeat__")
     errors: list[str] = answer.json()["errors"]
     checks = answer.json()["checks"]

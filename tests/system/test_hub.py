@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""No call keeps a worker from its other connections: gevent's own monitor watches from a thread of its own."""
+"""No call keeps a worker from its other connections. Gevent's monitor checks that from a thread of its own."""
 
 import json
 import random
@@ -24,7 +24,7 @@ CHANCE = random.Random(1)
 
 
 def minidump(size: int) -> bytes:
-    """Return bytes that compress to some two thirds."""
+    """Return bytes that compress to about two thirds."""
     return b"".join(CHANCE.randbytes(600) + bytes(400) for _ in range(size // 1000))
 
 

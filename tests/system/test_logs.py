@@ -22,7 +22,7 @@ PRIVATE = "wont-tell"
 
 
 def log_records(collector: Collector) -> list[dict[str, Any]]:
-    """Return all records; each line is one."""
+    """Return all records, and check that each is one line."""
     return [json.loads(line) for line in collector.server.logs().splitlines()]
 
 

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Every request is counted once by how it ended, and nothing is emitted that operators cannot look up."""
+"""Every request is counted once by how it ended, and each metric that is emitted is documented."""
 
 import socket
 from collections import Counter
@@ -94,7 +94,7 @@ DETAILS = {
 
 
 def send(collector: Collector, request: bytes) -> None:
-    """Send a request, and no more on its connection; wait until the collector has closed it, too."""
+    """Send one request on a connection, and wait until the collector has closed it."""
     with collector.server.connect() as connection:
         connection.send(request)
         connection.socket.shutdown(socket.SHUT_WR)

@@ -2,7 +2,10 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""nginx in front of the collector answers in its words, and lets no address take all connections."""
+"""nginx in front of the collector refuses in the collector's words.
+
+It does not let one address take all connections.
+"""
 
 import contextlib
 

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Rules that change while crashes come in, and rules that are broken then: nothing is lost."""
+"""If rules change or break while crashes come in, no crash is lost."""
 
 import contextlib
 import hashlib
@@ -50,7 +50,7 @@ BROKEN_MODULE = "import no_such_module\n"
 
 
 class Rules:
-    """A rules file, or a Python module, that a collector has."""
+    """The rules of a collector, as a rules file or a Python module."""
 
     def __init__(self, kind: str, directory: Path) -> None:
         self.is_file = kind == "file"
@@ -96,7 +96,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = RELOAD) -> None:
 
 
 def all_workers_decide_by(collector: Collector, rule: str) -> bool:
-    """Whether so many crashes in a row are decided by this rule that each worker had some of them."""
+    """Whether this rule decides so many crashes in a row that each worker has had some of them."""
     return all(rule_that_rejects(collector) == rule for _ in range(30))
 
 

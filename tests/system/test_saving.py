@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""In which order a crash is saved and published; and what is promised, without a spool, when a backend fails."""
+"""The order in which a crash is saved and published, and the answer when a backend fails and there is no spool."""
 
 import time
 from collections import Counter
@@ -48,7 +48,7 @@ def other_checksum(answer: bytes) -> bytes:
 
 
 def object_kind(exchange: Exchange) -> str:
-    """Return the kind of object that is uploaded: ``.../o?...&name=v1%2F<kind>%2F...``."""
+    """Return the kind of the object that a request uploads: ``.../o?...&name=v1%2F<kind>%2F...``."""
     return exchange.request_line.partition("name=v1%2F")[2].partition("%2F")[0]
 
 

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""SIGTERM: no new crashes, those in flight are finished and answered, and the end comes soon."""
+"""After SIGTERM no new crashes are taken. Those in flight are finished and answered, and the end comes soon."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +18,7 @@ REPORT = report(annotation("ProductName", "Firefox"), dump(b"MDMP"))
 
 
 def wait_for_exchange(proxy: FaultyProxy) -> None:
-    """Return when a backend has a request that the proxy holds back."""
+    """Wait until a backend has a request that the proxy holds back."""
     deadline = time.monotonic() + 10
     while not any(exchange.answered is None for exchange in proxy.exchanges):
         assert time.monotonic() < deadline

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A start from the environment alone; one that cannot work ends soon, and says why in one line."""
+"""A collector starts from the environment alone. A start that cannot work ends soon, and says why in one line."""
 
 import json
 import socket
@@ -33,7 +33,7 @@ def environment(gcs_bucket: GcsBucket, pubsub_topic: PubSubTopic) -> dict[str, s
 
 
 def assert_does_not_start(server: AntennaServer, *said: str) -> None:
-    """Check that the server ends with the exit code of a start that failed, and that one line says why."""
+    """Check that the server ends with the exit code of a failed start, and that one line says why."""
     assert server.wait(60) == 3
     records = [json.loads(line) for line in server.logs().splitlines()]
     (told,) = [record["Fields"]["msg"] for record in records if record["Severity"] <= ERROR]

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A throttler for tests: any rules, a clock that stands, and samples that can be repeated."""
+"""A throttler for tests. It has any rules, a clock that stands still, and samples that can be repeated."""
 
 import random
 import sys
@@ -33,7 +33,7 @@ class BuildThrottler(Protocol):
 
 @pytest.fixture
 def build_throttler(monkeypatch: pytest.MonkeyPatch) -> BuildThrottler:
-    """Build a throttler configured with these Python objects, by their dotted path as in production."""
+    """Build a throttler with these Python objects. Options name them by their dotted paths, as in production."""
 
     def build(
         *,

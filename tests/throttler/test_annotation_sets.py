@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Mozilla's rules, in Python and as a rules file, judge each annotation set as Mozilla's production rules did."""
+"""Mozilla's rules, in Python and as a rules file, decide about each annotation set as those in production did."""
 
 import json
 import random

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The first rule that decides wins, conditions see text, and a faulty rule harms no crash."""
+"""The first rule that decides wins. Conditions see text, and a faulty rule does no harm to a crash."""
 
 # ruff: noqa: ARG001, ARG005 - conditions are all called with the same parameters
 
@@ -189,7 +189,7 @@ def test_the_crash_stays_as_it_came(build_throttler: BuildThrottler) -> None:
 
 
 class KeptEvents(Transport):
-    """Keeps what would be sent to Sentry."""
+    """Keeps the events that would be sent to Sentry."""
 
     def __init__(self) -> None:
         super().__init__()

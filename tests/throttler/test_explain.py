@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""An explanation says what each rule saw, and every way that a draw may go."""
+"""An explanation shows the values that each rule saw, and every result that a draw may have."""
 
 from collections import Counter
 from typing import Any

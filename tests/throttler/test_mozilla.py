@@ -57,7 +57,7 @@ def test_every_condition_says_when_it_matches() -> None:
 
 @pytest.fixture
 def matches(build_throttler: BuildThrottler) -> Any:
-    """Whether one rule matches a crash: a crash it does not match ends in NO_MATCH."""
+    """Whether one rule matches a crash. A crash that it does not match ends in NO_MATCH."""
 
     def matches(rule_name: str, crash: Mapping[str, Any], **options: Any) -> bool:
         rule = RULES[rule_name]
@@ -194,7 +194,7 @@ def test_b2g(matches: Any, crash: dict[str, Any], expected: bool) -> None:
 
 
 def test_the_case_of_a_long_product_is_not_changed(matches: Any) -> None:
-    """To change it takes a dozen bytes for each character."""
+    """Changing it would take a dozen bytes for each character."""
     crash = {"ProductName": "\N{GRINNING FACE}" + "x" * 4_000_000}
     tracemalloc.start()
     try:
@@ -324,7 +324,7 @@ WINDOWS_7 = '{"system":{"os":{"name":"Windows_NT","windowsBuildNumber":7601}}}'
 
 
 def windows(build_number: str) -> str:
-    """Return a telemetry environment with this JSON value as build number."""
+    """Return a telemetry environment that has this JSON value as its build number."""
     return WINDOWS_7.replace("7601", build_number)
 
 

@@ -45,7 +45,7 @@ NOTHING = None
 
 @pytest.fixture
 def rule_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Name of a team's own module with rules."""
+    """The name of a module with a team's own rules."""
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "game_rules.py").write_text(RULE_MODULE)
     (tmp_path / "faulty_rules.py").write_text(

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The last good rules decide while the files are broken, and nothing but a first start refuses these."""
+"""While the files are broken, the last good rules go on deciding. Only a first start refuses broken files."""
 
 import logging
 import os
@@ -47,7 +47,7 @@ class Source:
 
 @pytest.fixture
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory that modules are imported from. What the test has imported is forgotten after it."""
+    """A directory from which modules are imported. After the test, its modules are forgotten."""
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "modules", dict(sys.modules))
     return tmp_path
@@ -71,7 +71,7 @@ def last_good() -> LastGood:
 
 
 def loader_of(source: Source, last_good: LastGood) -> RulesLoader:
-    """Return what a worker has that starts now: it has imported nothing yet."""
+    """Return the loader of a worker that starts now and has imported nothing yet."""
     for name in ("own_rules", "own_helper"):
         sys.modules.pop(name, None)
     config = build_config({"BREAKPAD_THROTTLER_RULES": source.value, "BREAKPAD_THROTTLER_PRODUCTS": "Game"})
@@ -79,7 +79,7 @@ def loader_of(source: Source, last_good: LastGood) -> RulesLoader:
 
 
 def names(loader: RulesLoader) -> list[str]:
-    """Return the rules that a worker has that starts now."""
+    """Return the names of the rules of a worker that starts now."""
     return [rule.rule_name for rule in loader.load().rules]
 
 

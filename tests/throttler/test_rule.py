@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A rule says what is wrong with it when it is made, not when a crash meets it."""
+"""If something is wrong with a rule, an error says so when the rule is made, not when a crash comes."""
 
 # ruff: noqa: ARG001, ARG005 - conditions are all called with the same parameters
 
@@ -157,7 +157,7 @@ def by_client(percentage: float, name: str = "x") -> Rule:
 
 
 def chosen(rule: Rule, clients: int = 20_000) -> set[int]:
-    """Return the clients that are chosen. No draw has an influence on it."""
+    """Return the clients that are chosen. Draws have no influence on that."""
     return {number for number in range(clients) if rule.decide(Returns(0.5), {"client": f"{number:x}"})[0] is ACCEPT}
 
 

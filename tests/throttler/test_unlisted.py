@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Names of products and packages that are rejected for being on no list: logged, but escaped, cut and few."""
+"""Names of products and packages that are on no list are logged, but escaped, cut and few."""
 
 import logging
 

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Writes minidumps, stream by stream. They may be such as no reporter would write.
+"""Writes minidumps, stream by stream, also some that no reporter would write.
 
 Methods that begin with ``put`` append bytes, and return the offset of these. The other methods add a stream. Values are
 written as the caller passes them, so that counts and locations can be wrong.
@@ -20,7 +20,7 @@ SYSTEMS = {
 }  # fmt: skip
 _HEADER_SIZE = 32
 TIME = 1_790_000_000
-"""When built dumps were written: in September 2026."""
+"""The time that built dumps have, in September 2026, in seconds since the epoch."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,13 @@ class DumpBuilder:
     """A minidump in the making."""
 
     def __init__(self, *, time: int = TIME, flags: int = 0, reserved: int = 24) -> None:
-        """``reserved`` entries of the directory stand at the beginning, as reporters write them, unused ones as 0."""
+        """``reserved`` entries of the directory stand at the beginning, as reporters write them. Unused ones are 0."""
         self._time = time
         self._flags = flags
         self._reserved = reserved
         self._content = bytearray(_HEADER_SIZE + reserved * 12)
         self.directory: list[tuple[int, int, int]] = []
-        """Of each stream: number, size, offset."""
+        """The number, the size and the offset of each stream."""
 
     def put(self, content: bytes) -> int:
         """Append bytes, aligned to 8."""
@@ -120,7 +120,7 @@ class DumpBuilder:
         *,
         vendor: bytes = b"GenuineIntel",
     ) -> None:
-        """Add the system info; ``os`` and ``cpu`` by name, or as a number."""
+        """Add the system info. ``os`` and ``cpu`` are names or numbers."""
         system = SYSTEMS[os] if os in SYSTEMS else int(os, 16)
         architecture = CPUS[cpu] if cpu in CPUS else int(cpu, 16)
         where = self.put_utf16(name) if name else 0
@@ -191,7 +191,7 @@ class DumpBuilder:
         self.stream(14, pack("<III", 12, 24, len(entries)) + b"".join(entries))
 
     def memory(self, ranges: Iterable[tuple[int, bytes]]) -> None:
-        """Add the memory list: addresses and bytes."""
+        """Add the memory list, from pairs of an address and bytes."""
         self.stream(5, _counted([pack("<QII", base, len(content), self.put(content)) for base, content in ranges]))
 
     def memory_64(self, ranges: Sequence[tuple[int, bytes]]) -> None:
@@ -201,7 +201,7 @@ class DumpBuilder:
         self.stream(9, pack("<QQ", len(entries), where) + b"".join(entries))
 
     def memory_info(self, regions: Iterable[tuple[int, int, int, int]]) -> None:
-        """Add the memory info list: base, size, state, protection."""
+        """Add the memory info list, from tuples of base, size, state and protection."""
         entries = [
             pack("<QQIIQIIII", base, base, protection, 0, size, state, protection, 0x20000, 0)
             for base, size, state, protection in regions
@@ -236,7 +236,7 @@ class DumpBuilder:
         self.stream(0x43500001, pack("<I", 1) + ids + pack("<IIII", *simple, len(listed), where))
 
     def put_dictionary(self, values: dict[str, str]) -> tuple[int, int]:
-        """Append simple annotations; return size and offset."""
+        """Append simple annotations. Return their size and offset."""
         entries = [pack("<II", self.put_utf8(name), self.put_utf8(value)) for name, value in values.items()]
         content = _counted(entries)
         return len(content), self.put(content)
@@ -248,7 +248,7 @@ class DumpBuilder:
         simple: dict[str, str] | None = None,
         objects: Iterable[tuple[str, int, bytes]] = (),
     ) -> bytes:
-        """Return the structure of a module's annotations; objects are name, type and value."""
+        """Return the structure of a module's annotations. An object is a name, a type and a value."""
         listed = _counted([pack("<I", self.put_utf8(line)) for line in lines])
         typed = _counted(
             [
@@ -260,7 +260,7 @@ class DumpBuilder:
         return pack("<I6I", 1, *locations)
 
     def mac_crash_info(self, records: Iterable[tuple[str, str]]) -> None:
-        """Add macOS' messages: path of the library, message."""
+        """Add macOS' messages, from pairs of a library's path and a message."""
         locations = []
         for path, message in records:
             fields = pack("<4Q", 0x4D7A0001, 5, 0, 0)

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Writes CONTEXT structures, each register at its documented offset; the reader has no part in it."""
+"""Writes CONTEXT structures with each register at its documented offset. The code of the reader is not used."""
 
 from struct import pack_into
 

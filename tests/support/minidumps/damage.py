@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Damages dumps: cuts them short, and changes bytes as a bad disk or somebody with intentions would."""
+"""Damages dumps as a bad disk or an attacker would: cuts them short and changes bytes."""
 
 import random
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ _TELLING = (0, 1, 2, 4, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFE, 0xFFFF_FFFF, 0xFF
 
 
 def mutations(content: bytes, count: int, *, seed: int) -> Iterator[bytes]:
-    """Yield damaged copies, the same ones for the same seed."""
+    """Yield damaged copies. The same seed gives the same copies."""
     generator = random.Random(seed)
     for _ in range(count):
         yield mutate(content, generator)

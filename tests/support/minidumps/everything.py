@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A dump with every stream that the reader knows; no reporter writes all of them."""
+"""A dump with every stream that the reader knows, which no reporter would write."""
 
 from tests.support.minidumps.builder import DumpBuilder, ModuleSpec, ThreadSpec
 from tests.support.minidumps.contexts import context
@@ -27,7 +27,7 @@ TEXTS = {
 
 
 def everything_builder(platform: Platform) -> DumpBuilder:
-    """Return a builder with a crash on a platform and all other streams."""
+    """Return a builder that has a crash on a platform and all other streams."""
     builder = crash_builder(platform)
     annotations = builder.module_annotations(
         lines=["abort() called"],
@@ -57,7 +57,7 @@ def everything(platform: Platform) -> bytes:
 
 
 def threads_with_start_addresses(platform: Platform) -> bytes:
-    """Return a dump whose threads say where they began, as on Windows."""
+    """Return a dump that has the start addresses of its threads, as on Windows."""
     builder = DumpBuilder()
     stack, registers = stack_and_registers(platform)
     content = context(platform.context_kind or platform.cpu, registers)

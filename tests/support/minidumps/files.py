@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Built dumps that are files, since programs and examples without Python send them."""
+"""Built dumps that are kept as files, because programs and examples send them without Python."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,4 +16,4 @@ FILES: dict[Path, Callable[[], bytes]] = {
     ROOT / "bin" / "sample_crash.dmp": firefox,
     ROOT / "tests" / "data" / "minidumps" / "built-linux.dmp": crash,
 }
-"""What is in each of the files. After a change, ``python -m tests.support.minidumps`` writes them."""
+"""Functions that make each of the files. After a change, ``python -m tests.support.minidumps`` writes them."""

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A made-up crash of Firefox on Linux that is worth a look: what ``bin/send_crash_report.sh`` sends.
+"""A made-up crash of Firefox on Linux that looks like a real one. ``bin/send_crash_report.sh`` sends it.
 
 Names of modules and threads are those of the real program; addresses, ids and calls are invented.
 """
@@ -71,7 +71,7 @@ def firefox() -> bytes:
 
 
 def _maps() -> list[str]:
-    """Return /proc/PID/maps: the first nine tenths of a module are its code."""
+    """Return a /proc/PID/maps in which the first nine tenths of each module are code."""
     lines = []
     for base, size, path in MODULES:
         code = size * 9 // 10 & ~0xFFF
@@ -81,7 +81,7 @@ def _maps() -> list[str]:
 
 
 def _thread(index: int, name: str, calls: tuple[tuple[int, int], ...]) -> ThreadSpec:
-    """Return a thread whose frames, of some words each, are chained by frame pointers."""
+    """Return a thread whose frames have some words each, and are chained by frame pointers."""
     generator = random.Random(index)
     base = _STACKS + index * 0x10_0000
     sizes = [2 * generator.randint(1, 12) for _ in calls]

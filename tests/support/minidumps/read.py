@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Reads a dump as its users do: all of it."""
+"""Reads all of a dump."""
 
 from antenna.minidump import Minidump, Stack, StackWalker
 
@@ -22,7 +22,7 @@ def read_everything(content: bytes) -> tuple[Minidump, list[Stack]]:
 
 
 def describe(stack: Stack) -> list[tuple[str, str | None, int | None]]:
-    """Return of each frame: trust, module, offset."""
+    """Return the trust, the module and the offset of each frame."""
     return [
         (frame.trust.value, frame.module.name if frame.module else None, frame.module_offset) for frame in stack.frames
     ]

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Dumps of crashes that never happened, for each platform and CPU: the same program, with the same stack."""
+"""Invented dumps for each platform and CPU. The program and its stack are the same in all of them."""
 
 import random
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ GUID = "11223344-5566-7788-99aa-bbccddeeff00"
 BUILD_ID = bytes(range(20))
 MAIN, WORKER = 4242, 4250
 FILLER_STREAM = 0x54455354
-"""A stream that no reader knows."""
+"""The type of a stream that no reader knows."""
 
 
 @dataclass(frozen=True)
@@ -37,18 +37,18 @@ class Platform:
     flags: int
     reason: str
     paths: tuple[str, str]
-    """Program and system library."""
+    """The names of the program and of a system library."""
     parameters: tuple[int, ...] = ()
     context_kind: str = ""
 
     @property
     def word(self) -> int:
-        """Bytes of an address."""
+        """Return the bytes of an address."""
         return 4 if self.cpu in {"x86", "arm"} else 8
 
     @property
     def name(self) -> str:
-        """A name for test ids."""
+        """The platform's name in the ids of tests."""
         return f"{self.os}-{self.context_kind or self.cpu}"
 
 
@@ -86,7 +86,7 @@ APP_SIZE, LIBRARY_SIZE = 0x10_0000, 0x20_0000
 STACK = 0x6000_0000
 CRASH_OFFSET = 0x1234
 CALLS = (("MyApp", 0x8000), ("MyApp", 0x9000), ("library", 0x4000))
-"""Return addresses, innermost first: the module, and the offset in it."""
+"""The return addresses, innermost first, each as a module and an offset in it."""
 
 
 def stack_and_registers(platform: Platform) -> tuple[bytes, dict[str, int]]:
@@ -133,7 +133,7 @@ def modules(platform: Platform) -> list[ModuleSpec]:
 
 
 def crash_builder(platform: Platform = LINUX) -> DumpBuilder:
-    """Return a builder with all that a dump of a crash has; tests add streams of their own."""
+    """Return a builder with all that the dump of a crash has. Tests add further streams."""
     builder = DumpBuilder()
     stack, registers = stack_and_registers(platform)
     registers_of_crash = context(platform.context_kind or platform.cpu, registers)
@@ -159,7 +159,9 @@ def crash(platform: Platform = LINUX) -> bytes:
 
 
 def padded_crash(platform: Platform, size: int, *, noise: int | None = None, seed: int = 1) -> bytes:
-    """Return the dump of a crash with ``size`` bytes, as real ones have more of them: the rest is a stream of filler.
+    """Return the dump of a crash with ``size`` bytes, since real dumps are larger.
+
+    A stream of filler makes up for the rest.
 
     ``noise`` of its bytes, or half of them, cannot be compressed.
     """

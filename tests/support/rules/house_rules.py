@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Throttle rules as a team writes its own: what becomes of a crash is what its annotation ``Fate`` says."""
+"""Throttle rules such as a team writes for itself. The annotation ``Fate`` says what happens to a crash."""
 
 from antenna.throttler import ACCEPT, CONTINUE, DEFER, FAKEACCEPT, REJECT, Rule
 

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A storage and a rule of somebody's own that put what they were given into their errors, as careless code does."""
+"""A storage and a rule that put everything that they get into their errors, as careless code does."""
 
 import json
 from typing import Any
@@ -21,10 +21,10 @@ ERRORS: dict[str, type[Exception]] = {
 
 
 class LeakyStorage(FSCrashStorage):
-    """Fails as the annotation Fate says, with all that it knows of the crash."""
+    """If the annotation Fate says so, fails with an error that contains all that the storage knows of the crash."""
 
     def save_crash(self, crash: Any, deadline: Deadline) -> None:
-        """Save, or fail."""
+        """Save the crash, or fail."""
         raw_crash = json.loads(crash.encoded_raw_crash())
         error = ERRORS.get(str(raw_crash.get("Fate")))
         if error is not None:
@@ -34,7 +34,7 @@ class LeakyStorage(FSCrashStorage):
 
 
 def leak(_throttler: object, crash: dict[str, Any]) -> bool:
-    """Fail with all that a rule sees."""
+    """Fail with an error that contains all that a rule sees."""
     if crash.get("Fate") == "rule":
         raise RuntimeError(f"cannot judge {dict(crash)}")
     return False

@@ -2,7 +2,10 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Python imports this at its start, where it is on PYTHONPATH: see ``tests.support.refusals``."""
+"""Refuses calls of the file system.
+
+Python imports this at its start if it is on PYTHONPATH: see ``tests.support.refusals``.
+"""
 
 import os
 

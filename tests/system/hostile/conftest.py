@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Collectors to attack."""
+"""Fixtures: collectors to attack."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -20,7 +20,7 @@ class StartTarget(Protocol):
 
 @pytest.fixture(scope="session")
 def start_shared_target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartTarget]:
-    """Function that starts a collector with one worker and with more options."""
+    """Function that starts a collector with one worker and with additional options."""
     with ExitStack() as running:
 
         def start(**options: str) -> Target:
@@ -35,18 +35,18 @@ def start_shared_target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
 
 @pytest.fixture(scope="session")
 def shared_target(start_shared_target: StartTarget) -> Target:
-    """A collector with the limits that are the default."""
+    """A collector with the default limits."""
     return start_shared_target()
 
 
 @pytest.fixture
 def target(shared_target: Target) -> Iterator[Target]:
-    """A collector that has to be well after the test."""
+    """A collector that has to work after the test as before."""
     with shared_target.stays_well():
         yield shared_target
 
 
 @pytest.fixture(scope="session")
 def impatient_target(start_shared_target: StartTarget) -> Target:
-    """A collector that waits a second for bodies."""
+    """A collector that waits one second for a body."""
     return start_shared_target(BREAKPAD_BODY_TIMEOUT="1s")

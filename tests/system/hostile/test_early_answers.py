@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A refusal reaches the client, also one that is still sending."""
+"""A client gets a refusal even while it is still sending."""
 
 import http.client
 import shutil
@@ -103,7 +103,7 @@ def test_others_are_served_meanwhile(target: Target) -> None:
 
 
 def send_until_cut_off(connection: socket.socket, most: int) -> int:
-    """Send up to ``most`` bytes; return how many were sent before the server closed the connection."""
+    """Send up to ``most`` bytes. Return how many were sent before the server closed the connection."""
     sent = 0
     piece = bytes(MIB)
     try:

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Requests that are not quite HTTP, byte by byte."""
+"""Requests that are almost HTTP, byte by byte."""
 
 import socket
 import struct
@@ -26,7 +26,7 @@ CHUNKED_BODY = chunked(BODY, 100)
 
 
 def head(*lines: bytes, request_line: bytes = b"POST /submit HTTP/1.1") -> bytes:
-    """Return a request's head of these lines, and what a report needs."""
+    """Return the head of a request that has these lines, and those that a report needs."""
     content_type = f"Content-Type: multipart/form-data; boundary={BOUNDARY}".encode()
     return b"\r\n".join([request_line, b"Host: x", content_type, *lines, b"", b""])
 
@@ -145,11 +145,11 @@ class TestTransferEncoding:
 
 
 class TestSizeOfHead:
-    """Request line and headers may have 32 KiB together, and nothing else bounds them."""
+    """The request line and the headers may have 32 KiB together. There is no other limit on them."""
 
     @staticmethod
     def request_of(size: int, where: str) -> bytes:
-        """Return a request whose head has ``size`` bytes."""
+        """Return a request that has a head of ``size`` bytes."""
         request_line, lines = b"POST /submit%b HTTP/1.1", []
         if where == "headers":
             lines = [b"X:1"] * 5000

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Requests of real clients, damaged at random: each is answered, and none with an error of the collector."""
+"""Requests of real clients, damaged at random. Each is answered, and no answer is an error of the collector."""
 
 import random
 import re
@@ -75,7 +75,7 @@ def test_damaged_captures(target: Target, name: str) -> None:
 
 
 def exchange(target: Target, request: bytes) -> list[int]:
-    """Send a request, half-close, and return the statuses of all answers."""
+    """Send a request and half-close. Return the statuses of all answers."""
     received = b""
     with target.server.connect(timeout_seconds=10) as connection:
         connection.send(request)

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Reports that are not quite crash reports: each is kept with what came, or refused with a reason."""
+"""Reports that are almost valid. Each is kept with everything that came, or refused with a reason."""
 
 import gzip
 import json
@@ -36,7 +36,7 @@ def gzipped(body: bytes) -> bytes:
 
 
 def with_boundary(boundary: bytes, content_type: bytes | None = None) -> bytes:
-    """Return a report with a boundary, whose dump is all but that boundary."""
+    """Return a report whose dump is almost its boundary."""
     content = b"\r\n--" + boundary[:-1] + b"\r\n--" + boundary + b"!\r\n"
     body = multipart(PRODUCT, dump(content)).replace(BOUNDARY.encode(), boundary)
     header = content_type or b"multipart/form-data; boundary=" + boundary

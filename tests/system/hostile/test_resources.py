@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The cost of any request in memory, CPU and descriptors is bounded.
+"""The memory, the CPU and the descriptors that any request takes are bounded.
 
 Bounds on CPU leave room for other work on the machine, which makes a second of CPU do less.
 """
@@ -32,7 +32,7 @@ EMOJI = "\N{GRINNING FACE}".encode()
 
 
 def repeated(prefix: bytes, unit: bytes, size: int) -> bytes:
-    """Return a gzip of ``prefix`` and then ``unit`` again and again, ``size`` bytes in all, but for its checksum."""
+    """Return a gzip of ``prefix`` and then ``unit`` again and again, ``size`` bytes in all. Its checksum is wrong."""
     compressor = zlib.compressobj(9, zlib.DEFLATED, 31)
     start = compressor.compress(prefix) + compressor.flush(zlib.Z_FULL_FLUSH)
     # After a full flush nothing refers to what was before: the same bytes inflate to the same again.
@@ -41,7 +41,7 @@ def repeated(prefix: bytes, unit: bytes, size: int) -> bytes:
 
 
 def before_content(part: bytes) -> bytes:
-    """Return a body up to where the content of its last part, which is empty, would begin."""
+    """Return the beginning of a body, up to the content of its last part, which is empty."""
     return multipart(PRODUCT, part)[: -len(CLOSING)]
 
 
@@ -50,12 +50,12 @@ def gzipped(body: bytes, boundary: str = BOUNDARY) -> bytes:
 
 
 def list_of(value: bytes, number: int) -> bytes:
-    """Return annotations in JSON, of which one has this value so many times."""
+    """Return annotations in JSON, of which one is a list that has this value many times."""
     return b'{"a":[' + b",".join([value] * number) + b"]}"
 
 
 def many_nested(opening: bytes, closing: bytes, number: int, depth: int = 150) -> bytes:
-    """Return annotations in JSON, of which one has this nested so deep, so many times."""
+    """Return annotations in JSON, of which one has containers of this depth, many times."""
     return b'{"a":[' + b",".join([opening * depth + b"0" + closing * depth] * number) + b"]}"
 
 
@@ -129,7 +129,7 @@ def test_cpu(target: Target, make: Callable[[], bytes], seconds: float) -> None:
     ],
 )
 def test_memory_of_json(target: Target, make: Callable[[], bytes]) -> None:
-    """Decoded, it would take 15 to 40 times its size."""
+    """Decoded, the JSON would take 15 to 40 times its size."""
     request = make()
     with target.costs() as cost:
         target.assert_refused(target.submit(request), "malformed_too_large")
@@ -139,7 +139,7 @@ def test_memory_of_json(target: Target, make: Callable[[], bytes]) -> None:
 
 @pytest.fixture(scope="module")
 def mozilla_target(start_shared_target: StartTarget) -> Target:
-    """A collector whose rules look into annotations, and reject most crashes."""
+    """A collector whose rules look into annotations and reject most crashes."""
     return start_shared_target(
         BREAKPAD_THROTTLER_RULES="antenna.throttler.MOZILLA_RULES",
         BREAKPAD_THROTTLER_PRODUCTS="antenna.throttler.MOZILLA_PRODUCTS",
@@ -180,7 +180,7 @@ EXPENSIVE = [
 @pytest.mark.parametrize("make", EXPENSIVE)
 @pytest.mark.parametrize("channel", ["esr", "release"])
 def test_no_request_is_expensive(mozilla_target: Target, make: Callable[[], bytes], channel: str) -> None:
-    """Neither one that the rules keep nor one that they reject."""
+    """Neither a request that the rules keep nor one that they reject is expensive."""
     others = [annotation("ProductName", "Firefox" if channel == "esr" else "x"), annotation("ReleaseChannel", channel)]
     request = gzipped(gzip.compress(multipart(*others, make())))
     mozilla_target.submit(HONEST)  # the worker has loaded all it needs then
@@ -192,7 +192,7 @@ def test_no_request_is_expensive(mozilla_target: Target, make: Callable[[], byte
 
 
 def test_memory_of_many_large_annotations_at_once(target: Target) -> None:
-    """Each takes 42 MiB when it is encoded."""
+    """Each report takes 42 MiB when its annotations are encoded."""
     request = gzipped(gzip.compress(multipart(annotation("a", b"\0" * 6 * MIB))))
     with target.costs() as cost:
         submit_at_once(6, lambda: target.collector.assert_kept(target.submit(request)))
@@ -213,7 +213,7 @@ def test_memory_of_32_dumps_of_12_mb_at_once(start_shared_target: StartTarget) -
 
 
 def test_memory_does_not_grow_with_dumps(start_shared_target: StartTarget) -> None:
-    """Limits of 256 MiB, 16 clients that send as much as a test has time for."""
+    """The limits are 256 MiB. 16 clients send as much as a test has time for."""
     target = start_shared_target(
         BREAKPAD_MAX_PAYLOAD_SIZE="256MiB",
         BREAKPAD_MAX_DECOMPRESSED_SIZE="256MiB",
@@ -232,7 +232,7 @@ def test_memory_does_not_grow_with_dumps(start_shared_target: StartTarget) -> No
 class TestDescriptors:
     @pytest.fixture
     def target(self, start_shared_target: StartTarget) -> Target:
-        """A collector of which a worker may have 60 descriptors."""
+        """A collector whose worker may have 60 descriptors."""
         target = start_shared_target()
         target.worker.rlimit(psutil.RLIMIT_NOFILE, (60, 60))
         return target
@@ -256,7 +256,7 @@ class TestDescriptors:
 
 
 def submit_at_once(number: int, submit: Callable[[], object]) -> None:
-    """Call ``submit`` in many threads; raises what one of them raised."""
+    """Call ``submit`` in many threads. Raises an exception that one of them raised."""
     errors: list[BaseException] = []
 
     def run() -> None:

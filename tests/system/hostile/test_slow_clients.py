@@ -62,7 +62,7 @@ def test_clients_that_drip(target: Target) -> None:
 
 
 def test_500_stalled_clients(shared_target: Target) -> None:
-    """Against the default limits: they stall as long as the test takes."""
+    """The limits are the default ones. The clients stall for the whole test."""
     with shared_target.stays_well(), ExitStack() as stack:
         before = median_of_honest_clients(shared_target)
         with shared_target.costs() as cost:
@@ -82,7 +82,7 @@ def test_500_stalled_clients(shared_target: Target) -> None:
 
 
 def test_500_clients_that_stall_with_a_lot_in_hand(shared_target: Target) -> None:
-    """A megabyte of each, out of a kilobyte on the wire, would be half a gigabyte if it was all in memory."""
+    """Each has sent a kilobyte that inflates to a megabyte. In memory, all of that would be half a gigabyte."""
     body = gzip.compress(multipart(PRODUCT, dump(bytes(MIB)))[:-20])
     request = post(body, {"Content-Encoding": "gzip", "Content-Length": str(len(body) + 1)})
     with shared_target.stays_well(), ExitStack() as stack, shared_target.costs() as cost:

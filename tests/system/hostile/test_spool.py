@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The spool of a running collector in an outage, with hostile clients, a damaged disk, and foreign files."""
+"""The spool of a running collector during an outage, with hostile clients, a damaged disk, and foreign files."""
 
 import os
 import random
@@ -26,7 +26,7 @@ MIB = 1024 * 1024
 
 
 class Outage:
-    """A collector whose storage is away until ``end()``."""
+    """A collector whose storage does not answer until ``end()``."""
 
     def __init__(self, collector: Collector, directory: Path) -> None:
         self.collector = collector
@@ -39,7 +39,7 @@ class Outage:
         self._crashes.unlink()
 
     def assert_delivered(self, answers: list[RawResponse]) -> None:
-        """Check that the crashes that were answered with ids are saved as a whole, and published."""
+        """Check that all crashes that were answered with ids are saved completely, and published."""
         for answer in answers:
             self.collector.server.wait_until(partial(self._is_saved, self.collector.assert_kept(answer)))
             crash = self.collector.assert_saved(answer)
@@ -49,11 +49,11 @@ class Outage:
         return any(name.startswith("v1/raw_crash/") for name in self.collector.objects_of(crash_id))
 
     def is_well(self) -> bool:
-        """Whether the heartbeat has no errors: it looks at the storage now and then."""
+        """Whether the heartbeat has no errors. The heartbeat looks at the storage now and then."""
         return requests.get(f"{self.collector.server.url}/__heartbeat__", timeout=10).ok
 
     def warning(self) -> str:
-        """Return what the heartbeat warns of; it has no errors."""
+        """Return the warning of the heartbeat, and check that it has no errors."""
         answer = requests.get(f"{self.collector.server.url}/__heartbeat__", timeout=10)
         checks = answer.json()["checks"].values()
         assert answer.status_code == 200

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Temporary files are made where the option says, and are always removed. Small reports need no file."""
+"""Temporary files are made in the directory of the option, and are always removed. Small reports need no file."""
 
 import contextlib
 import os
@@ -35,7 +35,7 @@ def target(start_shared_target: StartTarget) -> Target:
 
 @pytest.fixture
 def half_sent(target: Target) -> Iterator[RawConnection]:
-    """A connection on which half of a large report has come."""
+    """A connection on which half of a large report was sent."""
     with target.server.connect() as connection:
         connection.send(LARGE[: 4 * MIB])
         target.server.wait_until(lambda: bool(temporary_files(target)), 5)
@@ -43,7 +43,7 @@ def half_sent(target: Target) -> Iterator[RawConnection]:
 
 
 def temporary_files(target: Target) -> list[str]:
-    """Return the worker's open files in the directory, named or not."""
+    """Return the worker's open files in the directory, with and without names."""
     links = []
     for descriptor in Path(f"/proc/{target.worker.pid}/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):  # closed since
@@ -87,7 +87,7 @@ class TestAreGone:
         assert list(target.temp_dir.iterdir()) == []
 
     def test_at_the_next_start_at_the_latest(self, start_local_collector: StartCollector, tmp_path: Path) -> None:
-        """Of a file system without files that have no name, a kill can leave one behind."""
+        """On a file system that does not know files without a name, a kill can leave a file behind."""
         left = tmp_path / "antenna-report-a1b2c3"
         left.touch()
         start_local_collector(BREAKPAD_TEMP_DIR=str(tmp_path))
@@ -141,7 +141,7 @@ def test_directory_may_be_on_another_file_system(start_shared_target: StartTarge
 
 
 class TestSpaceIsUsedUp:
-    """By reports that inflate to 600 times of what their clients have sent, and then stall."""
+    """Clients use up the room with reports that inflate to 600 times what they have sent, and then stall."""
 
     # What is announced to be small is inflated only when all of it is there.
     BOMB = post(
@@ -208,7 +208,7 @@ class TestSpaceIsUsedUp:
 
 
 def temporary_files_size(target: Target) -> int:
-    """Return how many bytes the worker's temporary files hold."""
+    """Return the bytes of the worker's temporary files."""
     size = 0
     for descriptor in Path(f"/proc/{target.worker.pid}/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):  # closed since

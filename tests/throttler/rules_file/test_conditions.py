@@ -92,7 +92,7 @@ def test_operator_on_a_value_inside_json(condition: str, values: list[Any], othe
 
 @pytest.mark.parametrize("condition", ['equals = "x"', 'in = ["x"]', 'starts_with = "x"', 'contains = "x"'])
 def test_the_case_of_a_long_text_is_not_changed(condition: str) -> None:
-    """To change it takes a dozen bytes for each character."""
+    """Changing it would take a dozen bytes for each character."""
     text = "\N{GRINNING FACE}" + "X" * 4_000_000
     tracemalloc.start()
     try:

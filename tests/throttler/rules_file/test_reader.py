@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A rules file says all that is wrong with it, with the line and the rule."""
+"""The error about a rules file names everything that is wrong, with the line and the rule."""
 
 import re
 
