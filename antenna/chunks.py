@@ -30,7 +30,7 @@ class Chunks:
         """
         self._max_head_size = max_head_size
         self._max_framing_size = max_framing_size
-        self._rest = b"\r\n"  # where the line break after the chunk before would stand
+        self._rest = b"\r\n"  # stands for the line break after a previous chunk
         self._left = 0
         self._framing_size = 0
         self._in_trailers = False
@@ -57,7 +57,7 @@ class Chunks:
             self._left = int(head[1], 16)
             if not self._left:
                 self._in_trailers = True
-                position -= len(b"\r\n")  # with it, also a section without trailers ends in an empty line
+                position -= len(b"\r\n")  # with this line break, a section without trailers ends in an empty line, too
         content = b"".join(pieces)
         self._framing_size += len(data) - len(content)
         self._rest = buffer[position:]

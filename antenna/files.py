@@ -193,7 +193,7 @@ def open_temporary_file(directory: Path) -> int:
             if error.errno not in REFUSED | {errno.EISDIR}:
                 raise
     descriptor, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=directory)
-    Path(name).unlink(missing_ok=True)  # another worker that starts may have been here
+    Path(name).unlink(missing_ok=True)  # another worker that starts may have removed it already
     return descriptor
 
 
@@ -204,7 +204,7 @@ def prepare_directory(directory: Path) -> None:
     """
     probe_temporary_file(directory)
     for path in directory.glob(f"{_TEMPORARY}*"):
-        with contextlib.suppress(OSError):  # removed by another worker, or somebody else's
+        with contextlib.suppress(OSError):  # another worker has removed it, or it belongs to another user
             path.unlink()
 
 

@@ -172,7 +172,7 @@ class Turn:
 def put_together(pieces: Iterable[bytes]) -> bytes:
     """Join ``pieces``, each of which takes time to make. Between them, other greenlets have their turn."""
     turn = Turn()
-    whole = BytesIO()  # unlike a list of pieces, it is not copied in the end
+    whole = BytesIO()  # unlike a list of pieces, this is not copied at the end
     for piece in pieces:
         whole.write(piece)
         turn.pass_on()

@@ -69,7 +69,7 @@ def name_foreign_things(spool: Spool) -> int:
     """Name the files among the entries that are not entries. Returns how many there are."""
     paths = list(spool.foreign_things())
     for path in paths:
-        name = str(path).replace("\n", "\\n")  # which would make two lines of it
+        name = str(path).replace("\n", "\\n")  # a line break would make two lines of the path
         _common.note(f"{name}: not an entry of the spool, so it is left alone")
     return len(paths)
 

@@ -160,7 +160,7 @@ class WebServerConfig:
         )
 
     def __init__(self, config: ConfigManager) -> None:
-        """Raises ``ConfigurationError``."""
+        """Read the options from ``config``. Raises ``ConfigurationError``."""
         self.config = config.with_options(self)
         self.listen_address: str = self.config("listen_address")
         self.port: int = self.config("port")

@@ -84,7 +84,7 @@ def _members(members: dict[str, Any]) -> Iterator[tuple[Iterable[str], Any]]:
 
 def _items(items: list[Any]) -> Iterator[tuple[Iterable[str], Any]]:
     """Yield each item of an array: the text before it, and the item."""
-    return zip(chain([()], repeat((", ",))), items, strict=False)  # as many as there are items
+    return zip(chain([()], repeat((", ",))), items, strict=False)  # the separators are endless, the items are not
 
 
 def _text(text: str) -> Iterable[str]:

@@ -139,7 +139,7 @@ def _problem(path: Path, kind: Kind, crash_id: str) -> EntryDamaged | OSError | 
     if not crash_ids.is_valid(crash_id):
         return EntryDamaged("its name has no valid crash id")
     if kind is Kind.CRASH:
-        return None  # loading it tells more
+        return None  # its faults are found when it is loaded
     try:
         first_line = read_regular(path, _MOST_FAILURES).partition(b"\n")[0]
     except WrongType as error:

@@ -235,7 +235,7 @@ class Spool:
             self.add_id(entry.name.crash_id)
             self._delete(path)
             return
-        if stat.S_ISDIR(path.lstat().st_mode):  # and not a link that leads elsewhere
+        if stat.S_ISDIR(path.lstat().st_mode):  # a symbolic link could lead out of the spool
             failures_path(path, entry.kind).unlink(missing_ok=True)
         target = self.root / entry.kind.value / entry.name.text
         path.rename(target)

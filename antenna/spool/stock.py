@@ -68,7 +68,7 @@ def take_stock(root: Path) -> Statistics:
             size += name.size if name.size < _MEASURED else _measure(root / kind.value / text)
             oldest = name if oldest is None or name.time < oldest.time else oldest
     since = None
-    with contextlib.suppress(ValueError):  # a name that a person gave
+    with contextlib.suppress(ValueError):  # a person may have made up the time in the name
         since = oldest.since.timestamp() if oldest else None
     return Statistics(
         crashes=counts[Kind.CRASH],

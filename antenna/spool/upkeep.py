@@ -45,7 +45,9 @@ def prove(root: Path, locks: Locks) -> list[str]:
         write_file(crash / "raw_crash", [b"probe"])
         write_file(crash_id, [b"probe"])
         lock = locks.acquire(crash, stat.S_IFDIR)
-        if lock is None:  # nobody else knows the name: the file system gives the directory another inode each time
+        if (
+            lock is None
+        ):  # no other process knows the name, so the file system gives the directory a new inode each time
             raise OSError(errno.ENOLCK, "no directory can be locked", str(crash))
         lacking = _lacking(crash, lock)
         for directory, work in (("save", crash), ("publish", crash_id), (SET_ASIDE, crash)):
@@ -102,7 +104,7 @@ def _remove_if_stale(path: Path, locks: Locks) -> None:
         if age <= _STALE:
             return
         if file_type not in {stat.S_IFDIR, stat.S_IFREG}:
-            path.unlink()  # a FIFO, for instance: nobody works on it
+            path.unlink()  # for instance a FIFO, which no process works on
             return
         lock = locks.acquire(path, file_type)
         if lock is not None:

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What becomes of the crashes of our game."""
+"""The rules that decide which crashes of our game are kept."""
 
 from collections.abc import Mapping
 
@@ -29,6 +29,6 @@ def always(_throttler: Throttler, _crash: Mapping[str, str]) -> bool:
 RULES = [
     Rule("foreign_product", "*", is_foreign, REJECT),
     Rule("beta", "ReleaseChannel", is_beta, ACCEPT),
-    # Of the others we process a quarter. The rest is there if somebody asks for it.
+    # We process a quarter of all other crashes. The rest is saved, in case somebody asks for it.
     Rule("sample", "*", always, (25, ACCEPT, DEFER)),
 ]

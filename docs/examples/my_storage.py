@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A storage that keeps crashes in memory, which is no place for them."""
+"""A storage that keeps crashes in memory. It is an example: memory is no safe place for crashes."""
 
 from antenna.backend import BackendError, Deadline
 from antenna.config import ConfigManager, Option, parse_size
@@ -24,13 +24,13 @@ class MemoryStorage(CrashStorageBase):
         self.objects: dict[str, bytes] = {}
 
     def save_object(self, item: StoredObject, deadline: Deadline) -> None:
-        """Keep an object, or replace it. Raises ``BackendError`` when there is no room."""
+        """Store an object, or replace it. Raises ``BackendError`` if there is no room."""
         if sum(map(len, self.objects.values())) + item.size > self.max_size:
             raise BackendError("full")
         self.objects[item.path] = b"".join(item.pieces())
 
     def check_health(self) -> None:
-        """For ``/__heartbeat__``: raise what is wrong."""
+        """Raise an error if the storage does not work. ``/__heartbeat__`` calls this."""
 
     def verify(self) -> None:
-        """At start: raise ``BackendConfigurationError`` or ``BackendError``."""
+        """Check the storage at start. Raises ``BackendConfigurationError`` or ``BackendError``."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def process(crashes: Path, crash_id: str) -> None:
-    """Print what there is of one crash."""
+    """Print everything that is stored of one crash."""
     v1 = crashes / "v1"
     raw_crash = json.loads((v1 / "raw_crash" / f"20{crash_id[-6:]}" / crash_id).read_bytes())
     print(crash_id, raw_crash.get("ProductName"), raw_crash["metadata"]["throttle_rule"])
@@ -23,11 +23,11 @@ def process(crashes: Path, crash_id: str) -> None:
 
 
 def main(queue: Path, crashes: Path) -> None:
-    """Process what is there, the oldest first."""
-    # A name that begins with a dot is a file being written.
+    """Process the crashes in the queue, the oldest first."""
+    # If a name begins with a dot, the file is still being written.
     for entry in sorted(queue.glob("[!.]*")):
         process(crashes, entry.read_text())
-        # Only now: what is left behind is processed at the next run.
+        # The file is removed last. If the program is interrupted, the next run processes the crash.
         entry.unlink()
 
 

@@ -19,7 +19,7 @@ WAIT_SECONDS = 3
 
 
 def process(bucket: Bucket, crash_id: str) -> None:
-    """Print what there is of one crash."""
+    """Print everything that is stored of one crash."""
 
     def download(name: str) -> bytes:
         content: bytes = bucket.blob(name).download_as_bytes()
@@ -34,7 +34,7 @@ def process(bucket: Bucket, crash_id: str) -> None:
 
 
 def pull(subscriber: pubsub_v1.SubscriberClient, subscription: str) -> list[pubsub_v1.types.ReceivedMessage]:
-    """Return the next ids, none if none came in time."""
+    """Return the next ids. If none arrives in time, the list is empty."""
     try:
         answer = subscriber.pull(subscription=subscription, max_messages=10, timeout=WAIT_SECONDS, retry=None)
     except DeadlineExceeded:
@@ -43,7 +43,7 @@ def pull(subscriber: pubsub_v1.SubscriberClient, subscription: str) -> list[pubs
 
 
 def main(project: str, subscription_name: str, bucket_name: str) -> None:
-    """Process until no id comes any more."""
+    """Process crashes until no further id arrives."""
     bucket = storage.Client(project).bucket(bucket_name)
     subscriber = pubsub_v1.SubscriberClient()
     subscription = subscriber.subscription_path(project, subscription_name)
@@ -52,7 +52,7 @@ def main(project: str, subscription_name: str, bucket_name: str) -> None:
             crash_id = item.message.data.decode()
             if crash_id != SKIP:
                 process(bucket, crash_id)
-            # Only now: an id that is not acknowledged comes again.
+            # The id is acknowledged last. If the program is interrupted, the id is delivered again.
             subscriber.acknowledge(subscription=subscription, ack_ids=[item.ack_id])
 
 

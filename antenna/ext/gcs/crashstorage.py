@@ -38,7 +38,7 @@ TEST_PREFIX = "test/"
 # Texts in Google's answer if an object exists and must not be replaced. Either the bucket has a retention policy, or
 # somebody has put a hold on the object, or the collector lacks the permission to delete, which replacing takes.
 _IS_THERE = ("retentionPolicyNotMet", "objectUnderActiveHold", "storage.objects.delete")
-# Number of uploads that are remembered.
+# Number of uploads that are remembered, so many that a retry of a crash finds its own. Then the oldest is forgotten.
 _MAX_REMEMBERED = 1000
 
 

@@ -52,7 +52,7 @@ class Subject:
 
 def annotation(name: str) -> Subject:
     """Return the subject for an annotation, as text."""
-    if name == METADATA:  # the collector's own, which has replaced any annotation of that name
+    if name == METADATA:  # the collector's metadata, which has replaced any annotation of that name
         return Subject(name, lambda crash: to_text(crash[name]) if name in crash else None)
     return Subject(name, methodcaller("get", name), is_annotation=True)
 

@@ -117,7 +117,7 @@ def _quota(value: Any, products: tuple[str, ...]) -> Quota:
     name = value.get("name", Quota.name)
     if not isinstance(name, str):
         raise ValueError("name takes a text")  # noqa: TRY004 - as the others
-    Rule(name, WHOLE_CRASH, Always(), otherwise)  # to check the name
+    Rule(name, WHOLE_CRASH, Always(), otherwise)  # this checks the name
     return Quota(
         read_count(value["per_minute"], _MAX_PER_MINUTE),
         {product: read_count(count, _MAX_PER_MINUTE) for product, count in by_product.items()},

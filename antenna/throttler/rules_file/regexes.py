@@ -62,7 +62,7 @@ class Pattern:
     """A regular expression that a whole value has to match."""
 
     def __init__(self, text: str, *, ignore_case: bool = False) -> None:
-        """Raises ``PatternError``."""
+        """Compile the pattern ``text``. Raises ``PatternError`` if that is not possible."""
         if text.startswith("(?i)"):
             text, ignore_case = text.removeprefix("(?i)"), True
         # A whole value has to match anyway, so ^ and $ are not needed.
