@@ -148,7 +148,9 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
         return {"name": self.throttler.policy.name, "sha256": self.throttler.policy.digest}
 
     def _note_astray(self, env: dict[str, Any], outcome: Outcome) -> None:
-        """Count what may be a crash report that came where none is taken, and log once that POSTs do.
+        """Count a request that may be a crash report at a wrong path or with a wrong method.
+
+        Log once that POSTs come to such paths.
 
         The path is not logged, since a client chose it.
         """
@@ -198,7 +200,7 @@ def build_app(environ: dict[str, str] | None = None) -> AntennaApp:
     app_config = AppConfig(config)
     set_up_logging(app_config)
     set_up_sentry(app_config)
-    # Prometheus asks on ADMIN_PORT, or nowhere.
+    # Metrics for Prometheus are only on ADMIN_PORT. Without that port they are not added up.
     instance = Instance(workers=1)
     set_up_metrics(app_config, instance if WebServerConfig(config).admin_port else None)
     environ = dict(os.environ) if environ is None else environ
@@ -255,7 +257,7 @@ def _answer_error(_: falcon.Request, resp: falcon.Response, error: Exception, __
 
 
 def _answer_without_text(_: falcon.Request, resp: falcon.Response, __: falcon.HTTPError) -> None:
-    """Answer 404, 405 and the like as plain text, as all answers are, and not in Falcon's JSON."""
+    """Answer 404, 405 and the like as plain text, like all other answers. Falcon would answer in JSON."""
     resp.content_type = "text/plain"
     resp.text = ""
 

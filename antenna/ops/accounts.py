@@ -2,11 +2,11 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The accounts: how each request ended, and why a crash was lost.
+"""Counts how each request ended, and why a crash was lost.
 
-Whoever ends a request counts it, once: the resource a crash report, the application what leads nowhere, the server what
-is not HTTP or never came whole. ``accepted`` + ``deferred`` + ``lost`` is then the sum of the crashes that were saved,
-those that were spooled and those that were lost.
+Each request is counted once, by the part that ends it. The resource counts crash reports, the application requests to
+other paths, and the server requests that are not HTTP or did not arrive completely. So ``accepted`` + ``deferred`` +
+``lost`` is the number of crashes that were saved, spooled or lost.
 """
 
 import markus
@@ -15,21 +15,22 @@ from antenna.refusal import LossCause, Outcome, Reason
 
 metrics = markus.get_metrics("")
 
-#: The reasons that count as malformed: what the client sent, or how. Those of 401 and of 503 are no fault of that kind.
+#: The reasons that count as malformed, because of what the client sent or how it sent it. Refusals with 401 and 503 do
+#: not.
 MALFORMED = tuple(reason for reason in Reason if reason.status not in (401, 503))
 
-# Made once: a request would take longer to format its tag than to count it.
+# The tags are made once, because formatting a tag would take longer than counting the request.
 _OUTCOME_TAGS = {outcome: [f"outcome:{outcome.tag}"] for outcome in Outcome}
 _CAUSE_TAGS = {cause: [f"cause:{cause.tag}"] for cause in LossCause}
 
 
 def count_request(outcome: Outcome) -> None:
-    """Count a request that has come to its end."""
+    """Count a request that has ended."""
     metrics.incr("requests", tags=_OUTCOME_TAGS[outcome])
 
 
 def count_astray(how: str) -> None:
-    """Count what looks like a crash report, and came where none is taken: by its ``path`` or by its ``method``."""
+    """Count a request that looks like a crash report but came to a wrong ``path`` or with a wrong ``method``."""
     metrics.incr("crashes_astray", tags=[f"how:{how}"])
 
 

@@ -2,16 +2,16 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What the workers of an instance know together: a table in memory that all of them share.
+"""A table in memory that all workers of an instance share.
 
-The master makes the table before it forks the first worker, and gives each worker a row of its own. The first row is of
-the instance: what holds for all workers, and how many of them have ended. A cell is a float of eight bytes, which is
-written in one piece; so nobody waits for a lock, and a worker that is killed leaves nothing half written.
-Behind the rows, in the same memory, are the sums of all metrics: see ``antenna.ops.series``.
+The master makes the table before it forks the first worker, and gives each worker a row. The first row belongs to the
+instance: it has the conditions that hold for all workers, and how many workers have ended. A cell is a float of eight
+bytes, which is written in one piece. So nobody waits for a lock, and a worker that is killed leaves nothing half
+written. The sums of all metrics follow the rows in the same memory: see ``antenna.ops.series``.
 
-The memory is a file that the master which SIGUSR2 starts has as well: the workers of both are one instance. A master of
-another version, whose table is laid out in another way, makes a new one.
-A collector without a master, as in tests and tools, has a table of its own.
+The memory is a file that the master which SIGUSR2 starts gets as well, so the workers of both masters are one instance.
+A master of another version, whose table has another layout, makes a new one. A collector without a master, as in tests
+and tools, has a table of its own.
 """
 
 import mmap
@@ -28,14 +28,15 @@ from antenna.shared_file import locked
 if TYPE_CHECKING:
     Cells = memoryview[float]
 
-# Rows: workers, their replacements while both are there, and those that SIGTTIN has added. One is 500 bytes.
+# Rows for workers, for their replacements while both exist, and for workers that SIGTTIN has added. A row has 500
+# bytes.
 MAX_WORKERS = 256
-# A worker that has not written to its row for so many seconds hangs, or is gone. Others do its common work.
+# Seconds. If a worker has not written to its row for this long, it hangs or is gone, and another becomes the speaker.
 _ALIVE = 5.0
 # Seconds after which nobody takes note any more that a worker has ended: its master has been killed.
 _LONG_GONE = 120.0
 
-#: What can go wrong with an instance as a whole. It is logged once when it begins and once when it ends.
+#: The conditions of an instance as a whole. Each is logged once when it begins and once when it ends.
 CONDITIONS = (
     "storage_down",
     "publish_down",
@@ -49,37 +50,38 @@ CONDITIONS = (
 #: The checks of ``/__heartbeat__``.
 CHECKS = ("storage", "publish", "spool", "temporary_files", "set_aside", "rules")
 
-#: How a worker can end: told to, killed by SIGKILL (out of memory, as a rule), stuck, by another signal, by itself.
+#: The ways in which a worker can end: it was told to, it was killed by SIGKILL (in most cases because memory ran out),
+#: it was stuck, another signal ended it, or it ended itself with an error.
 ENDINGS = ("stopped", "killed", "stuck", "crashed", "failed")
 
 
 class Worker(IntEnum):
-    """Cells in the row of a worker. Times are of the monotonic clock, which is one for all processes."""
+    """The cells in the row of a worker. Times are of the monotonic clock, which all processes share."""
 
     PID = 0
-    #: When the worker wrote to its row last.
+    #: The time when the worker last wrote to its row.
     BEAT = 1
     CONNECTIONS = 2
     MOST_CONNECTIONS = 3
-    #: The longest time, in seconds, that the loop was late in the last second.
+    #: Seconds by which the loop was late at most in the last second.
     LOOP_LAG = 4
-    #: Seconds of CPU since the worker began.
+    #: Seconds of CPU that the worker has used.
     CPU = 5
-    #: Bytes.
+    #: Bytes of memory.
     MEMORY = 6
     DESCRIPTORS = 7
     MOST_DESCRIPTORS = 8
-    #: Bytes of temporary files, and how many there may be.
+    #: Bytes of the temporary files, and the most that they may have.
     TEMP_SIZE = 9
     MOST_TEMP_SIZE = 10
-    #: For each backend: 1 while this worker finds it down or silent, and since when.
+    #: For each backend: 1 while this worker finds it down or silent, and the time since when.
     STORAGE_DOWN = 11
     STORAGE_SINCE = 12
     PUBLISH_DOWN = 13
     PUBLISH_SINCE = 14
 
 
-#: For each backend: whether a worker finds it down, and since when.
+#: For each backend, the cells that say whether a worker finds it down, and since when.
 BACKENDS = {
     "storage": (Worker.STORAGE_DOWN, Worker.STORAGE_SINCE),
     "publish": (Worker.PUBLISH_DOWN, Worker.PUBLISH_SINCE),
@@ -87,26 +89,26 @@ BACKENDS = {
 
 
 class Shared(IntEnum):
-    """Cells in the row of the instance, before those of the lists above."""
+    """The cells in the row of the instance. The cells of the lists above follow them."""
 
     WORKERS_STARTED = 0
     WORKERS_STARTED_TOLD = 1
-    #: So many rows, from the first, have ever been given to a worker.
+    #: Number of rows, from the first, that have ever been given to a worker.
     ROWS_USED = 2
 
 
-# Where the lists begin. For a condition: since when it holds (0: it does not), in seconds since the epoch; and when it
-# was noted last, by the monotonic clock.
+# The cells at which the lists begin. For a condition, they have the time since when it holds (0 if it does not), in
+# seconds since the epoch, and the time when it was last noted, by the monotonic clock.
 _SINCE = len(Shared)
 _NOTED = _SINCE + len(CONDITIONS)
 _ENDINGS = _NOTED + len(CONDITIONS)
 _ENDINGS_TOLD = _ENDINGS + len(ENDINGS)
 _BACK = _ENDINGS_TOLD + len(ENDINGS)
-# For a check: its level, and since when.
+# For a check, they have its level, and the time since when.
 _LEVELS = _BACK + len(BACKENDS)
 _LEVELS_SINCE = _LEVELS + len(CHECKS)
 
-#: Cells in a row.
+#: Number of cells in a row.
 WIDTH = 64
 
 
@@ -114,7 +116,7 @@ class Row:
     """One row of the table."""
 
     def __init__(self, cells: "Cells") -> None:
-        """``cells``: floats."""
+        """``cells`` are the floats of the row."""
         self._cells = cells
 
     def __getitem__(self, cell: int) -> float:
@@ -131,7 +133,7 @@ class Row:
 
 
 class Instance:
-    """The table, as one process sees it."""
+    """The table, as one process uses it."""
 
     def __init__(self, workers: int = MAX_WORKERS, descriptor: int | None = None) -> None:
         """Make a table for so many workers. This process has the row of the first of them, until it ``joins``.
@@ -152,23 +154,26 @@ class Instance:
     # What the master does.
 
     def admit(self) -> Row:
-        """Return the row for a worker that is about to be forked. If there are too many, the last two share one."""
+        """Return the row for a worker that is about to be forked.
+
+        If there are too many workers, the last two share one.
+        """
         with self.locked():  # the other master may be about to fork, too
             self.shared[Shared.WORKERS_STARTED] += 1
             number = next((number for number, row in enumerate(self.rows) if _is_free(row)), len(self.rows) - 1)
             self.shared[Shared.ROWS_USED] = max(self.shared[Shared.ROWS_USED], number + 1)
             row = self.rows[number]
             row.clear()
-            row[Worker.BEAT] = time.monotonic()  # it is taken
+            row[Worker.BEAT] = time.monotonic()  # this marks the row as taken
         return row
 
     def dismiss(self, row: Row, ending: str) -> None:
-        """Take note that the worker of ``row`` has ended. ``ending`` is one of ``ENDINGS``."""
+        """Record that the worker of ``row`` has ended. ``ending`` is one of ``ENDINGS``."""
         self.shared[_ENDINGS + ENDINGS.index(ending)] += 1
         row.clear()
 
     def locked(self) -> AbstractContextManager[bool]:
-        """Keep other processes out of what more than one of them writes to. Says whether that works."""
+        """Lock the cells that several processes write. Returns whether that works."""
         if self._descriptor is None:
             return nullcontext(os.getpid() == self._made_by)
         return locked(self._descriptor, 0, 1)
@@ -176,7 +181,7 @@ class Instance:
     # What a worker does.
 
     def join(self, other: "Instance", row: Row) -> None:
-        """From now on this process is the worker of ``row`` in the table of ``other``, which its master has made."""
+        """Make this process the worker of ``row`` in the table of ``other``, which its master has made."""
         self.shared, self.rows, self.row = other.shared, other.rows, row
         self.series.join(other.series, self.rows.index(row), other.locked)
         row[Worker.PID] = os.getpid()
@@ -187,7 +192,7 @@ class Instance:
         return self.series.sums(max(1, int(self.shared[Shared.ROWS_USED])))
 
     def beat(self) -> None:
-        """Show that this worker is alive."""
+        """Record that this worker is alive."""
         self.row[Worker.BEAT] = time.monotonic()
 
     def workers(self) -> Iterator[Row]:
@@ -199,13 +204,13 @@ class Instance:
 
     @property
     def is_speaker(self) -> bool:
-        """Whether this worker is the one that says what holds for all of them: the first that is alive."""
+        """Whether this worker is the one that reports what holds for all workers. It is the first one that is alive."""
         return next(self.workers(), None) is self.row
 
     # What is common.
 
     def changes(self, condition: str, *, holds: bool) -> bool:
-        """Take note whether one of ``CONDITIONS`` holds; say whether that is news for the instance."""
+        """Record whether one of ``CONDITIONS`` holds. Returns whether that has changed for the instance."""
         number = CONDITIONS.index(condition)
         if holds:
             self.shared[_NOTED + number] = time.monotonic()
@@ -215,39 +220,39 @@ class Instance:
         return True
 
     def since(self, condition: str) -> float:
-        """Return when a condition began to hold, in seconds since the epoch; 0 if it does not hold."""
+        """Return when a condition began to hold, in seconds since the epoch. If it does not hold, return 0."""
         return self.shared[_SINCE + CONDITIONS.index(condition)]
 
     def is_quiet(self, condition: str, seconds: float) -> bool:
-        """Whether a condition that holds was not noted again for so long."""
+        """Whether a condition that holds was not noted again for ``seconds``."""
         number = CONDITIONS.index(condition)
         return self.shared[_SINCE + number] > 0 and time.monotonic() - self.shared[_NOTED + number] > seconds
 
     def came_back(self, backend: str) -> None:
-        """Take note that a backend works again."""
+        """Record that a backend works again."""
         self.shared[_BACK + list(BACKENDS).index(backend)] = time.monotonic()
 
     def back_at(self, backend: str) -> float:
-        """Return when some worker saw last that a backend works again, by the monotonic clock."""
+        """Return when a worker last saw that a backend works again, by the monotonic clock."""
         return self.shared[_BACK + list(BACKENDS).index(backend)]
 
     def check_ended(self, check: str, level: int) -> tuple[bool, float]:
-        """Take note of the outcome of one of ``CHECKS``; say whether it is another one than before, and since when."""
+        """Record the result of one of ``CHECKS``. Returns whether it has changed, and the time since when it is so."""
         number = CHECKS.index(check)
-        is_news = self.shared[_LEVELS + number] != level  # at first all is well
+        is_news = self.shared[_LEVELS + number] != level  # at first every check counts as passed
         if is_news or not self.shared[_LEVELS_SINCE + number]:
             self.shared[_LEVELS + number] = level
             self.shared[_LEVELS_SINCE + number] = time.time()
         return is_news, self.shared[_LEVELS_SINCE + number]
 
     def untold_starts(self) -> int:
-        """Return how many workers have started since the last call in any process."""
+        """Return how many workers have started since the last call, in any process."""
         started, told = self.shared[Shared.WORKERS_STARTED], self.shared[Shared.WORKERS_STARTED_TOLD]
         self.shared[Shared.WORKERS_STARTED_TOLD] = started
         return int(started - told)
 
     def untold_endings(self) -> dict[str, int]:
-        """Return how many workers have ended in which way since the last call in any process."""
+        """Return how many workers have ended in each way since the last call, in any process."""
         untold = {}
         for number, ending in enumerate(ENDINGS):
             ended, told = self.shared[_ENDINGS + number], self.shared[_ENDINGS_TOLD + number]

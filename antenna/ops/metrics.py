@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Metrics: the registry of all there are, and the backends they go to.
+"""Metrics: the backends that they are sent to, and the filters before them.
 
 Code emits metrics through ``markus.get_metrics``, as it logs through ``logging.getLogger``.
 """
@@ -51,7 +51,10 @@ def set_up_metrics(app_config: AppConfig, instance: Instance | None = None) -> N
 
 
 class OnlyNews(MetricsFilter):  # type: ignore[misc]  # markus comes without types
-    """Lets a gauge pass when its value changes: every few seconds the same ones would bury the crashes in the log."""
+    """Lets a gauge pass only if its value has changed.
+
+    The same values every few seconds would bury the crashes in the log.
+    """
 
     def __init__(self) -> None:
         self._gauges: dict[tuple[str, ...], Any] = {}
@@ -70,8 +73,8 @@ class OnlyNews(MetricsFilter):  # type: ignore[misc]  # markus comes without typ
 class RegisteredOnly(RegisteredMetricsFilter):  # type: ignore[misc]  # markus comes without types
     """Lets registered metrics pass. Any other is dropped, and its name is logged once as an error.
 
-    A crash is worth more than a metric, so a name that somebody forgot to register must not fail the request that emits
-    it. Tests set ``raise_error``: there it is an error.
+    A crash is worth more than a metric. So a metric that somebody forgot to register must not fail the request that
+    emits it. Tests set ``raise_error``, which makes it an error.
     """
 
     def __init__(self, registry: dict[str, dict[str, Any]], *, raise_error: bool = False) -> None:
@@ -79,7 +82,7 @@ class RegisteredOnly(RegisteredMetricsFilter):  # type: ignore[misc]  # markus c
         self._logged: set[str] = set()
 
     def filter(self, record: MetricsRecord) -> MetricsRecord | None:
-        """The record, or None to drop it; raises ``markus.filters.MetricsException`` with ``raise_error``."""
+        """Return the record, or None to drop it. Raises ``markus.filters.MetricsException`` with ``raise_error``."""
         metric = self.registered_metrics.get(record.key)
         if metric is not None and metric["type"] == record.stat_type:
             return record

@@ -2,11 +2,11 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Metrics for Prometheus: a backend of Markus that adds them up, and what is answered to whoever asks for the sums.
+"""Metrics for Prometheus: a backend of Markus that adds them up, and the answer with the sums of all workers.
 
-``PrometheusMetrics`` adds to the table of ``antenna.ops.series``. Each crash does so some ten times, so it looks up
-where in the table and adds: prometheus-client, with its locks and its files for several processes, would cost many
-times as much. ``exposition`` hands the sums of all workers to prometheus-client, which writes them down.
+``PrometheusMetrics`` adds to the table of ``antenna.ops.series``. Each crash does so some ten times, so this only looks
+up a place in the table and adds to it. prometheus-client would cost many times as much, with its locks and its files
+for several processes. ``exposition`` hands the sums of all workers to prometheus-client, which writes them down.
 """
 
 from bisect import bisect_left
@@ -20,34 +20,35 @@ from antenna.ops.instance import Instance
 from antenna.ops.registry import Metric, load_metrics
 from antenna.ops.series import Series, SeriesTable
 
-#: Writes the answer to a question for the metrics, from its Accept header. Returns its type as well.
+#: A function that writes the answer to a request for the metrics, from its Accept header. Returns the content type as
+#: well.
 Exposition = Callable[[str], tuple[bytes, str]]
 
-# The first cell of a series, its bounds if it is a histogram, and what its values are multiplied by.
+# The first cell of a series, its bounds if it is a histogram, and the factor for its values.
 _Place = tuple[int, tuple[float, ...], float]
 
-# What is counted when there is no place for a metric.
+# The metric that counts metrics for which there is no place.
 _DROPPED = "metrics_dropped"
-# A gauge has its value and the time when it was set.
+# Cells of a gauge: its value, and the time when it was set.
 _GAUGE_WIDTH = 2
 
 
 class PrometheusMetrics(BackendBase):  # type: ignore[misc]  # markus comes without types
-    """Adds each metric to its series in the table."""
+    """A backend of Markus that adds each metric to its series in the table."""
 
     def __init__(self, options: dict[str, Any], filters: list[Any] | None = None) -> None:
-        """``options``: ``instance``, whose table it is."""
+        """``options`` has the ``instance`` with the table."""
         super().__init__(options=options, filters=filters)
         self._table: SeriesTable = options["instance"].series
         self._metrics = load_metrics()
-        # Where each counter and histogram goes, by its name and tags as they are emitted.
+        # The place of each counter and histogram, by its name and tags as they are emitted.
         self._places: dict[tuple[str, ...], _Place] = {}
-        # The places are of this table.
+        # The table that these places belong to.
         self._cells = self._table.cells
         declare(self._table)
 
     def emit_to_backend(self, record: MetricsRecord) -> None:
-        """Take a metric. No filter is asked: the registry is, when a metric comes for the first time."""
+        """Take a metric. No filter is applied; the registry is asked when a metric comes for the first time."""
         if record.stat_type == "gauge":
             self._set(record)
             return
@@ -80,7 +81,7 @@ class PrometheusMetrics(BackendBase):  # type: ignore[misc]  # markus comes with
         return place
 
     def _series(self, record: MetricsRecord) -> Series | None:
-        """Return the series of a metric. None if it is not registered or there is no room, which is counted."""
+        """Return the series of a metric. If it is not registered, or there is no room, count that and return None."""
         metric = self._metrics.get(record.key)
         if metric is None or metric.type != record.stat_type:
             self._count_dropped("unregistered")
@@ -108,14 +109,14 @@ def declare(table: SeriesTable) -> None:
 
 
 def _width(metric: Metric) -> int:
-    """Return how many cells a series takes: of a histogram, the buckets, that of larger values, and the sum."""
+    """Return how many cells a series takes. A histogram has the buckets, one for larger values, and the sum."""
     if metric.type == "gauge":
         return _GAUGE_WIDTH
     return len(metric.bounds) + 2 if metric.bounds else 1
 
 
 def exposition(instance: Instance) -> Exposition:
-    """Return what answers Prometheus. It is the only place that imports prometheus-client."""
+    """Return the function that answers Prometheus. Only this function imports prometheus-client."""
     from prometheus_client import CollectorRegistry  # noqa: PLC0415 - only if it is asked for
     from prometheus_client.exposition import choose_encoder  # noqa: PLC0415
 
@@ -130,14 +131,14 @@ def exposition(instance: Instance) -> Exposition:
 
 
 class _Families:
-    """What prometheus-client calls a collector: yields the metrics with their series and values."""
+    """A collector of prometheus-client: it yields the metrics with their series and values."""
 
     def __init__(self, instance: Instance, metrics: Mapping[str, Metric]) -> None:
         self._instance = instance
         self._metrics = metrics
 
     def collect(self) -> Iterator[Any]:
-        """Yield the families of metrics, as prometheus-client asks for them."""
+        """Yield the families of metrics. prometheus-client calls this."""
         sums, series_of = self._instance.sums(), dict[str, list[Series]]()
         for series in self._instance.series.known():
             series_of.setdefault(series.name, []).append(series)
@@ -169,7 +170,7 @@ class _Families:
 
 
 def _buckets(bounds: tuple[float, ...], values: list[float]) -> Iterator[tuple[str, float]]:
-    """Yield the bounds with the number of values up to each, as Prometheus counts."""
+    """Yield each bound with the number of values up to it, as Prometheus counts them."""
     total = 0.0
     for bound, value in zip([*map(str, bounds), "+Inf"], values[:-1], strict=True):
         total += value

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The registry of all metrics, ``antenna/statsd_metrics.yaml``, and what Prometheus calls each of them."""
+"""Reads the registry of all metrics, ``antenna/statsd_metrics.yaml``, and makes Prometheus' names of them."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,25 +15,25 @@ import yaml
 
 from antenna.config import parse_attribute
 
-#: In front of every name in Prometheus.
+#: Prefix of every name in Prometheus.
 PREFIX = "antenna_"
 
-# What a histogram counts: values up to each bound, and those beyond the last. From a millisecond, which a rejected
-# crash takes, to the minute that a body may take; from a kilobyte to the largest report.
+# Upper bounds of the buckets of a histogram. Those for seconds go from a millisecond, which a rejected crash takes, to
+# the minute that a body may take. Those for bytes go from a kilobyte to the largest report.
 _BOUNDS = {
     "seconds": (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
     "bytes": tuple(float(4**power) for power in range(5, 15)),
 }
-# Endings of our names that say what Prometheus says in another way.
+# Endings of our names that Prometheus expresses in another way.
 _ENDINGS = (".count", "_count", ".time")
 
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """A tag of a metric, which is a label in Prometheus."""
+    """A tag of a metric. It is a label in Prometheus."""
 
     description: str
-    #: The values it takes, each with its meaning. None where nobody knows them beforehand, such as names of rules.
+    #: The values of the tag, each with its meaning. None if they are not known beforehand, such as names of rules.
     values: Mapping[str, str] | None
 
 
@@ -45,12 +45,12 @@ class Metric:
     type: str
     description: str
     tags: Mapping[str, Tag]
-    #: Of its values in Prometheus: seconds, bytes, info, or nothing for a number of things.
+    #: The unit of its values in Prometheus: seconds, bytes or info. It is empty for a number of things.
     unit: str
 
     @property
     def prometheus_name(self) -> str:
-        """Its name in Prometheus: with the unit, and ``_total`` if it is a counter."""
+        """The name in Prometheus: with the unit, and with ``_total`` if it is a counter."""
         name = self.name
         for ending in _ENDINGS:
             name = name.removesuffix(ending)
@@ -59,12 +59,12 @@ class Metric:
 
     @property
     def bounds(self) -> tuple[float, ...]:
-        """The upper bounds of the buckets of a histogram; nothing for counters and gauges."""
+        """The upper bounds of the buckets of a histogram. Empty for counters and gauges."""
         return _BOUNDS[self.unit] if self.type in ("timing", "histogram") else ()
 
     @property
     def scale(self) -> float:
-        """What a value is multiplied by for Prometheus: timings are milliseconds."""
+        """The factor by which a value is multiplied for Prometheus. Timings are milliseconds, and become seconds."""
         return 0.001 if self.type == "timing" else 1.0
 
     def known_series(self) -> Iterator[tuple[str, ...]]:
@@ -75,7 +75,7 @@ class Metric:
 
 @cache
 def load_registry() -> dict[str, dict[str, Any]]:
-    """Return the registry as its file has it: every metric by its name."""
+    """Return the content of the file: every metric by its name."""
     registry: dict[str, dict[str, Any]] = yaml.safe_load(
         (Path(__file__).resolve().parents[1] / "statsd_metrics.yaml").read_text(encoding="utf-8")
     )
@@ -95,7 +95,7 @@ def _metric(name: str, entry: Mapping[str, Any]) -> Metric:
 
 
 def _tag(said: str | Mapping[str, Any]) -> Tag:
-    """Read a tag: in words, or with the list of its values."""
+    """Read a tag: either a text, or a description with a list of values."""
     if isinstance(said, str):
         return Tag(said, None)
     values = said["values"]
@@ -108,5 +108,5 @@ def _tag(said: str | Mapping[str, Any]) -> Tag:
 
 
 def _in_words(values: Mapping[str, str]) -> str:
-    """Return a sentence about values that the registry itself lists."""
+    """Return a sentence about values that the registry lists itself."""
     return ", ".join(f"`{value}`" + (f" ({meaning})" if meaning else "") for value, meaning in values.items())

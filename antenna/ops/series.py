@@ -2,20 +2,21 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The sums of all metrics, for Prometheus, in memory that all workers share.
+"""The sums of all metrics for Prometheus, in memory that all workers share.
 
-Prometheus asks one worker, and is to hear of all of them. So the sums lie in one table:
+Prometheus asks one worker, and expects the metrics of all workers. So the sums are in one table:
 
-* A series is a metric with values for its tags. The directory, a text that only grows, says which series there are and
-  where the cells of each begin: one for a counter, a bucket each and the sum for a histogram.
-* Each place for a worker has all these cells. A worker adds to its own, so nobody waits for a lock, and a cell of eight
-  bytes is written in one piece. What a series has come to is the sum over all places.
-* The worker that takes the place of one that has ended goes on from its sums. So they never fall, nothing is merged,
-  and a thousand restarts take no more room than one.
-* Gauges are of the instance. They have one place together, and with each value the time when it was set: those that
-  nobody has set for a while are left out.
+* A series is a metric with certain values of its tags. The directory is a text that only grows. It says which series
+  exist, and where the cells of each begin. A counter has one cell. A histogram has a cell for each bucket and one for
+  the sum.
+* Each worker has a place with all these cells. It adds only to its own cells, so nobody waits for a lock, and a cell of
+  eight bytes is written in one piece. The value of a series is the sum over all places.
+* If a worker ends, the next worker at its place goes on from its sums. So the sums never fall, nothing has to be
+  merged, and a thousand restarts take no more room than one.
+* Gauges belong to the instance, so there is one place for all of them. Each has the time when it was set. If a gauge
+  was not set for a while, it is left out.
 
-The table of an instance is in the memory that ``antenna.ops.instance`` has from the master.
+The table of an instance is in the memory that ``antenna.ops.instance`` gets from the master.
 """
 
 import time
@@ -28,18 +29,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     Cells = memoryview[float]
 
-#: Cells that each worker has. The metrics known beforehand take 400; the others are names of rules, as a rule.
+#: Number of cells of each worker. The metrics that are known beforehand take 400. Most others are names of rules.
 CELLS = 4096
 #: Bytes of the directory.
 DIRECTORY_SIZE = 256 * 1024
-# The directory begins with its length in bytes, in so many digits.
+# The directory begins with its length in bytes, which has this many digits.
 _LENGTH = 8
-# Characters of the value of a tag. Longer ones are cut.
+# Characters of the value of a tag. A longer value is cut.
 _LONGEST_VALUE = 100
-#: Keeps other processes out while it is held; says whether it is.
+#: A lock that keeps other processes out. Its value says whether it is held.
 Lock = Callable[[], AbstractContextManager[bool]]
 
-#: Seconds after which a gauge is no news any more: three times as long as they are sent.
+#: Seconds after which a gauge is out of date. Gauges are sent three times in this time.
 STALE = 30.0
 
 
@@ -54,17 +55,17 @@ class Series:
 
 
 class SeriesTable:
-    """The table, as one process sees it."""
+    """The table, as one process uses it."""
 
     def __init__(self, memory: memoryview, places: int, lock: Lock) -> None:
-        """``memory``: bytes for the directory, the gauges and so many places for workers, as ``table_size`` says.
+        """``memory`` has the bytes of the directory, the gauges and ``places`` places for workers: see ``table_size``.
 
-        ``lock`` keeps other processes out of the directory. While it is not to be had, no series is added.
+        ``lock`` keeps other processes out of the directory. If it cannot be had, no series is added.
         """
         self._directory = memory[:DIRECTORY_SIZE]
         cells: Cells = memory[DIRECTORY_SIZE:].cast("d")
         self._gauges, *self.places = [cells[start : start + CELLS] for start in range(0, len(cells), CELLS)]
-        #: Where this process adds.
+        #: The cells to which this process adds.
         self.cells: Cells = self.places[0]
         self._lock = lock
         self._read = 0
@@ -72,7 +73,7 @@ class SeriesTable:
         self._series: dict[tuple[str, tuple[str, ...]], Series] = {}
 
     def join(self, other: "SeriesTable", place: int, lock: Lock) -> None:
-        """From now on this process is the worker of a place in ``other``. What it has counted comes along."""
+        """Make this process the worker of a place in ``other``. The counts so far are added there."""
         before = [(series, list(self.cells[series.start : series.start + series.width])) for series in self.known()]
         self._directory, self._gauges, self.places = other._directory, other._gauges, other.places  # noqa: SLF001
         self.cells = self.places[place]
@@ -85,12 +86,12 @@ class SeriesTable:
                     self.cells[found.start + number] += value
 
     def known(self) -> list[Series]:
-        """Return all series, of whichever worker, in the order in which they came."""
+        """Return all series of all workers, in the order in which they were added."""
         self._read_on()
         return list(self._series.values())
 
     def find(self, name: str, values: tuple[str, ...], width: int) -> Series | None:
-        """Return a series, a new one if need be; None if there is no room for it."""
+        """Return a series. If it does not exist, add it. Returns None if there is no room for it."""
         values = tuple(value[:_LONGEST_VALUE] for value in values)
         if (name, values) not in self._series and self._free + width <= CELLS:
             with self._lock() as is_held:
@@ -101,17 +102,17 @@ class SeriesTable:
         return found if found is not None and found.width == width else None
 
     def set_gauge(self, series: Series, value: float) -> None:
-        """Set a gauge, which has two cells."""
+        """Set a gauge. It has two cells."""
         self._gauges[series.start] = value
         self._gauges[series.start + 1] = time.monotonic()
 
     def gauge(self, series: Series) -> float | None:
-        """Return what a gauge was set to; None if that was too long ago."""
+        """Return the value of a gauge, or None if it was set too long ago."""
         value, set_at = self._gauges[series.start], self._gauges[series.start + 1]
         return value if set_at and time.monotonic() - set_at < STALE else None
 
     def sums(self, places: int) -> list[float]:
-        """Return the sums of all cells, over so many places from the first."""
+        """Return the sum of each cell over the first ``places`` places."""
         self._read_on()
         rows = [array("d", self.places[place][: self._free]) for place in range(places)]
         return [sum(column) for column in zip(*rows, strict=True)]
@@ -122,12 +123,12 @@ class SeriesTable:
         if b"\n" in line or end > DIRECTORY_SIZE - _LENGTH or self._free + width > CELLS:
             return
         self._directory[_LENGTH + self._read : _LENGTH + end] = line + b"\n"
-        # Last: nobody reads beyond it.
+        # The length is written last, because other processes read only so far.
         self._directory[:_LENGTH] = b"%0*d" % (_LENGTH, end)
         self._read_on()
 
     def _read_on(self) -> None:
-        """Read what was added to the directory since the last time, by this worker or another."""
+        """Read what this worker or another has added to the directory since the last time."""
         end = int(bytes(self._directory[:_LENGTH]).strip(b"\0") or b"0")
         for series in self._parse(bytes(self._directory[_LENGTH + self._read : _LENGTH + end])):
             self._series[series.name, series.values] = series
@@ -141,5 +142,5 @@ class SeriesTable:
 
 
 def table_size(places: int) -> int:
-    """Return the bytes of a table for so many workers. Memory is taken for what has been written only."""
+    """Return the bytes of a table for ``places`` workers. Only the part that was written takes memory."""
     return DIRECTORY_SIZE + (places + 1) * CELLS * 8

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The file in memory that holds the table of an instance, handed down from master to master."""
+"""The file in memory that has the table of an instance. One master hands it down to the next."""
 
 import hashlib
 from collections.abc import MutableMapping
@@ -13,7 +13,7 @@ from antenna.shared_file import create_shared_file, find_shared_file
 
 
 def shared_table(environ: MutableMapping[str, str], *environs: MutableMapping[str, str]) -> Instance:
-    """Return the table of an instance, for its master. It is handed down in the environments: see ``shared_file``."""
+    """Return the table of an instance, for its master. The environments hand it down: see ``antenna.shared_file``."""
     variable = f"ANTENNA_INSTANCE_{_layout()}"
     size = (MAX_WORKERS + 1) * WIDTH * 8 + table_size(MAX_WORKERS)
     create_shared_file(environ, *environs, variable=variable, size=size)
@@ -21,7 +21,7 @@ def shared_table(environ: MutableMapping[str, str], *environs: MutableMapping[st
 
 
 def _layout() -> str:
-    """Return a text that is another one for each layout of the table."""
+    """Return a text that differs for each layout of the table."""
     lists = [list(Worker.__members__), list(Shared.__members__), CONDITIONS, CHECKS, ENDINGS, list(BACKENDS)]
     layout = repr([*lists, WIDTH, CELLS, DIRECTORY_SIZE])
     return hashlib.sha256(layout.encode()).hexdigest()[:8].upper()

@@ -2,10 +2,10 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Metrics to statsd, in the protocol of Datadog: that of statsd, with tags.
+"""Sends metrics to statsd in Datadog's protocol, which is that of statsd with tags.
 
-A crash emits about ten of them: 45 us of CPU with this backend. Datadog's own client, with its buffer, its background
-sender and no telemetry, takes 135 us, a fifth of what a rejected crash takes in all.
+A crash emits about ten metrics, which take 45 us of CPU with this backend. Datadog's own client, with its buffer, its
+background sender and no telemetry, takes 135 us. That is a fifth of what a rejected crash takes in all.
 """
 
 import atexit
@@ -26,33 +26,33 @@ from antenna.ops.mozilla import MozillaNames
 logger = logging.getLogger(__name__)
 own_metrics = markus.get_metrics("")
 
-# What may wait while the name of the statsd host does not resolve; the oldest are dropped.
+# Metrics that may wait while the name of the statsd host does not resolve. If there are more, the oldest are dropped.
 MAX_WAITING = 20_000
-# Bytes in a packet: what fits into an Ethernet frame on every path.
+# Bytes in a packet. So many fit into an Ethernet frame on every path.
 MAX_PACKET_SIZE = 1432
-# Seconds between two times of sending.
+# Seconds between two packets, unless one is full before.
 _INTERVAL = 0.2
-# Seconds until statsd is tried again after a failure.
+# Seconds after a failure until statsd is tried again.
 _PAUSE = 1.0
-# Seconds after which the name of the host is looked up again: the daemon may have moved, and packets to an address
-# that nobody has any more come to nothing without an error.
+# Seconds after which the name of the host is looked up again, because the daemon may have moved. Packets to an address
+# that is no longer in use are lost without an error.
 _LOOK_UP_AGAIN = 30.0
 # Seconds between two warnings while statsd is away.
 _QUIET = 60.0
-# How long the end of the process may take to send the last packets, in seconds.
+# Seconds that the process waits at its end for the last packets to be sent.
 _FINAL_FLUSH_TIMEOUT = 1.0
 
 _TYPES = {"incr": "c", "gauge": "g", "timing": "ms", "histogram": "h"}
 
 
 class StatsdMetrics(BackendBase):  # type: ignore[misc]  # markus comes without types
-    """Gathers metrics into packets and sends them from a thread of its own.
+    """Gathers metrics into packets, and sends them from a thread of its own.
 
-    So a crash waits neither for the name of the statsd host to resolve nor for a lock.
+    So a crash waits neither for a lock nor until the name of the statsd host resolves.
     """
 
     def __init__(self, options: dict[str, Any], filters: list[Any]) -> None:
-        """``options``: ``statsd_host``, ``statsd_port``, ``statsd_namespace``, ``mozilla_names``."""
+        """``options`` has ``statsd_host``, ``statsd_port``, ``statsd_namespace`` and ``mozilla_names``."""
         super().__init__(options=options, filters=filters)
         self._address: tuple[str, int] = (options["statsd_host"], options["statsd_port"])
         self._mozilla: MozillaNames | None = options.get("mozilla_names")
@@ -67,7 +67,8 @@ class StatsdMetrics(BackendBase):  # type: ignore[misc]  # markus comes without 
         self._looked_up = 0.0
         self._dropped = 0
         threading.Thread(target=self._send_regularly, daemon=True).start()
-        # Under gevent, a native thread resolves the host's name. Have one now: Python 3.12 starts none while it ends.
+        # Under gevent, a native thread resolves the host's name. This starts one now, because Python 3.12 starts none
+        # at its end.
         run_blocking(time.monotonic)
         atexit.register(self.flush)
 
@@ -88,7 +89,7 @@ class StatsdMetrics(BackendBase):  # type: ignore[misc]  # markus comes without 
         self._waiting.append(f"{name}:{record.value}|{_TYPES[record.stat_type]}{tags}")
 
     def flush(self) -> None:
-        """Send what is waiting, unless that takes too long."""
+        """Send the metrics that wait, unless that takes too long."""
         self._flushed.clear()
         self._flush.set()
         self._flushed.wait(_FINAL_FLUSH_TIMEOUT)
@@ -101,7 +102,7 @@ class StatsdMetrics(BackendBase):  # type: ignore[misc]  # markus comes without 
             if self._dropped:
                 dropped, self._dropped = self._dropped, 0
                 own_metrics.incr("metrics_dropped", dropped, tags=["cause:statsd"])
-            if not self._flush.is_set():  # or something may have come after the last look
+            if not self._flush.is_set():  # if it is set, metrics may have come after the last packet
                 self._flushed.set()
 
     def _send(self) -> None:
@@ -123,18 +124,21 @@ class StatsdMetrics(BackendBase):  # type: ignore[misc]  # markus comes without 
             return
         try:
             self._connected().send(packet)
-        # UnicodeError: the name is none. It could not be sent anywhere.
+        # UnicodeError: the host's name is not valid, so nothing can be sent to it.
         except (OSError, UnicodeError) as error:
             self._count_dropped(packet)
             self._forget_socket()
             self._warn(error)
 
     def _count_dropped(self, packet: bytearray) -> None:
-        """Count the metrics of a packet, but for those that count dropped ones: they would never end."""
+        """Count the metrics of a packet that was dropped.
+
+        Metrics that count dropped metrics are left out. Otherwise they would cause one another for ever.
+        """
         self._dropped += sum(b"metrics_dropped:" not in line for line in packet.split(b"\n"))
 
     def _connected(self) -> socket.socket:
-        """Return a socket to where the name leads, as of a moment ago. Raises ``OSError``, ``UnicodeError``."""
+        """Return a socket to the current address of the host. Raises ``OSError`` and ``UnicodeError``."""
         before, now = self._socket, time.monotonic()
         if before is not None and now - self._looked_up < _LOOK_UP_AGAIN:
             return before
@@ -144,14 +148,14 @@ class StatsdMetrics(BackendBase):  # type: ignore[misc]  # markus comes without 
         except (OSError, UnicodeError):
             if before is None:
                 raise
-            # Only the name server may be away: the old address is the best there is.
+            # Perhaps only the name server is away, so the old address is used.
             return before
         if before is not None:
             before.close()
         return self._socket
 
     def _forget_socket(self) -> None:
-        """Resolve the name again after a while: the host may have moved."""
+        """Close the socket. The host's name is resolved again after a while, because the host may have moved."""
         self._not_before = time.monotonic() + _PAUSE
         if self._socket is not None:
             self._socket.close()
@@ -166,9 +170,9 @@ class StatsdMetrics(BackendBase):  # type: ignore[misc]  # markus comes without 
 
 
 def _connect(address: tuple[str, int]) -> socket.socket:
-    """Return a socket to the first address there is a way to. Raises ``OSError``, ``UnicodeError``."""
+    """Return a socket to the first address that can be reached. Raises ``OSError`` and ``UnicodeError``."""
     found = socket.getaddrinfo(*address, type=socket.SOCK_DGRAM)
-    # Daemons often listen on IPv4 only, which a packet to the IPv6 address of the same name would not tell.
+    # Daemons often listen on IPv4 only. A packet to the IPv6 address of the same name would be lost without an error.
     found.sort(key=lambda info: info[0] != socket.AF_INET)
     error: OSError | None = None
     for family, kind, protocol, _, target in found:
