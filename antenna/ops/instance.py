@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 MAX_WORKERS = 256
 # Seconds. If a worker has not written to its row for this long, it hangs or is gone, and another becomes the speaker.
 _ALIVE = 5.0
-# Seconds after which nobody takes note any more that a worker has ended: its master has been killed.
+# Seconds after the last sign of a worker until its row may be free. By then its master would have recorded its end,
+# unless the master was killed.
 _LONG_GONE = 120.0
 
 #: The conditions of an instance as a whole. Each is logged once when it begins and once when it ends.
@@ -136,10 +137,10 @@ class Instance:
     """The table, as one process uses it."""
 
     def __init__(self, workers: int = MAX_WORKERS, descriptor: int | None = None) -> None:
-        """Make a table for so many workers. This process has the row of the first of them, until it ``joins``.
+        """Make a table for this many workers. This process has the row of the first of them, until it calls ``join``.
 
-        ``descriptor``: of the file that ``antenna.ops.shared_table`` has made. Without it, processes share the table if
-        they are forked from this one.
+        ``descriptor`` is that of the file that ``antenna.ops.shared_table`` has made. Without it, processes share the
+        table if they are forked from this one.
         """
         self._descriptor = descriptor
         self._made_by = os.getpid()
@@ -151,7 +152,7 @@ class Instance:
         self.row = self.rows[0]
         self.series = SeriesTable(memory[rows_size:], workers, self.locked)
 
-    # What the master does.
+    # Methods that the master calls.
 
     def admit(self) -> Row:
         """Return the row for a worker that is about to be forked.
@@ -173,12 +174,12 @@ class Instance:
         row.clear()
 
     def locked(self) -> AbstractContextManager[bool]:
-        """Lock the cells that several processes write. Returns whether that works."""
+        """Lock the cells that several processes write. The context manager's value says whether the lock is held."""
         if self._descriptor is None:
             return nullcontext(os.getpid() == self._made_by)
         return locked(self._descriptor, 0, 1)
 
-    # What a worker does.
+    # Methods that a worker calls.
 
     def join(self, other: "Instance", row: Row) -> None:
         """Make this process the worker of ``row`` in the table of ``other``, which its master has made."""
@@ -188,7 +189,7 @@ class Instance:
         self.beat()
 
     def sums(self) -> list[float]:
-        """Return what the metrics have come to, over all workers that there are and have been."""
+        """Return the sum of each cell of the metrics over all workers, also those that have ended."""
         return self.series.sums(max(1, int(self.shared[Shared.ROWS_USED])))
 
     def beat(self) -> None:
@@ -207,7 +208,7 @@ class Instance:
         """Whether this worker is the one that reports what holds for all workers. It is the first one that is alive."""
         return next(self.workers(), None) is self.row
 
-    # What is common.
+    # Methods for the row of the instance, which any process calls.
 
     def changes(self, condition: str, *, holds: bool) -> bool:
         """Record whether one of ``CONDITIONS`` holds. Returns whether that has changed for the instance."""
@@ -263,11 +264,14 @@ class Instance:
 
 
 def _is_free(row: Row) -> bool:
-    """Whether nobody has a row. A master that was killed has not taken note that its workers have ended."""
+    """Whether a row belongs to no worker.
+
+    If a master was killed, the rows of its workers still look as if they were taken.
+    """
     if not row[Worker.PID]:
         return not row[Worker.BEAT]
     if time.monotonic() - row[Worker.BEAT] < _LONG_GONE:
-        return False  # it is alive, or its master is about to dismiss it
+        return False  # the worker is alive, or its master is about to record its end
     try:
         os.kill(int(row[Worker.PID]), 0)
     except ProcessLookupError:

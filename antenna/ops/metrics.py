@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 def set_up_metrics(app_config: AppConfig, instance: Instance | None = None) -> None:
     """Emit metrics to statsd if there is one, and to the log in the local environment.
 
-    ``instance``: where they are added up for Prometheus. None if nobody can ask for them.
+    ``instance`` has the table in which they are added up for Prometheus. It is None if there is no ADMIN_PORT.
     """
     filters = [
         RegisteredOnly(load_registry()),

@@ -99,9 +99,9 @@ class PrometheusMetrics(BackendBase):  # type: ignore[misc]  # markus comes with
 
 
 def declare(table: SeriesTable) -> None:
-    """Add the series that are known beforehand, at 0.
+    """Add the series that are known beforehand, with the value 0.
 
-    Of a series that is not there before its first step, Prometheus does not see that step.
+    If a series first appeared with the value 1, Prometheus would not count that as an increase.
     """
     for metric in load_metrics().values():
         for values in metric.known_series():
@@ -117,7 +117,7 @@ def _width(metric: Metric) -> int:
 
 def exposition(instance: Instance) -> Exposition:
     """Return the function that answers Prometheus. Only this function imports prometheus-client."""
-    from prometheus_client import CollectorRegistry  # noqa: PLC0415 - only if it is asked for
+    from prometheus_client import CollectorRegistry  # noqa: PLC0415 - needed only with ADMIN_PORT
     from prometheus_client.exposition import choose_encoder  # noqa: PLC0415
 
     registry = CollectorRegistry(auto_describe=False)

@@ -34,15 +34,15 @@ _TIMEOUT = 60
 _FORKED = re.compile(
     r"bin/(check_config|fetch_crashes|list_crashes|prune_crashes|pull_ids|republish|spool|throttle)\.py"
 )
-# What only a shell understands.
+# Characters that mean something to a shell.
 _SHELL_SYNTAX = re.compile(r"[|&;<>()$`\\*?\[#~%\n]")
-# Python reads these when it starts.
+# Beginnings of the variables that Python reads when it starts.
 _OF_PYTHON = ("PYTHON", "LANG", "LC_", "VIRTUAL_ENV", "PATH")
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a command."""
+    """The result of a command."""
 
     exit_code: int
     stdout: str
