@@ -51,7 +51,10 @@ class MemoryMap:
         self._bases = [mapping.base for mapping in self.mappings]
 
     def find(self, address: int) -> Mapping | None:
-        """Return the mapping of an address, or None if there is none or the dump does not say."""
+        """Return the mapping of an address.
+
+        Returns None if the address is not mapped, or the dump has no memory map.
+        """
         index = bisect_right(self._bases, address) - 1
         if index < 0 or address >= self.mappings[index].end:
             return None

@@ -18,7 +18,7 @@ _LEAST_ADDRESS_BITS = 39
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """The process in the dump."""
+    """The memory and the modules of the process that crashed, as far as the dump has them."""
 
     memory: Memory
     modules: Modules

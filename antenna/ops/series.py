@@ -55,7 +55,7 @@ class Series:
 
 
 class SeriesTable:
-    """The table, as one process uses it."""
+    """The table of all series. A process adds to the cells at its own place."""
 
     def __init__(self, memory: memoryview, places: int, lock: Lock) -> None:
         """``memory`` has the bytes of the directory, the gauges and ``places`` places for workers: see ``table_size``.

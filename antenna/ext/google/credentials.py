@@ -129,9 +129,9 @@ class SharedToken(Credentials):
         return time.monotonic() - self._failed < _PAUSE
 
     def _ask(self) -> "AsyncResult[str | None]":
-        """Ask for a token in the background, unless that is going on already.
+        """Ask for a token in the background, unless another request for one is under way.
 
-        The result is the failure, if there is one.
+        The returned result becomes the failure, or None.
         """
         if self._asking is None:
             self._asking = AsyncResult()

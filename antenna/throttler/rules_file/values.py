@@ -13,7 +13,7 @@ SECTIONS = ("products", "packages", "quota", "rules")
 
 
 def read_names(value: Any) -> tuple[str, ...]:
-    """Return a list of names."""
+    """Return a value that must be a list of names. Raises ``ValueError`` if it is something else."""
     if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
         raise ValueError('takes a list of names, such as ["One", "Another"]')
     return tuple(value)
