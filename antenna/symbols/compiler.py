@@ -49,7 +49,7 @@ class Compiled:
     cfi: bool
     """Whether there is call frame information."""
     trouble: str
-    """What of it could not be read, and why; empty if all could."""
+    """The parts of the object that could not be read, and why. Empty if all of it could be read."""
 
 
 def compile_file(path: Path, directory: Path) -> list[Compiled]:
@@ -98,7 +98,8 @@ def _limit(size: int) -> None:
 def _compile(number: int, item: Any, path: Path, directory: Path) -> Compiled:
     from symbolic.exceptions import SymbolicError  # noqa: PLC0415 - may not be installed
 
-    # One broken record of call frame information makes all of a file's unreadable. Its functions are as good as before.
+    # If one record of call frame information is broken, symbolic reads none of them. The functions of the file are not
+    # affected.
     functions, cfi, troubles = "", False, []
     try:
         functions = _compile_functions(item, directory / f"{number}.symcache")
@@ -121,7 +122,7 @@ def _compile(number: int, item: Any, path: Path, directory: Path) -> Compiled:
 
 
 def _one_line(error: Exception) -> str:
-    """Return what symbolic says of an error, and of its causes, which it puts into lines of their own."""
+    """Return an error of symbolic and its causes in one line. symbolic writes each cause into a line of its own."""
     return ": ".join(line.strip().removeprefix("caused by: ") for line in str(error).splitlines())
 
 

@@ -51,7 +51,7 @@ class Entry:
     added: str
     """When the last file was added: ISO 8601, in UTC."""
     trouble: str = ""
-    """What of that file could not be read, and why."""
+    """The parts of that file that could not be read, and why."""
 
 
 def breakpad_id(debug_id: str) -> str:

@@ -62,7 +62,7 @@ _REPORTERS = re.compile(
 )
 
 
-# What GCC and LLVM append to names of functions that they have split or copied, and hashes of Rust.
+# Endings that GCC and LLVM give to functions that they have split or copied, and the hashes of Rust.
 _OF_THE_COMPILER = re.compile(
     r"(\.(cold|part|constprop|isra|lto_priv|localalias|llvm|clone)(\.[0-9a-f]+)*)+$ | ::h[0-9a-f]{16}$", re.VERBOSE
 )

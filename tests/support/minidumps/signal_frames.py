@@ -2,13 +2,13 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What Linux leaves on the stack before it calls the handler of a signal."""
+"""The words that Linux leaves on the stack before it calls the handler of a signal."""
 
 from struct import pack_into
 
 
 def amd64_frame(*, ip: int, sp: int, cs: int = 0x33, fpu: int = 0) -> bytearray:
-    """Return what is on the stack when the handler of a signal returns, which interrupted the code at ``ip``."""
+    """Return the words at the stack pointer when a handler has returned. The signal interrupted the code at ``ip``."""
     frame = bytearray(600)
     pack_into("<Q", frame, 0, 0x7)  # uc_flags
     pack_into("<QQ", frame, 160, sp, ip)
@@ -19,7 +19,7 @@ def amd64_frame(*, ip: int, sp: int, cs: int = 0x33, fpu: int = 0) -> bytearray:
 
 
 def arm64_frame(*, ip: int, sp: int, lr: int, magic: int = 0x46508001) -> bytearray:
-    """Return the same of arm64."""
+    """Return the same words for arm64."""
     frame = bytearray(1200)
     pack_into("<Q", frame, 312 + 8 * 29, sp + 16)  # x29
     pack_into("<Q", frame, 312 + 8 * 30, lr)  # x30
