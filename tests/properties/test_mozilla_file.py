@@ -19,19 +19,23 @@ from tests.support.server import PROJECT_ROOT
 
 MOZILLA_FILE = PROJECT_ROOT / "docs" / "examples" / "mozilla.toml"
 
-MORE_VALUES = [
-    "B2G",
-    "Focus",
-    "org.mozilla.focus",
-    "aurora",
-    "nightly",
+BUILD_IDS = [
     "20241121120000",
     "20241122120000",
     "20241123120000",
     "20171225235959",
     "20171226",
     "20241122120000\n",
+]
+
+MORE_VALUES = [
+    "B2G",
+    "Focus",
+    "org.mozilla.focus",
+    "aurora",
+    "nightly",
     "57.0b3",
+    *BUILD_IDS,
     *(
         f'{{"system": {{"os": {{"name": "Windows_NT", "windowsBuildNumber": {number}}}}}}}'
         for number in ("9600", "9601", "7601.0", "true", "false", "0", "-1", "null", '"7601"', "[7601]", "1e3")
@@ -51,7 +55,7 @@ firefox = st.fixed_dictionaries(
         | json_values,
         "SubmittedFromInfobar": st.sampled_from(["true", True, "false"]),
         "Version": st.sampled_from(["57.0", "52.1", "60.0", 57.5]),
-        "BuildID": st.sampled_from([*MORE_VALUES[5:11], ""]),
+        "BuildID": st.sampled_from([*BUILD_IDS, ""]),
         "ProcessType": st.sampled_from(["gpu", "browser", "content", None]),
         "HangID": st.sampled_from(["1", None]),
     },
