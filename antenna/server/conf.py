@@ -164,17 +164,18 @@ def post_worker_init(worker: Any) -> None:
     keep_freed_memory()
     look_up_names_apart()
     problems = _first_start.problems()
+    is_first = problems is None
     if problems is None:
         try:
             problems = worker.wsgi.verify()
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends the start
             _abort_start(error)
         _first_start.report_serving(problems, worker.ppid)
-        if _app_config.local_dev_env:
-            logging.getLogger(__name__).info("ready: crash reports are taken at %s", _url())
     elif worker.age <= worker.cfg.workers:
         worker.wsgi.assume(problems)
     worker.wsgi.start()
+    if is_first and _app_config.local_dev_env:
+        logging.getLogger(__name__).info("ready: crash reports are taken at %s", _url())
 
 
 def _url() -> str:
