@@ -75,7 +75,7 @@ viewer: $(VENV)/.viewer  ## Start the viewer on port 8001: it shows the crashes 
 	@exec env VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(foreach name,$(RUN_SETTINGS),$(name)="$($(name))") bin/run_viewer.sh
 
 .PHONY: install
-install: $(VENV)/.viewer  ## Make or update .venv with what collector and viewer need, and start nothing
+install: $(VENV)/.viewer  ## Install the packages of collector and viewer into .venv, and start nothing
 
 ##@ Develop
 
@@ -83,7 +83,7 @@ install: $(VENV)/.viewer  ## Make or update .venv with what collector and viewer
 setup: $(VENV)/.development  ## Make or update .venv (the other targets do it themselves)
 
 .PHONY: symbols
-symbols: $(VENV)/.symbols  ## Install what gives stacks their functions and crashes their signatures, for the tools in bin/
+symbols: $(VENV)/.symbols  ## Install the packages that name functions on stacks and sign crashes, for the tools in bin/
 
 .PHONY: test
 test: $(VENV)/.development  ## Run all tests; they start and stop the emulators. Arguments for pytest: ARGS="-k throttler"
@@ -94,7 +94,7 @@ faults: $(VENV)/.development  ## Play schedules of faults and kills, and check e
 	$(VENV_PYTHON) -m tests.faults --schedules $(SCHEDULES) $(ARGS)
 
 .PHONY: fuzz
-fuzz: $(VENV)/.development  ## Fuzz what reads and judges a report. How long: MINUTES=5
+fuzz: $(VENV)/.development  ## Fuzz the code that reads and judges a report. How long: MINUTES=5
 	$(VENV_PYTHON) -m tests.fuzz --minutes $(MINUTES) $(ARGS)
 
 .PHONY: bench
@@ -137,7 +137,7 @@ lock: $(VENV)/.development  ## Pin what requirements*.in ask for. Newest release
 		--output-file docker/images/fakesentry/requirements.txt $(ARGS)
 
 .PHONY: clean
-clean:  ## Remove what make and the tools made, the crashes in .local too
+clean:  ## Remove everything that make and the tools made, also the crashes in .local
 	rm -rf $(VENV) .fuzz .local docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
