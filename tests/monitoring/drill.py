@@ -2,11 +2,11 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The operator's drill: real collectors get into trouble, and a real Prometheus says which alerts fire.
+"""The operator's drill: faults are caused on real collectors, and a real Prometheus says which alerts fire.
 
 ``python -m tests.monitoring.drill [NAME...]`` plays each fault of ``tests.monitoring.faults``, or those that are named.
-Each takes two and a half minutes; some are played at a time. All times in the alerts are divided by 30 for it. It needs
-the emulators and Prometheus, and exits with 1 if an alert is missing, or another one fires.
+Each takes two and a half minutes, and some are played at the same time. For this, all times in the alerts are divided
+by 30. The drill needs the emulators and Prometheus. It exits with 1 if an alert is missing, or if another one fires.
 """
 
 import argparse
@@ -39,7 +39,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
 def hastened(text: str, factor: int = FACTOR) -> str:
-    """Return rules of Prometheus whose times are so much shorter."""
+    """Return rules of Prometheus in which all times are divided by a number."""
 
     def shorter(match: re.Match[str]) -> str:
         milliseconds = int(match[2]) * _UNITS[match[3]] * 1000 // factor
@@ -106,12 +106,12 @@ def play(fault: Fault, gcs: str, pubsub: str) -> tuple[set[str], set[str]]:
 
 
 def _kill_server_of(instance: Instance) -> None:
-    """Kill the server that the instance has in the end: a fault may have started another one."""
+    """Kill the last server of the instance, since a fault may have started another one."""
     instance.server.kill()
 
 
 def main() -> int:
-    """Play the faults, and say what fires. Returns the exit code."""
+    """Play the faults, and print which alerts fire. Returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="faults to play; all if none is named", metavar="NAME")
     parser.add_argument("--jobs", type=int, default=4, help="how many faults are played at a time")

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The faults of the drill: how each begins on a running collector, and which alert it fires."""
+"""The faults of the drill. A fault says how it is caused on a running collector, and which alert has to fire."""
 
 import contextlib
 import os
@@ -48,25 +48,25 @@ RULES_OF_HOUSE: Mapping[str, str] = {
 
 @dataclass
 class Instance:
-    """A collector in trouble."""
+    """A collector that faults are caused on."""
 
     directory: Path
     environment: Mapping[str, str]
     server: AntennaServer
 
     def send(self, *requests: bytes) -> None:
-        """Send requests, whatever becomes of them."""
+        """Send requests, whatever the answers are."""
         for request in requests:
             with contextlib.suppress(OSError, AssertionError):
                 self.server.send_raw(request, timeout_seconds=5)
 
     @property
     def workers(self) -> list[psutil.Process]:
-        """The processes of its workers."""
+        """The processes of the collector's workers."""
         return psutil.Process(self.server.pid).children()
 
     def kill_a_worker(self) -> None:
-        """End a worker as a system does that lacks memory."""
+        """End a worker by SIGKILL, as a system does when memory runs out."""
         self.workers[0].kill()
 
     def break_storage(self) -> None:
@@ -98,7 +98,7 @@ def _nothing(_: GoogleCloudInstance) -> None:
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault."""
+    """A fault, and the alert that it has to fire."""
 
     name: str
     alert: str
@@ -158,7 +158,7 @@ def _size_on_disk(directory: Path) -> int:
 
 
 def damage_an_entry(instance: GoogleCloudInstance, _: ExitStack) -> None:
-    """Change a dump in the spool while the storage is away, which then comes back."""
+    """Damage a dump in the spool while the storage is away. Then the storage comes back."""
     instance.storage.fault = faulty.REFUSE
     while not (dumps := [path for path in (instance.directory / "spool").rglob("*") if _is_dump(path)]):
         instance.send(CRASH)
@@ -177,7 +177,7 @@ def stop_a_worker(instance: GoogleCloudInstance, _: ExitStack) -> None:
 
 
 def starve(instance: GoogleCloudInstance) -> None:
-    """Let the workers have no processor for most of half a second."""
+    """Take the processor from the workers for most of half a second."""
     for worker in instance.workers:
         os.kill(worker.pid, signal.SIGSTOP)
     time.sleep(1.5)
@@ -200,7 +200,7 @@ def break_rules(instance: GoogleCloudInstance, _: ExitStack) -> None:
 
 
 def fail_to_start(instance: GoogleCloudInstance, _: ExitStack) -> None:
-    """Start again with an option that is no number."""
+    """Start the collector again with an option that should be a number and is not."""
     instance.server.stop()
     instance.server = AntennaServer({**instance.environment, "GUNICORN_WORKERS": "many"}, instance.directory)
 

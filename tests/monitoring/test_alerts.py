@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Each fault fires the alert that its runbook is about and no other; normal traffic fires none."""
+"""Each fault fires the alert of its runbook, and no other alert. Normal traffic fires no alert."""
 
 import re
 from collections.abc import Mapping
@@ -202,7 +202,7 @@ NORMAL: dict[str, Mapping[str, str]] = {
 
 
 def series(changes: Mapping[str, str]) -> dict[str, str]:
-    """The series of an instance of which all is well but for ``changes``."""
+    """The series of an instance that works, with ``changes``."""
     return {_of_instance(name): values for name, values in (WELL | dict(changes)).items()}
 
 

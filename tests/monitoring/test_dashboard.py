@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Every panel of the dashboard shows something of a collector that has been under load and in trouble."""
+"""Every panel of the dashboard shows values for a collector that has been under load and had faults."""
 
 import importlib.util
 import json
@@ -57,7 +57,7 @@ def test_panels_do_not_overlap() -> None:
 
 
 def query_of(expression: str) -> str:
-    """What Grafana makes of a query: its variables have values. Times fit a test of a minute."""
+    """Return a query as Grafana sends it, with values for its variables. Its times fit a test of a minute."""
     values = {"$job": "antenna", "$instance": ".*", "$__rate_interval": "20s", "[5m]": "[20s]", "[15m]": "[10s]"}
     for name, value in values.items():
         expression = expression.replace(name, value)
@@ -65,7 +65,7 @@ def query_of(expression: str) -> str:
 
 
 def seen(prometheus: Prometheus, missing: set[str]) -> set[str]:
-    """Return those of the queries that yield a number."""
+    """Return the queries that yield a number."""
     return {
         query for query in missing if any(series["value"][1] != "NaN" for series in prometheus.query(query_of(query)))
     }

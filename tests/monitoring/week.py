@@ -64,7 +64,7 @@ def _values(increments: list[int]) -> Iterator[int]:
 
 
 def main() -> int:
-    """Say which alerts fire, and when. Returns the exit code."""
+    """Print which alerts fire, and when. Returns the exit code."""
     minutes = range(30, MINUTES, 10)
     with tempfile.TemporaryDirectory() as directory:
         firing = Promtool().firing(Path(directory), series(week()), minutes, step="1m")

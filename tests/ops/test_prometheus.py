@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Prometheus gets the metrics of the registry under its own names, and in its units."""
+"""Prometheus gets the metrics of the registry, under the names and in the units that it prefers."""
 
 import re
 import subprocess
@@ -25,7 +25,7 @@ from antenna.refusal import LossCause, Outcome
 
 @pytest.fixture
 def instance() -> Iterator[Instance]:
-    """An instance whose metrics Prometheus may ask for."""
+    """An instance whose metrics are added up for Prometheus."""
     instance = Instance(workers=1)
     set_up_metrics(AppConfig(build_config({"HOSTNAME": "antenna-7"})), instance)
     yield instance
@@ -34,11 +34,11 @@ def instance() -> Iterator[Instance]:
 
 @pytest.fixture(autouse=True)
 def metricsmock() -> None:
-    """These tests look at the real backend, not at the mock that other tests have."""
+    """No mock: these tests look at the real backend."""
 
 
 def samples(instance: Instance) -> dict[str, float]:
-    """All that Prometheus gets: values by name and labels."""
+    """The values that Prometheus gets, by name and labels."""
     text = exposition(instance)("")[0].decode()
     lines = [line.rpartition(" ") for line in text.splitlines() if line[0] != "#"]
     return {name: float(value) for name, _, value in lines}

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The sums of all workers are in one table, which neither falls nor grows when workers come and go."""
+"""The sums of all workers are in one table. They do not fall when a worker ends, and the table does not grow."""
 
 import os
 from pathlib import Path
@@ -15,7 +15,7 @@ from antenna.ops.shared_table import shared_table
 
 
 def worker_of(master: Instance) -> tuple[Instance, Row]:
-    """A worker of the instance, as its own process sees it, and its row."""
+    """A new worker of the instance, with the table as its own process sees it, and its row."""
     worker, row = Instance(workers=1), master.admit()
     worker.join(master, row)
     return worker, row

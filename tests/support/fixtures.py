@@ -122,14 +122,14 @@ def promtool() -> Iterator[Promtool]:
 
 
 class StartPrometheus(Protocol):
-    """What the fixture ``start_prometheus`` gives."""
+    """The type of the fixture ``start_prometheus``."""
 
     def __call__(self, target: str, rules: Path | None = None) -> Prometheus: ...
 
 
 @pytest.fixture
 def start_prometheus(tmp_path: Path) -> Iterator[StartPrometheus]:
-    """Function that starts a Prometheus, which asks a collector every second. It is killed after the test."""
+    """Function that starts a Prometheus that scrapes a collector every second. It is killed after the test."""
     with ExitStack() as started:
 
         def start(target: str, rules: Path | None = None) -> Prometheus:

@@ -59,7 +59,7 @@ def _run_in_fork(request: Mapping[str, Any]) -> int:
 
 
 def _read_line(descriptor: int) -> bytes:
-    """Return the next line, or what there is of it when the tests have closed the connection."""
+    """Return the next line. If the tests have closed the connection, return what came of it."""
     line = b""
     while not line.endswith(b"\n") and (piece := os.read(descriptor, 65536)):
         line += piece

@@ -2,9 +2,9 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Prometheus and promtool: found on this machine, or fetched from Debian's packages, and run for the tests.
+"""Prometheus and promtool: found on this machine, or taken from Debian's packages, and run for the tests.
 
-``python -m tests.support.prometheus`` fetches them into the virtual environment if they are not here.
+``python -m tests.support.prometheus`` unpacks them into the virtual environment if they are not installed.
 """
 
 import os
@@ -63,7 +63,7 @@ class Prometheus(Program):
     """A running Prometheus."""
 
     def __init__(self, configuration: dict[str, Any], directory: Path) -> None:
-        """Start it with its data and its log in ``directory``. Does not wait until it is ready."""
+        """Start Prometheus with its data and its log in ``directory``. This does not wait until it is ready."""
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         (directory / "prometheus.yml").write_text(yaml.safe_dump(configuration), encoding="utf-8")
@@ -80,14 +80,14 @@ class Prometheus(Program):
         )
 
     def is_ready(self) -> bool:
-        """Whether it answers queries."""
+        """Whether Prometheus answers queries."""
         try:
             return requests.get(f"{self.url}/-/ready", timeout=5).ok
         except requests.RequestException:
             return False
 
     def query(self, expression: str) -> list[dict[str, Any]]:
-        """Return the series that an expression yields now. Raises AssertionError if it is none."""
+        """Return the series that an expression yields now. Raises AssertionError if the expression is not valid."""
         answer = requests.get(f"{self.url}/api/v1/query", params={"query": expression}, timeout=30).json()
         assert answer["status"] == "success", f"{expression}: {answer.get('error')}"
         series: list[dict[str, Any]] = answer["data"]["result"]
@@ -99,14 +99,14 @@ class Prometheus(Program):
 
 
 class Promtool:
-    """Tests rules with series that are written down."""
+    """Tests rules of Prometheus on series that a test writes."""
 
     def __init__(self) -> None:
         """Raises EmulatorMissingError."""
         self._program = find("promtool")
 
     def check(self, *arguments: object, given: bytes = b"") -> None:
-        """Run ``promtool check ...``. Raises AssertionError with what it says."""
+        """Run ``promtool check ...``. Raises AssertionError with its output if it fails."""
         self._run("check", *arguments, given=given)
 
     def firing(
@@ -143,7 +143,7 @@ class Promtool:
 
 
 def _minutes(time: str) -> int:
-    """Read what promtool makes of ``70m``: ``1h10m``."""
+    """Read a duration in promtool's notation. ``1h10m`` is 70."""
     units = {"d": 24 * 60, "h": 60, "m": 1}
     return sum(int(number) * units[unit] for number, unit in re.findall(r"(\d+)([dhm])", time))
 
@@ -156,7 +156,7 @@ def found_promtool() -> Iterator[Promtool]:
 
 @contextmanager
 def running_prometheus(directory: Path, target: str, rules: Path | None = None) -> Iterator[Prometheus]:
-    """Start a Prometheus that asks a collector at ``target`` every second, with the alerts of ``rules``.
+    """Start a Prometheus that scrapes a collector at ``target`` every second, with the alerts of ``rules``.
 
     Raises EmulatorMissingError.
     """
@@ -174,7 +174,7 @@ def running_prometheus(directory: Path, target: str, rules: Path | None = None) 
 
 
 def main() -> int:
-    """Fetch what is missing, and say where it is. Returns the exit code."""
+    """Unpack the programs that are missing, and print where they are. Returns the exit code."""
     try:
         try:
             find("promtool")

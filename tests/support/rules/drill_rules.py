@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Throttle rules of a collector that gets into trouble: the annotation ``Fate`` says whether a rule raises."""
+"""Throttle rules for a collector that faults are caused on. The annotation ``Fate`` says whether a rule raises."""
 
 from antenna.throttler import ACCEPT, REJECT, Rule
 
