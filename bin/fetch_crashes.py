@@ -11,14 +11,17 @@ the tools of Crash Stats use:
   DIR/raw_crash/YYYYMMDD/ID     the raw crash
   DIR/dump_names/ID             the names of its dumps
   DIR/<dump name>/ID            a dump; the minidump is in DIR/upload_file_minidump/ID
+  DIR/processed_crash/ID        the crash as the viewer shows it, under the names of Crash Stats' processed crashes
 
 Files that exist already are not fetched again. To continue after an interruption, run the program again.
 The storage is the one that the environment variables CRASHMOVER_CRASHSTORAGE_... configure, as for the collector.
-If they are not set, it is that of 'make run', in .local.
+If they are not set, it is the viewer at VIEWER_URL, with the token VIEWER_PROTECTED_TOKEN, or that of 'make run', in
+.local. Processed crashes come from the viewer at VIEWER_URL; without it, the dumps are read for them.
 The exit code is 1 if something is missing in the storage, or damaged.
 
 Examples:
-  bin/list_crashes.py --product=Firefox --num=10 | bin/fetch_crashes.py --raw --dumps --no-processed crashdata
+  bin/supersearch.py --product=Firefox --num=10 | bin/fetch_crashes.py --raw --dumps --no-processed crashdata
+  bin/list_crashes.py --product=Firefox --num=10 | bin/fetch_crashes.py --processed crashdata
   bin/fetch_crashes.py DIR de1bb258-cbbf-4589-a673-34f800261122         # only the raw crash
   bin/fetch_crashes.py --dumps --overwrite DIR https://crashes.example.com/report/index/ID
 
@@ -27,18 +30,22 @@ Examples:
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bin import _backends, _common  # isort: split
+from bin import _backends, _common, _viewer  # isort: split
 
 from antenna.backend import BackendError
 from antenna.crash import dump_names_path, dump_path, raw_crash_path
 from antenna.ext import CrashStorageBase
 from antenna.files import replace_file
 from antenna.hub import run_blocking
+from bin._processed import Processed, is_from_viewer
+from bin._viewer import Viewer, ViewerStorage
 
 
 @dataclass(frozen=True)
@@ -60,14 +67,13 @@ class Outcome:
 class Fetcher:
     """Copies crashes into a directory."""
 
-    def __init__(
-        self, storage: CrashStorageBase, directory: Path, *, raw: bool, dumps: bool, overwrite: bool = False
-    ) -> None:
+    def __init__(self, storage: CrashStorageBase | ViewerStorage, args: argparse.Namespace) -> None:
         self._storage = storage
-        self._directory = directory
-        self._raw = raw
-        self._dumps = dumps
-        self._overwrite = overwrite
+        self._directory: Path = args.directory
+        self._raw: bool = args.raw
+        self._dumps: bool = args.dumps
+        self._overwrite: bool = args.overwrite
+        self._processed = Processed(storage) if args.processed else None
 
     def fetch(self, crash_id: str) -> Outcome:
         """Copy what was asked for of one crash. The result says what is wrong with the crash. Raises ``OSError``."""
@@ -79,6 +85,9 @@ class Fetcher:
             if self._raw:
                 path = raw_crash_path(crash_id)
                 self._copy(path, path.removeprefix("v1/"), outcome)
+            if self._processed is not None:
+                path = f"processed_crash/{crash_id}"
+                self._copy(path, path, outcome, partial(self._processed.load, crash_id))
         except (_common.ToolError, BackendError) as error:
             outcome.problems.append(str(error))
         return outcome
@@ -99,13 +108,13 @@ class Fetcher:
             raise _common.ToolError(f"{path} is not a list of names")
         return names
 
-    def _copy(self, path: str, relative: str, outcome: Outcome) -> None:
+    def _copy(self, path: str, relative: str, outcome: Outcome, load: Callable[[], bytes | None] | None = None) -> None:
         """Copy the object ``path`` to a file, unless the file exists."""
         file = self._file(relative)
         if file.exists() and not self._overwrite:
             outcome.present.append(path)
             return
-        content = self._storage.load(path)
+        content = self._storage.load(path) if load is None else load()
         if content is None:
             outcome.missing.append(path)
             return
@@ -127,9 +136,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--raw", action=switch, default=True, help="fetch raw crashes (default)")
     parser.add_argument("--dumps", action=switch, default=False, help="fetch dump names and dumps")
     parser.add_argument(
-        "--no-processed",
-        action="store_true",
-        help="no effect, for existing scripts: there are no processed crashes here",
+        "--processed",
+        action=switch,
+        default=False,
+        help="fetch processed crashes: from a viewer, or read from the dumps",
     )
     parser.add_argument("--overwrite", action=switch, default=False, help="fetch files again that exist already")
     parser.add_argument(
@@ -146,15 +156,16 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("crash_ids", metavar="ID", nargs="*", type=_backends.parse_id, help="default: read from stdin")
     args = parser.parse_args()
-    if not args.raw and not args.dumps:
-        parser.error("nothing to fetch: say --raw, --dumps or both")
+    if not args.raw and not args.dumps and not args.processed:
+        parser.error("nothing to fetch: say --raw, --dumps or --processed")
     return args
 
 
 def main() -> int:
     """Fetch crashes. Returns the exit code."""
     args = parse_arguments()
-    fetcher = Fetcher(_backends.storage(), args.directory, raw=args.raw, dumps=args.dumps, overwrite=args.overwrite)
+    storage = ViewerStorage(Viewer(_viewer.url())) if is_from_viewer() else _backends.storage()
+    fetcher = Fetcher(storage, args)
     crash_ids = _backends.read_ids(args.crash_ids)
     progress = _common.Progress("fetched", len(crash_ids))
     incomplete = 0

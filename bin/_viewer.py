@@ -1,0 +1,102 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""A viewer on another machine, as the programs ask it."""
+
+import json
+import os
+from typing import Any
+from urllib.parse import quote
+
+from bin import _common, _python  # isort: split
+
+_python.require_packages()
+
+import requests  # noqa: E402 - needs the packages
+
+from antenna.backend import BackendError  # noqa: E402 - needs the packages
+
+#: Where the viewer is, and its token. The last name is that of Crash Stats' tools.
+URL, TOKENS = "VIEWER_URL", ("VIEWER_PROTECTED_TOKEN", "VIEWER_TOKEN", "CRASHSTATS_API_TOKEN")
+
+# Seconds to connect, and between two pieces of an answer.
+_TIMEOUTS = (10, 60)
+
+
+def url() -> str:
+    """Return the URL of the viewer that the environment names; empty if it names none."""
+    return os.environ.get(URL, "").strip().rstrip("/")
+
+
+class Viewer:
+    """Asks a viewer for crashes. Raises ``BackendError`` for what it does not answer."""
+
+    def __init__(self, base: str) -> None:
+        """``base`` is its URL. The token is that of the environment."""
+        if not base.startswith(("http://", "https://")):
+            raise _common.ToolError(f"{base!r} is no URL of a viewer: it begins with http:// or https://")
+        self.place = base
+        self._session = requests.Session()
+        # Otherwise a .netrc could take the token's place.
+        self._session.auth = lambda request: request
+        token = next((os.environ[name].strip() for name in TOKENS if os.environ.get(name)), "")
+        if token:
+            self._session.headers["Authorization"] = f"Bearer {token}"
+
+    def json(self, path: str, params: list[tuple[str, str]] | None = None) -> Any:
+        """Return the JSON at a path."""
+        content = self.get(path, params)
+        try:
+            return None if content is None else json.loads(content)
+        except ValueError as error:
+            raise BackendError(f"{self.place}{path}: the answer is not JSON; is this a viewer?") from error
+
+    def get(self, path: str, params: list[tuple[str, str]] | None = None) -> bytes | None:
+        """Return what is at a path; None if there is nothing."""
+        try:
+            answer = self._session.get(self.place + path, params=params, timeout=_TIMEOUTS, allow_redirects=False)
+        except requests.RequestException as error:
+            raise BackendError(f"{self.place} cannot be reached: {error}") from error
+        if answer.status_code == requests.codes.not_found:
+            return None
+        if answer.status_code in {301, 302, 303, 307, 308, 401, 403}:
+            raise BackendError(f"{self.place}{path} needs a token ({_reason(answer)}): set {' or '.join(TOKENS[:2])}")
+        if answer.status_code != requests.codes.ok:
+            raise BackendError(f"{self.place}: {_reason(answer)}")
+        return answer.content
+
+
+class ViewerStorage:
+    """The objects of crashes that a viewer shows, under the names that a storage has for them."""
+
+    def __init__(self, viewer: Viewer) -> None:
+        """The token has to be that for protected data."""
+        self._viewer = viewer
+        self.place = viewer.place
+
+    def load(self, path: str) -> bytes | None:
+        """Return an object; None if there is none. Raises ``BackendError``."""
+        kind, *_, crash_id = path.removeprefix("v1/").split("/")
+        if kind == "raw_crash":
+            return self._viewer.get(f"/report/{crash_id}/raw")
+        if kind == "dump_names":
+            raw_crash = self._viewer.json(f"/report/{crash_id}/raw")
+            return None if raw_crash is None else json.dumps(sorted(_dump_names(raw_crash))).encode()
+        name = "upload_file_minidump" if kind == "dump" else kind
+        return self._viewer.get(f"/report/{crash_id}/dump/{quote(name, safe='')}")
+
+
+def _dump_names(raw_crash: Any) -> list[str]:
+    try:
+        return list(raw_crash["metadata"]["dump_checksums"])
+    except (KeyError, TypeError) as error:
+        raise BackendError("the raw crash does not name its dumps") from error
+
+
+def _reason(answer: requests.Response) -> str:
+    try:
+        found = answer.json()
+        return str(found.get("error") or found.get("title") or answer.reason)
+    except (ValueError, AttributeError):
+        return f"{answer.status_code} {answer.reason}"
