@@ -16,6 +16,7 @@ was added before is still used. Tests are in tests/symbols.
 """
 
 from antenna.symbols.compiler import SymbolError
+from antenna.symbols.names import Names
 from antenna.symbols.processing import crash_facts, missing, on_stack, read
 from antenna.symbols.signature import CrashFacts, Signature, sign
 from antenna.symbols.store import Entry, Store, breakpad_id
@@ -24,6 +25,7 @@ from antenna.symbols.symbolizer import Symbolizer, SymbolWalker
 __all__ = [
     "CrashFacts",
     "Entry",
+    "Names",
     "Signature",
     "Store",
     "SymbolError",

@@ -32,9 +32,11 @@ from antenna.viewer.resources.lists import (
 from antenna.viewer.resources.login import LoginResource
 from antenna.viewer.resources.report import ReportResource
 from antenna.viewer.resources.signature import SignatureResource
+from antenna.viewer.resources.symbolicate import SymbolicateResource
 from antenna.viewer.resources.top import TopCrashersResource
 from antenna.viewer.sampling import kept_percentages
 from antenna.viewer.searcher import Searcher
+from antenna.viewer.symbolication import Symbolicator
 
 logger = logging.getLogger(__name__)
 
@@ -49,13 +51,15 @@ class ViewerApp(falcon.App[falcon.Request, falcon.Response]):
         self.options = ViewerConfig(config)
         storage = StorageConfig(config.with_namespace("crashmover")).storage
         symbols = symbols_dir(environ, storage)
+        store = None if symbols is None else Store(symbols)
+        self.symbolicator = Symbolicator(store)
         self._index = index = Index(self.options.data_dir / INDEX_FILE)
         self.reader = CrashReader(storage, symbols, allowed=self.options.annotations)
         self.consumer = Consumer(
             choose_source(self.options, config, storage, index),
             self.reader,
             index,
-            store=None if symbols is None else Store(symbols),
+            store=store,
             keep_days=self.options.keep_days,
         )
         access = Access(self.options)
@@ -96,6 +100,7 @@ class ViewerApp(falcon.App[falcon.Request, falcon.Response]):
         """Add what tools ask; the names with capitals, and the slash behind them, are those of Crash Stats."""
         search, fields = SuperSearchResource(self.searcher), FieldsResource(self.searcher)
         crash = CrashResource(report, self.searcher)
+        self.add_route("/symbolicate/v5", SymbolicateResource(self.symbolicator))
         for end in ("", "/"):
             for name in ("search", "SuperSearch", "SuperSearchUnredacted"):
                 self.add_route(f"/api/{name}{end}", search)
