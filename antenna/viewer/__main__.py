@@ -21,6 +21,9 @@ from antenna.viewer.app import ViewerApp  # noqa: E402 - patched first
 from antenna.viewer.index import advice  # noqa: E402 - patched first
 from antenna.viewer.server import make_server, url_of  # noqa: E402 - patched first
 
+# Seconds that the receiver of the webhook has for the message in hand, once the viewer is told to stop.
+_FAREWELL = 3.0
+
 
 def main() -> int:
     """Serve until somebody says stop; return the exit code."""
@@ -39,11 +42,16 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, server.stop)
     consumer = gevent.spawn(app.consumer.run)
+    webhook = None if app.webhook is None else gevent.spawn(app.webhook.run)
     sys.stderr.write(f"Crashes are at {url_of(options.listen_address, options.port)}\n")
     try:
         server.serve_forever()
     finally:
         consumer.kill()
+        if app.webhook is not None and webhook is not None:
+            app.webhook.stop()
+            webhook.join(_FAREWELL)
+            webhook.kill()
         app.close()
     return 0
 

@@ -37,6 +37,7 @@ from antenna.viewer.resources.top import TopCrashersResource
 from antenna.viewer.sampling import kept_percentages
 from antenna.viewer.searcher import Searcher
 from antenna.viewer.symbolication import Symbolicator
+from antenna.viewer.webhook import Announcer, Delivery
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ class ViewerApp(falcon.App[falcon.Request, falcon.Response]):
             store=store,
             keep_days=self.options.keep_days,
         )
+        self.webhook = self._make_webhook(index)
         access = Access(self.options)
         self.searcher = Searcher(index.path, self.options.annotations)
         super().__init__(middleware=[access, Headers()])
@@ -72,6 +74,13 @@ class ViewerApp(falcon.App[falcon.Request, falcon.Response]):
         self.add_error_handler(falcon.HTTPError, self._answer_error)
         self.add_error_handler(sqlite3.Error, self._answer_index_error)
         self._add_routes(access, index, storage)
+
+    def _make_webhook(self, index: Index) -> Delivery | None:
+        if not self.options.webhook:
+            return None
+        index.watch = Announcer(index.database, self.options.url).note
+        # Before everything was read once, an older crash with the same signature may come.
+        return Delivery(index.database, self.options.webhook, lambda: self.consumer.state.looked is not None)
 
     def close(self) -> None:
         """End the child process and close the index."""
@@ -89,7 +98,7 @@ class ViewerApp(falcon.App[falcon.Request, falcon.Response]):
         self.add_route("/report/{crash_id}/dump/{name}", report, suffix="dump")
         self.add_route("/search", SearchResource(index, pages))
         self.add_route("/symbols", SymbolsResource(index, pages))
-        self.add_route("/status", StatusResource(index, self.consumer.state, self.options, pages))
+        self.add_route("/status", StatusResource(index, self.consumer.state, self.options, pages, self.webhook))
         self.add_route("/login", LoginResource(access, pages))
         self.add_route("/static/viewer.css", StyleResource())
         self.add_route("/__lbheartbeat__", HealthResource())

@@ -6,12 +6,14 @@
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from antenna.config import (
     ConfigManager,
     ConfigurationError,
     Option,
     bounded,
+    expects,
     one_of,
     parse_int,
     parse_names,
@@ -23,6 +25,15 @@ from antenna.ext import CrashStorageBase
 INDEX_FILE = "index.sqlite"
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@expects("a URL that begins with http:// or https://")
+def parse_url(text: str) -> str:
+    """Read a URL; an empty one is none."""
+    parts = urlsplit(text)
+    if text and (parts.scheme not in {"http", "https"} or not parts.hostname):
+        raise ValueError
+    return text
 
 
 class StorageConfig:
@@ -90,6 +101,19 @@ class ViewerConfig:
             "are known to be harmless.",
         )
 
+        webhook = Option(
+            default="",
+            parser=parse_url,
+            doc="URL that is told of a signature that is first seen, or that came back after it was fixed. Keep it "
+            "secret if it lets whoever knows it write into your chat.",
+        )
+        url = Option(
+            default="",
+            parser=parse_url,
+            doc="URL at which people reach the viewer. Messages of the webhook link to it. bin/supersearch.py and "
+            "bin/fetch_crashes.py ask the viewer there.",
+        )
+
     def __init__(self, config: ConfigManager) -> None:
         """``config`` has no namespace. Raises ``ConfigurationError`` for values that do not go together."""
         self.config = config.with_namespace("viewer").with_options(self)
@@ -104,6 +128,8 @@ class ViewerConfig:
         self.keep_days: int = self.config("keep_days")
         self.scan_days: int = self.config("scan_days")
         self.annotations: frozenset[str] = frozenset(self.config("annotations"))
+        self.webhook: str = self.config("webhook")
+        self.url: str = self.config("url")
         if not self.is_local and not self.token and not self.trusted_header:
             raise ConfigurationError(
                 f"VIEWER_LISTEN_ADDRESS={self.listen_address} lets others see your crashes: set VIEWER_TOKEN, or "

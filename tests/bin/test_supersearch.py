@@ -17,8 +17,8 @@ import pytest
 from antenna.crash.crash_id import mint
 from antenna.viewer.index import CrashRow, Index
 from bin import _common, supersearch
-from tests.bin.conftest import Result, run_shell
 from tests.support.minidumps import samples
+from tests.support.tools import Result, run_shell
 from tests.support.viewer import StoredCrashes, viewer_environment
 from tests.viewer.test_program import ViewerProgram
 

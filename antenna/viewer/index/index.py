@@ -8,7 +8,7 @@ import contextlib
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ class Index:
         """Open the database at ``path``, or make it. Raises ``sqlite3.Error``, ``OSError``."""
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.path = path
+        #: Called with crashes that are added and were not there before, in the transaction that adds them.
+        self.watch: Callable[[sqlite3.Connection, Sequence[CrashRow]], None] | None = None
         self.database = sqlite3.connect(path, timeout=_BUSY, isolation_level=None)
         self.database.row_factory = sqlite3.Row
         self.database.execute("PRAGMA journal_mode = WAL")
@@ -79,9 +81,13 @@ class Index:
         """Add crashes, or replace them, all in one transaction."""
         with self.transaction() as database:
             facts = FactsWriter(database)
+            fresh = []
             for row in rows:
-                self._remove(database, row.crash_id)
+                if not self._remove(database, row.crash_id):
+                    fresh.append(row)
                 facts.add(self._insert(database, row), row)
+            if self.watch is not None:
+                self.watch(database, fresh)
 
     def _insert(self, database: sqlite3.Connection, row: CrashRow) -> int:
         """Add a crash; return its number."""
@@ -107,11 +113,14 @@ class Index:
         return number
 
     @staticmethod
-    def _remove(database: sqlite3.Connection, crash_id: str) -> None:
-        """Remove a crash that is read again. Its signature may have been its alone: then that goes, too."""
+    def _remove(database: sqlite3.Connection, crash_id: str) -> bool:
+        """Remove a crash that is read again; return whether it was there.
+
+        Its signature may have been its alone: then that goes, too.
+        """
         found = database.execute("SELECT id, signature FROM crashes WHERE crash_id = ?", (crash_id,)).fetchone()
         if found is None:
-            return
+            return False
         database.execute("DELETE FROM crashes WHERE id = ?", (found["id"],))
         first = "SELECT {} FROM crashes WHERE signature = signatures.id ORDER BY submitted LIMIT 1"
         last = "SELECT max(submitted) FROM crashes WHERE signature = signatures.id"
@@ -123,6 +132,7 @@ class Index:
                 f"first_version = ({first.format('version')}) WHERE id = ?",
                 signature,
             )
+        return True
 
     def forget_before(self, day: str) -> int:
         """Remove some crashes of days before ``day``, YYYYMMDD; return how many: 0 if there are no more.

@@ -15,6 +15,7 @@ from antenna.viewer.index import Index
 from antenna.viewer.index.queries import Queries
 from antenna.viewer.options import ViewerConfig
 from antenna.viewer.pages import Pages
+from antenna.viewer.webhook import Delivery
 
 _STYLE = Path(__file__).resolve().parents[1] / "static" / "viewer.css"
 
@@ -35,8 +36,11 @@ class SymbolsResource:
 class StatusResource:
     """How the viewer itself is doing."""
 
-    def __init__(self, index: Index, state: State, config: ViewerConfig, pages: Pages) -> None:
-        """``state`` is the consumer's."""
+    def __init__(
+        self, index: Index, state: State, config: ViewerConfig, pages: Pages, webhook: Delivery | None
+    ) -> None:
+        """``state`` is the consumer's; ``webhook`` is there if the team has one."""
+        self._webhook = webhook
         self._index = index
         self._queries = Queries(index.database)
         self._state = state
@@ -54,6 +58,7 @@ class StatusResource:
             size=sum(file.stat().st_size for file in self._index.files()),
             free=shutil.disk_usage(self._index.path.parent).free,
             config=self._config,
+            webhook=self._webhook,
         )
 
 
