@@ -24,13 +24,13 @@ from antenna.viewer.pages import Headers, Pages
 from antenna.viewer.resources.api import CrashResource, FieldsResource, SuperSearchResource
 from antenna.viewer.resources.lists import (
     HealthResource,
-    SearchResource,
     StatusResource,
     StyleResource,
     SymbolsResource,
 )
 from antenna.viewer.resources.login import LoginResource
 from antenna.viewer.resources.report import ReportResource
+from antenna.viewer.resources.search import SearchResource
 from antenna.viewer.resources.signature import SignatureResource
 from antenna.viewer.resources.symbolicate import SymbolicateResource
 from antenna.viewer.resources.top import TopCrashersResource
@@ -96,7 +96,10 @@ class ViewerApp(falcon.App[falcon.Request, falcon.Response]):
         self.add_route("/report/{crash_id}/json", report, suffix="json")
         self.add_route("/report/{crash_id}/raw", report, suffix="raw")
         self.add_route("/report/{crash_id}/dump/{name}", report, suffix="dump")
-        self.add_route("/search", SearchResource(index, pages))
+        search = SearchResource(index, self.searcher, pages)
+        self.add_route("/search", search)
+        self.add_route("/search/", search)
+        self.add_route("/search/form", search, suffix="form")
         self.add_route("/symbols", SymbolsResource(index, pages))
         self.add_route("/status", StatusResource(index, self.consumer.state, self.options, pages, self.webhook))
         self.add_route("/login", LoginResource(access, pages))

@@ -2,14 +2,13 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""``/symbols``, ``/status``, ``/search``, the style sheet and health checks."""
+"""``/symbols``, ``/status``, the style sheet and health checks."""
 
 import shutil
 from pathlib import Path
 
 import falcon
 
-from antenna.crash import crash_id as crash_ids
 from antenna.viewer.consumer import State
 from antenna.viewer.index import Index
 from antenna.viewer.index.queries import Queries
@@ -60,25 +59,6 @@ class StatusResource:
             config=self._config,
             webhook=self._webhook,
         )
-
-
-class SearchResource:
-    """Crashes that have the words of a search."""
-
-    def __init__(self, index: Index, pages: Pages) -> None:
-        """Read from ``index``."""
-        self._index = index
-        self._queries = Queries(index.database)
-        self._pages = pages
-
-    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Answer with the page of the words ``q``; the id of a crash leads to its page."""
-        query = (req.get_param("q") or "").strip()
-        crash_id = query.removeprefix("bp-").lower()
-        if crash_ids.is_valid(crash_id) and self._index.has(crash_id):
-            raise falcon.HTTPSeeOther(f"/report/{crash_id}")
-        found = self._queries.search(query)
-        self._pages.render(resp, "search.html", query=query, crashes=found)
 
 
 class StyleResource:
