@@ -22,7 +22,21 @@ import gevent
 BYTES_PER_SECOND = 5_000_000
 
 
-class BackendError(Exception):
+class BackendFailure(Exception):
+    """An error of a backend. Raise one of the classes below.
+
+    The messages of backends that are not part of Antenna are not logged, because they may quote a crash. The log and
+    the spool get the type of the error and the place where it was raised. ``public_reason`` is what its author wants
+    them to have as well. It must not contain anything of a crash, nor a secret.
+    """
+
+    def __init__(self, *args: object, public_reason: str = "") -> None:
+        """``args`` are those of every exception, the message as a rule."""
+        super().__init__(*args)
+        self.public_reason = public_reason
+
+
+class BackendError(BackendFailure):
     """The backend is away, slow, overloaded or forbidden. It may take the same crash later."""
 
 
@@ -34,11 +48,11 @@ class NoAnswer(BackendError):
     """The backend has not answered in time."""
 
 
-class CrashRefused(Exception):
+class CrashRefused(BackendFailure):
     """The backend works, but does not take this crash. Trying it again is useless."""
 
 
-class BackendConfigurationError(Exception):
+class BackendConfigurationError(BackendFailure):
     """At the start: the bucket or topic does not exist, or the collector has no permission to use it."""
 
 

@@ -57,7 +57,7 @@ class Backends:
             if self._writer is None:
                 if isinstance(error, BackendConfigurationError):
                     raise error
-                raise BackendError(f"{breaker.backend} is away: {error}") from error
+                raise BackendError(f"{breaker.backend} is away: {describe(error)}") from error
             is_denied = isinstance(error, BackendConfigurationError | BackendDenied)
             if is_denied and not self._writer.takes(Kind.CRASH):
                 raise error
@@ -65,12 +65,12 @@ class Backends:
             logger.error(
                 "the start goes on although %s does not work: %s. %s wait in %s",
                 breaker.backend,
-                error,
+                describe(error),
                 "Crashes" if breaker.backend == "storage" else "Ids",
                 self._writer.spool.root,
                 exc_info=error,
             )
-            problems.append(Problem(breaker.backend, str(error), is_denied))
+            problems.append(Problem(breaker.backend, describe(error), is_denied))
         self.assume(problems)
         return problems
 

@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 from antenna.backend import BackendError, Deadline
 from antenna.config import ConfigManager
 from antenna.ext import CrashPublishBase, CrashStorageBase, StorableCrash, StoredObject
+from antenna.ops.errors import describe
 
 B = TypeVar("B", CrashStorageBase, CrashPublishBase)
 
@@ -37,7 +38,7 @@ class _LateBackend(Generic[B]):
             try:
                 self._built = self._class(self._options)
             except Exception as error:
-                raise BackendError(f"cannot be set up: {error}") from error
+                raise BackendError(f"cannot be set up: {describe(error)}") from error
         return self._built
 
     @property

@@ -27,6 +27,7 @@ from antenna.crashmover.timeouts import Timeouts, TimeoutsWithoutSpool
 from antenna.ext import CrashPublishBase, CrashStorageBase
 from antenna.files import DISK_ERRORS
 from antenna.hub import run_blocking
+from antenna.ops.errors import describe
 from antenna.ops.instance import Instance
 from antenna.spool import Kind, Spool
 
@@ -131,7 +132,7 @@ class CrashMover:
                 return late_class(backend_class, options)
             if isinstance(error, BackendConfigurationError):
                 raise
-            raise BackendConfigurationError(f"{backend_class.__name__} cannot be set up: {error}") from error
+            raise BackendConfigurationError(f"{backend_class.__name__} cannot be set up: {describe(error)}") from error
         return backend
 
     def _attempts(self, operation: str, kind: Kind, timeout: float, instance: Instance) -> Attempts:

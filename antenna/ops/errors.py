@@ -13,16 +13,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
+from antenna.backend import BackendFailure
+
 # Modules whose messages have no data of clients. The messages of everett quote those of our own parsers.
 _OURS = ("antenna.", "everett.")
 _OUR_TYPES = (*_OURS, "everett")
+
+# Characters of a reason that a backend of another author gives. What is beyond is cut.
+_LONGEST_REASON = 200
 
 #: The text for a place that is not known.
 NOWHERE = "an unknown place"
 
 
 def describe(error: object) -> str:
-    """Describe an error: by its message, if that is our own, or else by its type and the place where it was raised."""
+    """Describe an error: by its message, if that is our own, or else by its type and the place where it was raised.
+
+    Backends of other authors may give a reason that everybody may read: see ``antenna.backend.BackendFailure``.
+    """
     if not isinstance(error, BaseException):
         return str(error)
     name = type(error).__name__
@@ -31,7 +39,9 @@ def describe(error: object) -> str:
     if isinstance(error, OSError) and error.errno is not None and error.strerror == os.strerror(error.errno):
         return f"[Errno {error.errno}] {error.strerror}"  # without the name of the file
     place = place_of(error)
-    return name if place == NOWHERE else f"{name} at {place}"
+    said = name if place == NOWHERE else f"{name} at {place}"
+    reason = error.public_reason if isinstance(error, BackendFailure) else ""
+    return f"{said}: {reason[:_LONGEST_REASON]}" if reason else said
 
 
 def is_ours(type_module: str | None, raised_in: str | None) -> bool:

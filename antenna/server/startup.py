@@ -10,16 +10,13 @@ from typing import NoReturn
 
 from gunicorn.arbiter import Arbiter
 
-from antenna.backend import BackendConfigurationError, BackendError
+from antenna.backend import BackendFailure
 from antenna.config import AppConfig, ConfigurationError, build_config
+from antenna.ops.errors import describe
 from antenna.ops.logs import set_up_logging
 from antenna.ops.sentry import report_startup_error
 
 logger = logging.getLogger(__name__)
-
-
-# Errors of a start that an operator can mend. Their message is enough, without a traceback.
-_EXPECTED = (ConfigurationError, BackendConfigurationError, BackendError)
 
 
 def abort_start(error: Exception) -> NoReturn:
@@ -34,9 +31,11 @@ def abort_start(error: Exception) -> NoReturn:
     except ConfigurationError:
         app_config = AppConfig(build_config({}))
     set_up_logging(app_config)
-    if isinstance(error, _EXPECTED):
+    if isinstance(error, ConfigurationError):
         logger.critical("cannot start: %s", error)
+    elif isinstance(error, BackendFailure):
+        logger.critical("cannot start: %s", describe(error))
     else:
-        logger.critical("cannot start: %s: %s", type(error).__name__, error, exc_info=error)
+        logger.critical("cannot start: %s", describe(error), exc_info=error)
     report_startup_error(config, error)
     sys.exit(Arbiter.WORKER_BOOT_ERROR)

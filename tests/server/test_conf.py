@@ -8,6 +8,7 @@ import inspect
 import json
 import logging
 import os
+import re
 import runpy
 import socket
 import sys
@@ -19,6 +20,7 @@ from gunicorn.arbiter import Arbiter as GunicornArbiter
 from gunicorn.config import make_settings
 
 from antenna.backend import BackendConfigurationError, BackendDenied, BackendError, Problem
+from antenna.config import ConfigurationError
 from antenna.ops.instance import Instance, Row
 from tests.support.server import PROJECT_ROOT
 
@@ -180,10 +182,14 @@ def test_worker_that_replaces_one_that_did_not_come_through_proves_it() -> None:
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (BackendConfigurationError("no bucket"), "no bucket"),
-        (BackendError("away"), "away"),
-        (BackendDenied("no"), "no"),
-        (KeyError("region"), "KeyError: 'region'"),
+        (ConfigurationError("no bucket"), "no bucket"),
+        (
+            BackendConfigurationError("secret", public_reason="no shelf"),
+            "BackendConfigurationError at test_conf.py:{}: no shelf",
+        ),
+        (BackendError("secret"), "BackendError at test_conf.py:{}"),
+        (BackendDenied("secret"), "BackendDenied at test_conf.py:{}"),
+        (KeyError("secret"), "KeyError at test_conf.py:{}"),
     ],
 )
 def test_server_ends_when_they_are_not(caplog: pytest.LogCaptureFixture, error: Exception, said: str) -> None:
@@ -196,7 +202,7 @@ def test_server_ends_when_they_are_not(caplog: pytest.LogCaptureFixture, error: 
     assert application.done == ["verify"]
     (record,) = caplog.records
     assert record.levelno == logging.CRITICAL
-    assert record.getMessage() == f"cannot start: {said}"
+    assert re.sub(r"py:\d+", "py:{}", record.getMessage()) == f"cannot start: {said}"
     assert bool(record.exc_info) == isinstance(error, KeyError)
 
 
