@@ -9,6 +9,7 @@ that starts later, for whatever reason, uses the texts that the workers before i
 """
 
 import logging
+import time
 from collections.abc import Callable
 
 import gevent
@@ -28,8 +29,12 @@ metrics = markus.get_metrics("throttle")
 POLL_SECONDS = 1.5
 """Seconds between two reads of the files. A change counts only if two reads agree: somebody may be writing the file."""
 
-# While the rules are broken, they are loaded again after this many polls, even if no file has changed.
+# While the rules are broken, they are loaded again after this many polls, even if no file has changed. Everything else
+# in the worker waits for a load, so a long one is repeated less often: it takes at most this share of the time.
 _POLLS_UNTIL_RETRY = 4
+_MOST_OF_THE_TIME = 0.02
+# Seconds that the import of a changed module may take. The libraries that it needs are there already.
+_LONGEST_IMPORT = 5.0
 
 
 class BrokenRulesError(Exception):
@@ -48,7 +53,7 @@ class RulesLoader:
         self._deciding = Texts()
         self._seen = Texts()
         self._changed: Texts | None = None
-        self._polls_since_problem = 0
+        self._polls_until_retry = _POLLS_UNTIL_RETRY
         self.problem = ""
         """Why earlier rules decide, and not those that the options name. It is empty while the right ones decide."""
 
@@ -80,10 +85,13 @@ class RulesLoader:
         if self.problem and now == self._deciding:
             self._mended()
             return None
+        start = time.monotonic()
         try:
-            return self._load(Sources(imported=self._imported))
+            return self._load(Sources(imported=self._imported, longest_import=_LONGEST_IMPORT))
         except ConfigurationError as error:
             self._refuse(error)
+            pause = (time.monotonic() - start) / _MOST_OF_THE_TIME
+            self._polls_until_retry = max(_POLLS_UNTIL_RETRY, round(pause / POLL_SECONDS))
             return None
 
     def _is_due(self, now: Texts) -> bool:
@@ -95,8 +103,8 @@ class RulesLoader:
         if not self.problem:
             return False
         # The fault may lie in something that was not read, such as a module that does not exist yet.
-        self._polls_since_problem = (self._polls_since_problem + 1) % _POLLS_UNTIL_RETRY
-        return self._polls_since_problem == 0
+        self._polls_until_retry -= 1
+        return self._polls_until_retry <= 0
 
     def watch(self, replace: Callable[[Policy], None]) -> None:
         """Call ``look`` again and again, and pass each new policy to ``replace``.
@@ -125,7 +133,7 @@ class RulesLoader:
         if str(error) == self.problem:
             return
         self.problem = str(error)
-        self._polls_since_problem = 0
+        self._polls_until_retry = _POLLS_UNTIL_RETRY
         metrics.incr("rules_loaded", tags=["outcome:refused"])
         logger.error("the rules are broken, the last good ones go on deciding: %s", error)
         sentry_sdk.capture_exception(BrokenRulesError(self.problem))

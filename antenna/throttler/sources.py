@@ -14,8 +14,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from antenna.throttler.import_limit import ImportTooSlow, import_limit
 from antenna.throttler.python_modules import ModuleSource, import_attribute
 from antenna.throttler.rules_file.reader import MAX_SIZE
+
+#: Seconds that the import of a module may take at a start. Large libraries on a slow disk take some of them.
+LONGEST_IMPORT = 20.0
 
 _BYTE_ORDER_MARK = "\ufeff"
 
@@ -64,11 +68,17 @@ class Texts:
 class Sources:
     """Reads rules files and imports Python modules. ``texts`` are those that were read."""
 
-    def __init__(self, kept: Texts | None = None, imported: set[str] | None = None) -> None:
-        """``kept`` are texts that are used in place of files. ``imported``: see ``import_attribute``."""
+    def __init__(
+        self, kept: Texts | None = None, imported: set[str] | None = None, longest_import: float = LONGEST_IMPORT
+    ) -> None:
+        """``kept`` are texts that are used in place of files. ``imported``: see ``import_attribute``.
+
+        ``longest_import`` is in seconds. A module that takes longer is broken.
+        """
         self.texts = Texts()
         self._kept = kept or Texts()
         self._imported = set() if imported is None else imported
+        self._longest_import = longest_import
 
     def read_file(self, path: str) -> str:
         """Return the text of a rules file. Raises ``ValueError``."""
@@ -85,7 +95,10 @@ class Sources:
         try:
             # The modules of an earlier option must not be imported again for this option.
             anew = self._imported if not self.texts.modules else set()
-            value, sources = import_attribute(module_name, attribute, self._kept.modules, anew)
+            with import_limit(self._longest_import):
+                value, sources = import_attribute(module_name, attribute, self._kept.modules, anew)
+        except ImportTooSlow as error:
+            raise ValueError(f"the import of {module_name} takes longer than {self._longest_import:g} s") from error
         # The module belongs to the operator. Its import may raise anything, and even sys.exit() must not end the
         # collector.
         except (Exception, SystemExit) as error:

@@ -6,7 +6,9 @@
 
 import logging
 import os
+import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -203,6 +205,37 @@ def test_a_module_that_ends_the_process(module: Source, last_good: LastGood) -> 
 
     assert look(loader) is None
     assert "SystemExit" in loader.problem
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "while True: pass",
+        "import time; time.sleep(60)",
+        "while True:\n try: sum(range(1000))\n except Exception: pass",
+        "try:\n while True: pass\nexcept: pass\nwhile True: pass",
+    ],
+    ids=["computes", "waits", "swallows exceptions", "swallows everything once"],
+)
+def test_a_module_whose_import_does_not_end(
+    text: str, module: Source, last_good: LastGood, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("antenna.throttler.reload._LONGEST_IMPORT", 0.3)
+    loader = loader_of(module, last_good)
+    names(loader)
+    before = signal.getsignal(signal.SIGALRM)
+
+    module.path.write_text(text)
+    assert look(loader) is None
+
+    assert "the import of own_rules takes longer than 0.3 s" in loader.problem
+    assert (signal.getitimer(signal.ITIMER_REAL), signal.getsignal(signal.SIGALRM)) == ((0.0, 0.0), before)
+    # Every try keeps the others in the worker waiting, so the next one is not soon.
+    start = time.monotonic()
+    assert look(loader, polls=9) is None
+    assert time.monotonic() - start < 0.3
+    module.write("second")
+    assert look(loader) == ["second"]
 
 
 def test_the_first_start_refuses_broken_rules(source: Source, last_good: LastGood) -> None:
