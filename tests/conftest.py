@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-# Emulators, and a running collector; a disk that fails.
+# Fixtures for emulators, for a running collector, and for a disk that fails.
 pytest_plugins = ["tests.support.fixtures", "tests.support.disk"]
 
-# Tests of the collector as a program of its own: they import nothing of it.
+# These tests run the collector as a program, and import nothing of it.
 BLACK_BOX = ("system", "faults")
 
 

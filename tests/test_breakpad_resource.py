@@ -46,7 +46,7 @@ RULES = [
     Rule("everything", "*", lambda _throttler, _crash: True, ACCEPT),
 ]
 
-# What says more of an outcome.
+# For each outcome, the tag or the name of the metric that tells more about it.
 DETAILS = {
     "breakpad_resource.malformed",
     "crashes_lost",

@@ -45,6 +45,7 @@ def test_a_connection_is_served_during_the_work_of_others() -> None:
     echoing.join()
     server.close()
 
-    # Two steps of each for every answer, if the machine has nothing else to do; without turns all of the work.
+    # An answer takes two steps of each computation, if the machine does nothing else. Without turns it takes all of the
+    # work.
     assert sorted(waits)[len(waits) // 2] < WORK / 5
     assert len(waits) > 5

@@ -127,7 +127,7 @@ def test_a_disk_that_fails_leaves_nothing_behind(disk: Disk, tmp_path: Path, at:
     with pytest.raises(OSError, match="Input/output error"):
         replace_file(tmp_path / "file", [b"content"])
 
-    # All is written when the last step, the fsync of the directory, fails.
+    # When the last step fails, which is the fsync of the directory, everything has been written.
     assert list(tmp_path.iterdir()) == ([tmp_path / "file"] if at == 4 else [])
 
 

@@ -129,7 +129,7 @@ def test_heartbeat_of_a_healthy_collector_has_no_errors(metricsmock: MetricsMock
     [
         (NoAnswer("no answer within 5 s"), "no answer within 5 s"),
         (OSError(28, "No space left on device"), "[Errno 28] No space left on device"),
-        # What others say may be anything.
+        # The message of somebody else's error may contain anything, so only its type is shown.
         (TimeoutError("hunter2"), "TimeoutError at test_health_resource.py:"),
         (gevent.Timeout(3), "Timeout at test_health_resource.py:"),
     ],

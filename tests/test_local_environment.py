@@ -24,10 +24,10 @@ DOCKERFILES = {
     str(path.parent.relative_to(DOCKER)): path.read_text(encoding="utf-8") for path in DOCKER.rglob("Dockerfile")
 }
 
-# Read by the libraries of Google Cloud's services, and by docker/set_up_emulators.py.
+# The libraries of Google Cloud's services read these, and so does docker/set_up_emulators.py.
 OTHER_VARIABLES = {"STORAGE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "PUBSUB_SUBSCRIPTION_NAME"}
 
-# Of the image itself, and of Python.
+# The image itself and Python read these.
 IMAGE_VARIABLES = {"PATH", "VIRTUAL_ENV", "PYTHONUNBUFFERED", "SYMBOLS_DIR"}
 
 VIEWER_OPTION_NAMES = {option.name for option in describe_options(ViewerConfig, "VIEWER")}

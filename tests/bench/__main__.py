@@ -31,7 +31,7 @@ Quote each as one argument. Setups are run with the packages of the Python that 
 
 def main() -> int:
     """Run the cases and print the tables. Returns the exit code."""
-    # As Ctrl-C does: the programs that were started are stopped.
+    # SIGTERM stops the programs that were started, like Ctrl-C.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     parser = _parser()
     arguments = parser.parse_args()

@@ -46,7 +46,7 @@ class Backends:
         trusted = {}
         if self.tls is not None:
             port, certificate = self.tls
-            # The certificate is one for this name.
+            # The certificate is for this name.
             url = f"https://localhost:{port}"
             trusted["SSL_CERT_FILE"] = str(certificate)
         return {

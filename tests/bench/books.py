@@ -62,7 +62,7 @@ class Bookkeeper:
         for crash_id in crash_ids:
             if crash_id != "test":
                 self._published.append(crash_id)
-                # Where nothing is uploaded to the sinks, an emulator has the objects.
+                # If nothing is uploaded to the sinks, an emulator has the objects.
                 if self._crashes and not self._crashes.get(crash_id, _Crash()).has_raw_crash:
                     self._disorder.append(f"{crash_id}: published before the raw crash")
 

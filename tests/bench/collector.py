@@ -37,7 +37,8 @@ class Collector:
 def running_collector(setup: Setup, backends: Backends, code: Path, directory: Path) -> Iterator[Collector]:
     """Start the collector as operators do, with log, spool and statsd, and yield it when it serves."""
     with socket(AF_INET, SOCK_DGRAM) as statsd:
-        # Nobody reads: what does not fit into the socket's buffer is dropped, at no cost to the collector.
+        # Nothing reads from this socket. Packets that do not fit into its buffer are dropped, at no cost to the
+        # collector.
         statsd.bind(("127.0.0.1", 0))
         port = free_port()
         (directory / "spool").mkdir()

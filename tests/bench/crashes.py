@@ -30,7 +30,7 @@ TINY_DUMP_SIZE = 1_000
 KEPT = r"CrashID=bp-([0-9a-f-]{36})\n"
 REJECTED = r"Discarded=rule_unsupported_product"
 
-# wbits of zlib for gzip.
+# The value of zlib's wbits that selects gzip.
 GZIP = 31
 
 

@@ -20,10 +20,10 @@ from antenna.throttler import Throttler
 ROOT = Path(__file__).resolve().parents[2]
 RULES = {"Python": "antenna.throttler.MOZILLA_RULES", "file": str(ROOT / "docs" / "examples" / "mozilla.toml")}
 
-# What the collector adds.
+# The metadata that the collector adds.
 METADATA = {"user_agent": "Reporter/1.0", "payload": "json", "payload_compressed": "1", "payload_size": 165_000}
 
-# Of the runs the fastest counts: what else the machine does makes others slower, and none faster.
+# The fastest run counts, because other work on the machine makes runs slower and never faster.
 _RUNS = 30
 _DECISIONS = 200
 

@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, field
 
 from tests.bench.crashes import TRAFFIC, Crash
 
-# After the last request was sent, for its answer.
+# Seconds after the last request was sent that its answer may take.
 DRAIN_SECONDS = 60.0
 _READ_SIZE = 65_536
 

@@ -30,9 +30,9 @@ from tests.bench.load import run_in_process
 from tests.support.programs import Program, free_port
 from tests.support.server import PROJECT_ROOT, AntennaServer
 
-# How sinks go away and come back.
+# The signals that make sinks go away and come back.
 _SIGNALS = {"refused": (signal.SIGUSR1, signal.SIGUSR2), "hung": (signal.SIGSTOP, signal.SIGCONT)}
-# From the beginning of an outage until the breakers are open: the time-out of a save, and some crashes that need it.
+# Seconds from the beginning of an outage until the breakers are open: the time-out of a save, and some crashes more.
 _ONSET = 8.0
 _DELIVERY_SECONDS = 600.0
 

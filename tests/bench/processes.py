@@ -40,7 +40,7 @@ def _stat(pid: int) -> list[str]:
 
 def cpu_seconds(pid: int) -> float:
     """Return the CPU time, user and system, of a process and its descendants, also of those that have ended."""
-    # utime, stime, cutime, cstime: fields 14 to 17.
+    # Fields 14 to 17 are utime, stime, cutime and cstime.
     return sum(int(ticks) for member in family(pid) for ticks in _stat(member)[11:15]) / _TICKS
 
 

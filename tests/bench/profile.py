@@ -53,7 +53,7 @@ class Profiling:
         callers: Counter[str] = Counter()
         for line in self._path.read_text().splitlines():
             stack, _, count = line.rpartition(" ")
-            # Above the functions py-spy gives the processes.
+            # py-spy puts the processes before the functions.
             frames = [frame for frame in stack.split(";") if not frame.startswith("process ")]
             if frames:
                 libraries[_library(frames[-1])] += int(count)

@@ -129,7 +129,7 @@ class Connection(asyncio.BufferedProtocol):
         elif url.path == "/books":
             self._answer(asdict(self._sinks.books.close()))
         else:
-            # A topic, a bucket, or an empty list of objects.
+            # The answer is a topic, a bucket, or an empty list of objects.
             self._answer({"kind": "storage#objects"} if url.path.endswith("/o") else {"name": unquote(url.path[4:])})
 
     def _later(self, seconds: float, action: Callable[[], None]) -> None:

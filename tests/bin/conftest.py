@@ -44,7 +44,7 @@ def _running(directory: Path, environment: Mapping[str, str]) -> Iterator[Collec
         yield Collector(f"{server.url}/submit", environment)
     finally:
         server.kill()
-        # Shown with a test that failed.
+        # pytest shows this if the test fails.
         print(server.logs())
 
 

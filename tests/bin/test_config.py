@@ -21,7 +21,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return file_system_environment(tmp_path) | {
         "CRASHMOVER_SPOOL_DIR": str(tmp_path / "spool"),
         "BREAKPAD_TEMP_DIR": str(tmp_path),
-        # Of a size that every machine has.
+        # A size for which every machine has room.
         "CRASHMOVER_SPOOL_MAX_SIZE": "1MiB",
         "BREAKPAD_TEMP_SIZE_PER_WORKER": "1MiB",
         "SECRET_SENTRY_DSN": "https://hush@sentry.example.com/1",

@@ -108,9 +108,9 @@ def test_ids_are_published_and_pulled_without_the_test_message(pubsub_topic: Pub
     result = run_shell("bin/pull_ids.py --wait 0.1", environment)
     assert result.lines == [CRASH_ID]
     assert result.stderr == "not a crash id: 'test'\n"
-    # It does not count as one of those that were asked for.
+    # It does not count towards the limit.
     assert run_shell("bin/pull_ids.py --wait 0.1 --limit 1", environment).lines == [CRASH_ID]
-    # What was looked at is given back.
+    # The messages that were looked at are released.
     assert sorted(pubsub_topic.pull_all()) == [CRASH_ID, "test"]
 
 
@@ -206,7 +206,7 @@ def test_all_ids_are_printed_however_long_it_takes(short_deadlines: ShortDeadlin
 
     assert result.exit_code == 0, result.stderr
     assert result.lines == short_deadlines.ids
-    # Nobody else could have received one meanwhile.
+    # No other subscriber could have received a message meanwhile.
     assert set(short_deadlines.deliveries.values()) == {1}
     assert max(short_deadlines.waiting.values()) <= time.monotonic()
 

@@ -37,11 +37,11 @@ NOWHERE = {
     "CRASHMOVER_CRASHSTORAGE_FS_ROOT": "/nonexistent/crashes",
     "CRASHMOVER_CRASHPUBLISH_CLASS": "antenna.ext.fs.crashpublish.FSCrashPublish",
     "CRASHMOVER_CRASHPUBLISH_FS_ROOT": "/nonexistent/queue",
-    # Nobody listens on port 1.
+    # No program listens on port 1.
     "STORAGE_EMULATOR_HOST": "127.0.0.1:1",
 }
 
-# Command, its exit code, the end of what it says.
+# Each command with its exit code and the end of its output.
 ERRORS = [
     ("list_crashes.py --date 22.11.2026", 2, "expected YYYYMMDD"),
     ("show_crash.py de1bb258", 2, "neither a crash id nor a file: 'de1bb258'"),

@@ -93,7 +93,7 @@ def test_messages_that_are_no_ids_are_named(pubsub_topic: PubSubTopic) -> None:
     url = (
         f"http://{pubsub_topic.emulator_host}/v1/projects/{pubsub_topic.project_id}/topics/{pubsub_topic.name}:publish"
     )
-    # An escape sequence, bytes that are no text, and one message with an attribute alone.
+    # The messages have an escape sequence, bytes that are no text, and an attribute without data.
     for message in ({"data": "G1sySg=="}, {"data": "//4="}, {"attributes": {"x": "\x1b"}}):
         requests.post(url, json={"messages": [message]}, timeout=TIMEOUT_SECONDS).raise_for_status()
     environment = {

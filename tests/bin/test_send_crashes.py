@@ -19,14 +19,14 @@ from tests.support.minidumps.samples import LINUX, padded_crash
 from tests.support.programs import free_port
 from tests.support.tools import run_shell
 
-# What the collector adds to a raw crash, whatever the client says.
+# The members that the collector adds to a raw crash, whatever the client sends.
 ADDED = ("metadata", "submitted_timestamp", "uuid", "version")
 
 KNOWN_ID = "de1bb258-cbbf-4589-a673-34f800160918"
 
-# Over 1 MiB, curl asks whether to go on.
+# curl asks for "100 Continue" before it sends more than 1 MiB.
 DUMP_SIZE = 1_049_914
-# Reporter, capture of what it really sent, its boundaries.
+# Each reporter with a capture of its real request and the pattern of its boundaries.
 REPORTERS = [
     ("firefox", "firefox-client-bgtask", r"----geckoformboundary[0-9a-f]{32}"),
     ("fenix", "fenix-like-native", r"-{27}[0-9A-F]{16}"),
@@ -134,7 +134,7 @@ def stored_raw_crash(collector: Collector, crash_id: str) -> dict[str, Any]:
 def test_any_annotation_set_can_be_sent(fs_collector: Collector) -> None:
     files = sorted((DATA / "annotations").glob("*.json"))
     arguments = [argument for file in files for argument in ("--annotations", str(file))]
-    # One at a time: in their order.
+    # The crashes are sent one at a time, so their order is known.
     crash_ids = fs_collector.send(*arguments, "--gzip", "--chunked", "--concurrency", "1")
     for file, crash_id in zip(files, crash_ids, strict=True):
         raw_crash = stored_raw_crash(fs_collector, crash_id)

@@ -22,7 +22,7 @@ from tests.support.tools import Result, run_shell
 
 MINIDUMP = MINIDUMPS / "own-chromium156-renderer-linux.dmp"
 OTHER_DUMP = MINIDUMPS / "built-linux.dmp"
-# Of no other test.
+# A product whose crashes no other test sends.
 PRODUCT = "StoredProduct"
 OTHER_DAY_ID = "de1bb258-cbbf-4589-a673-34f800160918"
 DEFERRED_ID = "de1bb258-cbbf-4589-a673-34f801160918"

@@ -9,7 +9,7 @@ import pytest
 from antenna.config.environment import option_values, service_links, strip_library_variables
 
 LINKS = ["tcp://10.96.0.12:8125", "udp://10.96.0.12:53", "sctp://10.0.0.1:1", "tcp://[fd00::c]:80", " tcp://a.b:1\r\n"]
-# What operators may well set.
+# Values that operators may set.
 VALUES = [
     "8125",
     "tcp://10.96.0.12",

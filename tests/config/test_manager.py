@@ -187,7 +187,7 @@ def test_web_server_has_good_defaults() -> None:
     assert web_server.worker_class == "gevent"
     assert web_server.worker_connections == 4000
     assert (web_server.max_requests, web_server.max_requests_jitter) == (0, 0)
-    # Load balancers keep idle connections for 60 s: they, not we, must be the ones to close.
+    # Load balancers keep idle connections for 60 s. They must close a connection before the collector does.
     assert web_server.keepalive > 60
     assert web_server.graceful_timeout == 30
 

@@ -38,7 +38,7 @@ def test_misspelt_name_is_found(name: str, meant: str) -> None:
         ("GUNICORN_CMD_ARGS", "--preload"),
         ("GUNICORN_PID", "7"),
         ("GUNICORN_FD", "5,6"),
-        # Service links.
+        # Variables that Kubernetes sets for each service.
         ("STATSD_SERVICE_HOST", "10.96.0.12"),
         ("STATSD_SERVICE_PORT", "8125"),
         ("STATSD_SERVICE_PORT_UDP", "8125"),
@@ -47,7 +47,7 @@ def test_misspelt_name_is_found(name: str, meant: str) -> None:
         ("STATSD_PORT_8125_UDP_ADDR", "10.96.0.12"),
         ("BREAKPAD_PORT", "tcp://10.96.0.13:80"),
         ("CRASHMOVER_NAME", "/antenna/crashmover"),
-        # Of the system, of shells and of languages.
+        # Variables of the system, of shells and of languages.
         ("PYTHONDONTWRITEBYTECODE", "1"),
         ("KUBERNETES_SERVICE_HOST", "10.96.0.1"),
         ("VIRTUAL_ENV", "/venv"),

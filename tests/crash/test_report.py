@@ -19,7 +19,7 @@ from antenna.crash.report import CrashReport, Dump
 from antenna.hub import put_together, run_blocking
 from tests.support.crashes import make_buffer, make_report
 
-# https://www.rfc-editor.org/rfc/rfc3720#appendix-B.4, and of no bytes at all
+# Checksums from https://www.rfc-editor.org/rfc/rfc3720#appendix-B.4, and that of no bytes.
 CRC32C = {b"": "00000000", bytes(32): "8a9136aa", b"\xff" * 32: "62a8ab43", bytes(range(32)): "46dd794e"}
 
 
@@ -42,7 +42,7 @@ def test_bytes_can_be_read_again_and_again(tmp_path: Path, in_file: bool) -> Non
     content = bytes(range(256)) * 4000
     with make_report({"a": content}, directory=tmp_path if in_file else None) as report:
         dump = report.dumps["a"]
-        # One that stops half-way, as an upload that fails does.
+        # A reader that stops half-way, as an upload that fails does.
         next(dump.pieces())
 
         for _ in range(3):

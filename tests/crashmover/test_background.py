@@ -119,7 +119,7 @@ def test_one_backend_that_is_away_holds_up_nothing_of_the_other(
     assert len(names(spool, Kind.CRASH)) == 1
 
 
-# Spools a crash, and is killed.
+# A program that spools a crash and is killed.
 KILLED = """
 import os, signal, sys
 from tests.support.crashes import make_report
@@ -143,7 +143,7 @@ def test_what_a_killed_process_has_left_is_delivered(spool: Spool, storage: Stor
     assert publisher.published() == [crash_id]
 
 
-# Delivers a spool until it is empty, as one of several workers.
+# A program that delivers a spool until it is empty, as one of several workers does.
 WORKER = """
 import sys
 from pathlib import Path

@@ -25,7 +25,7 @@ def breaker(monkeypatch: pytest.MonkeyPatch) -> CircuitBreaker:
 
 AWAY = NoAnswer("no answer within 5.0 s")
 
-# What becomes of attempts: + works, - fails. And is the backend down then?
+# Results of attempts (+ for success, - for failure), and whether the backend is down after them.
 HISTORIES = {
     "": False,
     "+": False,

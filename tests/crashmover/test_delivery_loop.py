@@ -37,7 +37,7 @@ from tests.support.crashes import make_id, make_report
 from tests.support.disk import Disk
 from tests.support.spools import assert_tidy, make_spool, names
 
-# What most pauses are here, in seconds.
+# The length of most pauses in these tests, in seconds.
 PAUSE = 0.01
 PACE = Pace(rate=10_000.0, first_round=PAUSE, longest_round=4 * PAUSE, first_retry=PAUSE)
 ALL_SHORT = replace(PACE, longest_retry=PAUSE)

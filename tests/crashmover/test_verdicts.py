@@ -79,7 +79,7 @@ def test_entry_is_set_aside_after_its_last_chance(
             breaker.succeeded()
         judged.append(verdicts.judge(entry, error))
 
-    # The first refusal while nobody says that the backend works is no chance that was used.
+    # The first refusal does not count as a used chance if no check has shown that the backend works.
     used = 1 if set_aside == AFTER_FIVE and not is_healthy else 0
     assert len(judged) == (ENOUGH if set_aside is NEVER else set_aside + used)
 

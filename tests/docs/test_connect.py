@@ -92,7 +92,7 @@ def test_crashpad(collector: Collector) -> None:
 
 
 def test_the_real_handler_of_chromium() -> None:
-    # The tests of the running collector send its request, and those of Crashpad's own handlers.
+    # Tests of the running collector send the request of this capture, and those of Crashpad's own handlers.
     capture = load_capture("crashpad-chromium-real")
 
     assert capture.is_chunked

@@ -28,7 +28,7 @@ from tests.docs.conftest import DOCS
 from tests.support.options import COMPONENTS, OPTION_NAMES, OPTIONS
 from tests.support.server import PROJECT_ROOT
 
-# Read by Google's libraries, or by the programs in bin/.
+# Google's libraries read these, or the programs in bin/ do.
 OTHER_VARIABLES = {"GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST"}
 
 

@@ -23,7 +23,7 @@ from tests.faults.play import Emulators, Outcome, play
 from tests.faults.schedule import TROUBLES, make_schedule
 from tests.support.emulators import running_gcs, running_pubsub
 
-# Emulators keep everything in memory: so many schedules share them.
+# Number of schedules that share emulators. These keep everything in memory.
 _BATCH = 20
 
 
@@ -66,7 +66,8 @@ def _play_batch(seeds: Sequence[int], troubles: Sequence[str] | None, logs: Path
             for seed in seeds:
                 outcome = play(make_schedule(seed, troubles), Emulators(storage, pubsub), library)
                 _report(outcome)
-                # At once: whoever plays thousands may not wait for the last.
+                # Logs are written at once, because somebody who plays thousands of schedules may not wait for the last
+                # one.
                 if outcome.problems and logs:
                     logs.mkdir(parents=True, exist_ok=True)
                     (logs / f"{seed}.log").write_text(outcome.logs)

@@ -18,7 +18,7 @@ from tests.support.programs import free_port
 from tests.support.server import AntennaServer
 
 _POLL = 0.05
-# A start waits for backends that hang.
+# Seconds that a start may take. It waits for backends that hang.
 _START_SECONDS = 40.0
 
 

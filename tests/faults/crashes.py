@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from tests.support.reports import MINIDUMP, annotation, chunked, dump, multipart, post
 
-# What a collector under test keeps in memory of a report; larger dumps go to temporary files.
+# Bytes of a report that a collector under test keeps in memory. Larger dumps go to temporary files.
 MEMORY_PER_REPORT = 32 * 1024
 
 

@@ -17,7 +17,7 @@ from tests.support.raw_http import RawConnection, RawResponse
 # Longest pause of a client between two crashes, in seconds.
 _PAUSE = 0.1
 _PATIENCE = 60.0
-# How many connections of all are used again.
+# The share of the connections that are used again.
 _KEPT = 0.7
 
 

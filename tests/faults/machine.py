@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Self
 
 _SOURCE = Path(__file__).with_name("machine_faults.c")
-# Of a file system of its own: large enough for what a schedule spools, small enough to be filled at once.
+# Bytes of the file system: enough for the crashes that a schedule spools, and few enough to be filled at once.
 _SIZE = 64 * 1024 * 1024
-# What is left of it when somebody has filled it.
+# Bytes that are left after it was filled.
 _LEFT = 100_000
 
 
@@ -100,5 +100,5 @@ class Machine:
 
     def __exit__(self, *_: object) -> None:
         if self._is_mounted:
-            # Lazily: a process that was killed may not be quite gone.
+            # A process that was killed may not have ended yet.
             subprocess.run(["umount", "--lazy", str(self.directory)], check=True)

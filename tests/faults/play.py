@@ -29,10 +29,10 @@ from tests.support.faulty import PASS, FaultyProxy
 from tests.support.google_cloud import GcsBucket, PubSubTopic
 from tests.support.server import google_cloud_environment
 
-# Where house_rules is, by which a crash can ask to be deferred.
+# The directory of house_rules. With these rules a crash can ask to be deferred.
 _RULES = Path(__file__).parents[1] / "support" / "rules"
 
-# Short, so that a schedule of some seconds has many time-outs in it.
+# Time-outs are short, so that a schedule of some seconds has many of them.
 _OPTIONS = {
     "GUNICORN_WORKERS": "2",
     "GUNICORN_GRACEFUL_TIMEOUT": "15s",
@@ -49,7 +49,7 @@ _CALM = 0.3
 _DELIVERY_SECONDS = 60.0
 _POLL = 0.05
 _START_SECONDS = 40.0
-# Somebody looks into the spool every second.
+# Seconds in which files of the spool have to be closed. A worker opens some of them every second.
 _OPEN_SECONDS = 10.0
 
 
@@ -158,7 +158,7 @@ class Player:
                 time.sleep(max(0.0, start + step.at - time.monotonic()))
                 self._do(step, collector, machine)
             time.sleep(max(0.0, start + schedule.seconds - time.monotonic()))
-            # Whoever looks in the middle of an outage finds whole crashes, too.
+            # A processor that looks in the middle of an outage finds complete crashes, too.
             self.outcome.problems += unfinished_crashes(self._bucket, self._bucket.object_names("v1/"))
             for proxy in self._proxies.values():
                 _set_fault(proxy, "pass")
@@ -280,7 +280,7 @@ def _health(collector: SupervisedCollector) -> requests.Response:
         try:
             return requests.get(f"http://127.0.0.1:{collector.port}/__heartbeat__", timeout=20)
         except requests.ConnectionError:
-            # Workers go on for a moment when their master is killed; the next ones are about to start.
+            # When their master is killed, workers go on for a moment, while the next ones are about to start.
             if time.monotonic() > deadline:
                 raise
         collector.wait_until_serving()

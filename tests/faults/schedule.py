@@ -28,11 +28,12 @@ def _other_checksum(answer: bytes) -> bytes:
 
 
 def _fewer_messages(answer: bytes) -> bytes:
-    # Of the same length, and JSON as before.
+    # The answer has the same length, and is still JSON.
     return re.sub(rb'"messageIds"(\s*:)', rb'"messageIdz"\1', answer)
 
 
-# By how a schedule names them; "at times" is every second time. Wrong acknowledgements come with status 200.
+# The faults by the names that schedules give them. "at times" is every second time. Wrong acknowledgements have status
+# 200.
 BACKEND_FAULTS: dict[str, Fault] = {
     "pass": PASS,
     "refuse": REFUSE,
@@ -44,7 +45,7 @@ BACKEND_FAULTS: dict[str, Fault] = {
     "half request": HALF_REQUEST,
     "half answer": HALF_ANSWER,
     "slow": Fault(delay=0.7),
-    # Not slower: while the emulator of the storage reads an upload, it does nothing else.
+    # It is not slower, because the emulator of the storage does nothing else while it reads an upload.
     "drip": Fault(rate=20_000),
     "400": Fault(status=400),
     "401": Fault(status=401),
@@ -67,7 +68,7 @@ BACKEND_FAULTS: dict[str, Fault] = {
 _STORAGE_FAULTS = sorted(BACKEND_FAULTS.keys() - {"pass", "nothing acknowledged"})
 _PUBLISH_FAULTS = sorted(BACKEND_FAULTS.keys() - {"pass", "wrong checksum"})
 
-# What a disk does: errors of the system, at each operation or at one in five; or it is filled by somebody else.
+# Faults of a disk: errors at each operation or at one in five, and a disk that somebody else has filled.
 DISK_FAULTS = ("EIO", "ENOSPC", "EROFS", "EIO at times", "ENOSPC at times", "full")
 
 VICTIMS = ("worker", "workers", "master", "all")

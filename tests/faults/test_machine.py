@@ -38,7 +38,7 @@ def test_crash_goes_to_the_spool_while_no_names_are_looked_up(
 ) -> None:
     collector = start_collector()
     machine.set_names("silence")
-    # No connection is left from before.
+    # The next request needs a new connection, and so a look-up of the name.
     storage_proxy.reset_connections()
     with ThreadPoolExecutor(24) as clients:
         answers = list(clients.map(collector.submit, [REPORT] * 24))

@@ -27,7 +27,7 @@ def test_crash_is_answered_soon_and_published_in_the_end(
         wait_until_delivered(machine)
         for answer in answers:
             crash = collector.assert_saved(answer)
-            # A request whose answer is late has done its work.
+            # The backend has done the work of a request whose answer is late.
             if fault is not LATE_ANSWER:
                 collector.assert_published(crash.crash_id)
 
@@ -41,7 +41,7 @@ def test_what_hangs_is_sent_no_more(
     publish_proxy.fault = LATE_ANSWER
     answers = [collector.submit(REPORT) for _ in range(20)]
 
-    # Of the crash that found out, and one by which the delivery looks whether it is back.
+    # One exchange is that of the crash that found out. With the other, the delivery looks whether the backend is back.
     assert len(publish_proxy.exchanges) <= 2
     publish_proxy.fault = PASS
     wait_until_delivered(machine)

@@ -13,7 +13,7 @@ import pytest
 from tests.faults.play import Emulators, Outcome, play
 from tests.faults.schedule import BACKEND_FAULTS, DISK_FAULTS, TROUBLES, VICTIMS, make_schedule
 
-# Played side by side: most of the time is waiting.
+# Schedules that are played at the same time, since most of their time is waiting.
 PLAYERS = 4
 SELECTION = {
     "storage and publish": (21, ["storage", "publish"]),

@@ -23,15 +23,15 @@ with atheris.instrument_imports(include=["antenna", "gunicorn.http", "tests.fuzz
     from tests.fuzz.targets import TARGETS
     from tests.support.minidumps.damage import mutations
 
-# The search for expensive requests, which is no work for a fuzzer.
+# The name of the search for expensive requests, which uses no fuzzer.
 EXPENSIVE = "expensive"
 ALL = (*TARGETS, EXPENSIVE)
 
 DIRECTORY = Path(".fuzz")
-# An input that takes longer than this many seconds, or memory over this many MiB, is a finding too.
+# If an input takes more seconds than this, or more MiB of memory, that is a finding, too.
 TIMEOUT = 5
 MEMORY = 1024
-# Damaged minidumps that are read, beside those that the fuzzer makes.
+# Number of damaged minidumps that are read in addition to those that the fuzzer makes.
 MUTATIONS = 10_000
 
 
@@ -44,7 +44,7 @@ def main() -> int:
     seconds = round(arguments.minutes * 60 / len(arguments.targets))
     if arguments.run:
         fuzz(arguments.run, seconds)
-    # A process for each, as libFuzzer ends the one it runs in.
+    # Each target has a process, because libFuzzer ends the process that it runs in.
     fuzzing = [sys.executable, "-m", "tests.fuzz", "--minutes", str(seconds / 60)]
     searching = [sys.executable, "-m", "tests.fuzz.expensive", "--seconds", str(seconds)]
     commands = (

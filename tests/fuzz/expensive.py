@@ -23,7 +23,7 @@ from tests.fuzz.recipes import Recipe, seeds
 DIRECTORY = Path(".fuzz")
 FINDINGS = Path(__file__).parent / "findings" / "expensive"
 MEASURES = ("cpu", "memory", "hub")
-# Bytes on the wire that count as none: below, a request costs what any costs.
+# Below this number of bytes on the wire, any request costs the same.
 _SMALL = 5_000
 
 Measure = Callable[[bytes], Cost]

@@ -14,7 +14,7 @@ from tests.fuzz.costs import Cost, measure
 from tests.fuzz.expensive import FINDINGS, Search
 from tests.fuzz.recipes import Content, Part, Recipe, seeds
 
-# CPU that other work on the machine makes slower, caches and clock rate shared.
+# The factor by which other work on the machine slows a request down, since caches and clock rate are shared.
 _SLOWNESS = 2
 
 needs_linux = pytest.mark.skipif(

@@ -85,7 +85,7 @@ def test_firefox_has_thread_names_and_more() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_built_dumps_are_what_their_code_writes(path: Path) -> None:
-    # If not: python -m tests.support.minidumps
+    # If this fails after a change of the builder, run python -m tests.support.minidumps.
     assert path.read_bytes() == FILES[path]()
 
 

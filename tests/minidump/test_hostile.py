@@ -31,7 +31,8 @@ from tests.support.minidumps.samples import APP, GUID, LINUX, STACK, WINDOWS, cr
 
 CHROMIUM = MINIDUMPS / "own-chromium156-renderer-linux.dmp"
 FIREFOX = MINIDUMPS / "own-firefox153-content-linux.dmp"
-# Seconds of CPU for a dump of any kind, as large as a collector takes one; measured: at most 1.6, mostly below 0.5.
+# Seconds of CPU that reading any dump may take, up to the largest size that a collector takes. Measured: 1.6 at most,
+# below 0.5 for most.
 SECONDS = 4.0
 
 
@@ -86,7 +87,7 @@ def test_mutated(content: bytes) -> None:
         (b"MDMP" + bytes(28), "not a minidump: version 0x0"),
         (b"MDMP\x93\xa7" + bytes(26), "damaged: no readable stream"),
         (b"MDMP\x93\xa7\0\0" + pack("<IIIIQ", 0xFFFFFFFF, 0xFFFFFFFF, 0, 0, 0), "damaged: no readable stream"),
-        # A stream that tells nothing of a process.
+        # A stream that says nothing about a process.
         (b"MDMP\x93\xa7\0\0" + pack("<IIIIQIII", 1, 32, 0, 0, 0, 10, 4, 0), "damaged: no readable stream"),
     ],
 )
@@ -124,7 +125,7 @@ def test_a_file_that_shrinks_while_it_is_read(tmp_path: Path) -> None:
         assert len(StackWalker(dump).walk(dump.threads[0]).frames) == 1
 
 
-# Dumps of up to 25 MB in which everything is as much as it can be.
+# Dumps of up to 25 MB in which every number is as large as it can be.
 
 
 def hostile(*, with_thread: bool = True) -> DumpBuilder:
@@ -286,7 +287,7 @@ def test_a_dump_of_25_mb_is_read_in_little_time_and_memory(tmp_path: Path) -> No
 
 
 def test_the_dump_of_chromium_is_read_in_50_milliseconds() -> None:
-    # The best of some: what else runs on the machine is not to count.
+    # The best of three runs, so that other work on the machine does not count.
     assert min(measured(CHROMIUM)[0] for _ in range(3)) < 0.05
 
 

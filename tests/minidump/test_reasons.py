@@ -54,7 +54,7 @@ def test_linux(os: str, signal: int, si_code: int, text: str) -> None:
 
 
 def test_linux_claims_neither_a_sender_nor_an_address_where_si_code_is_0() -> None:
-    # As reporters write it that do not record si_code, and after kill: then the address is the sender's process id.
+    # Reporters that do not record si_code write this. So does kill, and then the address is the sender's process id.
     assert "or the reporter did not record more" in reason("Linux", 11, 0).note
     assert "address may really be" in reason("Linux", 11, 0).note
     assert "address" not in reason("Linux", 11, 0, address=0).note

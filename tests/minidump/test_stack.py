@@ -104,11 +104,11 @@ def test_data_of_a_module_is_no_return_address_where_the_dump_knows() -> None:
 
 
 def test_a_scanned_frame_may_lead_back_to_frame_pointers() -> None:
-    # The callee has not touched the frame pointer of its caller, which is in order.
+    # The callee has not changed the frame pointer of its caller, and the pointer is valid.
     words = [7, APP + 0x500, 8, 9, 0, LIBRARY + 0x700, 0, 0]
     stack = walked(built(words, fp=STACK + 32))
     assert places(stack)[1:] == [("frame_pointer", LIBRARY + 0x6FF)]
-    # Without it, what stands below the return address is taken for the one that the callee saved.
+    # Without it, the word below the return address is taken for the frame pointer that the callee saved.
     words = [STACK + 32, APP + 0x500, 8, 9, 0, LIBRARY + 0x700, 0, 0]
     assert places(walked(built(words)))[1:] == [("scan", APP + 0x4FF), ("frame_pointer", LIBRARY + 0x6FF)]
 
@@ -124,7 +124,7 @@ def test_what_is_no_frame_pointer_is_not_followed(fp: int) -> None:
 
 
 def test_the_last_frame_of_a_chain_may_use_the_register_for_something_else() -> None:
-    # As main does, which glibc's __libc_start_call_main calls.
+    # glibc's __libc_start_call_main, which calls main, has such a frame.
     words = [STACK + 16, APP + 0x500, 1, LIBRARY + 0x700, APP + 0x600]
     assert places(walked(built(words, fp=STACK))) == [
         ("context", APP + 0x100),

@@ -28,7 +28,7 @@ from tests.support.programs import free_port
 from tests.support.prometheus import ALERTS, running_prometheus
 from tests.support.server import AntennaServer, google_cloud_environment
 
-# What times in the alerts are divided by.
+# The number by which the times in the alerts are divided.
 FACTOR = 30
 # Seconds of normal traffic before a fault, which is half of the hour that NoTraffic looks back; and of the fault.
 _BEFORE = 60.0

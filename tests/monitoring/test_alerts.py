@@ -25,7 +25,7 @@ NAMES = [rule["alert"] for rule in ALERT_RULES]
 INSTANCE = 'job="antenna",instance="collector-1:8001"'
 MIB = 1024 * 1024
 
-# A collector of which all is well, for 40 minutes, every 15 seconds: 160 steps. A crash comes every three seconds.
+# The series of a collector without faults: 40 minutes, 160 steps of 15 seconds. A crash comes every three seconds.
 WELL = {
     "up": "1x160",
     "antenna_breakpad_resource_incoming_crash_total": "0+5x160",
@@ -50,7 +50,7 @@ WELL = {
     'antenna_metrics_dropped_total{cause="statsd"}': "0x160",
 }
 
-# How long all is well before a fault: 20 minutes, or 80 steps.
+# The time without a fault before a fault begins: 20 minutes, or 80 steps.
 WELL_AT_FIRST = "x80"
 SPOOLED = f"0{WELL_AT_FIRST} 0+{MIB}x80"
 DOWN = {'antenna_crashmover_backend_up{backend="storage"}': f"1{WELL_AT_FIRST} 0x80"}
@@ -61,7 +61,7 @@ def losing(cause: str) -> dict[str, str]:
     return {f'antenna_crashes_lost_total{{cause="{cause}"}}': LOST}
 
 
-# What the metrics say in each fault, and the alert that fires.
+# For each fault, the alert that fires and the series that differ.
 FAULTS: dict[str, tuple[str, Mapping[str, str]]] = {
     "storage refuses connections": (
         "BackendDown",
@@ -168,7 +168,7 @@ FAULTS: dict[str, tuple[str, Mapping[str, str]]] = {
     ),
 }
 
-# What happens in a normal week, and fires nothing.
+# Events of a normal week, which fire no alert.
 NORMAL: dict[str, Mapping[str, str]] = {
     "nothing happens": {},
     "no crash comes at night where few come by day": {

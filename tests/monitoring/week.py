@@ -22,7 +22,7 @@ from tests.support.prometheus import Promtool
 
 DAY = 24 * 60
 MINUTES = 7 * DAY
-# Minutes at which the storage is away, and minute of the day at which a new version is started.
+# The minutes of the week at which the storage is away, and the minute of each day at which a new version is started.
 _AWAY = (3000, 8111)
 _RELEASE = 600
 

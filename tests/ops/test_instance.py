@@ -66,7 +66,7 @@ def test_backend_that_is_back_for_one_is_back_for_all(workers: list[Instance]) -
 def test_first_that_is_alive_speaks(workers: list[Instance]) -> None:
     assert [worker.is_speaker for worker in workers] == [True, False, False]
 
-    # It hangs: it has shown no life for a while.
+    # The worker hangs: it has given no sign of life for a minute.
     workers[0].row[Worker.BEAT] -= 60
     assert [worker.is_speaker for worker in workers] == [False, True, False]
     workers[0].beat()

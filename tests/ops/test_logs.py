@@ -46,7 +46,7 @@ def set_up(capsys: pytest.CaptureFixture[str]) -> Iterator[SetUp]:
         for handler in before[0]:  # pytest's put what is logged into a report that cannot hold all of it
             root.removeHandler(handler)
         set_up_logging(AppConfig(build_config({"HOSTNAME": "antenna-7"} | environ)))
-        # Not splitlines(): it would also split where no log reader does.
+        # splitlines() is not used, because it also splits at characters at which no log reader does.
         return lambda: capsys.readouterr().out.split("\n")[:-1]
 
     yield set_up_with
@@ -163,11 +163,11 @@ def test_lines_of_a_readable_traceback_cannot_pass_for_records(set_up: SetUp) ->
         ("WARNING", "antenna.test", "INFO", False),
         ("WARNING", "google.auth", "INFO", False),
         ("INFO", "google.auth", "INFO", True),
-        # Warnings of each of hundreds of connections, or of each of five attempts.
+        # urllib3 would warn of each of hundreds of connections, or of each of five attempts.
         ("INFO", "urllib3.connectionpool", "WARNING", False),
         ("INFO", "google.auth.compute_engine._metadata", "WARNING", False),
         ("INFO", "google.auth.compute_engine._metadata", "ERROR", True),
-        # Debug records of libraries show what they should not.
+        # Debug records of libraries show secrets.
         ("DEBUG", "everett", "DEBUG", False),
         ("DEBUG", "gunicorn.error", "DEBUG", False),
         ("DEBUG", "gunicorn.error", "INFO", True),

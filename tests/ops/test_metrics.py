@@ -29,7 +29,7 @@ from tests.support.registered_metrics import RegisteredMetricsMock
 
 PACKAGE = Path(__file__).parents[2] / "antenna"
 
-# What dashboards and alerts of existing deployments look at.
+# The metrics that dashboards and alerts of existing deployments use.
 CONTRACT = {
     "breakpad_resource.incoming_crash": "incr",
     "breakpad_resource.malformed": "incr",
@@ -223,7 +223,7 @@ def emit_many() -> float:
 
 @pytest.mark.parametrize("host", ["statsd.invalid", "statsd..x", "127.0.0.1"])
 def test_absent_statsd_neither_delays_nor_fails_and_is_logged_once(host: str, caplog: pytest.LogCaptureFixture) -> None:
-    # Port 9 is discard: nobody listens there.
+    # Port 9 is that of the discard protocol, and no program listens on it.
     set_up(STATSD_HOST=host, STATSD_PORT="9")
 
     assert emit_many() < 2

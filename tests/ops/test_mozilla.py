@@ -18,7 +18,7 @@ from antenna.ops.metrics import set_up_metrics
 from antenna.ops.mozilla import MozillaNames
 from antenna.ops.registry import load_registry
 
-# Its statsd_metrics.yaml, and what gunicorn's own statsd client sends, in the notation of statsd.
+# The metrics of its statsd_metrics.yaml and those of gunicorn's own statsd client, in the notation of statsd.
 THEIRS = {
     "socorro.sentry_scrub_error": "c",
     "socorro.collector.breakpad_resource.crash_size": "h",
@@ -113,7 +113,7 @@ def test_no_name_is_sent_twice_where_the_namespace_is_theirs() -> None:
 
     for name in ("breakpad_resource.incoming_crash", "breakpad_resource.on_post.time", "crashmover.crash_publish.time"):
         assert len(lines[f"socorro.collector.{name}"]) == 1, name
-    # Ours has another type; theirs alone has the name.
+    # Our metric has another type. So only Mozilla's metric is sent under this name.
     assert lines["socorro.collector.breakpad_resource.gzipped_crash_decompress"] == ["7|h|#result:success,host:a"]
 
 

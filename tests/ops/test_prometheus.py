@@ -103,7 +103,7 @@ def test_rules_for_which_there_is_no_room_are_counted(instance: Instance) -> Non
 def test_worker_goes_on_counting_when_it_has_joined_others(instance: Instance) -> None:
     markus.get_metrics("").incr("requests", tags=["outcome:accepted"])
     master = shared_table({})
-    # Then its series are at other places than in the table that it had alone.
+    # With this series before them, the worker's series are at other places than in the table that it had alone.
     master.series.find("requests", ("lost",), 1)
     instance.join(master, master.admit())
     markus.get_metrics("").incr("requests", tags=["outcome:accepted"])
@@ -111,7 +111,7 @@ def test_worker_goes_on_counting_when_it_has_joined_others(instance: Instance) -
     assert samples(instance)['antenna_requests_total{outcome="accepted"}'] == 2
 
 
-# As Prometheus 2.42 asks.
+# The Accept header of Prometheus 2.42.
 PROMETHEUS = (
     "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
     "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"

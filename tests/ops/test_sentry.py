@@ -108,7 +108,7 @@ def test_error_in_a_resource_is_reported_without_anything_of_the_request(
     frames = exception["stacktrace"]["frames"]
     assert [frame["function"] for frame in frames][-2:] == ["on_post", fail.__name__]
     for forbidden in ("hunter2", "198.51.100.7", "annotation=", "session"):
-        # The source around a frame is of this file, and has what it forbids.
+        # The source around a frame is this file, which contains the secret.
         without_source = strip_source(event)
         assert forbidden not in json.dumps(without_source)
     assert "request" not in event

@@ -12,7 +12,7 @@ import pytest
 
 from antenna.payload.charsets import codec_of, decode_text
 
-# As IANA lists them, https://www.iana.org/assignments/character-sets, and as Python's documentation does.
+# Spellings from IANA's list, https://www.iana.org/assignments/character-sets, and from Python's documentation.
 SPELLINGS = {
     "ascii": """us-ascii iso-ir-6 ANSI_X3.4-1968 ANSI_X3.4-1986 ISO_646.irv:1991 ISO646-US us IBM367 cp367 csASCII
         ascii 646 US_ASCII""",

@@ -206,7 +206,7 @@ def blocks_without_content(size: int) -> bytes:
     return b"\x1f\x8b\x08\0\0\0\0\0\0\x03" + blocks * (size // len(blocks)) + end + bytes(8)
 
 
-# In which code lengths of code lengths are sent, up to that of 1: RFC 1951 section 3.2.7.
+# The order in which code lengths of code lengths are sent, up to that of 1 (RFC 1951 section 3.2.7).
 _ORDER = (16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1)
 
 

@@ -19,7 +19,7 @@ settings.register_profile(
     derandomize="PROPERTY_EXAMPLES" not in os.environ,
     database=None,
     deadline=None,
-    # Reports have many parts; the fixtures that examples share do not change.
+    # Examples are large, because reports have many parts. Fixtures may be shared, because they do not change.
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("collector")

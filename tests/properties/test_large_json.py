@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from antenna.crash import large_json
 from tests.support.sent_reports import json_values, names, odd_text
 
-# Halves of surrogate pairs, too, and what looks like a whole one in two of them.
+# This includes halves of surrogate pairs, and two halves that look like a pair.
 any_text = st.text(st.characters(exclude_categories=[])) | st.text('\ud83d\ude00\N{PILE OF POO}"\\') | odd_text
 values = json_values | any_text | st.lists(any_text) | st.dictionaries(names | any_text, any_text)
 

@@ -14,7 +14,7 @@ import pytest
 
 from antenna.server.allocator import keep_freed_memory
 
-# As reports are: a few pieces at a time, then none.
+# This takes memory as reports do: a few pieces at a time, then none.
 REPORTS = """
 from resource import RUSAGE_SELF, getrusage
 from antenna.server.allocator import keep_freed_memory

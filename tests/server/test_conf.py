@@ -76,7 +76,7 @@ def load() -> dict[str, Any]:
 def test_settings(
     monkeypatch: pytest.MonkeyPatch, option: str, value: str | None, setting: str, expected: object
 ) -> None:
-    # Also where this machine has no IPv6.
+    # The result must be the same on a machine without IPv6.
     monkeypatch.setattr("antenna.server.addresses._has_family", lambda _: True)
     if value is not None:
         monkeypatch.setenv(option, value)
@@ -90,7 +90,7 @@ def test_gunicorn_knows_the_settings() -> None:
     ours = {name for name in defined if name in settings}
 
     assert {"bind", "workers", "worker_class", "keepalive", "timeout", "logger_class", "pre_request"} <= ours
-    # The rest is what the file imports: modules, and functions of others.
+    # The other names are modules and functions that the file imports.
     for name in defined.keys() - ours:
         assert inspect.ismodule(defined[name]) or defined[name].__module__ != defined["pre_request"].__module__, name
 
@@ -209,7 +209,7 @@ def test_server_ends_when_they_are_not(caplog: pytest.LogCaptureFixture, error: 
 def test_work_in_the_background_ends_with_the_worker() -> None:
     application = Application()
     load()["worker_exit"](None, worker(application, 1))
-    # One that never came to load the application.
+    # This worker ended before it loaded the application.
     load()["worker_exit"](None, SimpleNamespace(age=1))
 
     assert application.done == ["stop within 3 s"]

@@ -83,11 +83,11 @@ class TestSendInOnePiece:
     def test_head_goes_with_content_if_there_is_any(
         self, method: str, answer: list[bytes], packets: list[bytes]
     ) -> None:
-        # A socket that keeps packets apart.
+        # This kind of socket keeps packets apart, so each receive returns what was sent at one time.
         server, client = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with client, WorkerConnection(server.family, server.type, fileno=server.detach()) as connection:
             send_in_one_piece(Body(ended=True, connection=connection), method, answer)
-            # As gunicorn does.
+            # Gunicorn sends the head by itself, too.
             connection.sendall(b"head ")
             for piece in answer:
                 if piece and method != "HEAD":

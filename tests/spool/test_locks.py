@@ -29,7 +29,7 @@ from tests.support.spools import (
     names,
 )
 
-# Claims and takes what it can get, and says what that was.
+# A program that claims and removes the entries that it can get, and prints which they were.
 TAKER = """
 import sys
 from antenna.spool import Kind

@@ -28,7 +28,7 @@ from tests.support.spools import REPORTS, assert_nothing_spooled, assert_tidy, m
 BLOCK = 4096
 MIB = 1024 * 1024
 
-# What a crash with a dump of 100,000 bytes takes: the blocks of the dump, the raw crash and the directory.
+# Bytes that a crash with a dump of 100,000 bytes takes: the blocks of the dump, the raw crash and the directory.
 TAKES = 25 * BLOCK + BLOCK + BLOCK
 
 
@@ -115,7 +115,7 @@ class TestLimit:
         with ThreadPoolExecutor(30) as workers:
             added = sum(workers.map(add, reports))
 
-        # Nine fit in, and threads may count each other twice or not at all.
+        # Nine crashes have room, and threads may count one another's crash twice or not at all.
         assert 4 <= added <= 14
         assert len(names(spool)) == added
 

@@ -203,7 +203,8 @@ class TestDisk:
                 if goes_on or number < calls - 1:
                     assert_nothing_spooled(spool)
                 else:
-                    # The last fsync failed, and to rename it back, too: it is there as a whole, and will be delivered.
+                    # The last fsync failed, and so did renaming the entry back. So the entry is complete and will be
+                    # delivered.
                     assert_spooled(spool, report)
                     spool.remove(claim(spool))
         with make() as report:
@@ -244,7 +245,7 @@ def assert_spooled_crash_or_id(spool: Spool, crash_id: str) -> None:
     assert {name[23:59] for kind in Kind for name in names(spool, kind)} == {crash_id}
 
 
-# Does something to a fresh spool for each call that this makes to the disk, and is killed at that call.
+# A program that repeats an operation on a new spool for each call to the disk that it makes. It is killed at that call.
 KILLED = """
 import os, signal, sys
 from itertools import count
@@ -286,7 +287,7 @@ class TestKill:
         assert len(killed) > 10
         for directory in killed[:-1]:
             assert names(make_spool(directory)) == []
-        # Killed at the fsync of the directory: it is there, though nobody was told.
+        # After a kill at the fsync of the directory the entry is there, though the client got no answer.
         for directory in (killed[-1], finished):
             assert_complete(make_spool(directory), crash_id)
 
@@ -313,7 +314,7 @@ def assert_complete(spool: Spool, crash_id: str) -> None:
     crash.close()
 
 
-# Fills a small file system, of a mount namespace of its own.
+# A program that fills a small file system in a mount namespace of its own.
 SMALL_DISK = """
 import json, os, subprocess, sys
 from pathlib import Path

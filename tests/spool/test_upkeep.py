@@ -33,7 +33,7 @@ from tests.support.spools import (
     make_spool,
 )
 
-# Adds a crash and stops for good in the middle of it, with the work in tmp/ locked.
+# A program that adds a crash and stops for ever half-way, while its files in tmp/ are locked.
 STUCK = """
 import sys, time
 from tests.support.crashes import make_report

@@ -39,9 +39,9 @@ class Capture:
     # "json" (in a part of that type), "multipart" (a part each) or "none".
     annotations_in: str
     annotations: Mapping[str, Any]
-    # By the name on the wire.
+    # The dumps by their names in the request.
     dumps: Mapping[str, CapturedDump]
-    # Body without chunk framing, still compressed; and decompressed.
+    # Bytes of the body without chunk framing, as it was sent and after decompression.
     payload_size: int
     decompressed_size: int
     is_gzipped: bool

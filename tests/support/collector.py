@@ -21,7 +21,7 @@ from tests.support.server import AntennaServer
 
 CRASH_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{5}[01][0-9]{6}")
 
-# The status of an answer, by what follows ``Discarded=``. 400 for all others that are malformed.
+# The status of an answer, by the text after ``Discarded=``. All other malformed reports are answered with 400.
 STATUS = {"unauthorized_uuid": 401, "timeout": 408, "malformed_too_large": 413, "unavailable": 503}
 
 
@@ -63,7 +63,7 @@ class DirectoryQueue:
         """Return the ids that came since the last call."""
         messages = []
         for path in sorted(self.root.iterdir()):
-            # A name with a dot in front is an entry that is being written.
+            # If a name begins with a dot, the entry is still being written.
             if not path.name.startswith("."):
                 messages.append(PulledMessage(path.read_bytes(), {}))
                 path.unlink()

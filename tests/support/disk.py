@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import pytest
 
-# What changes the disk. Not: what takes away (unlink, rmdir), as cleaning up is not what a test wants to fail.
+# Calls that write to the disk. Calls that remove something (unlink, rmdir) are left out: no test lets cleaning up fail.
 _WATCHED = ("open", "write", "fsync", "mkdir", "rename", "link")
 
 

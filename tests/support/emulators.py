@@ -87,7 +87,7 @@ def running_gcs(directory: Path) -> Iterator[str]:
         "scheme": "http",
         "host": "127.0.0.1",
         "port": port,
-        # Where resumable uploads go on, and the host of download links.
+        # The address to which resumable uploads are sent, and the host of download links.
         "external-url": url,
         "public-host": f"127.0.0.1:{port}",
     }

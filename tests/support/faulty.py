@@ -21,7 +21,7 @@ from http import HTTPStatus
 from typing import Self
 
 _PIECE = 64 * 1024
-# How often a thread that has nothing to do looks whether it is to stop.
+# Seconds after which an idle thread looks whether it has to stop.
 _POLL = 0.05
 
 
@@ -101,7 +101,7 @@ class FaultyProxy:
     def __init__(self, upstream_port: int) -> None:
         """Listen on a free port."""
         self._upstream = ("127.0.0.1", upstream_port)
-        # Bound and not listening: the port stays ours while connections are refused.
+        # This socket is bound but does not listen, so that the port stays reserved while connections are refused.
         self._reservation = _bound_socket(0)
         self.port: int = self._reservation.getsockname()[1]
         self._lock = threading.Lock()
@@ -172,7 +172,7 @@ class FaultyProxy:
     def _stop_listening(self) -> None:
         listener, self._listener = self._listener, None
         if listener is not None:
-            # Wakes the thread that accepts; close() alone does not.
+            # This wakes up the thread that accepts. close() alone does not.
             with contextlib.suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)
             listener.close()
@@ -310,6 +310,6 @@ def _answer_status(client: socket.socket, fault: Fault) -> None:
 def _reset(connection: socket.socket) -> None:
     """Close with a reset, and wake up the thread that waits for the connection."""
     with contextlib.suppress(OSError):
-        # Lingering for 0 s: what is not sent is dropped, and the other side told so.
+        # With a linger time of 0 s, unsent bytes are dropped, and the peer gets a reset.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.shutdown(socket.SHUT_RD)

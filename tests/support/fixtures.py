@@ -38,7 +38,7 @@ def _in_short(message: str) -> str:
 
 
 def _emulator(environment_name: str, emulator: AbstractContextManager[str]) -> Iterator[str]:
-    # One that runs already, as in the containers, is taken as it is.
+    # If an emulator runs already, as in the containers, it is used.
     if running := os.environ.get(environment_name):
         yield running
         return
@@ -110,7 +110,7 @@ def start_server(tmp_path: Path) -> Iterator[StartServer]:
 
     for server in servers:
         server.kill()
-        # Shown with a test that failed.
+        # pytest shows this if the test fails.
         print(server.logs())
 
 

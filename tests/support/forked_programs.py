@@ -18,10 +18,10 @@ from typing import Any
 
 from gevent import monkey
 
-# Imports of the programs. This one has gevent patch the process, as it does in them.
+# The modules that the programs import. The first of them lets gevent patch the process, as it does in the programs.
 from bin import _backends, _crashes, _spool  # noqa: F401
 
-# gevent's own would make a hub in this process, which the programs would find in use.
+# gevent's fork would make a hub in this process, and the programs would find it in use.
 _fork = monkey.get_original("os", "fork")
 _waitpid = monkey.get_original("os", "waitpid")
 

@@ -60,7 +60,7 @@ def running_nginx(directory: Path, collector_port: int, changes: dict[str, str])
         assert old in text, old
         text = text.replace(old, new)
     (directory / "nginx.conf").write_text(text, encoding="utf-8")
-    # As root, it would give its work to a user who may not look into the directory.
+    # If nginx is started as root, its workers run as a user who may not read the directory.
     options = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")
     arguments = ["-c", str(directory / "nginx.conf"), "-e", "stderr", "-g", options]
     program = Program([command, *arguments], log_file=directory / "nginx.log")

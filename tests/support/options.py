@@ -9,7 +9,7 @@ from tests.support.server import PROJECT_ROOT
 
 _PAGE = (PROJECT_ROOT / "docs" / "configuration.rst").read_text(encoding="utf-8")
 
-# Components, each with its namespaces, as ``.. options::`` on the page names them.
+# The components and their namespaces, as ``.. options::`` on the page names them.
 COMPONENTS = [line.split()[2:] for line in _PAGE.splitlines() if line.startswith(".. options::")]
 
 OPTIONS: list[OptionInfo] = [

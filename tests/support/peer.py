@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Self
 
-# Of linux/filter.h and asm-generic/socket.h.
+# Constants from linux/filter.h and asm-generic/socket.h.
 _BPF_RETURN = 0x06
 _SO_ATTACH_FILTER = 26
 
@@ -32,7 +32,7 @@ class Request:
     body: bytes
 
 
-# Answers a request. Returns whether the connection goes on.
+# A function that answers a request. It returns whether the connection goes on.
 Answer = Callable[[socket.socket], bool]
 
 
@@ -98,7 +98,7 @@ def send_and_reset(data: bytes) -> Answer:
     def respond(connection: socket.socket) -> bool:
         connection.sendall(data)
         time.sleep(0.05)  # a reset overtakes what was not received yet
-        # Lingering for 0 s: the other side is told that the connection is broken.
+        # With a linger time of 0 s, the peer gets a reset.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         return False
 
@@ -165,7 +165,7 @@ class Peer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # Wakes the threads that wait; close() alone does not.
+        # This wakes up the threads that wait. close() alone does not.
         for opened in (self._listener, *self.connections):
             with contextlib.suppress(OSError):
                 opened.shutdown(socket.SHUT_RDWR)

@@ -27,7 +27,7 @@ from tests.support.server import PROJECT_ROOT
 
 ALERTS = PROJECT_ROOT / "docker" / "prometheus" / "alerts.yml"
 
-# Where a package is unpacked that is not to be installed: installing it would start a server.
+# The directory in which the package is unpacked. It is not installed, because that would start a server.
 _UNPACKED = Path(sys.prefix) / "prometheus"
 
 MISSING = """\

@@ -47,7 +47,7 @@ class RawConnection:
 
     def send(self, data: bytes) -> None:
         """Send all of ``data``, or as much as the server takes before it closes its side."""
-        # A server may refuse a request before it has read all of it. The answer is there to be received.
+        # A server may refuse a request before it has read all of it. Then its answer can be received.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.socket.sendall(data)
 

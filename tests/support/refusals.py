@@ -19,7 +19,7 @@ from typing import Any
 
 SITE = Path(__file__).parent / "site"
 
-# Whether a call is the one of that name, given its arguments.
+# For each name of a call, the function to replace, and a test of its arguments.
 _MATCHES: dict[str, tuple[Any, str, Callable[..., bool]]] = {
     "chmod": (os, "fchmod", lambda *_: True),
     "directory-fsync": (os, "fsync", lambda file: stat.S_ISDIR(os.fstat(file).st_mode)),

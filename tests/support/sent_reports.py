@@ -71,7 +71,7 @@ class Part:
         return self.content
 
 
-# Text that has a form in UTF-8, with no line breaks where it goes into a header.
+# Text that can be encoded in UTF-8, without line breaks if it goes into a header.
 text = st.text(st.characters(exclude_categories=["Cs"]))
 odd_text = st.one_of(text, st.text("\0\x1b\x7f\"'\\{}[]:,;= \u2028\ufffe\N{PILE OF POO}", max_size=20))
 names = st.one_of(
@@ -87,7 +87,7 @@ json_values = st.recursive(
     lambda values: st.lists(values, max_size=4) | st.dictionaries(names, values, max_size=4),
     max_leaves=12,
 )
-# RFC 2046 section 5.1.1, and some that are no boundaries by the letter but are sent.
+# Boundaries as RFC 2046 section 5.1.1 defines them, and others that clients send all the same.
 boundaries = st.one_of(
     st.just("-" * 29 + "7e0d2f"),
     st.integers(1, 70).map(lambda size: "-" * size),
@@ -219,7 +219,7 @@ def multipart_bodies(draw: st.DrawFn, boundary: bytes, parts: list[Part]) -> byt
     for part in parts:
         pieces += [b"--", boundary, draw(padding), b"\r\n", part.headers]
         content = part.wire_content
-        # As RFC 2046 has it, and as some clients send parts without content.
+        # Parts without content, as RFC 2046 defines them and as some clients send them.
         pieces.append(b"\r\n" + content + b"\r\n" if content else draw(st.sampled_from([b"\r\n\r\n", b"\r\n", b""])))
     pieces += [b"--", boundary, b"--", draw(st.sampled_from([b"", b"\r\n", b"\n", b" \r\n", b"\r\nepilogue"]))]
     return b"".join(pieces)

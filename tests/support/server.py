@@ -17,7 +17,8 @@ from tests.support.raw_http import RawConnection, RawResponse, exchange
 
 PROJECT_ROOT = Path(__file__).parents[2]
 
-# What a program needs of the environment of the tests. Their options do not reach the collector.
+# Variables that a program needs from the environment of the tests. Options are left out, so they do not reach the
+# collector.
 INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL")
 
 ACCEPT_EVERYTHING = {

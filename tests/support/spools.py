@@ -84,7 +84,7 @@ def add(spool: Spool, kind: Kind) -> str:
     return names(spool, kind)[-1]
 
 
-# Claims an entry, says whether that worked, and keeps it until its input ends.
+# A program that claims an entry, prints whether that worked, and keeps the entry until its input ends.
 CLAIMANT = """
 import sys
 from antenna.spool import Kind

@@ -30,7 +30,7 @@ from tests.support.server import INHERITED, PROJECT_ROOT
 
 # Seconds that a command may take.
 _TIMEOUT = 60
-# Programs that import bin/_backends.py as their first act: they find it imported, and gevent's patch done.
+# Programs that import bin/_backends.py first. In a fork it has been imported, and gevent has patched the process.
 _FORKED = re.compile(
     r"bin/(check_config|fetch_crashes|list_crashes|prune_crashes|pull_ids|republish|spool|throttle)\.py"
 )
@@ -87,7 +87,7 @@ def run_shell(
             pass_fds=pass_fds,
         )
         result = Result(done.returncode, done.stdout, done.stderr)
-    # Whatever goes wrong, people get a line that says so.
+    # Whatever goes wrong, a program prints one line that says so.
     assert "Traceback" not in result.stderr, result.stderr
     return result
 

@@ -22,7 +22,7 @@ from tests.support.reports import annotation, dump, report
 HONEST = report(annotation("ProductName", "Honest"), dump(b"MDMP" * 500))
 MIB = 1024 * 1024
 
-# The reasons that docs/reasons.rst lists. All that are malformed are refused with 400 but for the size.
+# The reasons that docs/reasons.rst lists. Malformed reports are refused with 400, unless they are too large.
 REASONS = {
     "malformed_no_content_type": 400,
     "malformed_wrong_content_type": 400,
@@ -93,7 +93,7 @@ class Target:
             done.set()
             watching.join()
         cost.cpu = _cpu(worker) - cpu
-        # Shown with a test that fails, or with -rP.
+        # pytest shows this if the test fails, and with -rP.
         print(f"{cost.cpu:.2f} s of CPU, {cost.memory / MIB:.1f} MiB, {cost.descriptors} descriptors")
 
     def assert_refused(self, answer: RawResponse, why: str | None = None) -> None:

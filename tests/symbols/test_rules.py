@@ -57,7 +57,7 @@ def callee(**values: int) -> Registers:
 def test_caller_has_what_the_rules_say_and_keeps_the_rest() -> None:
     found = unwind(parse(".cfa: $rsp 24 + .ra: .cfa -8 + ^ $rbp: .cfa -16 + ^"), callee(rbx=7, rax=8), MEMORY.get)
     assert found is not None
-    # rax is lost in any call.
+    # No call preserves rax.
     assert found.values == {"rip": 0x401000, "rsp": 0x1010, "rbp": 42, "rbx": 7}
 
 

@@ -18,7 +18,7 @@ from tests.system.conftest import HOUSE_RULES, StartCollector
 
 PRODUCT = annotation("ProductName", "Firefox")
 
-# What clients send at the same time, again and again.
+# Requests that clients send at the same time, again and again.
 REQUESTS = [
     report(PRODUCT, dump(b"MDMP" * 5000)),
     chunked_report(PRODUCT, dump(b"MDMP")),
@@ -77,7 +77,7 @@ def test_what_was_counted_is_what_clients_saw(start_local_collector: StartCollec
             STATSD_HOST="127.0.0.1",
             STATSD_PORT=str(statsd.port),
             CRASHMOVER_SPOOL_DIR=str(tmp_path / "spool"),
-            # Some crashes find room in it, and then it is full.
+            # There is room for some crashes. Then the spool is full.
             CRASHMOVER_SPOOL_MAX_SIZE="200kB",
         )
 
@@ -104,7 +104,7 @@ def test_what_was_counted_is_what_clients_saw(start_local_collector: StartCollec
             "crashes_lost"
         ] == (seen["accepted"] + seen["deferred"] + seen["lost"])
         assert counted["crashes_lost,cause:spool_full"] == counted["crashes_lost"] == seen["lost"]
-        # All that was promised arrived.
+        # All crashes that were answered with an id have arrived.
         assert counted["crashmover.delivered,kind:crash"] == counted["crashmover.spooled,kind:crash"]
         assert counted["crashmover.saved"] == seen["accepted"] + seen["deferred"]
         assert counted["crashmover.published"] == seen["accepted"]

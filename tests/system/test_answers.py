@@ -157,7 +157,7 @@ def with_encoding(encoding: str, body: bytes = BODY) -> bytes:
     return post(body, {"Content-Encoding": encoding})
 
 
-# As gzip members in a row.
+# The body consists of gzip members in a row.
 BODY_OF_201_MIB = gzip.compress(BODY[:-9]) + gzip.compress(bytes(1024 * 1024)) * 201
 
 CHUNKED = {"Content-Length": None, "Transfer-Encoding": "chunked"}

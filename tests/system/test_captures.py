@@ -150,7 +150,7 @@ def assert_is(crash: SavedCrash, capture: Capture, *, checksum: str, throttle_ru
     """Check that the crash has everything that was captured, and nothing else."""
     raw_crash: dict[str, Any] = dict(crash.raw_crash)
 
-    # What these say is in the metadata and in the notes; no capture has annotations that are private.
+    # The content of these annotations is in the metadata and in the notes. No capture has private annotations.
     assert not PRIVATE & capture.annotations.keys()
     assert raw_crash.pop("uuid") == crash.crash_id == capture.annotations.get("uuid", crash.crash_id)
     assert raw_crash.pop("version") == 2

@@ -15,7 +15,7 @@ from tests.system.conftest import Proxies
 
 PRODUCT = annotation("ProductName", "Firefox")
 REPORT = report(PRODUCT, dump(b"MDMP"))
-# Apart from one another by more than the time in which crashes share one request to publish.
+# Seconds between crashes. Within a shorter time they would share one request to publish.
 GAP = 0.03
 
 

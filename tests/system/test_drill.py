@@ -135,7 +135,7 @@ def test_losing_crashes_is_told_once_and_ready_says_no(drill: Drill) -> None:
     (losing,) = drill.records("losing")
     assert losing["Severity"] == 3
 
-    # Both workers have to find out that the storage is down; each does with a few crashes.
+    # Each worker has to find out that the storage is down, and needs a few crashes for that.
     def is_not_ready() -> bool:
         drill.send(4)
         return {drill.get("/__ready__").status_code for _ in range(8)} == {503}

@@ -17,7 +17,7 @@ from tests.support.collector import Collector
 from tests.support.reports import annotation, chunked_report, dump, extra, gzipped_report, post, report
 from tests.system.conftest import HOUSE_RULES, StartCollector
 
-# Sent wherever a client can send something.
+# A text that is put into every place of a request.
 PRIVATE = "wont-tell"
 
 

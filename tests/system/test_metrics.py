@@ -20,7 +20,7 @@ from tests.system.conftest import STATSD_NAMESPACE
 PRODUCT = annotation("ProductName", "Firefox")
 TYPES = {"incr": "c", "gauge": "g", "timing": "ms", "histogram": "h"}
 
-# What ends in which outcome. Of a request that is cut off, its client sends no more than that and goes.
+# Requests for each outcome. If a request is cut off, its client sends this beginning and closes the connection.
 REQUESTS: dict[str, list[bytes]] = {
     "accepted": [
         report(PRODUCT, dump(b"MDMP")),
@@ -66,10 +66,10 @@ REQUESTS: dict[str, list[bytes]] = {
         report(PRODUCT).replace(b"Host:", b"Expect: 100-continue\r\nHost:", 1)[:-20],
     ],
 }
-# What has no outcome.
+# Requests that have no outcome.
 UNCOUNTED = [b"", *(f"{method} /__version__ HTTP/1.1\r\nHost: x\r\n\r\n".encode() for method in ("GET", "HEAD"))]
 
-# What else they are counted as.
+# Further counts of all these requests together.
 DETAILS = {
     "breakpad_resource.save_crash.count": 5,
     "throttle.reject": 2,

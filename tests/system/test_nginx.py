@@ -19,7 +19,7 @@ from tests.support.reports import annotation, chunked_report, dump, report
 
 PRODUCT = annotation("ProductName", "Firefox")
 HEAD = "POST /submit HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
-# A report that does not go on.
+# The beginning of a report. Its client sends no more.
 STALLED = f"{HEAD}Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000\r\n\r\n--b"
 
 

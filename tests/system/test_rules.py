@@ -21,7 +21,7 @@ from tests.support.reports import annotation
 from tests.system.conftest import StartCollector
 
 WORKERS = 2
-# What is promised: seconds until all workers have new rules.
+# Seconds in which all workers are promised to have new rules.
 RELOAD = 10
 
 FILE = """
@@ -130,7 +130,7 @@ def rename(rules: Rules) -> None:
 
 
 def turn_the_link(rules: Rules) -> None:
-    # As in a ConfigMap: the file is a link into a directory, which is a link that is replaced.
+    # A ConfigMap is mounted in this way: the file is a link into a directory that is itself a link, which is replaced.
     data = rules.path.parent / "..data_new"
     (rules.path.parent / "..second").mkdir()
     data.symlink_to("..second")

@@ -21,7 +21,7 @@ from tests.support.reports import annotation, dump, report
 from tests.support.server import AntennaServer, file_system_environment, google_cloud_environment
 from tests.system.conftest import STATSD_NAMESPACE, TOKEN, Proxies
 
-# Of syslog (RFC 5424 section 6.2.1); what is worse has a smaller number.
+# A severity of syslog (RFC 5424 section 6.2.1). Worse ones have smaller numbers.
 ERROR = 3
 
 REPORT = report(annotation("ProductName", "Firefox"), dump(b"MDMP"))

@@ -29,7 +29,7 @@ def test_all_twelve_are_there() -> None:
 @pytest.mark.parametrize("path", SETS, ids=lambda path: path.stem)
 def test_outcomes(build_throttler: BuildThrottler, path: Path, *, as_file: bool) -> None:
     annotation_set: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    # The clock stands at the day the sets were judged, so the build ids in them do not age.
+    # The clock stands at the day of the recorded decisions, so that the build ids in the sets do not age.
     throttler = build_throttler(rng=random.Random(20261122))
     if as_file:
         throttler.policy = read_rules_file(MOZILLA_FILE.read_text(encoding="utf-8"), MOZILLA_FILE.name)

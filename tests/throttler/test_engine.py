@@ -282,7 +282,7 @@ def test_rule_that_raises_is_reported_once_without_annotation_values(
         f"throttle rule faulty_too raised {raised}; skipped",
     ]
     assert SECRET not in json.dumps(sentry.events, default=str)
-    # The way to the fault is there, down to the condition.
+    # The traceback is there, down to the condition that failed.
     assert condition.__name__ in [frame["function"] for frame in exceptions[0]["stacktrace"]["frames"]]
 
 

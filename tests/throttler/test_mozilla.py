@@ -110,7 +110,7 @@ def test_has_old_buildid_goes_by_the_date_of_the_day() -> None:
     throttler = Throttler(build_config({}))
     today = datetime.now(UTC)
 
-    # Two days clear of the limit: the day may end while this runs.
+    # This is two days from the limit, because the day may end while the test runs.
     assert throttler.throttle({"BuildID": f"{today - timedelta(days=732):%Y%m%d}120000"})[1] == "has_old_buildid"
     assert throttler.throttle({"BuildID": f"{today - timedelta(days=728):%Y%m%d}120000"})[1] != "has_old_buildid"
 
@@ -386,7 +386,7 @@ def test_is_firefox_esr_unsupported_windows(
     crash = {"ProductName": "Firefox", "ReleaseChannel": "esr", "TelemetryEnvironment": environment}
 
     assert matches("is_firefox_esr_unsupported_windows", crash) is expected
-    # What a client sends is no fault of the rule.
+    # Whatever a client sends, the rule does not fail.
     assert "raised" not in caplog.text
 
 

@@ -66,7 +66,7 @@ def test_no_minute_has_more_than_the_quota(per_second: int) -> None:
     most = min(100, 60 * per_second)
     minutes = [sum(seconds[start : start + 60]) for start in range(540)]
     assert max(minutes) == most
-    # In the long run nearly as much is kept.
+    # In the long run nearly as many crashes are kept as the quota allows.
     assert sum(seconds) >= 0.9 * 10 * most
 
 

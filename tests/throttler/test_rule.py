@@ -174,7 +174,7 @@ def test_sample_by_a_value_is_stable_and_grows() -> None:
 
     assert chosen(by_client(10)) == ten
     assert ten < twenty
-    # Of another rule's choice, a tenth is in both: 200, with a standard deviation of 13.
+    # A tenth of another rule's choice is in both: 200, with a standard deviation of 13.
     assert 140 < len(ten & other) < 260
 
 

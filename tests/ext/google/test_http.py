@@ -206,7 +206,7 @@ class TestAnswer:
                 post(client)
             assert time.monotonic() - started < 2
 
-            # What comes on that connection later is nobody's answer.
+            # Bytes that come later on that connection are not taken for an answer.
             assert post(client) == RESULT
             assert [request.connection for request in peer.requests] == [0, 1]
             client.close()

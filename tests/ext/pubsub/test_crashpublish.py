@@ -101,7 +101,7 @@ def test_a_request_takes_no_more_than_500(
     crashes: int,
     requests: int,
 ) -> None:
-    # Time enough for all of them.
+    # This is enough time for all of them to share one request.
     monkeypatch.setattr("antenna.ext.pubsub.crashpublish._LINGER", 1.0)
 
     assert publish_together(pubsub, make_ids(crashes)) == [None] * crashes

@@ -6,7 +6,7 @@
 
 from struct import pack_into
 
-# Size, where the flags are and what they are, and the offset of each register; 8 bytes each on 64-bit processors.
+# The size, the place and the value of the flags, and the offset of each register. A 64-bit register has 8 bytes.
 X86_OFFSETS = {
     "gs": 140, "fs": 144, "es": 148, "ds": 152, "edi": 156, "esi": 160, "ebx": 164, "edx": 168, "ecx": 172,
     "eax": 176, "ebp": 180, "eip": 184, "cs": 188, "eflags": 192, "esp": 196, "ss": 200,
@@ -17,7 +17,7 @@ AMD64_OFFSETS = {
 }  # fmt: skip
 ARM_OFFSETS = {**{f"r{number}": 4 + 4 * number for number in range(13)}, "sp": 56, "lr": 60, "pc": 64, "cpsr": 68}
 ARM64_OFFSETS = {**{f"x{number}": 8 + 8 * number for number in range(31)}, "sp": 256, "pc": 264}
-# Of each kind of context: bytes, offset and format of the flags, flags, format of a register, offsets.
+# For each kind of context: its bytes, offset and format of the flags, the flags, format of a register, offsets.
 LAYOUTS = {
     "x86": (716, 0, "<I", 0x1003F, "<I", X86_OFFSETS),
     "amd64": (1232, 48, "<I", 0x10001F, "<Q", AMD64_OFFSETS),

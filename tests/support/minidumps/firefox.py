@@ -29,7 +29,7 @@ MODULES = (
     (PTHREAD_LIBC, 0x1D_5000, "/usr/lib/x86_64-linux-gnu/libc.so.6"),
     (LOADER, 0x3_6000, "/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"),
 )
-# Where each thread is, and the return addresses above, innermost first.
+# The place of each thread and the return addresses above it, innermost first.
 _WAITING = ((PTHREAD_LIBC, 0x85E93), (XUL, 0x04C1_18A0), (XUL, 0x04C1_2A41), (PTHREAD_LIBC, 0x891C4))
 _POLLING = ((PTHREAD_LIBC, 0xFC26F), (GLIB, 0x5491E), (GLIB, 0x54A3C), (PTHREAD_LIBC, 0x891C4))
 THREADS = (

@@ -80,7 +80,7 @@ LINUX = next(platform for platform in PLATFORMS if platform.name == "Linux-amd64
 WINDOWS = next(platform for platform in PLATFORMS if platform.name == "Windows-x86")
 MAC = next(platform for platform in PLATFORMS if platform.name == "macOS-arm64")
 
-# Addresses that processors of 32 bits have, too.
+# These addresses exist on 32-bit processors, too.
 APP, LIBRARY = 0x0040_0000, 0x5000_0000
 APP_SIZE, LIBRARY_SIZE = 0x10_0000, 0x20_0000
 STACK = 0x6000_0000

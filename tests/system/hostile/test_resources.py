@@ -35,7 +35,7 @@ def repeated(prefix: bytes, unit: bytes, size: int) -> bytes:
     """Return a gzip of ``prefix`` and then ``unit`` again and again, ``size`` bytes in all. Its checksum is wrong."""
     compressor = zlib.compressobj(9, zlib.DEFLATED, 31)
     start = compressor.compress(prefix) + compressor.flush(zlib.Z_FULL_FLUSH)
-    # After a full flush nothing refers to what was before: the same bytes inflate to the same again.
+    # After a full flush, the compressed bytes refer to nothing before them. So a block can be repeated.
     block = compressor.compress(unit * (MIB // len(unit))) + compressor.flush(zlib.Z_FULL_FLUSH)
     return start + block * (size // MIB) + compressor.flush()
 

@@ -20,7 +20,7 @@ PRODUCT = annotation("ProductName", "Firefox")
 BODY = multipart(PRODUCT, dump(bytes(100_000)))
 STALLED_CLIENTS = 500
 
-# What a stalled client has sent when it stalls.
+# The bytes that a client has sent when it stalls.
 BEGINNINGS = {
     "nothing": b"",
     "half a head": b"POST /submit HTTP/1.1\r\nHost:",
@@ -70,7 +70,7 @@ def test_500_stalled_clients(shared_target: Target) -> None:
                 connection = stack.enter_context(shared_target.server.connect())
                 connection.send(list(BEGINNINGS.values())[number % len(BEGINNINGS)])
             connected = time.monotonic()
-            # Other work on the machine comes and goes; what stalled clients cost, they cost all the time.
+            # Other work on the machine takes time now and then. Stalled clients would take it all the time.
             during = min(median_of_honest_clients(shared_target) for _ in range(3))
 
         # Twice as long at most. Other work on the machine can take a few milliseconds from both.

@@ -151,7 +151,7 @@ def test_things_that_do_not_belong_there_hold_up_nothing(outage: Callable[..., O
     away.end()
 
     away.assert_delivered(answers)
-    # A file that has the name of an id is one: it is the only one whose content is looked at.
+    # A file that has the name of an id counts as an id. It is the only one whose content is read.
     away.collector.server.wait_until(lambda: len(list((away.spool / "set_aside").iterdir())) == 2 * len(things))
     assert {path.name[:1] for path in (away.spool / "save").iterdir()} == {os.fsdecode(b"\xff")}
     assert list((away.spool / "publish").iterdir()) == []

@@ -110,7 +110,7 @@ class TestDirectoryFails:
         target.collector.assert_saved(target.submit(LARGE))
 
     def test_disk_is_full(self, target: Target) -> None:
-        # As near as a test comes to it that is no superuser: no file may grow over 4 MiB.
+        # No file may grow over 4 MiB. Without root, a test cannot come closer to a full disk.
         unlimited = target.worker.rlimit(psutil.RLIMIT_FSIZE)
         assert unlimited is not None
         target.worker.rlimit(psutil.RLIMIT_FSIZE, (4 * MIB, unlimited[1]))
@@ -143,7 +143,7 @@ def test_directory_may_be_on_another_file_system(start_shared_target: StartTarge
 class TestSpaceIsUsedUp:
     """Clients use up the room with reports that inflate to 600 times what they have sent, and then stall."""
 
-    # What is announced to be small is inflated only when all of it is there.
+    # If a body is announced as small, it is inflated only when all of it is there.
     BOMB = post(
         repeated(before_content(dump(b"")), b"abcdefgh", 18 * MIB),
         {"Content-Encoding": "gzip", "Content-Length": str(MIB)},
