@@ -75,9 +75,8 @@ def _outside_strings(data: bytes) -> Iterator[bytes]:
     position = 0
     while position < len(data):
         piece = data[position : position + _PIECE]
-        if (
-            len(piece) - len(piece.rstrip(b"\\"))
-        ) % 2:  # the piece must not end between a backslash and the character that it escapes
+        # The piece must not end between a backslash and the character that it escapes.
+        if (len(piece) - len(piece.rstrip(b"\\"))) % 2:
             piece = data[position : position + _PIECE + 1]
         position += len(piece)
         without_escapes = piece.replace(b"\\\\", b"").replace(b'\\"', b"")

@@ -37,7 +37,7 @@ from antenna.spool.stock import (
     foreign_things,
     visible_names,
 )
-from antenna.spool.upkeep import clean_up, make_spool_directories, probe, prove, remove_tree
+from antenna.spool.upkeep import clean_up, make_spool_directories, probe, remove_tree, verify
 
 
 class Spool:
@@ -81,7 +81,7 @@ class Spool:
         Returns sentences about the durability that its file system lacks. Raises ``OSError``.
         """
         make_spool_directories(self.root)
-        lacking = prove(self.root, self._locks)
+        lacking = verify(self.root, self._locks)
         self.clean_up_and_count()
         return lacking
 

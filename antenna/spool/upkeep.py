@@ -32,7 +32,7 @@ def make_spool_directories(root: Path) -> None:
         make_directories(root / name)
 
 
-def prove(root: Path, locks: Locks) -> list[str]:
+def verify(root: Path, locks: Locks) -> list[str]:
     """Check that the spool works, by doing to test entries what is done to a crash and to an id.
 
     Returns sentences about the durability that the file system lacks. Raises ``OSError``.
@@ -45,9 +45,8 @@ def prove(root: Path, locks: Locks) -> list[str]:
         write_file(crash / "raw_crash", [b"probe"])
         write_file(crash_id, [b"probe"])
         lock = locks.acquire(crash, stat.S_IFDIR)
-        if (
-            lock is None
-        ):  # no other process knows the name, so the file system gives the directory a new inode each time
+        if lock is None:
+            # No other process knows the name. So the file system gives the directory a new inode each time.
             raise OSError(errno.ENOLCK, "no directory can be locked", str(crash))
         lacking = _lacking(crash, lock)
         for directory, work in (("save", crash), ("publish", crash_id), (SET_ASIDE, crash)):
