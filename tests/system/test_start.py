@@ -79,6 +79,22 @@ def test_running_configuration_is_logged_without_secrets(collector: Collector) -
     } <= logged
 
 
+@pytest.mark.parametrize("level", ["INFO", "DEBUG"])
+def test_local_environment_says_little_but_where_it_listens(
+    start_server: StartServer, tmp_path: Path, level: str
+) -> None:
+    server = start_server(file_system_environment(tmp_path) | {"LOCAL_DEV_ENV": "true", "LOGGING_LEVEL": level})
+    server.wait_until(lambda: f"ready: crash reports are taken at {server.url}/submit" in server.logs())
+
+    server.send_raw(REPORT)
+
+    logged = server.logs()
+    assert f"crashes are saved in {tmp_path}" in logged
+    assert [words in logged for words in ("configuration: PORT=", "METRICS|", "gunicorn.error")] == [
+        level == "DEBUG"
+    ] * 3
+
+
 @pytest.mark.parametrize("worker_class", ["sync", "gthread"])
 def test_other_worker_class_is_served_by_gevent(start_server: StartServer, tmp_path: Path, worker_class: str) -> None:
     options = {"GUNICORN_WORKER_CLASS": worker_class, "GUNICORN_WORKERS": "2"}
