@@ -154,7 +154,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "directory", metavar="DIR", type=Path, help="directory to copy to; it is made if it is not there"
     )
-    parser.add_argument("crash_ids", metavar="ID", nargs="*", type=_backends.parse_id, help="default: read from stdin")
+    parser.add_argument(
+        "crash_ids", metavar="ID", nargs="*", type=_backends.parse_id, help="crash ids (default: read from stdin)"
+    )
     args = parser.parse_args()
     if not args.raw and not args.dumps and not args.processed:
         parser.error("nothing to fetch: say --raw, --dumps or --processed")

@@ -134,7 +134,7 @@ def parse_arguments() -> argparse.Namespace:
     command.set_defaults(command=create_subscription, needs_topic=True)
 
     command = commands.add_parser("publish", help='publish crash ids, or "test", which readers skip')
-    command.add_argument("crash_ids", metavar="ID", nargs="+", type=parse_message, help="crash id, or test")
+    command.add_argument("crash_ids", metavar="ID", nargs="+", type=parse_message, help="crash id, or the word test")
     command.set_defaults(command=publish, needs_topic=True)
 
     args = parser.parse_args()

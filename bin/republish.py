@@ -94,7 +94,9 @@ def main() -> int:
     parser.add_argument(
         "--rate", type=_common.positive_float, help="most ids to publish in a second (default: no limit)"
     )
-    parser.add_argument("crash_ids", metavar="ID", nargs="*", type=_backends.parse_id, help="default: read from stdin")
+    parser.add_argument(
+        "crash_ids", metavar="ID", nargs="*", type=_backends.parse_id, help="crash ids (default: read from stdin)"
+    )
     args = parser.parse_args()
     if args.date and args.crash_ids:
         parser.error("either --date or ids, not both")

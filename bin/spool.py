@@ -251,7 +251,9 @@ def parse_arguments() -> argparse.Namespace:
         deliver,
         "save and publish the entries that wait, and print their ids; the exit code is 1 if some are left",
     )
-    command.add_argument("crash_ids", metavar="ID", nargs="*", type=_backends.parse_id, help="default: all")
+    command.add_argument(
+        "crash_ids", metavar="ID", nargs="*", type=_backends.parse_id, help="crash ids of the entries (default: all)"
+    )
 
     for name, function, text in (
         ("restore", restore, "let collectors deliver again what was set aside, and print the ids"),
@@ -264,7 +266,9 @@ def parse_arguments() -> argparse.Namespace:
         ),
     ):
         command = add(name, function, text)
-        command.add_argument("crash_ids", metavar="ID", nargs="*", type=_backends.parse_id)
+        command.add_argument(
+            "crash_ids", metavar="ID", nargs="*", type=_backends.parse_id, help="crash ids of the entries"
+        )
         command.add_argument("--all", action="store_true", help="all entries that were set aside")
 
     command = add(
@@ -273,7 +277,9 @@ def parse_arguments() -> argparse.Namespace:
     command.add_argument(
         "directory", metavar="DIR", type=Path, help="directory to copy to; it is made if it is not there"
     )
-    command.add_argument("crash_ids", metavar="ID", nargs="*", type=_backends.parse_id, help="default: all")
+    command.add_argument(
+        "crash_ids", metavar="ID", nargs="*", type=_backends.parse_id, help="crash ids of the entries (default: all)"
+    )
 
     args = parser.parse_args()
     if "all" in args and bool(args.crash_ids) == args.all:

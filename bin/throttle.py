@@ -209,8 +209,8 @@ def parse_arguments() -> argparse.Namespace:
     )
     one.set_defaults(run=explain_crash)
     two = commands.add_parser("compare", help="show where two sets of rules differ")
-    two.add_argument("rules_a", metavar="RULES_A")
-    two.add_argument("rules_b", metavar="RULES_B")
+    two.add_argument("rules_a", metavar="RULES_A", help="a rules file, or a dotted path to Python")
+    two.add_argument("rules_b", metavar="RULES_B", help="the rules to compare with")
     where = two.add_mutually_exclusive_group()
     where.add_argument(
         "--date",

@@ -176,7 +176,7 @@ def describe_command(command: dict[str, Any]) -> Iterator[str]:
 def sentence(text: str) -> str:
     """Return the help of an argument as a sentence."""
     text = plain(" ".join(text.split()))
-    return f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else "See above."
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else "See the description above."
 
 
 def prose(doc: str) -> Iterator[str]:
