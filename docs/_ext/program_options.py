@@ -27,7 +27,7 @@ class ParserFound(Exception):
 
 
 def stop_with_parser(parser: argparse.ArgumentParser, *_args: Any, **_options: Any) -> NoReturn:
-    """Stand in for ``ArgumentParser.parse_args``."""
+    """Stand in for ``ArgumentParser.parse_known_args``, which ``parse_args`` calls."""
     raise ParserFound(parser)
 
 
@@ -76,5 +76,5 @@ def help_of(action: argparse.Action, parser: argparse.ArgumentParser) -> str:
 
 
 if __name__ == "__main__":
-    argparse.ArgumentParser.parse_args = stop_with_parser  # type: ignore[method-assign,assignment]  # see above
+    argparse.ArgumentParser.parse_known_args = stop_with_parser  # type: ignore[method-assign,assignment]  # see above
     json.dump({program: list(commands_of(parser_of(program))) for program in sys.argv[1:]}, sys.stdout)
