@@ -124,7 +124,10 @@ def exposition(instance: Instance) -> Exposition:
     registry.register(_Families(instance, load_metrics()))
 
     def answer(accept: str) -> tuple[bytes, str]:
-        encode, content_type = choose_encoder(accept)
+        try:
+            encode, content_type = choose_encoder(accept)
+        except (TypeError, ValueError):  # a version that is no number
+            encode, content_type = choose_encoder("")
         return encode(registry), content_type
 
     return answer

@@ -132,7 +132,10 @@ FAULTS: dict[str, tuple[str, Mapping[str, str]]] = {
         "NoTraffic",
         {"antenna_breakpad_resource_incoming_crash_total": f"0+5{WELL_AT_FIRST} 400x80"},
     ),
-    "collector does not start": ("CannotStart", {"up": f"1{WELL_AT_FIRST} 0x80"}),
+    "collector does not start": (
+        "CannotStart",
+        {"up": f"1{WELL_AT_FIRST} 0x80", "antenna_breakpad_resource_incoming_crash_total": "0+5x78 390x2 _x80"},
+    ),
     "nobody knows of a collector": (
         "CannotStart",
         {name: values.replace("x160", "x80") for name, values in WELL.items()},
@@ -211,8 +214,9 @@ def _of_instance(name: str) -> str:
     return f"{name}{{{INSTANCE}{',' if labels else '}'}{labels}"
 
 
-def test_rules_are_valid(promtool: Promtool) -> None:
+def test_rules_and_configuration_are_valid(promtool: Promtool) -> None:
     promtool.check("rules", ALERTS)
+    promtool.check("config", ALERTS.with_name("prometheus.yml"))
 
 
 @pytest.mark.parametrize("fault", FAULTS)

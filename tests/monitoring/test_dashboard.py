@@ -11,10 +11,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import requests
+
 from tests.monitoring.faults import ASTRAY, CRASH, Instance
 from tests.support.fixtures import StartPrometheus, StartServer
 from tests.support.programs import free_port
-from tests.support.prometheus import Prometheus
+from tests.support.prometheus import Prometheus, Promtool
 from tests.support.reports import annotation, report
 from tests.support.server import PROJECT_ROOT, file_system_environment
 from tests.system.conftest import (
@@ -72,7 +74,7 @@ def seen(prometheus: Prometheus, missing: set[str]) -> set[str]:
 
 
 def test_every_query_yields_something_after_load_and_an_outage(
-    start_server: StartServer, start_prometheus: StartPrometheus, tmp_path: Path
+    start_server: StartServer, start_prometheus: StartPrometheus, promtool: Promtool, tmp_path: Path
 ) -> None:
     admin_port = free_port()
     options = {"ADMIN_PORT": str(admin_port), "GUNICORN_WORKERS": "2", "CRASHMOVER_SPOOL_DIR": str(tmp_path / "spool")}
@@ -92,3 +94,4 @@ def test_every_query_yields_something_after_load_and_an_outage(
         time.sleep(0.3)
 
     assert missing == set()
+    promtool.check("metrics", given=requests.get(f"http://127.0.0.1:{admin_port}/metrics", timeout=10).content)

@@ -124,6 +124,7 @@ PROMETHEUS = (
         ("", "text/plain; version=0.0.4"),
         ("*/*", "text/plain; version=0.0.4"),
         ("text/html, nonsense;;=", "text/plain; version=0.0.4"),
+        ("application/openmetrics-text; version=new", "text/plain; version=0.0.4"),
         (PROMETHEUS, "application/openmetrics-text; version=1.0.0"),
     ],
 )

@@ -78,7 +78,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path, _, name = urlsplit(self.path).path.partition("/o/")
         content = self.bucket.objects.get(unquote(name))
-        if not name:
+        if path.endswith("/iam/testPermissions"):
+            self._answer_permissions()
+        elif not name:
             self._answer(200, {"kind": "storage#objects"})
         elif not self.bucket.may_read:
             self._refuse(*_NO_GET)
@@ -86,6 +88,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(404, "notFound", f"No such object: {path}")
         else:
             self._answer(200, {"crc32c": checksum(content)})
+
+    def _answer_permissions(self) -> None:
+        asked = parse_qs(urlsplit(self.path).query)["permissions"]
+        media: dict[str, Any] = {"kind": "storage#testIamPermissionsResponse"}
+        if self.bucket.may_create:
+            media["permissions"] = asked
+        self._answer(200, media)
 
     def do_POST(self) -> None:
         name = parse_qs(urlsplit(self.path).query)["name"][0]

@@ -32,6 +32,11 @@ _READ_TIMEOUT = 60.0
 # s.
 _READ_RETRY_SECONDS = 15.0
 
+# The permission to write, and the kind of the answer to the question which permissions there are:
+# https://cloud.google.com/storage/docs/json_api/v1/buckets/testIamPermissions
+_WRITE = "storage.objects.create"
+_PERMISSIONS_ANSWER = "storage#testIamPermissionsResponse"
+
 #: Prefix of the names of the objects that starts write, to check that the bucket can be written.
 TEST_PREFIX = "test/"
 
@@ -67,6 +72,7 @@ class GcsCrashStorage(CrashStorageBase):
         self._upload_path = f"/upload/storage/v1/b/{bucket}/o?uploadType=media&fields=crc32c&name="
         self._objects_path = f"/storage/v1/b/{bucket}/o/"
         self._list_path = f"/storage/v1/b/{bucket}/o?maxResults=1&fields=items(name)"
+        self._permission_path = f"/storage/v1/b/{bucket}/iam/testPermissions?permissions={_WRITE}"
         # Names and checksums of uploads that have arrived, or may have. If a crash is saved again, all its objects are
         # sent again.
         self._sent: dict[str, str] = {}
@@ -178,8 +184,16 @@ class GcsCrashStorage(CrashStorageBase):
             self.client.close()
 
     def check_health(self) -> None:
-        """Raise an exception if the bucket does not answer."""
-        self._http.get(self._list_path, Deadline(_HEALTH_TIMEOUT))
+        """Raise an exception if the bucket does not answer, or says that the collector may not write to it."""
+        deadline = Deadline(_HEALTH_TIMEOUT)
+        self._http.get(self._list_path, deadline)
+        # Nobody needs a permission for this question. Emulators, and stores that only speak this API, do not know it.
+        try:
+            answer = self._http.get(self._permission_path, deadline)
+        except (BackendError, CrashRefused):
+            return
+        if answer.get("kind") == _PERMISSIONS_ANSWER and _WRITE not in answer.get("permissions", ()):
+            raise BackendDenied(f"no permission {_WRITE} for bucket {self.bucket_name}")
 
     def verify(self) -> None:
         """Write a small object.

@@ -127,6 +127,16 @@ class TestLostAnswer:
                 with pytest.raises(error):
                     save(storage)
 
+    def test_bucket_that_denies_writes_is_not_healthy(self, open_storage: OpenStorage) -> None:
+        """It can still be listed."""
+        with StrictBucket() as bucket:
+            storage = open_storage(bucket)
+            storage.check_health()
+            bucket.may_create = False
+
+            with pytest.raises(BackendDenied, match=r"no permission storage\.objects\.create"):
+                storage.check_health()
+
     def test_unreadable_object_that_this_process_has_not_sent_is_not_taken_for_it(
         self, open_storage: OpenStorage
     ) -> None:
