@@ -261,6 +261,6 @@ def test_every_alert_has_a_runbook_and_a_severity() -> None:
     for anchor, title in sections:
         assert anchor == title.lower()
     for rule in ALERT_RULES:
-        assert rule["annotations"].keys() == {"summary", "description", "runbook"}
-        assert rule["annotations"]["runbook"] == f"docs/runbooks.rst#{rule['alert'].lower()}"
+        assert rule["annotations"].keys() == {"summary", "description", "runbook_url"}
+        assert rule["annotations"]["runbook_url"] == f"docs/runbooks.rst#{rule['alert'].lower()}"
         assert rule["labels"]["severity"] in ("page", "ticket")

@@ -21,6 +21,7 @@ from antenna.ops.prometheus import exposition
 from antenna.ops.registry import load_metrics
 from antenna.ops.shared_table import shared_table
 from antenna.refusal import LossCause, Outcome
+from tests.support.statsd import StatsdSink
 
 
 @pytest.fixture
@@ -62,6 +63,20 @@ def test_each_kind_of_metric(instance: Instance) -> None:
     assert seen[f"{on_post}_count"] == 2
     assert seen[f"{on_post}_sum"] == pytest.approx(70.03)
     assert seen['antenna_breakpad_resource_crash_size_bytes_bucket{le="1024.0",payload="compressed"}'] == 1
+
+
+def test_statsd_the_log_and_prometheus_get_metrics_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    instance = Instance(workers=1)
+    with StatsdSink() as statsd, caplog.at_level("INFO", "markus"):
+        options = {"STATSD_HOST": "127.0.0.1", "STATSD_PORT": str(statsd.port), "LOCAL_DEV_ENV": "true"}
+        set_up_metrics(AppConfig(build_config(options)), instance)
+        markus.get_metrics("throttle").incr("accept")
+        statsd.wait_until_quiet()
+        markus.configure([])
+
+    assert samples(instance)["antenna_throttle_accept_total"] == 1
+    assert statsd.totals()["throttle.accept"] == 1
+    assert any("throttle.accept|1" in message for message in caplog.messages)
 
 
 def test_what_may_happen_is_there_before_it_does(instance: Instance) -> None:
