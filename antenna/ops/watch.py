@@ -86,7 +86,7 @@ class Watch:
                 logger.exception("the state of the instance could not be determined")
             self._stopped.wait(seconds)
 
-    # Every worker.
+    # Methods that every worker runs.
 
     def _beat(self) -> None:
         """Write to the row of this worker, and measure the lag of the loop."""
@@ -118,7 +118,7 @@ class Watch:
             for name, probe in self._watched.probes.items():
                 self._gauges.send_writable(name, is_writable=probe())
 
-    # The speaker.
+    # Methods that do the work of the speaker.
 
     def _send(self) -> None:
         """Send the gauges of the instance."""
