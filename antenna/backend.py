@@ -25,13 +25,13 @@ BYTES_PER_SECOND = 5_000_000
 class BackendFailure(Exception):
     """An error of a backend. Raise one of the classes below.
 
-    The messages of backends that are not part of Antenna are not logged, because they may quote a crash. The log and
-    the spool get the type of the error and the place where it was raised. ``public_reason`` is what its author wants
-    them to have as well. It must not contain anything of a crash, nor a secret.
+    The messages of other authors' backends are not logged, because they may quote a crash. The log and the spool get
+    the type of the error, the place where it was raised, and its ``public_reason``, if the author gives one. That must
+    contain neither a secret nor anything of a crash.
     """
 
     def __init__(self, *args: object, public_reason: str = "") -> None:
-        """``args`` are those of every exception, the message as a rule."""
+        """``args`` are those of any exception, usually the message."""
         super().__init__(*args)
         self.public_reason = public_reason
 

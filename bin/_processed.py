@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Processed crashes for programs: from a viewer, or made of what the storage has."""
+"""Gives processed crashes to programs. They come from a viewer, or are made from stored crashes."""
 
 import json
 import os
@@ -22,7 +22,7 @@ class Processed:
     """Returns processed crashes. Raises ``BackendError`` and ``ToolError``."""
 
     def __init__(self, storage: CrashStorageBase | _viewer.ViewerStorage) -> None:
-        """If the environment names a viewer, it is asked. Otherwise the dumps in ``storage`` are read."""
+        """If the environment names a viewer, crashes come from there. Otherwise the dumps in ``storage`` are read."""
         self._viewer = _viewer.Viewer(_viewer.url()) if _viewer.url() else None
         self._reader = None
         # A reader takes one crash at a time.
@@ -32,7 +32,7 @@ class Processed:
             self._reader = CrashReader(storage, None if store is None else store.root)
 
     def load(self, crash_id: str) -> bytes | None:
-        """Return a processed crash as JSON; None if there is no such crash."""
+        """Return a processed crash as JSON. If there is no such crash, return None."""
         found = self._ask(crash_id) if self._viewer is not None else self._read(crash_id)
         return None if found is None else json.dumps(found).encode("ascii")
 
@@ -51,5 +51,5 @@ class Processed:
 
 
 def is_from_viewer() -> bool:
-    """Whether a viewer stands in for the storage: the environment names one, and no storage."""
+    """Whether the environment names a viewer and no storage. Then crashes come from the viewer."""
     return bool(_viewer.url()) and not any(name.startswith("CRASHMOVER_CRASHSTORAGE_") for name in os.environ)

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Tables of what a search found, in the formats that Crash Stats' tools know."""
+"""Makes tables of the results of a search, in the formats that tools for Crash Stats read."""
 
 import csv
 import io
@@ -17,7 +17,7 @@ FORMATS = ("table", "tab", "csv", "markdown", "json")
 # A name, the headings and the rows.
 Table = tuple[str, list[str], list[list[Any]]]
 
-# What stands in the last row of a facet.
+# The text in the last row of a facet.
 TOTAL = "total"
 
 
@@ -46,7 +46,7 @@ def lines(kind: str, headings: Sequence[str], rows: Sequence[Sequence[Any]], *, 
 
 
 def cell(value: Any) -> str:
-    """Return a value as one line of text: tabs and line breaks are spelt out, and what controls a terminal."""
+    """Return a value as one line of text. Tabs, line breaks and control characters are escaped."""
     if value is None:
         return ""
     text = value if isinstance(value, str) else ";".join(value) if isinstance(value, list) else json.dumps(value)
@@ -70,7 +70,7 @@ def facet_tables(facets: dict[str, Any], total: int) -> Iterator[Table]:
 
 
 def _nested(name: str, places: list[tuple[str, dict[str, Any], str]]) -> Iterator[Table]:
-    """Yield the table of a facet below another one, and those below it; terms stand behind those above them."""
+    """Yield the table of a facet below another one, and those below it. A term follows the terms above it."""
     rows: list[list[Any]] = []
     deeper: dict[str, list[tuple[str, dict[str, Any], str]]] = {}
     for path, bucket, facet in places:
@@ -104,5 +104,5 @@ def _histogram(name: str, buckets: list[dict[str, Any]]) -> Iterator[Table]:
 
 
 def _start(term: Any) -> Any:
-    """Return where a range begins; only the day if that is midnight."""
+    """Return the beginning of a range. If that is midnight, return only the day."""
     return term.removesuffix("T00:00:00+00:00") if isinstance(term, str) else term

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A viewer on another machine, as the programs ask it."""
+"""Reads crashes from a viewer on another machine."""
 
 import json
 import os
@@ -25,15 +25,15 @@ _TIMEOUTS = (10, 60)
 
 
 def url() -> str:
-    """Return the URL of the viewer that the environment names; empty if it names none."""
+    """Return the URL of the viewer that the environment names, or "" if it names none."""
     return os.environ.get(URL, "").strip().rstrip("/")
 
 
 class Viewer:
-    """Asks a viewer for crashes. Raises ``BackendError`` for what it does not answer."""
+    """Asks a viewer for crashes. If it does not answer as expected, this raises ``BackendError``."""
 
     def __init__(self, base: str) -> None:
-        """``base`` is its URL. The token is that of the environment."""
+        """``base`` is the viewer's URL. The token comes from the environment."""
         if not base.startswith(("http://", "https://")):
             raise _common.ToolError(f"{base!r} is no URL of a viewer: it begins with http:// or https://")
         self.place = base
@@ -53,7 +53,7 @@ class Viewer:
             raise BackendError(f"{self.place}{path}: the answer is not JSON; is this a viewer?") from error
 
     def get(self, path: str, params: list[tuple[str, str]] | None = None) -> bytes | None:
-        """Return what is at a path; None if there is nothing."""
+        """Return the content at a path, or None if there is nothing."""
         try:
             answer = self._session.get(self.place + path, params=params, timeout=_TIMEOUTS, allow_redirects=False)
         except requests.RequestException as error:
@@ -68,15 +68,15 @@ class Viewer:
 
 
 class ViewerStorage:
-    """The objects of crashes that a viewer shows, under the names that a storage has for them."""
+    """The objects of the crashes that a viewer shows, under the names that they have in a storage."""
 
     def __init__(self, viewer: Viewer) -> None:
-        """The token has to be that for protected data."""
+        """The viewer's token must be the one for protected data."""
         self._viewer = viewer
         self.place = viewer.place
 
     def load(self, path: str) -> bytes | None:
-        """Return an object; None if there is none. Raises ``BackendError``."""
+        """Return an object, or None if it does not exist. Raises ``BackendError``."""
         kind, *_, crash_id = path.removeprefix("v1/").split("/")
         if kind == "raw_crash":
             return self._viewer.get(f"/report/{crash_id}/raw")

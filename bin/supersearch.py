@@ -5,12 +5,13 @@
 
 """Search the crashes that the viewer knows, as with Crash Stats' Super Search.
 
-Prints crash ids, newest first, one a line; those of the last seven days, unless --date says otherwise. Any parameter
-of Super Search is an option: fields such as --product, --version, --signature, and --_columns, --_sort, --_facets,
---_aggs.product, --_histogram.date and so on. With facets, tables of counts are printed.
+Prints crash ids, one a line, the newest first. They are those of the last seven days, unless --date says otherwise.
+Each parameter of Super Search is an option: fields such as --product, --version, --signature, and --_columns, --_sort,
+--_facets, --_aggs.product, --_histogram.date and so on. With facets, tables of counts are printed.
 
-Searches the viewer at --host, or at the URL in the environment variable VIEWER_URL, with the token in VIEWER_TOKEN.
-Without them: the index in VIEWER_DATA_DIR, which is what 'make viewer' keeps in .local.
+The viewer is the one at --host, or else the one at the URL in the environment variable VIEWER_URL. The token is in
+VIEWER_TOKEN. Without --host and VIEWER_URL, the index in VIEWER_DATA_DIR is searched, which 'make viewer' keeps in
+.local.
 
 Examples:
   bin/supersearch.py --product=Firefox --num=10
@@ -63,7 +64,7 @@ _TIMEOUT = 300.0
 
 
 def parse_range(text: str) -> timedelta:
-    """Return how long a time such as 12h, 7d or 2w is. For ``argparse``."""
+    """Return the duration of a range such as 12h, 7d or 2w. For ``argparse``."""
     match = _RANGE.fullmatch(text)
     if match is None:
         raise argparse.ArgumentTypeError(f"expected a time such as 12h, 7d or 2w, not {text!r}")
@@ -71,12 +72,12 @@ def parse_range(text: str) -> timedelta:
 
 
 def parse_num(text: str) -> int | None:
-    """Return how many crashes somebody wants; None for all of them. For ``argparse``."""
+    """Return the number of crashes to print, or None for all. For ``argparse``."""
     return None if text == "all" else _common.positive_int(text)
 
 
 def parse_moment(text: str) -> tuple[datetime, bool]:
-    """Return a moment of UTC, and whether a whole day was meant. For ``argparse``."""
+    """Return a moment in UTC, and whether the text means the whole day. For ``argparse``."""
     try:
         if text in {"today", "yesterday"} or len(text) == len("2026-11-27"):
             today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -118,7 +119,7 @@ def parse_arguments() -> tuple[argparse.Namespace, Params]:
 
 
 def search_parameters(args: argparse.Namespace, rest: Sequence[str]) -> Params:
-    """Return the parameters of the search. Raises ``ValueError`` for arguments that are none."""
+    """Return the parameters of the search. Raises ``ValueError`` if an argument is not a parameter."""
     given: Params = {}
     waiting = list(rest)
     while waiting:
@@ -143,7 +144,7 @@ def search_parameters(args: argparse.Namespace, rest: Sequence[str]) -> Params:
 
 
 def url_parameters(url: str, *, has_facets: bool) -> Params:
-    """Return the parameters in the URL of a search that go with what is printed."""
+    """Return the parameters in the URL of a search, without those that concern other output than this program's."""
     params = parse_qs(urlsplit(url).query)
     unwanted = ("page", "_results_", *(("_columns",) if has_facets else _FACETS))
     return {name: values for name, values in params.items() if not name.startswith(unwanted)}
@@ -157,7 +158,7 @@ def with_period(params: Params, interval: str) -> Params:
 
 
 def dates(args: argparse.Namespace, params: Params) -> Params:
-    """Return the parameter ``date`` that the options mean; nothing if there are none."""
+    """Return the parameter ``date`` for the options of time, or nothing if there are none of these options."""
     if args.start_date is None and args.end_date is None and args.relative_range is None:
         return {}
     if "date" in params:
@@ -170,7 +171,7 @@ def dates(args: argparse.Namespace, params: Params) -> Params:
 
 
 def searcher(args: argparse.Namespace) -> Callable[[Params], dict[str, Any]]:
-    """Return what answers searches: a viewer, or its index."""
+    """Return the object that answers searches: a viewer, or the index of a viewer."""
     base = args.host.rstrip("/") or ("" if args.index else _viewer.url())
     if base:
         viewer = _viewer.Viewer(base)
@@ -191,7 +192,7 @@ def _ask(viewer: _viewer.Viewer, params: Params) -> dict[str, Any]:
 
 
 def print_hits(search: Callable[[Params], dict[str, Any]], params: Params, args: argparse.Namespace) -> int:
-    """Print crashes; return how many."""
+    """Print crashes. Returns how many."""
     columns = list(dict.fromkeys(params["_columns"]))
     rows: list[list[Any]] = []
     while args.num is None or len(rows) < args.num:
@@ -211,14 +212,14 @@ def print_hits(search: Callable[[Params], dict[str, Any]], params: Params, args:
 
 
 def wanted_facets(params: Params) -> set[str]:
-    """Return the names that the answer has for the facets that were asked for."""
+    """Return the names of the facets in the answer that were asked for."""
     names = {name.removeprefix("_aggs.").partition(".")[0] for name in params if name.startswith("_aggs.")}
     specials = [*params["_facets"], *(name for name in params if name.startswith("_histogram."))]
     return names | {re.sub(r"^_(cardinality|histogram)\.", r"\1_", name) for name in specials}
 
 
 def print_facets(search: Callable[[Params], dict[str, Any]], params: Params, args: argparse.Namespace) -> int:
-    """Print tables of counts; return how many crashes were counted."""
+    """Print tables of counts. Returns how many crashes were counted."""
     answer = search(params)
     # An answer has the signatures even if nobody asked for them.
     facets = {name: facet for name, facet in answer["facets"].items() if name in wanted_facets(params)}
@@ -235,7 +236,7 @@ def print_facets(search: Callable[[Params], dict[str, Any]], params: Params, arg
 
 
 def main() -> int:
-    """Search; return the exit code."""
+    """Search. Returns the exit code."""
     args, params = parse_arguments()
     if args.verbose:
         _common.note(f"parameters: {params}")

@@ -21,7 +21,10 @@ B = TypeVar("B", CrashStorageBase, CrashPublishBase)
 
 
 class _LateBackend(Generic[B]):
-    """What both stand-ins do: build the backend when it is first needed. If that fails, the next use tries it again."""
+    """A stand-in for a backend. It builds the backend when it is first needed.
+
+    If that fails, the next use tries it again.
+    """
 
     def __init__(self, backend_class: type[B], config: ConfigManager) -> None:
         """``config`` is for the backend, whose options are shown as if it was there."""

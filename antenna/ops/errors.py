@@ -19,7 +19,7 @@ from antenna.backend import BackendFailure
 _OURS = ("antenna.", "everett.")
 _OUR_TYPES = (*_OURS, "everett")
 
-# Characters of a reason that a backend of another author gives. What is beyond is cut.
+# Characters of a ``public_reason``. A longer one is cut.
 _LONGEST_REASON = 200
 
 #: The text for a place that is not known.
@@ -27,9 +27,9 @@ NOWHERE = "an unknown place"
 
 
 def describe(error: object) -> str:
-    """Describe an error: by its message, if that is our own, or else by its type and the place where it was raised.
+    """Describe an error by its message if it is our own, or else by its type and the place where it was raised.
 
-    Backends of other authors may give a reason that everybody may read: see ``antenna.backend.BackendFailure``.
+    A ``public_reason`` that another author's backend gives is added: see ``antenna.backend.BackendFailure``.
     """
     if not isinstance(error, BaseException):
         return str(error)

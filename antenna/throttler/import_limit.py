@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Ends the import of an operator's module that takes too long, since everything else in the process waits for it."""
+"""Ends the import of an operator's module that takes too long. Meanwhile everything else in the process would wait."""
 
 import signal
 from collections.abc import Iterator
@@ -16,15 +16,16 @@ _AGAIN = 0.5
 
 
 class ImportTooSlow(BaseException):
-    """Raised in an import that takes too long. It is no ``Exception``, so that few modules swallow it."""
+    """Raised in an import that takes too long. It is no ``Exception``, because modules often swallow exceptions."""
 
 
 @contextmanager
 def import_limit(seconds: float) -> Iterator[None]:
     """Raise ``ImportTooSlow`` in the block if it takes longer than ``seconds``.
 
-    gevent ends waiting, such as for the network, and a signal ends computing. Nothing ends code in C that does not
-    return. Signals reach the main thread only, so in any other thread computing is not ended.
+    If the block waits, for instance for the network, gevent ends it. If it computes, a signal ends it. Signals reach
+    only the main thread, so in other threads computing is not ended. Code in C that does not return cannot be ended at
+    all.
     """
     importing = gevent.getcurrent()
     is_over = False

@@ -30,10 +30,11 @@ POLL_SECONDS = 1.5
 """Seconds between two reads of the files. A change counts only if two reads agree: somebody may be writing the file."""
 
 # While the rules are broken, they are loaded again after this many polls, even if no file has changed. Everything else
-# in the worker waits for a load, so a long one is repeated less often: it takes at most this share of the time.
+# in the worker waits meanwhile. So if loading takes long, it is repeated less often: it takes at most this share of the
+# time.
 _POLLS_UNTIL_RETRY = 4
 _MOST_OF_THE_TIME = 0.02
-# Seconds that the import of a changed module may take. The libraries that it needs are there already.
+# Seconds that the import of a changed module may take. The libraries that it needs have been imported before.
 _LONGEST_IMPORT = 5.0
 
 

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Searching as users of Crash Stats' tools do, on the index and at a viewer's URL."""
+"""``supersearch.py`` searches an index or a viewer, as users of Crash Stats' tools expect."""
 
 import csv
 import json
@@ -41,7 +41,7 @@ FIRST, SECOND, THIRD, OLD = (one.crash_id for one in ROWS)
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the index of ``ROWS`` is."""
+    """The directory of the index of ``ROWS``."""
     found = tmp_path_factory.mktemp("viewer")
     index = Index(found / "viewer" / "index.sqlite")
     index.add(ROWS)
@@ -54,7 +54,10 @@ Search = Callable[[str], Result]
 
 @pytest.fixture
 def search(directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Search:
-    """Function that runs the program on the index, in this process, which takes less time than to start another."""
+    """Function that runs the program on the index.
+
+    It does so in this process, because starting another one takes longer.
+    """
     for name, value in viewer_environment(directory).items():
         monkeypatch.setenv(name, value)
 

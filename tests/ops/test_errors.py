@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What is told about an error of a backend of somebody else's: nothing but what its author says is public."""
+"""If another author's backend fails, only the public reason that it gives is logged."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,17 +14,17 @@ from antenna.ops.errors import describe
 
 
 class Busy(BackendError):
-    """An error of somebody else's."""
+    """An error class of another author."""
 
 
 class WithProperty(Exception):
-    """No error of a backend."""
+    """An error that is not one of a backend."""
 
     public_reason = "secret"
 
 
 def raised(kind: Callable[..., Exception], *args: Any, **kwargs: Any) -> Exception:
-    """Return an error as it is when somebody else's code, such as this, has raised it."""
+    """Return an error that was raised in code that is not Antenna's, such as this file."""
     with pytest.raises(Exception) as caught:  # noqa: PT011 - of any kind
         raise kind(*args, **kwargs)
     return caught.value
