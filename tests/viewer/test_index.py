@@ -119,11 +119,19 @@ def test_opinions_outlive_what_is_made_anew(index: Index) -> None:
 def test_an_index_of_another_version_is_made_anew(tmp_path: Path) -> None:
     index = Index(tmp_path / "index.sqlite")
     index.add([row()])
+    index.say("crash()", fixed_in="2", note="")
+    index.database.execute("CREATE TABLE of_another_version (a)")
     index.database.execute("PRAGMA user_version = 99")
     index.close()
 
     again = Index(tmp_path / "index.sqlite")
     assert counted(again) == 0
+    tables = {row[0] for row in again.database.execute("SELECT name FROM sqlite_master")}
+    assert "of_another_version" not in tables
+    again.add([row()])
+    found = Queries(again.database).signature("crash()")
+    assert found is not None
+    assert found["fixed_in"] == "2"
     again.close()
 
 

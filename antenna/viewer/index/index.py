@@ -64,7 +64,13 @@ class Index:
 
     def clear(self) -> None:
         """Make all tables anew; what people said of signatures stays."""
-        drops = "".join(f"DROP TABLE IF EXISTS {table};" for table in schema.CACHES)
+        # Virtual tables first: they take the tables that they consist of along.
+        found = self.database.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name != ? AND name NOT LIKE 'sqlite_%' "
+            "ORDER BY sql LIKE 'CREATE VIRTUAL%' DESC, name = 'vocabulary' DESC",
+            (schema.KEPT,),
+        ).fetchall()
+        drops = "".join(f'DROP TABLE IF EXISTS "{row[0]}";' for row in found)
         self.database.executescript(
             f"BEGIN IMMEDIATE; {drops} {schema.TABLES} PRAGMA user_version = {schema.VERSION}; COMMIT"
         )

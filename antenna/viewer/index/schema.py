@@ -4,10 +4,12 @@
 
 """The tables of the index."""
 
+import zlib
+
 from antenna.viewer.supersearch import tables
 
-#: Of the tables below. An index of another version is made anew.
-VERSION = 4
+# What the bodies and words of crashes hold. To be raised when that changes, so that they are made anew.
+_CONTENT_VERSION = 1
 
 #: The columns of a crash that rows and exports share, in the order of the table.
 COLUMNS = (
@@ -128,8 +130,8 @@ CREATE VIRTUAL TABLE vocabulary USING fts5vocab (words, instance);
     + tables.TABLES
 )
 
-#: What is made anew; opinions stay.
-CACHES = (
-    "vocabulary", "words", "stack_modules", "modules", "bodies", "daily_counts", "counts", "crashes", "signatures",
-    *tables.CACHES,
-)  # fmt: skip
+#: Of the tables and what they hold. An index of another version is made anew.
+VERSION = zlib.crc32(f"{_CONTENT_VERSION} {TABLES}".encode()) >> 1
+
+#: The table that stays then.
+KEPT = "opinions"

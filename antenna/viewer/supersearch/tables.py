@@ -42,9 +42,6 @@ CREATE TRIGGER facts_go AFTER DELETE ON crashes BEGIN
 END;
 """
 
-#: What is made anew with the rest of the index.
-CACHES = ("extra", "facts", "texts")
-
 # Characters of a text that is its own key. More than those of most signatures.
 _LONGEST_KEY = 100
 
