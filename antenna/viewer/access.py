@@ -39,10 +39,10 @@ class Level(IntEnum):
 
 
 class Access:
-    """Decides about requests: a middleware of Falcon, which notes the level in ``req.context.level``."""
+    """A middleware of Falcon that lets a request through or refuses it, and sets ``req.context.level``."""
 
     def __init__(self, config: ViewerConfig) -> None:
-        """The tokens and the header are those of the options."""
+        """Take the tokens and the name of the header from ``config``."""
         self._config = config
         self._cookies = {
             level: _cookie(token)
@@ -114,12 +114,12 @@ def require_protected(req: falcon.Request) -> None:
 
 
 def _cookie(token: str) -> str:
-    """Return what stands for a token in the cookie: nobody can read the token from it."""
+    """Return the value of the cookie for a token. The token cannot be read from it."""
     return hmac.new(token.encode("utf-8"), b"antenna viewer", hashlib.sha256).hexdigest()
 
 
 def _is_link(req: falcon.Request) -> bool:
-    """Whether somebody follows a link: that may come from any site, unlike a picture or a request of a script."""
+    """Whether the browser opens a page. A link on another site may do that, a picture or a script may not."""
     return req.method in {"GET", "HEAD"} and req.get_header("Sec-Fetch-Mode") in {None, "navigate"}
 
 

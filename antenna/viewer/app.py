@@ -124,7 +124,7 @@ class ViewerApp(falcon.App[falcon.Request, falcon.Response]):
     def _answer_failure(
         self, req: falcon.Request, resp: falcon.Response, error: Exception, params: dict[str, object]
     ) -> None:
-        """Answer an error that nobody has thought of."""
+        """Log an unexpected error, and answer 500."""
         logger.error("%s %s failed", req.method, req.path, exc_info=error)
         problem = falcon.HTTPInternalServerError(title="The viewer failed", description="Its log says why.")
         self._answer_error(req, resp, problem, params)

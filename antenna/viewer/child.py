@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def answer(request: dict[str, Any], stdin: BinaryIO, store: Store | None) -> str:
-    """Return the answer to a request; what it announces comes from ``stdin``."""
+    """Return the answer to a request. The raw crash, names and minidump are read from ``stdin``."""
     raw_crash, names, minidump = (
         None if size is None else stdin.read(size)
         for size in (request["raw_crash"], request["dump_names"], request["minidump"])
@@ -82,7 +82,7 @@ def _as_text(row: CrashRow) -> str:
 
 
 def _limit(what: int, most: int) -> None:
-    """Lower a limit; the hard one stays, so that the CPU of the next crash can be allowed."""
+    """Set the soft limit of a resource. The hard limit stays, so that the CPU time can be raised for the next crash."""
     _, hard = resource.getrlimit(what)
     # A lower limit may be set already; macOS does not take some of them.
     with contextlib.suppress(ValueError, OSError):

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Reads crashes from the storage, and has a child process look into them."""
+"""Loads crashes from the storage and sends them to a child process, which reads the dumps."""
 
 import contextlib
 import json
@@ -57,7 +57,7 @@ class CrashReader:
 
     @property
     def pid(self) -> int | None:
-        """That of the child, if there is one."""
+        """The process id of the child, if it runs."""
         return None if self._child is None else self._child.pid
 
     def close(self) -> None:

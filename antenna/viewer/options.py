@@ -75,30 +75,35 @@ class ViewerConfig:
         )
         port = Option(default="8001", parser=bounded(parse_int, "1", "65535"), doc="TCP port to listen on.")
         data_dir = Option(default=".local/viewer", doc="Directory of the index. Made if it is not there.")
-        token = Option(default="", doc="Whoever logs in with it sees summaries. Not set: whoever gets there does.")
+        token = Option(
+            default="",
+            doc="Token for summaries: stacks, counts and harmless annotations. If it is not set, whoever reaches the "
+            "viewer on 127.0.0.1 sees them.",
+        )
         protected_token = Option(
             default="",
-            doc="Whoever logs in with it sees protected data, too: all annotations, registers, dumps. Not set: whoever "
-            "is on 127.0.0.1, and nobody elsewhere.",
+            doc="Token for everything: also all annotations, comments, registers and dumps. If it is not set, nobody "
+            "sees these, except on 127.0.0.1 if there is no other token.",
         )
         trusted_header = Option(
             default="",
-            doc="Header that a proxy in front sets to the name of the user that it has logged in, such as "
-            "X-Forwarded-User. Requests without it get 403.",
+            doc="Header in which a proxy in front of the viewer sends the name of the user that it has logged in, such "
+            "as X-Forwarded-User. Requests without it are refused.",
         )
         keep_days = Option(
-            default="0", parser=bounded(parse_int, "0"), doc="Crashes that are older leave the index. 0: none do."
+            default="0", parser=bounded(parse_int, "0"), doc="Days that a crash stays in the index. 0: for ever."
         )
         scan_days = Option(
             default="7",
             parser=bounded(parse_int, "1"),
-            doc="Days back that the storage is looked through, again and again. Crashes of the spool come late.",
+            doc="With VIEWER_SOURCE=storage: how many days back the viewer looks for crashes. Those that waited in a "
+            "spool come late.",
         )
         annotations = Option(
             default="",
             parser=parse_names,
-            doc="Names of annotations, with commas between, that summaries show and searches find, beside those that "
-            "are known to be harmless.",
+            doc="Names of annotations, with commas between, that summaries show and searches find. Many that say "
+            "nothing of a person are shown anyway.",
         )
 
         webhook = Option(

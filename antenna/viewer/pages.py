@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Makes pages of templates."""
+"""Renders templates as pages, and reads forms."""
 
 import re
 from datetime import UTC, datetime
@@ -28,10 +28,10 @@ _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u
 
 
 class Pages:
-    """Renders templates; everything that stands in them is escaped."""
+    """Renders templates. All values are escaped, and invisible characters in them are spelt out."""
 
     def __init__(self) -> None:
-        """The templates are those beside this module."""
+        """Load the templates from the directory beside this module."""
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
             autoescape=True,

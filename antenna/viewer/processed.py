@@ -37,7 +37,7 @@ class Processed(TypedDict):
     trouble: str
     """Why there is no ``dump``."""
     has_no_minidump: bool
-    """Whether none came: that is a trouble of nobody."""
+    """Whether the report came without a minidump, which is no error."""
     dump: dict[str, Any] | None
     missing: list[dict[str, str]]
     """Modules on the stack of the crash whose symbols are not there."""
@@ -54,7 +54,7 @@ def process(
     store: Store | None,
     trouble: str = "",
 ) -> Processed:
-    """Process a crash; ``minidump`` is its main dump. A dump that cannot be read is a trouble, no error.
+    """Process a crash; ``minidump`` is its main dump. If the dump cannot be read, ``trouble`` of the result says why.
 
     ``trouble`` says why no minidump is given although one came.
     """
@@ -98,7 +98,7 @@ def _put_together(
 
 
 def _kind(trouble: str) -> str:
-    """Return what a trouble has in common with others of its kind, for the signature: neither names nor numbers."""
+    """Return a trouble without its details, for the signature: crashes of the same trouble are grouped together."""
     said = ": ".join(trouble.split(": ")[:2])
     return _NUMBER.sub("N", said.partition(" (")[0])
 

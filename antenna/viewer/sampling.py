@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""How much of the crashes the collector's throttle rules keep."""
+"""Tells how many of the crashes that come in the throttle rules keep."""
 
 import logging
 from collections.abc import Iterable

@@ -18,7 +18,7 @@ _SILENCE, _REQUEST = 30.0, 300.0
 
 
 class Handler(WSGIHandler):
-    """Serves one connection, and closes it when the client holds it for nothing."""
+    """Serves one connection, and closes it if the client is silent or takes too long."""
 
     silence, request_time = _SILENCE, _REQUEST
 

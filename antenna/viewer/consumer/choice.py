@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Chooses where the viewer hears of crashes."""
+"""Makes the source of crashes that ``VIEWER_SOURCE`` names."""
 
 from pathlib import Path
 

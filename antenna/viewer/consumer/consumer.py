@@ -36,7 +36,7 @@ _PAUSE = 5
 
 @dataclass
 class State:
-    """How the consumer is doing, for the page on it."""
+    """What the status page shows of the consumer."""
 
     started: float = field(default_factory=time.time)
     looked: float | None = None
@@ -49,11 +49,11 @@ class State:
     is_reading: bool = False
     """Whether it has found crashes and has not read all of them yet."""
     trouble: str = ""
-    """Why it does not get on, such as a storage that is away."""
+    """Why it cannot read crashes now, such as that the storage is away."""
 
 
 class Consumer:
-    """Reads what the source has, again and again."""
+    """Reads the crashes that its source tells it of, and adds them to the index."""
 
     def __init__(
         self, source: Source, reader: CrashReader, index: Index, *, store: Store | None = None, keep_days: int = 0
@@ -72,7 +72,7 @@ class Consumer:
         self._again: dict[str, None] = {}
 
     def run(self) -> None:
-        """Go on for ever."""
+        """Look for crashes until the greenlet is killed."""
         while True:
             began, before = time.monotonic(), self.state.read
             try:
@@ -85,7 +85,7 @@ class Consumer:
             gevent.sleep(_INTERVAL if is_busy else max(_INTERVAL, took * _PAUSE))
 
     def look(self) -> int:
-        """Read what there is; return how many crashes."""
+        """Read all crashes that are new now; return how many they are."""
         before = self.state.read
         try:
             self._keep_up()
@@ -143,9 +143,18 @@ class Consumer:
             for found in run_blocking(_arrived, self._store, missing) - self._served:
                 self._again |= dict.fromkeys(self.index.lacking(found[0]))
                 self._served.add(found)
-        while self._keep_days and self.index.forget_before(self._first_day):
-            gevent.sleep(0)  # pages have their turn
+        if self._keep_days:
+            self._forget()
         self._kept_up = time.monotonic()
+
+    def _forget(self) -> None:
+        """Remove crashes that are too old, in small steps: pages have their turn between them."""
+        has_forgotten = False
+        while self.index.forget_before(self._first_day):
+            has_forgotten = True
+            gevent.sleep(0)
+        for _ in self.index.clean_up() if has_forgotten else ():
+            gevent.sleep(0)
 
     def _read_again(self) -> None:
         """Read crashes again whose symbols have come, for some time: new crashes do not wait for thousands of them."""

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Hears of crashes from a Pub/Sub subscription of the viewer's own."""
+"""Takes crash ids from a Pub/Sub subscription that only the viewer reads."""
 
 import logging
 import time

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Where the viewer hears of crashes."""
+"""The sources that tell the consumer which crashes are new."""
 
 import contextlib
 import time
@@ -27,18 +27,18 @@ class Pending:
 
     crash_id: str
     done: Callable[[], None]
-    """To be called once it has it."""
+    """The consumer calls it when the crash is in the index."""
 
 
 class Source(Protocol):
-    """Says which crashes there are."""
+    """Tells the consumer which crashes are new."""
 
     def pending(self) -> Iterator[Pending]:
         """Yield the crashes that there are now. Raises ``BackendError`` if the backend is away."""
 
 
 class StorageSource:
-    """Looks through the storage, day by day. It takes nothing away, and sees deferred crashes too."""
+    """Lists the storage, day by day. It changes nothing there, and it finds deferred crashes too."""
 
     def __init__(self, storage: CrashStorageBase, index: Index, days: int) -> None:
         """``days`` is how far back it looks."""

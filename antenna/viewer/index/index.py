@@ -47,7 +47,7 @@ class Index:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Write all that is written in the context, or nothing."""
+        """Make what is written within the context one transaction."""
         self.database.execute("BEGIN IMMEDIATE")
         try:
             yield self.database
@@ -63,7 +63,7 @@ class Index:
         return sorted(self.path.parent.glob(self.path.name + "*"))
 
     def clear(self) -> None:
-        """Make all tables anew; what people said of signatures stays."""
+        """Drop all tables and make them again. The notes that people wrote about signatures stay."""
         # Virtual tables first: they take the tables that they consist of along.
         found = self.database.execute(
             "SELECT name FROM sqlite_master WHERE type = 'table' AND name != ? AND name NOT LIKE 'sqlite_%' "
@@ -120,10 +120,7 @@ class Index:
 
     @staticmethod
     def _remove(database: sqlite3.Connection, crash_id: str) -> bool:
-        """Remove a crash that is read again; return whether it was there.
-
-        Its signature may have been its alone: then that goes, too.
-        """
+        """Remove a crash, and its signature if no other crash has it; return whether the crash was there."""
         found = database.execute("SELECT id, signature FROM crashes WHERE crash_id = ?", (crash_id,)).fetchone()
         if found is None:
             return False
@@ -141,19 +138,21 @@ class Index:
         return True
 
     def forget_before(self, day: str) -> int:
-        """Remove some crashes of days before ``day``, YYYYMMDD; return how many: 0 if there are no more.
-
-        With the last of them go the signatures and modules that no crash has any more.
-        """
+        """Remove some crashes of days before ``day``, YYYYMMDD; return how many: 0 if there are no more."""
         delete = f"DELETE FROM crashes WHERE id IN (SELECT id FROM crashes WHERE day < ? LIMIT {_FORGOTTEN})"
         with self.transaction() as database:
-            count = database.execute(delete, (day,)).rowcount
-            if count and database.execute("SELECT 1 FROM crashes WHERE day < ?", (day,)).fetchone() is None:
-                database.execute("DELETE FROM signatures WHERE id NOT IN (SELECT signature FROM counts)")
-                database.execute("DELETE FROM modules WHERE id NOT IN (SELECT module FROM stack_modules)")
-            for statement in tables.prune():
-                self.database.execute(statement)
-        return count
+            return database.execute(delete, (day,)).rowcount
+
+    def clean_up(self) -> Iterator[None]:
+        """Remove signatures, modules and texts that no crash has any more; yield after each step."""
+        statements = [
+            "DELETE FROM signatures WHERE id NOT IN (SELECT signature FROM counts)",
+            "DELETE FROM modules WHERE id NOT IN (SELECT module FROM stack_modules)",
+            *tables.prune(),
+        ]
+        for statement in statements:
+            self.database.execute(statement)
+            yield
 
     def forget(self, crash_ids: Sequence[str]) -> None:
         """Remove crashes that the storage does not have any more."""
@@ -189,14 +188,14 @@ class Index:
         return dict(self.database.execute("SELECT * FROM crashes WHERE crash_id = ?", (crash_id,)).fetchone())
 
     def say(self, signature: str, *, fixed_in: str, note: str) -> None:
-        """Keep what somebody says of a signature."""
+        """Save in which version a signature is fixed, and a note about it."""
         self.database.execute(
             "INSERT OR REPLACE INTO opinions (signature, fixed_in, note) VALUES (?, ?, ?)", (signature, fixed_in, note)
         )
 
 
 def _signature(database: sqlite3.Connection, row: CrashRow) -> int:
-    """Return the number of a crash's signature; note when that was seen."""
+    """Return the number of a crash's signature, and update when it was first and last seen."""
     (number,) = database.execute(
         "INSERT INTO signatures (text, first_seen, last_seen, first_version) VALUES (?1, ?2, ?2, ?3) "
         "ON CONFLICT (text) DO UPDATE SET last_seen = max(last_seen, ?2), "

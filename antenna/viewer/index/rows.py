@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A crash as the index keeps it."""
+"""The row of a crash, which the child process makes and the index keeps."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -77,7 +77,7 @@ class CrashRow:
     loaded: str = ""
     """Names of the modules that the program had loaded."""
     annotations: dict[str, str] = field(default_factory=dict)
-    """Those that everybody may see."""
+    """The annotations that summaries show."""
     stack_modules: tuple[StackModule, ...] = ()
     body: dict[str, Any] = field(default_factory=dict)
 

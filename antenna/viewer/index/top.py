@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What crashes most: sums over the table of counts."""
+"""Answers the questions of the first page: which signatures have most crashes."""
 
 import sqlite3
 from collections import Counter, defaultdict

@@ -33,12 +33,12 @@ class SymbolsResource:
 
 
 class StatusResource:
-    """How the viewer itself is doing."""
+    """Shows how far the viewer has come, and what it could not read."""
 
     def __init__(
         self, index: Index, state: State, config: ViewerConfig, pages: Pages, webhook: Delivery | None
     ) -> None:
-        """``state`` is the consumer's; ``webhook`` is there if the team has one."""
+        """Show the ``state`` of the consumer, the size of ``index``, and the ``webhook`` if the team has one."""
         self._webhook = webhook
         self._index = index
         self._queries = Queries(index.database)
@@ -71,7 +71,7 @@ class StyleResource:
 
 
 class HealthResource:
-    """Whether the viewer serves."""
+    """Tells health checks that the viewer serves."""
 
     def on_get(self, _: falcon.Request, resp: falcon.Response) -> None:
         """Answer 200."""

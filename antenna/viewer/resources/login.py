@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""``/login``: takes a token."""
+"""``/login``: people log in with a token."""
 
 import re
 
@@ -19,7 +19,7 @@ _PAUSE = 1.0
 
 
 class LoginResource:
-    """Takes a token, and gives a cookie for it."""
+    """Shows the form, and sets a cookie for a token that is right."""
 
     def __init__(self, access: Access, pages: Pages, *, pause: float = _PAUSE) -> None:
         """``access`` knows the tokens; after a wrong one the answer takes ``pause`` seconds."""

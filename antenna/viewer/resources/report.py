@@ -16,7 +16,7 @@ from antenna.ext import CrashStorageBase
 from antenna.viewer.access import Level, require_protected
 from antenna.viewer.index import Index
 from antenna.viewer.index.rows import base_name
-from antenna.viewer.pages import Pages
+from antenna.viewer.pages import Pages, moment
 
 # Parts of a dump that may hold secrets of the program's user.
 _PROTECTED = frozenset({"registers", "comments", "crashpad_annotations", "module_annotations", "mac_crash_info"})
@@ -75,7 +75,7 @@ class ReportResource:
         self._download(resp, dump_path(crash_id, name), f"{crash_id}.{name}.dmp", "application/octet-stream")
 
     def report(self, req: falcon.Request, crash_id: str) -> dict[str, Any]:
-        """Return what somebody may see of a crash."""
+        """Return the parts of a crash that the sender of the request may see."""
         body = self._body(crash_id)
         shown = set(body.pop("shown"))
         body["hidden"] = 0
@@ -116,7 +116,7 @@ def _parse(text: str) -> str:
 
 
 def _summary(processed: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return what a summary shows of a crash: nothing of the user, not even in the paths of files."""
+    """Return a processed crash without protected data. Of the paths of files only the names stay."""
     if processed is None:
         return None
     found = {name: value for name, value in processed.items() if name != "protected"}
@@ -146,7 +146,7 @@ def _facts(dump: dict[str, Any] | None, cells: Mapping[str, str]) -> list[tuple[
             "Address": dump["crash_address"],
             "System": " ".join(filter(None, (dump["os"], dump["os_version"]))),
             "CPU": " ".join(filter(None, (dump["cpu"], dump["cpu_info"]))),
-            "Time of the crash": dump["time"],
+            "Time of the crash": f"{moment(dump['time'])} UTC" if dump["time"] else None,
             "Uptime": None if uptime is None else f"{uptime:,.0f} s",
             "Process id": None if dump["process_id"] is None else str(dump["process_id"]),
         }
@@ -154,7 +154,7 @@ def _facts(dump: dict[str, Any] | None, cells: Mapping[str, str]) -> list[tuple[
 
 
 def _messages(annotations: Mapping[str, str], dump: dict[str, Any] | None) -> list[str]:
-    """Return what the program said itself of its end, each message once."""
+    """Return the messages with which the program ended itself, each once."""
     found = [annotations.get(name, "") for name in _LAST_WORDS]
     if dump is not None:
         found.append(dump["assertion"] or "")

@@ -22,10 +22,10 @@ _MAX_VERSION, _MAX_NOTE = 100, 2000
 
 
 class SignatureResource:
-    """What is known of a signature, and what people say of it."""
+    """Shows a signature, and keeps the notes that people write about it."""
 
     def __init__(self, index: Index, pages: Pages) -> None:
-        """Read from ``index``; opinions are written there."""
+        """Read from ``index``, and write notes into it."""
         self._index = index
         self._queries = Queries(index.database)
         self._pages = pages
@@ -51,7 +51,7 @@ class SignatureResource:
         )
 
     def on_post(self, req: falcon.Request, _: falcon.Response) -> None:
-        """Keep what the form says of the parameter ``signature``, and go back to the page."""
+        """Save the note of the form for the signature in the URL, and show its page again."""
         text = req.get_param("signature") or ""
         form = read_form(req)
         if self._queries.signature(text) is None:
