@@ -317,6 +317,19 @@ class TestIndexThatCannotBeUsed:
         assert ids(viewer) == sorted(sent)
 
     @pytest.mark.usefixtures("in_process")
+    def test_a_disk_that_is_almost_full(
+        self, stored: StoredCrashes, start_viewer: StartViewer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stored.add({"ProductName": "App"})
+        viewer = start_viewer()
+        with monkeypatch.context() as patched:
+            patched.setattr("antenna.viewer.consumer.consumer._MIN_FREE", 1 << 60)
+            assert viewer.look() == 0
+        assert "MiB left" in viewer.get("/status")
+        assert viewer.look() == 1
+        assert "MiB left" not in viewer.get("/status")
+
+    @pytest.mark.usefixtures("in_process")
     def test_a_damaged_index(self, stored: StoredCrashes, start_viewer: StartViewer) -> None:
         crash_id = stored.add({"ProductName": "App"})
         viewer = start_viewer()

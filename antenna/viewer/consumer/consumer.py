@@ -5,6 +5,7 @@
 """Puts crashes into the index, one after the other, for as long as the viewer runs."""
 
 import logging
+import shutil
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -30,8 +31,14 @@ _INTERVAL = 3.0
 _UPKEEP_INTERVAL = 15.0
 # Seconds that crashes are read again for before it is looked for new ones.
 _AGAIN_SECONDS = 10.0
+# Bytes that stay free on the disk of the index: a collector on the same machine needs them for crashes.
+_MIN_FREE = 200 * 1024**2
 # A look that finds nothing and takes long, as in a large bucket, is followed by a pause of so many times its length.
 _PAUSE = 5
+
+
+class NoRoomError(Exception):
+    """The disk of the index is almost full."""
 
 
 @dataclass
@@ -89,15 +96,21 @@ class Consumer:
         before = self.state.read
         try:
             self._keep_up()
+            self._check_room()
             self._take()
             self._read_again()
-        except BackendError as error:
+        except (BackendError, NoRoomError) as error:
             self.state.trouble = str(error)
             logger.warning("the viewer cannot read crashes: %s", error)
         else:
             self.state.trouble = ""
             self.state.looked = time.time()
         return self.state.read - before
+
+    def _check_room(self) -> None:
+        """Raise ``NoRoomError`` if the disk of the index is almost full."""
+        if shutil.disk_usage(self.index.path.parent).free < _MIN_FREE:
+            raise NoRoomError(f"the disk of {self.index.path.parent} has less than {_MIN_FREE >> 20} MiB left")
 
     def _take(self) -> None:
         batch: list[tuple[Pending, CrashRow]] = []
