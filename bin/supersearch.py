@@ -43,6 +43,7 @@ from bin import _common, _tables, _viewer  # isort: split
 
 from antenna.backend import BackendError
 from antenna.config import ConfigurationError, build_config
+from antenna.viewer.index import schema
 from antenna.viewer.index.rows import HARMLESS
 from antenna.viewer.options import INDEX_FILE, ViewerConfig
 from antenna.viewer.supersearch.conditions import QueryError
@@ -180,6 +181,8 @@ def searcher(args: argparse.Namespace) -> Callable[[Params], dict[str, Any]]:
     if not path.exists():
         raise _common.ToolError(f"{path} is not there: start the viewer, or say --host=URL or set {_viewer.URL}")
     search = Search(path, timeout=_TIMEOUT)
+    if search.version != schema.VERSION:
+        raise _common.ToolError(f"{path} is of another version: start the viewer, which makes it anew")
     fields = FieldList(HARMLESS | search.annotations())
     return lambda params: search.answer(parse_query(params, fields, time.time()))
 

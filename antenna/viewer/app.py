@@ -112,6 +112,7 @@ class ViewerApp(falcon.App[falcon.Request, falcon.Response]):
         """Add what tools ask; the names with capitals, and the slash behind them, are those of Crash Stats."""
         search, fields = SuperSearchResource(self.searcher), FieldsResource(self.searcher)
         crash = CrashResource(report, self.searcher)
+        self.add_route("/report/index/{crash_id}", crash, suffix="index")
         self.add_route("/symbolicate/v5", SymbolicateResource(self.symbolicator))
         for end in ("", "/"):
             for name in ("search", "SuperSearch", "SuperSearchUnredacted"):

@@ -122,6 +122,9 @@ def measure(directory: Path, count: int) -> dict[str, float]:
         "search for two words": "/search?q=Class17 Class1",
         "search for a beginning": "/search?q=Class17::Meth",
         "search for a beginning that nothing has with the first word": "/search?q=Class17 Nothing",
+        "search by product and version, all days": "/api/search?date=>=2020-01-01&product=Firefox&version=>=150",
+        "search by a part of the signature, all days": "/api/search?date=>=2020-01-01&signature=~Class17",
+        "search with counts by product and version, all days": "/api/search?date=>=2020-01-01&_aggs.product=version",
         "missing symbols": "/symbols",
         "status": "/status",
     }

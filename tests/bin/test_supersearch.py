@@ -7,6 +7,7 @@
 import csv
 import json
 import shlex
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -168,6 +169,12 @@ def test_what_is_wrong_is_said(search: Search, arguments: str, message: str) -> 
     assert result.exit_code in {1, 2}
     assert message in result.stderr
     assert result.lines == []
+
+
+def test_an_index_of_another_version_is_named(search: Search, tmp_path: Path) -> None:
+    other = tmp_path / "index.sqlite"
+    sqlite3.connect(other).execute("PRAGMA user_version = 1").connection.close()
+    assert "is of another version" in search(f"--index={other}").stderr
 
 
 @pytest.fixture

@@ -155,6 +155,11 @@ class TestProcessedCrash:
         assert "error" in ask(start_viewer(), path, status)
 
 
+def test_addresses_of_crash_stats_lead_to_the_page(start_viewer: StartViewer) -> None:
+    answer = start_viewer().client.simulate_get("/report/index/bp-x%20y", host="127.0.0.1")
+    assert (answer.status_code, answer.headers["location"]) == (301, "/report/bp-x%20y")
+
+
 def test_raw_crashes_and_dumps_are_fetched(stored: StoredCrashes, start_viewer: StartViewer) -> None:
     crash_id = stored.add(FIREFOX, game_dump_bytes())
     viewer = start_viewer(VIEWER_TOKEN=TOKEN, VIEWER_PROTECTED_TOKEN=PROTECTED)

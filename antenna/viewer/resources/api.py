@@ -82,6 +82,10 @@ class CrashResource:
             raise falcon.HTTPServiceUnavailable(title=TOOK_TOO_LONG) from error
         resp.media = processed_crash(self._reports.report(req, crash_id), facts, crash_id)
 
+    def on_get_index(self, _: falcon.Request, __: falcon.Response, crash_id: str) -> None:
+        """``/report/index/<id>``: go to the page of the crash. Crash Stats has it there."""
+        raise falcon.HTTPMovedPermanently(f"/report/{falcon.uri.encode_value(crash_id)}")
+
     def on_get_raw(self, req: falcon.Request, resp: falcon.Response) -> None:
         """``/api/RawCrash/?crash_id=``: answer with the annotations, or with a dump for ``format=raw``."""
         crash_id = _crash_id(req)

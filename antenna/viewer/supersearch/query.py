@@ -14,8 +14,9 @@ from antenna.viewer.supersearch.intervals import Interval, parse_interval
 #: The parameters that Crash Stats has when none are given.
 COLUMNS = ("uuid", "date", "signature", "product", "version")
 RESULTS, FACETS_SIZE, DAYS = 100, 50, 7
-#: The most that one query gets: results, values of a facet, aggregations, levels of one, conditions.
+#: The most that one query gets: results, values of a facet, aggregations, levels of one, conditions, fields to sort by.
 MAX_RESULTS, MAX_FACETS_SIZE, MAX_AGGREGATIONS, MAX_LEVELS, MAX_CONDITIONS = 1000, 1000, 20, 4, 100
+MAX_SORT = 10
 _MAX_OFFSET = 10_000_000
 
 _CARDINALITY, _HISTOGRAM, _AGGS, _INTERVAL = "_cardinality.", "_histogram.", "_aggs.", "_histogram_interval."
@@ -118,8 +119,10 @@ class _Reader:
         elif name == "_sort":
             query.sort = [
                 Column(value, self._field(value.removeprefix("-")), is_descending=value.startswith("-"))
-                for value in values
+                for value in dict.fromkeys(values)
             ]
+            if len(query.sort) > MAX_SORT:
+                raise QueryError(f"_sort: there are more than {MAX_SORT} fields")
         elif name == "_facets":
             query.aggregations += [(self._level(value),) for value in values]
         elif name.startswith((_AGGS, _HISTOGRAM)):

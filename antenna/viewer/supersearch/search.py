@@ -41,6 +41,12 @@ class Search:
         """Close the connection."""
         self.database.close()
 
+    @property
+    def version(self) -> int:
+        """The version of the index."""
+        (version,) = self.database.execute("PRAGMA user_version").fetchone()
+        return int(version)
+
     def annotations(self) -> set[str]:
         """Return the annotations that the index has fields for, beside those of ``FIELDS``."""
         known = "SELECT DISTINCT field FROM texts WHERE id IN (SELECT text FROM extra)"

@@ -74,9 +74,10 @@ def test_all_errors_are_said_at_once() -> None:
     assert str(raised.value).splitlines() == ["unknown field url", "uptime: 'y' is no number", "unknown field z"]
 
 
-@pytest.mark.parametrize(("name", "count"), [("_facets", 21), ("signature", 101)])
+@pytest.mark.parametrize(("name", "count"), [("_facets", 21), ("signature", 101), ("_sort", 11)])
 def test_there_is_a_most_of_everything(name: str, count: int) -> None:
-    values = [f"product{number}" if name != "_facets" else "product" for number in range(count)]
+    known = [field.name for field in FIELDS]
+    values = ["product"] * count if name == "_facets" else known[:count] if name == "_sort" else ["x"] * count
     with pytest.raises(QueryError, match="there are more than"):
         parse_query({name: values}, ALLOWED, NOW)
 

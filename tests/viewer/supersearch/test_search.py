@@ -387,3 +387,16 @@ def test_facets_are_not_endless(search: Search, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("antenna.viewer.supersearch.aggregations.MAX_BUCKETS", 100)
     with pytest.raises(QueryError, match="more than 100 values"):
         ask(search, ("_histogram.date", "product"), ("_histogram_interval.date", "1s"))
+
+
+@pytest.mark.parametrize("name", [field.name for field in FIELDS])
+def test_every_field_can_be_counted_shown_sorted_and_asked_for(search: Search, name: str) -> None:
+    params = (("_facets", name), ("_facets", f"_cardinality.{name}"), ("_columns", name), ("_sort", f"-{name}"))
+    answer = ask(search, *params)
+    assert set(answer["facets"]) == {name, f"cardinality_{name}"}
+    assert set(answer["hits"][0]) == {name}
+    without, those = ask(search, (name, "__null__"))["total"], ask(search, (name, "!__null__"))["total"]
+    assert without + those == CRASHES
+    values = answer["facets"][f"cardinality_{name}"]["value"]
+    assert (values == 0) == (those == 0)
+    assert len(answer["facets"][name]) == min(values, 50)
