@@ -6,7 +6,7 @@
 
 ``options``: the options of a component; ``metrics``: the metrics of a namespace; ``reasons``: the reasons with an HTTP
 status; ``endings``: the outcomes of requests, or the causes of losses; ``rules``: a rule set; ``names``: a list or
-mapping of names; ``programs``: the programs in bin/.
+mapping of names; ``programs``: the programs in bin/; ``search_fields`` and ``search_operators``: what searches know.
 The role ``value`` writes a number.
 Link with ``:envvar:``, ``:metric:`` and ``:reason:``.
 """
@@ -33,6 +33,7 @@ from antenna.ops.registry import load_metrics
 from antenna.refusal import Reason
 from antenna.throttler import Result, Rule
 from antenna.throttler.rule import WHOLE_CRASH
+from antenna.viewer.supersearch.fields import FIELDS, MEANINGS, OPERATORS, Field, Kind
 
 BIN = Path(__file__).resolve().parents[2] / "bin"
 
@@ -179,6 +180,50 @@ def sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else "See the description above."
 
 
+class SearchFieldsDirective(WrittenDirective):
+    """``.. search_fields::``: a table of the fields that can be searched."""
+
+    required_arguments = 0
+
+    def lines(self) -> Iterator[str]:
+        """One row a field."""
+        rows = ((f"``{field.name}``", kind_of(field), describe_field(field)) for field in FIELDS)
+        yield from table([28, 22, 50], ("Field", "Kind", "Meaning"), rows)
+
+
+class SearchOperatorsDirective(WrittenDirective):
+    """``.. search_operators::``: a table of the operators of searches, and the kinds of fields that take them."""
+
+    required_arguments = 0
+
+    def lines(self) -> Iterator[str]:
+        """One row an operator."""
+        rows = (
+            (f"``{operator}``" if operator else "*none*", kinds_with(operator), code(meaning))
+            for operator, meaning in MEANINGS.items()
+        )
+        yield from table([15, 35, 50], ("Operator", "Kinds of fields", "What the value of a crash must be"), rows)
+
+
+def kinds_with(operator: str) -> str:
+    """Name the kinds of fields that take an operator."""
+    if operator == "__true__":
+        return Kind.BOOLEAN.value
+    kinds = [kind.value for kind in Kind if operator == "__null__" or operator in OPERATORS[kind]]
+    return "all" if len(kinds) == len(Kind) else ", ".join(kinds)
+
+
+def kind_of(field: Field) -> str:
+    """Name the kind of a field."""
+    return f"{field.kind.value}, several" if field.is_many else field.kind.value
+
+
+def describe_field(field: Field) -> str:
+    """Say what a field means, and which annotation it comes from."""
+    names = ", ".join(f"``{name}``" for name in field.annotations)
+    return f"{plain(field.doc)} From {names}." if names else plain(field.doc)
+
+
 def prose(doc: str) -> Iterator[str]:
     """The text of a docstring; what is indented there stays as it is."""
     for is_indented, lines in groupby(doc.splitlines(), key=lambda line: line.startswith(" ")):
@@ -238,6 +283,8 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_directive("rules", RulesDirective)
     app.add_directive("names", NamesDirective)
     app.add_directive("programs", ProgramsDirective)
+    app.add_directive("search_fields", SearchFieldsDirective)
+    app.add_directive("search_operators", SearchOperatorsDirective)
     app.add_role("value", value_role)
     # A line of the log; "..." stands for what varies in it.
     app.add_generic_role("log", nodes.literal)

@@ -24,6 +24,7 @@ from antenna.config import REMOVED_OPTIONS, AppConfig, build_config, parse_class
 from antenna.ops.registry import load_registry
 from antenna.refusal import Reason
 from antenna.throttler import ACCEPT_ALL, MOZILLA_PRODUCT_PACKAGENAMES, MOZILLA_PRODUCTS, MOZILLA_RULES, Rule
+from antenna.viewer.supersearch.fields import FIELDS, MEANINGS, OPERATORS
 from tests.docs.conftest import DOCS
 from tests.support.options import COMPONENTS, OPTION_NAMES, OPTIONS
 from tests.support.server import PROJECT_ROOT
@@ -203,3 +204,13 @@ def test_no_text_names_an_option_that_does_not_exist(path: Path) -> None:
     named = set(re.findall(r"\b(?:BREAKPAD|CRASHMOVER|GUNICORN|STATSD|SECRET)_[A-Z0-9_]+\b", path.read_text("utf-8")))
     removed = REMOVED_OPTIONS.keys() if path.name == "changelog.rst" else set()
     assert named <= OPTION_NAMES | OTHER_VARIABLES | removed
+
+
+def test_the_page_on_searches_has_every_field_and_operator(pages: Path) -> None:
+    text = text_of(pages / "super_search.html")
+    for field in FIELDS:
+        assert f" {field.name} {field.kind.value}" in text
+        assert all(f" {name}" in text for name in field.annotations)
+    operators = {operator for of in OPERATORS.values() for operator in of} | {"__null__", "__true__"}
+    assert operators == set(MEANINGS)
+    assert all(f" {operator} " in text for operator in operators if operator)

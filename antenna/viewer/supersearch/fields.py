@@ -49,20 +49,20 @@ OPERATORS: dict[Kind, tuple[str, ...]] = {
     Kind.BOOLEAN: ("",),
 }
 
-#: What each operator means, for docs and form.
+#: What the value of a crash must be, by operator, for the docs.
 MEANINGS = {
-    "": "the whole value, in any case; of a string: its words, one after the other",
-    "=": "exactly this value",
-    "~": "contains this text, case counts",
-    "^": "starts with this text, case counts",
-    "$": "ends with this text, case counts",
-    "@": "matches this regular expression as a whole, case counts",
-    ">": "greater, newer or later",
-    ">=": "greater, newer or later, or equal",
-    "<": "less, older or earlier",
-    "<=": "less, older or earlier, or equal",
-    "__null__": "the crash has no value",
-    "__true__": "the value is true",
+    "": "It is this value, in any case. A string has these words, one after the other, in any case.",
+    "=": "It is exactly this value.",
+    "~": "It contains this text. Case counts.",
+    "^": "It starts with this text. Case counts.",
+    "$": "It ends with this text. Case counts.",
+    "@": "The regular expression matches it as a whole. Case counts.",
+    ">": "It is greater, newer or later.",
+    ">=": "It is greater, newer or later, or equal.",
+    "<": "It is less, older or earlier.",
+    "<=": "It is less, older or earlier, or equal.",
+    "__null__": "The crash has no value.",
+    "__true__": "It is true.",
 }
 
 
