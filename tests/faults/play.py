@@ -75,6 +75,7 @@ class Outcome:
     saved: int = 0
     unpromised: int = 0
     published_twice: int = 0
+    """Ids that were not acknowledged within the short time-outs of ``_OPTIONS``, and were published again."""
     starts: int = 0
     delivered_after: float = 0.0
     """Seconds from the end of the last fault until the spool was empty."""
