@@ -14,6 +14,7 @@ import logging
 import pkgutil
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -174,6 +175,7 @@ def test_every_port_of_the_local_environment_is_on_the_page(pages: Path) -> None
         assert f" {port} {name} " in text
 
 
+@cache
 def constants() -> str:
     """Every text in the code of the collector, one a line. Formats have gaps for their values."""
     trees = (ast.parse(path.read_text(encoding="utf-8")) for path in (PROJECT_ROOT / "antenna").rglob("*.py"))
