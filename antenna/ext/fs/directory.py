@@ -7,10 +7,11 @@
 import logging
 import os
 from collections.abc import Callable, Iterable
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import TypeVar, cast
 
+import gevent
 from gevent.lock import Semaphore
 from gevent.threadpool import ThreadPool
 
@@ -43,13 +44,8 @@ class Directory:
     def __init__(self, root: Path) -> None:
         """``root`` need not exist yet."""
         self.root = root
-        self._free = Semaphore(_THREADS)
+        self._threads: dict[object, _Threads] = {}
         self._logged = False
-
-    @cached_property
-    def _pool(self) -> ThreadPool:
-        """The threads. They belong to the hub of the process that uses them, so a fork must not come in between."""
-        return ThreadPool(_THREADS)
 
     def write(self, name: str, pieces: Pieces, deadline: Deadline, descriptor: int | None = None) -> None:
         """Write a file and fsync it. If another file has the content, ``descriptor`` is its descriptor."""
@@ -80,17 +76,28 @@ class Directory:
             logger.warning("the file system of %s has %s", self.root, "; ".join(lacking))
 
     def _run(self, prepare: _Prepare[R], deadline: Deadline, descriptor: int | None = None) -> R:
-        """Run the function that ``prepare`` returns, in a thread. Returns what it does.
-
-        Raises ``BackendError`` and ``NoAnswer``.
-        """
+        hub = gevent.get_hub()
+        threads = self._threads.get(hub)
+        if threads is None:
+            threads = self._threads[hub] = _Threads()
         try:
-            return self._run_in_thread(prepare, deadline, descriptor)
+            return threads.run(prepare, deadline, descriptor)
         except OSError as error:
             raise BackendError(f"{self.root}: {error.strerror}") from error
 
-    def _run_in_thread(self, prepare: _Prepare[R], deadline: Deadline, descriptor: int | None) -> R:
-        """Wait for a thread, and for its result, until the deadline. A thread that takes longer is left behind."""
+
+class _Threads:
+    """Native threads of one hub. A caller waits for a thread until its deadline, and then leaves it behind."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPool(_THREADS)
+        self._free = Semaphore(_THREADS)
+
+    def run(self, prepare: _Prepare[R], deadline: Deadline, descriptor: int | None) -> R:
+        """Run the function that ``prepare`` returns, in a thread. Returns or raises what it does.
+
+        Raises ``NoAnswer``.
+        """
         if not self._free.acquire(timeout=deadline.left()):
             raise NoAnswer("all threads hang")
         try:
