@@ -104,7 +104,7 @@ def test_errors_are_one_line(command: str, exit_code: int, message: str, results
 @pytest.mark.parametrize(
     ("environment", "message"),
     [
-        ({STORAGE_CLASS: "antenna.ext.crashstorage_base.NoOpCrashStorage"}, "keeps nothing that could be read"),
+        ({STORAGE_CLASS: "antenna.ext.crashstorage_base.NoOpCrashStorage"}, "keeps no crashes that could be read"),
         ({STORAGE_CLASS: "no.such.Class"}, "CRASHMOVER_CRASHSTORAGE_CLASS has a bad value 'no.such.Class'"),
         ({STORAGE_CLASS: FS_STORAGE}, "CRASHMOVER_CRASHSTORAGE_FS_ROOT is not set"),
     ],

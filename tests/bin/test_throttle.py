@@ -127,7 +127,7 @@ def test_compare(directory: Path, where: str) -> None:
     ]
     text = run(directory, f"{arguments} --examples 1").stdout
     assert "2 crashes get the same verdict, 2 another one" in text
-    assert "rejected are not stored" in text
+    assert "crashes that were rejected, because they are not stored" in text
     assert "private annotations" in text
     assert CRASH_ID.format(1) not in text
 

@@ -143,7 +143,8 @@ class TestLogin:
         monkeypatch.setattr("antenna.viewer.resources.login.gevent.sleep", pauses.append)
         answer = self.log_in(start_viewer(VIEWER_TOKEN=TOKEN), token=token)
         assert (answer.status_code, answer.cookies) == (403, {})
-        assert pauses == [1.0]
+        # Others in this process sleep as well, for 0 seconds.
+        assert [pause for pause in pauses if pause] == [1.0]
 
     @pytest.mark.parametrize(
         "target",
