@@ -83,7 +83,7 @@ def test_every_query_yields_something_after_load_and_an_outage(
     instance = Instance(tmp_path, options, server)
     missing = {target["expr"] for panel in PANELS for target in panel["targets"]}
     begun = time.monotonic()
-    outage = iter(((5, instance.break_storage), (5, instance.kill_a_worker), (25, instance.mend_storage)))
+    outage = iter(((2, instance.break_storage), (3, instance.kill_a_worker), (15, instance.mend_storage)))
     then, action = next(outage)
     while missing and time.monotonic() < begun + 75:
         instance.send(CRASH, CRASH, MALFORMED, ASTRAY)
