@@ -123,6 +123,21 @@ def test_workers_that_add_series_at_once_do_not_harm_each_other() -> None:
     assert {total(reader, "rule", f"own-{number}-{turn}") for number in range(4) for turn in range(50)} == {1}
 
 
+def test_where_there_is_no_file_workers_share_the_series_that_the_master_knows() -> None:
+    """Without a file there is no lock, so none of them adds a series."""
+    master = Instance()
+    count(master, "requests", "accepted")
+    row = master.admit()
+    if not (child := os.fork()):
+        worker = Instance(workers=1)
+        worker.join(master, row)
+        count(worker, "requests", "accepted")
+        os._exit(0 if worker.series.find("rule", ("new",), 1) is None else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+    assert total(master, "requests", "accepted") == 2
+
+
 @pytest.mark.parametrize("width", [1, 18])
 def test_table_that_is_full_takes_no_more_and_goes_on(width: int) -> None:
     table = Instance(workers=1).series
