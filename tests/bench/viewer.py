@@ -9,6 +9,7 @@ them, and asks it for pages. Times are those of the CPU, so that other work on t
 """
 
 import argparse
+import functools
 import json
 import random
 import resource
@@ -104,15 +105,15 @@ def milliseconds(work: Callable[[], object]) -> float:
     return statistics.median(times) * 1000
 
 
-def measure(directory: Path, count: int) -> dict[str, float]:
-    """Return the numbers, by what was measured."""
+def measure(directory: Path, count: int) -> Iterator[tuple[str, float]]:
+    """Yield what was measured, and the number."""
     app = ViewerApp(viewer_environment(directory))
     client = TestClient(app)
 
     def page(path: str) -> None:
         assert client.simulate_get(path, host="127.0.0.1").status_code == 200
 
-    found = {"inserts a second": fill(app.consumer.index, count)}
+    yield "inserts a second", fill(app.consumer.index, count)
     paths = {
         "top crashers of a week": "/?days=7",
         "top crashers of a week and a product": "/?days=7&product=Firefox",
@@ -128,16 +129,16 @@ def measure(directory: Path, count: int) -> dict[str, float]:
         "missing symbols": "/symbols",
         "status": "/status",
     }
-    found |= {name: milliseconds(lambda path=path: page(path)) for name, path in paths.items()}  # type: ignore[misc]
+    for name, path in paths.items():
+        yield name, milliseconds(functools.partial(page, path))
     (signature,) = app.consumer.index.database.execute(
         "SELECT text FROM signatures JOIN crashes ON signature = signatures.id GROUP BY signature "
         "ORDER BY count(*) DESC LIMIT 1"
     ).fetchone()
-    found["the most frequent signature"] = milliseconds(lambda: page(f"/signature/?signature={signature}"))
-    found["MiB of the index"] = (directory / "viewer" / INDEX_FILE).stat().st_size / 1024**2
-    found["MiB of memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    yield "the most frequent signature", milliseconds(functools.partial(page, f"/signature/?signature={signature}"))
+    yield "MiB of the index", (directory / "viewer" / INDEX_FILE).stat().st_size / 1024**2
+    yield "MiB of memory", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     app.close()
-    return found
 
 
 def main() -> int:
@@ -146,7 +147,7 @@ def main() -> int:
     parser.add_argument("--crashes", type=int, default=200_000, help="how many (default: %(default)s)")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        for what, number in measure(Path(name), args.crashes).items():
+        for what, number in measure(Path(name), args.crashes):
             print(json.dumps({what: round(number, 1)}), flush=True)
     return 0
 
