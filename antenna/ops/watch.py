@@ -67,6 +67,8 @@ class Watch:
         self._instance = instance
         self._watched = watched
         self._stopped = threading.Event()
+        # When the next beat is due. If it comes later, the loop was late.
+        self._next_beat = 0.0
         self._gauges = Gauges(instance, watched.build)
 
     def start(self) -> None:
@@ -91,15 +93,17 @@ class Watch:
     def _beat(self) -> None:
         """Write to the row of this worker, and measure the lag of the loop."""
         begun = time.monotonic()
+        late = begun - self._next_beat if self._next_beat else 0.0
         time.sleep(_NAP)
         row = self._instance.row
-        row[Worker.LOOP_LAG] = max(0.0, time.monotonic() - begun - _NAP)
+        row[Worker.LOOP_LAG] = max(0.0, late, time.monotonic() - begun - _NAP)
         row[Worker.CPU] = time.process_time()
         row[Worker.TEMP_SIZE], row[Worker.MOST_TEMP_SIZE] = self._watched.temporary_files()
         self._write_backends(row)
         self._instance.beat()
         if self._instance.is_speaker:
             self._speak()
+        self._next_beat = time.monotonic() + _BEAT
 
     def _write_backends(self, row: Row) -> None:
         for backend, (down, since) in BACKENDS.items():
