@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Who may see what.
+"""Decides how much the sender of a request may see.
 
 There are two levels. *Summary* is what a team may look at: stacks, counts, harmless annotations. *Protected* is what
 may hold secrets of the people whose program crashed: all annotations, comments, registers, command line, dumps.
@@ -26,7 +26,7 @@ COOKIE = "antenna_viewer"
 _LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
-# What is shown to everybody.
+# Paths that need no token.
 _PUBLIC = frozenset({"/login", "/static/viewer.css", "/__lbheartbeat__"})
 
 
@@ -49,7 +49,7 @@ class Access:
             for level, token in ((Level.SUMMARY, config.token), (Level.PROTECTED, config.protected_token))
             if token
         }
-        # Whoever reaches the viewer may look at it: its address is all that protects it.
+        # Anybody who reaches the viewer may look at it. Only its address protects it.
         self._is_open = config.is_local and not config.trusted_header and not config.token
 
     def process_request(self, req: falcon.Request, _: falcon.Response) -> None:

@@ -23,7 +23,7 @@ MINIDUMP = "upload_file_minidump"
 
 # Seconds that the child has for one crash. Real dumps take less than one; those of 25 MB, two.
 TIMEOUT = 30.0
-# What the child gets of the environment: nothing secret.
+# Environment variables that the child gets. None of them is secret.
 _ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TMPDIR")
 
 

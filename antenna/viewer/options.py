@@ -29,7 +29,7 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 @expects("a URL that begins with http:// or https://")
 def parse_url(text: str) -> str:
-    """Read a URL; an empty one is none."""
+    """Return ``text`` if it is a URL or empty. Raises ValueError otherwise."""
     parts = urlsplit(text)
     if text and (parts.scheme not in {"http", "https"} or not parts.hostname):
         raise ValueError
@@ -37,7 +37,7 @@ def parse_url(text: str) -> str:
 
 
 class StorageConfig:
-    """Where the collector saves crashes."""
+    """The storage in which the collector saves crashes."""
 
     class Config:
         """The collector's own option: both have the same environment."""
@@ -63,7 +63,7 @@ class ViewerConfig:
         source = Option(
             default="storage",
             parser=one_of("storage", "pubsub", "queue"),
-            doc="Where the viewer hears of crashes: it looks through the storage, has a Pub/Sub subscription of its "
+            doc="The source of new crashes: the viewer looks through the storage, has a Pub/Sub subscription of its "
             "own, or takes the entries of the directory queue.",
         )
         subscription = Option(
@@ -77,8 +77,8 @@ class ViewerConfig:
         data_dir = Option(default=".local/viewer", doc="Directory of the index. Made if it is not there.")
         token = Option(
             default="",
-            doc="Token for summaries: stacks, counts and harmless annotations. If it is not set, whoever reaches the "
-            "viewer on 127.0.0.1 sees them.",
+            doc="Token for summaries: stacks, counts and harmless annotations. If it is not set, everybody who reaches "
+            "the viewer on 127.0.0.1 sees them.",
         )
         protected_token = Option(
             default="",
@@ -96,8 +96,8 @@ class ViewerConfig:
         scan_days = Option(
             default="7",
             parser=bounded(parse_int, "1"),
-            doc="With VIEWER_SOURCE=storage: how many days back the viewer looks for crashes. Those that waited in a "
-            "spool come late.",
+            doc="With VIEWER_SOURCE=storage: how many days back the viewer looks for crashes. Crashes that waited "
+            "in a spool come late.",
         )
         annotations = Option(
             default="",
@@ -109,8 +109,8 @@ class ViewerConfig:
         webhook = Option(
             default="",
             parser=parse_url,
-            doc="URL that is told of a signature that is first seen, or that came back after it was fixed. Keep it "
-            "secret if it lets whoever knows it write into your chat.",
+            doc="URL that is told of a signature that is first seen, or that came back after it was fixed. Keep "
+            "it secret if everybody who knows it can write into your chat.",
         )
         url = Option(
             default="",

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What the viewer knows of a crash: what the raw crash and the minidump say, put together for index and pages.
+"""The processed crash: facts of the raw crash and the minidump, put together for the index and the pages.
 
 A processed crash is JSON, so that a child process can hand it over and the index can keep it.
 """
@@ -33,7 +33,7 @@ class Processed(TypedDict):
     signature_is_guess: bool
     summary: str
     sentence: str
-    """What crashed, for people."""
+    """Name, version and system of the program that crashed, as people read them."""
     trouble: str
     """Why there is no ``dump``."""
     has_no_minidump: bool

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What crashed, in one sentence: the heading of a report.
+"""Makes the heading of a report: one sentence that says what crashed.
 
 ``Firefox 153.0 crashed with SIGSEGV at 0x10 in World::tick(int), on the main thread, on Linux x86_64.``
 """
@@ -11,7 +11,7 @@ from antenna.minidump import DumpFacts, Frame, Kind
 
 # Characters of a name and a version: what a client sends may be a megabyte.
 _MAX_PROGRAM = 100
-# What people call these CPUs.
+# Names that people know these CPUs by.
 _MACHINES = {"amd64": "x86_64"}
 
 

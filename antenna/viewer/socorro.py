@@ -20,7 +20,7 @@ _FACTS = (
     "signature", "proto_signature", "product", "version", "release_channel", "process_type", "reason", "address",
     "cpu_arch", "cpu_info", "cpu_count", "crashing_thread_name", "uptime", "install_age",
 )  # fmt: skip
-# What annotations are called there, if not the same in small letters.
+# Names of annotations in Socorro, if they are not the same in small letters.
 _NAMES = {"Comments": "user_comments"} | {name: field.name for field in FIELDS for name in field.annotations}
 _KINDS = {field.name: field.kind for field in FIELDS}
 # Annotations that hold JSON, which Socorro takes apart.

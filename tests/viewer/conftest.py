@@ -37,7 +37,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class NoProcess:
-    """What stands for the child process then."""
+    """The stand-in for the child process in that case."""
 
     pid = 0
     stdin = BytesIO()

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Who may see what: tokens, proxies, other sites, names that lead to this machine."""
+"""Access to the pages: tokens, proxies, other sites, names that lead to this machine."""
 
 from collections.abc import Mapping
 

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What tools get that read Crash Stats: searches, processed crashes, raw crashes, dumps."""
+"""The answers to tools that read Crash Stats: searches, processed crashes, raw crashes, dumps."""
 
 import json
 from typing import Any

@@ -32,7 +32,7 @@ Q = {"VIEWER_SOURCE": "queue"}
 
 
 class KilledError(BaseException):
-    """What a process that is killed would do: nothing more."""
+    """Does nothing more, as a process that was killed."""
 
 
 def ids(viewer: RunningViewer) -> list[str]:

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What stands on the pages, and that it is text whatever a crash says."""
+"""The content of the pages. It stays text, whatever a crash says."""
 
 import re
 from html.parser import HTMLParser

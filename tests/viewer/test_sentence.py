@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What crashed, in one sentence."""
+"""The sentence that says what crashed."""
 
 from pathlib import Path
 

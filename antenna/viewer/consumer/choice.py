@@ -14,7 +14,7 @@ from antenna.viewer.options import ViewerConfig
 
 
 class QueueConfig:
-    """Where the collector's directory queue is."""
+    """The option that says where the collector's directory queue is."""
 
     class Config:
         """The collector's own option."""

@@ -43,7 +43,7 @@ class NoRoomError(Exception):
 
 @dataclass
 class State:
-    """What the status page shows of the consumer."""
+    """The progress of the consumer, for the status page."""
 
     started: float = field(default_factory=time.time)
     looked: float | None = None
@@ -127,7 +127,7 @@ class Consumer:
                     batch, began = [], time.monotonic()
             self.state.is_reading = False
         finally:
-            # What was read before the storage went away.
+            # Crashes that were read before the storage went away.
             self._write(batch)
 
     def _write(self, batch: list[tuple[Pending, CrashRow]]) -> None:

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What the other pages ask the index: signatures, searches, missing symbols, failures."""
+"""Queries of all pages but the first: signatures, searches, missing symbols, failures."""
 
 import re
 import sqlite3
@@ -16,7 +16,7 @@ from antenna.viewer.index import schema
 NEWEST = 50
 _MODULES = 200
 
-#: What the crashes of a signature can be told apart by: column and heading.
+#: Columns by which the page of a signature divides its crashes, and their headings.
 FACETS = {"version": "Version", "os": "System", "cpu": "CPU", "process": "Process", "reason": "Reason"}
 
 _CRASHES = (

@@ -36,7 +36,7 @@ MAX_VALUE, MAX_CELL = 20_000, 255
 _MAX_WORDS, _MAX_WORDS_OF_ONE = 40_000, 1000
 # Annotations of one crash on its page, and characters of all their values: a real report has some 60, with 30,000.
 _MAX_ANNOTATIONS, _MAX_ANNOTATIONS_SIZE = 1000, 500_000
-# What the collector adds to the annotations.
+# Names that the collector adds to the annotations.
 _ADDED = frozenset({"metadata", "submitted_timestamp", "uuid", "version"})
 
 
@@ -52,7 +52,7 @@ class StackModule(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CrashRow:
-    """What is counted and searched of a crash, and its body for the report page."""
+    """A crash in the index: the columns to count and search it by, and the body of its report page."""
 
     crash_id: str
     submitted: float
@@ -73,7 +73,7 @@ class CrashRow:
     failed: str = ""
     """Why the crash, or its dump, could not be read; empty if it could."""
     words: str = ""
-    """What full text searches look through."""
+    """The text that full text searches look through."""
     loaded: str = ""
     """Names of the modules that the program had loaded."""
     annotations: dict[str, str] = field(default_factory=dict)

@@ -8,7 +8,7 @@ import zlib
 
 from antenna.viewer.supersearch import tables
 
-# What the bodies and words of crashes hold. To be raised when that changes, so that they are made anew.
+# Version of the content of bodies and words. Raise it when the content changes, so that they are made anew.
 _CONTENT_VERSION = 1
 
 #: The columns of a crash that rows and exports share, in the order of the table.

@@ -7,7 +7,7 @@
 import re
 
 _PARTS = re.compile(r"[0-9]+|[a-z]+", re.IGNORECASE)
-# What a version ends with counts for more than the letters of a beta, and for less than another number.
+# The end of a version counts for more than the letters of a beta, and for less than another number.
 _END = (0, 0, "")
 _DIGITS = 18
 

@@ -32,7 +32,7 @@ class QueryError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What a crash must have."""
+    """A condition that a crash must fulfil to be found."""
 
     field: Field
     operator: str

@@ -15,7 +15,7 @@ from enum import Enum
 
 
 class Kind(Enum):
-    """What the values of a field are, which decides about its operators. The value is Crash Stats' word for it."""
+    """The type of a field, which decides about its operators. Its value is Crash Stats' word for it."""
 
     NAME = "enum"
     """A text that is searched as a whole."""
@@ -49,7 +49,7 @@ OPERATORS: dict[Kind, tuple[str, ...]] = {
     Kind.BOOLEAN: ("",),
 }
 
-#: What the value of a crash must be, by operator, for the docs.
+#: The meaning of each operator: how the value of a crash must be. For the docs.
 MEANINGS = {
     "": "It is this value, in any case. A string has these words, one after the other, in any case.",
     "=": "It is exactly this value.",

@@ -30,7 +30,7 @@ class Interval:
 
     size: float = 0
     start: float = 0
-    """Where one of the ranges begins."""
+    """The beginning of one of the ranges."""
     calendar: str = ""
     """``month`` or ``year``, whose sizes differ."""
 

@@ -21,7 +21,7 @@ _CLASSES |= {
     for name, has in list(_CLASSES.items())
 }
 
-#: What an expression is made of: it adds its states in front of a given one, and returns the first of them.
+#: A part of an expression. It adds its states in front of a given one, and returns the first of them.
 Part = Callable[[Automaton, int], int]
 
 
@@ -33,7 +33,7 @@ class PatternReader:
         if len(text) > _MAX_LENGTH:
             raise PatternError(f"it has more than {_MAX_LENGTH} characters")
         self._text, self._position, self._depth = text, 0, 0
-        # What the item that was read last stands for, if that is one text.
+        # The text that the item read last stands for, if it stands for a single text.
         self._literal = ""
         #: A text that every match contains.
         self.needed = ""

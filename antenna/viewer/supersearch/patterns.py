@@ -38,7 +38,7 @@ class Pattern:
         self._needed = reader.needed
         self._automaton = Automaton()
         self._start = self._automaton.closure([reader.part(self._automaton, END)])
-        # Where each character leads from each set of states that was met.
+        # For each set of states that was met: the set that each character leads to.
         self._known: dict[frozenset[int], dict[str, frozenset[int]]] = {}
         self._remembered = 0
 

@@ -25,10 +25,10 @@ _NUMBERS = {"_results_number": MAX_RESULTS, "_results_offset": _MAX_OFFSET, "_fa
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """What crashes are counted by: the values of a field, ranges of them, or how many values there are."""
+    """A way to count crashes: by the values of a field or ranges of them, or by how many values there are."""
 
     name: str
-    """What the answer calls it."""
+    """Its name in the answer."""
     field: Field
     interval: Interval | None = None
     """How wide the ranges of a histogram are."""

@@ -20,7 +20,7 @@ from antenna.viewer.supersearch.tables import key_of
 
 @dataclass(slots=True)
 class Where:
-    """What stands behind WHERE, and its parameters. The table of facts is ``f`` there."""
+    """The condition behind WHERE, and its parameters. It calls the table of facts ``f``."""
 
     sql: str = "1"
     values: list[str | int | float] = field(default_factory=list)

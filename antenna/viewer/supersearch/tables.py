@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Where the index keeps the values of fields.
+"""The tables in which the index keeps the values of fields.
 
 ``facts`` has a row for each crash, and a column for each field that has one value. ``extra`` has the values of other
 fields: several of a crash, and annotations that the team allows. Texts are numbers in both: ``texts`` has each of them

@@ -32,7 +32,7 @@ _GREATEST_EXPONENT = 20
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of sending a message."""
+    """The outcome of sending a message."""
 
     problem: str = ""
     """Why it was not taken; empty if it was."""

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""What the parameters of a search say, and what is wrong with them."""
+"""The parameters of a search, and the errors that they get."""
 
 import pytest
 
