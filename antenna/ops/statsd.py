@@ -42,6 +42,10 @@ _QUIET = 60.0
 # Seconds that the process waits at its end for the last packets to be sent.
 _FINAL_FLUSH_TIMEOUT = 1.0
 
+# The metric that counts the metrics that were dropped here.
+_DROPPED = "metrics_dropped"
+_CAUSE = "cause:statsd"
+
 _TYPES = {"incr": "c", "gauge": "g", "timing": "ms", "histogram": "h"}
 
 
@@ -66,6 +70,9 @@ class StatsdMetrics(BackendBase):  # type: ignore[misc]  # markus comes without 
         self._not_before = 0.0
         self._looked_up = 0.0
         self._dropped = 0
+        # Dropped metrics that statsd has not been told of yet, and the tags with which it is told.
+        self._untold = 0
+        self._untold_tags: list[str] = []
         threading.Thread(target=self._send_regularly, daemon=True).start()
         # Under gevent, a native thread resolves the host's name. This starts one now, because Python 3.12 starts none
         # at its end.
@@ -74,6 +81,11 @@ class StatsdMetrics(BackendBase):  # type: ignore[misc]  # markus comes without 
 
     def emit(self, record: MetricsRecord) -> None:
         """Take a metric."""
+        if record.key == _DROPPED and _CAUSE in record.tags:
+            # It is sent again until a packet with it is sent without an error.
+            self._untold += record.value
+            self._untold_tags = record.tags
+            return
         name = f"{self._prefix}{record.key}"
         if self._mozilla is not None:
             for theirs in self._mozilla.translate(record):
@@ -101,7 +113,7 @@ class StatsdMetrics(BackendBase):  # type: ignore[misc]  # markus comes without 
             self._send()
             if self._dropped:
                 dropped, self._dropped = self._dropped, 0
-                own_metrics.incr("metrics_dropped", dropped, tags=["cause:statsd"])
+                own_metrics.incr(_DROPPED, dropped, tags=[_CAUSE])
             if not self._flush.is_set():  # if it is set, metrics may have come after the last packet
                 self._flushed.set()
 
@@ -110,32 +122,35 @@ class StatsdMetrics(BackendBase):  # type: ignore[misc]  # markus comes without 
         while self._waiting:
             line = self._waiting.popleft().encode("ascii", "replace")
             if packet and len(packet) + 1 + len(line) > MAX_PACKET_SIZE:
-                self._send_packet(packet)
+                self._send_counted(packet)
                 packet = bytearray()
             if packet:
                 packet += b"\n"
             packet += line
         if packet:
-            self._send_packet(packet)
+            self._send_counted(packet)
+        if untold := self._untold:
+            tags = ",".join(self._untold_tags)
+            if self._send_packet(f"{self._prefix}{_DROPPED}:{untold}|c|#{tags}".encode("ascii", "replace")):
+                self._untold -= untold
 
-    def _send_packet(self, packet: bytearray) -> None:
+    def _send_counted(self, packet: bytearray) -> None:
+        """Send a packet. If that fails, count its metrics as dropped."""
+        if not self._send_packet(packet):
+            self._dropped += packet.count(b"\n") + 1
+
+    def _send_packet(self, packet: bytes | bytearray) -> bool:
+        """Send a packet. Returns whether it was sent."""
         if self._socket is None and time.monotonic() < self._not_before:
-            self._count_dropped(packet)
-            return
+            return False
         try:
             self._connected().send(packet)
         # UnicodeError: the host's name is not valid, so nothing can be sent to it.
         except (OSError, UnicodeError) as error:
-            self._count_dropped(packet)
             self._forget_socket()
             self._warn(error)
-
-    def _count_dropped(self, packet: bytearray) -> None:
-        """Count the metrics of a packet that was dropped.
-
-        Metrics that count dropped metrics are left out. Otherwise they would cause one another for ever.
-        """
-        self._dropped += sum(b"metrics_dropped:" not in line for line in packet.split(b"\n"))
+            return False
+        return True
 
     def _connected(self) -> socket.socket:
         """Return a socket to the current address of the host. Raises ``OSError`` and ``UnicodeError``."""

@@ -266,9 +266,11 @@ def test_what_waits_is_bounded(statsd: StatsdServer, monkeypatch: pytest.MonkeyP
         markus.get_metrics("throttle").incr("defer")
     found.set()
 
-    received = Counter(statsd.receive(31))
-    assert received["throttle.defer:1|c|#host:antenna-7"] == 29
-    assert received["metrics_dropped:71|c|#cause:statsd,host:antenna-7"] == 1, "which took the place of another"
+    received = Counter(statsd.receive(32))
+    assert received["throttle.defer:1|c|#host:antenna-7"] == 30
+    # The threads of earlier tests, whose statsd has gone, may have dropped some as well.
+    (dropped,) = (int(line.split(":")[1].split("|")[0]) for line in received if line.startswith("metrics_dropped:"))
+    assert dropped >= 71
 
 
 def test_address_of_version_4_goes_first(statsd: StatsdServer, monkeypatch: pytest.MonkeyPatch) -> None:

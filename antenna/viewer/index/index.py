@@ -66,14 +66,13 @@ class Index:
         return sorted(self.path.parent.glob(self.path.name + "*"))
 
     def clear(self) -> None:
-        """Drop all tables and make them again. The notes that people wrote about signatures stay."""
+        """Drop all tables and make them again, but for those of ``schema.KEPT``."""
         # Virtual tables first: they take the tables that they consist of along.
         found = self.database.execute(
-            "SELECT name FROM sqlite_master WHERE type = 'table' AND name != ? AND name NOT LIKE 'sqlite_%' "
-            "ORDER BY sql LIKE 'CREATE VIRTUAL%' DESC, name = 'vocabulary' DESC",
-            (schema.KEPT,),
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' "
+            "ORDER BY sql LIKE 'CREATE VIRTUAL%' DESC, name = 'vocabulary' DESC"
         ).fetchall()
-        drops = "".join(f'DROP TABLE IF EXISTS "{row[0]}";' for row in found)
+        drops = "".join(f'DROP TABLE IF EXISTS "{name}";' for (name,) in found if name not in schema.KEPT)
         self.database.executescript(
             f"BEGIN IMMEDIATE; {drops} {schema.TABLES} PRAGMA user_version = {schema.VERSION}; COMMIT"
         )

@@ -133,5 +133,5 @@ CREATE VIRTUAL TABLE vocabulary USING fts5vocab (words, instance);
 #: Of the tables and what they hold. An index of another version is made anew.
 VERSION = zlib.crc32(f"{_CONTENT_VERSION} {TABLES}".encode()) >> 1
 
-#: The table that stays then.
-KEPT = "opinions"
+#: The tables that stay then: the notes of people, and what the webhook has told or still has to tell.
+KEPT = ("opinions", "webhook", "announced", "messages")
