@@ -87,7 +87,7 @@ symbols: $(VENV)/.symbols  ## Install the packages that name functions on stacks
 
 .PHONY: test
 test: $(VENV)/.development  ## Run all tests; they start and stop the emulators. Arguments for pytest: ARGS="-k throttler"
-	$(VENV_PYTHON) -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile $(ARGS)
+	$(VENV_PYTHON) -m pytest --numprocesses 3 --dist loadfile $(ARGS)
 
 .PHONY: faults
 faults: $(VENV)/.development  ## Play schedules of faults and kills, and check every promised crash. How many: SCHEDULES=1000
