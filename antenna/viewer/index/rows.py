@@ -104,7 +104,6 @@ def make_row(raw_crash: Mapping[str, Any], processed: "Processed", allowed: froz
     annotations = _annotations(raw_crash)
     shown = {name: value for name, value in annotations.items() if name in HARMLESS or name in allowed}
     frames = [_frame_words(frame) for frame in dump.get("stack", [])]
-    missing = {(item["debug_file"], item["debug_id"]) for item in processed["missing"]}
     metadata = raw_crash.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
     signature = _cell(processed["signature"])
@@ -129,15 +128,7 @@ def make_row(raw_crash: Mapping[str, Any], processed: "Processed", allowed: froz
         words=_words([processed["signature"], *frames, *shown.values()]),
         loaded=_words(dict.fromkeys(base_name(module["name"]) for module in dump.get("modules", []))),
         annotations={name: value[:MAX_CELL] for name, value in shown.items()},
-        stack_modules=tuple(
-            StackModule(
-                _cell(base_name(item["debug_file"])),
-                _cell(item["debug_id"]),
-                _cell(base_name(item["code_file"])),
-                (item["debug_file"], item["debug_id"]) in missing,
-            )
-            for item in processed["stack_modules"]
-        ),
+        stack_modules=_stack_modules(processed),
         body=_clean_json(
             {
                 "processed": {
@@ -154,6 +145,19 @@ def make_row(raw_crash: Mapping[str, Any], processed: "Processed", allowed: froz
                 "dumps": sorted(_cell(name) for name in _dict(metadata.get("dump_checksums"))),
             }
         ),
+    )
+
+
+def _stack_modules(processed: "Processed") -> tuple[StackModule, ...]:
+    missing = {(item["debug_file"], item["debug_id"]) for item in processed["missing"]}
+    return tuple(
+        StackModule(
+            _cell(base_name(item["debug_file"])),
+            _cell(item["debug_id"]),
+            _cell(base_name(item["code_file"])),
+            (item["debug_file"], item["debug_id"]) in missing,
+        )
+        for item in processed["stack_modules"]
     )
 
 
