@@ -7,16 +7,20 @@
 ``python -m tests.support.emulators`` says which of them are installed, and exits with 1 if one is missing.
 """
 
+import contextlib
+import fcntl
 import os
 import platform
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TypeAlias
 
 import requests
 
@@ -31,6 +35,10 @@ The Pub/Sub emulator is missing. It is part of the Google Cloud CLI, and needs J
     gcloud components install beta pubsub-emulator
 or, where the CLI came as a Debian package, the package google-cloud-cli-pubsub-emulator.
 For one in another place: PUBSUB_EMULATOR_COMMAND="command to start it"."""
+
+
+# Starts an emulator with its log in a directory; returns it and its address.
+StartEmulator: TypeAlias = Callable[[Path], tuple[Program, str]]
 
 
 class EmulatorMissingError(Exception):
@@ -74,9 +82,8 @@ def google_cloud_cli_roots() -> Iterator[Path]:
         yield parent / "google-cloud-sdk"
 
 
-@contextmanager
-def running_gcs(directory: Path) -> Iterator[str]:
-    """Start fake-gcs-server with its log in ``directory``; yield its URL, as for STORAGE_EMULATOR_HOST.
+def start_gcs(directory: Path) -> tuple[Program, str]:
+    """Start fake-gcs-server with its log in ``directory``. Returns it and its URL, as for STORAGE_EMULATOR_HOST.
 
     Raises EmulatorMissingError.
     """
@@ -92,24 +99,20 @@ def running_gcs(directory: Path) -> Iterator[str]:
         "public-host": f"127.0.0.1:{port}",
     }
     command = gcs_command() + [f"-{name}={value}" for name, value in options.items()]
-    with _running(command, directory / "gcs-emulator.log", ready_url=f"{url}/_internal/healthcheck"):
-        yield url
+    return _start(command, directory / "gcs-emulator.log", ready_url=f"{url}/_internal/healthcheck"), url
 
 
-@contextmanager
-def running_pubsub(directory: Path) -> Iterator[str]:
-    """Start the Pub/Sub emulator with its log in ``directory``; yield host and port, as for PUBSUB_EMULATOR_HOST.
+def start_pubsub(directory: Path) -> tuple[Program, str]:
+    """Start the Pub/Sub emulator with its log in ``directory``.
 
-    Raises EmulatorMissingError.
+    Returns it with its host and port, as for PUBSUB_EMULATOR_HOST. Raises EmulatorMissingError.
     """
     host = f"127.0.0.1:{(port := free_port())}"
     command = [*pubsub_command(), "--host=127.0.0.1", f"--port={port}"]
-    with _running(command, directory / "pubsub-emulator.log", ready_url=f"http://{host}/"):
-        yield host
+    return _start(command, directory / "pubsub-emulator.log", ready_url=f"http://{host}/"), host
 
 
-@contextmanager
-def _running(command: list[str], log_file: Path, ready_url: str) -> Iterator[None]:
+def _start(command: list[str], log_file: Path, ready_url: str) -> Program:
     def answers() -> bool:
         try:
             return requests.get(ready_url, timeout=5).ok
@@ -119,9 +122,64 @@ def _running(command: list[str], log_file: Path, ready_url: str) -> Iterator[Non
     emulator = Program(command, log_file=log_file)
     try:
         emulator.wait_until(answers)
-        yield
+    except BaseException:
+        emulator.kill()
+        raise
+    return emulator
+
+
+@contextmanager
+def running_gcs(directory: Path) -> Iterator[str]:
+    """Start fake-gcs-server as ``start_gcs`` does; yield its URL, and stop it at the end."""
+    emulator, url = start_gcs(directory)
+    try:
+        yield url
     finally:
         emulator.kill()
+
+
+@contextmanager
+def running_pubsub(directory: Path) -> Iterator[str]:
+    """Start the Pub/Sub emulator as ``start_pubsub`` does; yield its host and port, and stop it at the end."""
+    emulator, host = start_pubsub(directory)
+    try:
+        yield host
+    finally:
+        emulator.kill()
+
+
+class SharedEmulators:
+    """The emulators of one run of the tests, whose processes share them: one is dear to start, the other is in Java.
+
+    The process that needs an emulator first starts it. The process that began the run stops them all.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        """``directory`` is the same in all processes. It holds the addresses, the ids of processes, and the logs."""
+        self._directory = directory
+        # If Python forgot a program that is running, it would give a warning.
+        self._started: list[Program] = []
+
+    def address(self, start: StartEmulator) -> str:
+        """Return the address of an emulator. Starts it unless another process has. Raises what ``start`` raises."""
+        with Path(self._directory, f"{start.__name__}.running").open("a+") as running:
+            # While one process starts it, the others wait. The lock ends with the file.
+            fcntl.flock(running, fcntl.LOCK_EX)
+            running.seek(0)
+            if line := running.read():
+                return line.partition(" ")[2]
+            emulator, address = start(self._directory)
+            self._started.append(emulator)
+            running.write(f"{emulator.pid} {address}")
+            return address
+
+    def stop(self) -> None:
+        """Kill all emulators that are running."""
+        for running in self._directory.glob("*.running"):
+            pid = running.read_text().partition(" ")[0]
+            if pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(int(pid), signal.SIGKILL)
 
 
 def main() -> int:

@@ -5,6 +5,8 @@
 """Fixtures for tests that need emulators or a running collector."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -13,7 +15,15 @@ from typing import Protocol, TypeVar
 import pytest
 
 from tests.support.chromium import MISSING_CHROMIUM
-from tests.support.emulators import MISSING_GCS, MISSING_PUBSUB, EmulatorMissingError, running_gcs, running_pubsub
+from tests.support.emulators import (
+    MISSING_GCS,
+    MISSING_PUBSUB,
+    EmulatorMissingError,
+    SharedEmulators,
+    StartEmulator,
+    start_gcs,
+    start_pubsub,
+)
 from tests.support.faulty import FaultyProxy
 from tests.support.google_cloud import GcsBucket, PubSubTopic
 from tests.support.nginx import MISSING_NGINX, Nginx, running_nginx
@@ -22,6 +32,10 @@ from tests.support.prometheus import Prometheus, Promtool, found_promtool, runni
 from tests.support.server import AntennaServer
 
 T = TypeVar("T")
+
+# Environment variable: the directory through which the processes of a run share their emulators.
+_DIRECTORY_OF_EMULATORS = "ANTENNA_TEST_EMULATORS"
+_EMULATORS = pytest.StashKey[SharedEmulators]()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -37,13 +51,31 @@ def _in_short(message: str) -> str:
     return message.partition(":")[0]
 
 
-def _emulator(environment_name: str, emulator: AbstractContextManager[str]) -> Iterator[str]:
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the processes of this run share emulators. pytest calls this in each of them."""
+    if not _is_worker(config):
+        os.environ[_DIRECTORY_OF_EMULATORS] = tempfile.mkdtemp(prefix="antenna-emulators-")
+    config.stash[_EMULATORS] = SharedEmulators(Path(os.environ[_DIRECTORY_OF_EMULATORS]))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the emulators at the end of the run."""
+    if not _is_worker(config):
+        config.stash[_EMULATORS].stop()
+        shutil.rmtree(os.environ.pop(_DIRECTORY_OF_EMULATORS))
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    """Whether this is one of the processes that pytest-xdist has started to run tests."""
+    return hasattr(config, "workerinput")
+
+
+def _emulator(config: pytest.Config, environment_name: str, start: StartEmulator) -> str:
     # If an emulator runs already, as in the containers, it is used.
     if running := os.environ.get(environment_name):
-        yield running
-        return
-    with _or_skip(emulator, "REQUIRE_EMULATORS") as address:
-        yield address
+        return running
+    with _failure_or_skip("REQUIRE_EMULATORS"):
+        return config.stash[_EMULATORS].address(start)
 
 
 @contextmanager
@@ -53,25 +85,31 @@ def _or_skip(program: AbstractContextManager[T], required: str) -> Iterator[T]:
     If it is missing, skip them, or fail if ``required`` is in the environment.
     """
     with ExitStack() as started:
-        try:
+        with _failure_or_skip(required):
             running = started.enter_context(program)
-        except EmulatorMissingError as error:
-            if os.environ.get(required):
-                pytest.fail(str(error), pytrace=False)
-            pytest.skip(_in_short(str(error)))
         yield running
 
 
+@contextmanager
+def _failure_or_skip(required: str) -> Iterator[None]:
+    try:
+        yield
+    except EmulatorMissingError as error:
+        if os.environ.get(required):
+            pytest.fail(str(error), pytrace=False)
+        pytest.skip(_in_short(str(error)))
+
+
 @pytest.fixture(scope="session")
-def gcs_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def gcs_emulator(pytestconfig: pytest.Config) -> str:
     """URL of a Cloud Storage emulator, in the form of STORAGE_EMULATOR_HOST."""
-    yield from _emulator("STORAGE_EMULATOR_HOST", running_gcs(tmp_path_factory.mktemp("gcs")))
+    return _emulator(pytestconfig, "STORAGE_EMULATOR_HOST", start_gcs)
 
 
 @pytest.fixture(scope="session")
-def pubsub_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def pubsub_emulator(pytestconfig: pytest.Config) -> str:
     """Host and port of a Pub/Sub emulator, in the form of PUBSUB_EMULATOR_HOST."""
-    yield from _emulator("PUBSUB_EMULATOR_HOST", running_pubsub(tmp_path_factory.mktemp("pubsub")))
+    return _emulator(pytestconfig, "PUBSUB_EMULATOR_HOST", start_pubsub)
 
 
 @pytest.fixture
