@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
@@ -39,13 +40,8 @@ class StatsdSink:
         self._socket.close()
 
     def totals(self) -> Counter[str]:
-        """Return the sum of each counter, under its name and again under ``name,tag`` for each of its tags."""
-        result: Counter[str] = Counter()
-        for metric in list(self.metrics):
-            if metric.type == "c":
-                for key in (metric.name, *(f"{metric.name},{tag}" for tag in metric.tags)):
-                    result[key] += int(metric.value)
-        return result
+        """Return the sums of all counters so far: see ``totals``."""
+        return totals(self.metrics)
 
     def wait_until_quiet(self, seconds: float = 0.5) -> None:
         """Wait until nothing has come for a while.
@@ -65,6 +61,16 @@ class StatsdSink:
             except OSError:
                 return
             self.metrics += [_parse(line) for line in packet.decode().splitlines()]
+
+
+def totals(metrics: Iterable[Metric]) -> Counter[str]:
+    """Return the sum of each counter, under its name and again under ``name,tag`` for each of its tags."""
+    result: Counter[str] = Counter()
+    for metric in list(metrics):
+        if metric.type == "c":
+            for key in (metric.name, *(f"{metric.name},{tag}" for tag in metric.tags)):
+                result[key] += int(metric.value)
+    return result
 
 
 def _parse(line: str) -> Metric:

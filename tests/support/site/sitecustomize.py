@@ -2,13 +2,18 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Refuses calls of the file system.
+"""Changes a program as its environment says. Python imports this at its start if it is on PYTHONPATH.
 
-Python imports this at its start if it is on PYTHONPATH: see ``tests.support.refusals``.
+See ``tests.support.refusals`` for calls that are refused, and ``tests.support.intervals`` for shorter intervals.
 """
 
 import os
 
-from tests.support.refusals import refuse_for_good
+if "REFUSED" in os.environ:
+    from tests.support.refusals import refuse_for_good
 
-refuse_for_good(os.environ)
+    refuse_for_good(os.environ)
+if "INTERVALS" in os.environ:
+    from tests.support.intervals import shorten
+
+    shorten(os.environ)
