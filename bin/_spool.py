@@ -65,7 +65,8 @@ class Item:
         except OSError as error:
             return str(error.strerror)
         is_readable = os.access(self.path, os.R_OK | (os.X_OK if self.kind is Kind.CRASH else 0))
-        return "" if is_readable else "cannot be read"
+        # A collector may have delivered it since.
+        return "" if is_readable or not os.path.lexists(self.path) else "cannot be read"
 
     @property
     def since(self) -> datetime | None:

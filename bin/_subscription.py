@@ -42,7 +42,7 @@ class Subscription:
         """
         deadline = time.monotonic() + self._wait
         while not (messages := self._pull(min(limit, BATCH))) and time.monotonic() < deadline:
-            time.sleep(PAUSE)
+            time.sleep(min(PAUSE, self._wait))
         return messages
 
     def _pull(self, limit: int) -> list[Message]:
