@@ -29,11 +29,10 @@ CRASH_ID = "de1bb258-cbbf-4589-a673-34f800160918"
 def test_a_bucket_is_made_once(gcs_emulator: str) -> None:
     environment = {"STORAGE_EMULATOR_HOST": gcs_emulator, "GOOGLE_CLOUD_PROJECT": "test"}
     name = f"made-{uuid.uuid4().hex}"
-    create = f"bin/gcs.py --bucket {name} create-bucket"
-    result = run_shell(f"{create} && {create} && bin/gcs.py list-buckets", environment)
-    assert result.exit_code == 0
-    assert result.stderr.splitlines() == [f"bucket {name} created", f"bucket {name} is there already"]
-    assert name in result.lines
+    for outcome in ("created", "is there already"):
+        result = run_shell(f"bin/gcs.py --bucket {name} create-bucket", environment)
+        assert (result.exit_code, result.stderr) == (0, f"bucket {name} {outcome}\n")
+    assert name in run_shell("bin/gcs.py list-buckets", environment).lines
 
 
 def test_objects_are_listed_read_and_removed(gcs_bucket: GcsBucket, tmp_path: Path) -> None:
@@ -78,18 +77,20 @@ def test_topics_and_subscriptions_are_made_once(pubsub_emulator: str) -> None:
         "CRASHMOVER_CRASHPUBLISH_PROJECT_ID": "test",
         "CRASHMOVER_CRASHPUBLISH_TOPIC_NAME": topic,
     }
+
+    def made(command: str) -> str:
+        result = run_shell(f"bin/pubsub.py {command}", environment)
+        assert result.exit_code == 0, result.stderr
+        return result.stderr.rpartition(" ")[2]
+
+    assert made("create-topic") == "created\n"
     result = run_shell("bin/pull_ids.py", environment)
     assert result.exit_code == 1
     assert f"{topic} has no subscription" in result.stderr
-    create = "bin/pubsub.py create-topic && bin/pubsub.py create-subscription"
-    result = run_shell(f"{create} {topic}-a && {create} {topic}-b && bin/pubsub.py list-subscriptions", environment)
-    assert result.exit_code == 0, result.stderr
-    assert [line.rpartition(" ")[2] for line in result.stderr.splitlines()] == [
-        "created",
-        "created",
-        "already",
-        "created",
-    ]
+    assert made(f"create-subscription {topic}-a") == "created\n"
+    assert made("create-topic") == made(f"create-subscription {topic}-a") == "already\n"
+    assert made(f"create-subscription {topic}-b") == "created\n"
+    result = run_shell("bin/pubsub.py list-subscriptions", environment)
     assert {f"{topic}-a\t{topic}", f"{topic}-b\t{topic}"} <= set(result.lines)
     result = run_shell("bin/pubsub.py list-topics --json", environment)
     assert {"name": f"projects/test/topics/{topic}"} in result.objects
@@ -115,10 +116,7 @@ def test_ids_are_published_and_pulled_without_the_test_message(pubsub_topic: Pub
 
 
 class ShortDeadlines(HTTPServer):
-    """A subscription that delivers a message again 0.3 s after its delivery, unless its deadline is extended.
-
-    Each pull takes 0.15 s.
-    """
+    """A subscription that delivers a message again 0.3 s after its delivery, unless its deadline is extended."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -126,11 +124,13 @@ class ShortDeadlines(HTTPServer):
         self.waiting = dict.fromkeys(self.ids, 0.0)
         """The time from which each message can be delivered."""
         self.deliveries: Counter[str] = Counter()
+        self.pause = 0.0
+        """Seconds that each pull takes."""
         self.forgetful = False
         """Whether the first messages are delivered again although their deadlines were extended."""
 
     def pull(self, request: dict[str, Any]) -> dict[str, Any]:
-        time.sleep(0.15)
+        time.sleep(self.pause)
         now = time.monotonic()
         first = [crash_id for crash_id in self.ids[:100] if self.forgetful and self.deliveries[crash_id] == 1]
         due = [crash_id for crash_id, then in self.waiting.items() if then <= now]
@@ -182,7 +182,7 @@ class _Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def short_deadlines() -> Iterator[ShortDeadlines]:
     with ShortDeadlines() as server:
-        thread = Thread(target=server.serve_forever)
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield server
         server.shutdown()
@@ -191,17 +191,18 @@ def short_deadlines() -> Iterator[ShortDeadlines]:
 
 def pull_ids(server: ShortDeadlines, arguments: str = "") -> Result:
     """Run the program with leases of a second."""
-    program = "import sys; from bin import pull_ids, _subscription; _subscription.LEASE = 1; sys.exit(pull_ids.main())"
     environment = {
         "PUBSUB_EMULATOR_HOST": f"127.0.0.1:{server.server_port}",
         "CRASHMOVER_CRASHPUBLISH_CLASS": "antenna.ext.pubsub.crashpublish.PubSubCrashPublish",
         "CRASHMOVER_CRASHPUBLISH_PROJECT_ID": "test",
         "CRASHMOVER_CRASHPUBLISH_TOPIC_NAME": "test",
     }
-    return run_shell(f"python -c '{program}' --subscription test --wait 0.1 {arguments}", environment)
+    return run_shell(f"tests/bin/short_leases.py --subscription test --wait 0.1 {arguments}", environment)
 
 
 def test_all_ids_are_printed_however_long_it_takes(short_deadlines: ShortDeadlines) -> None:
+    short_deadlines.pause = 0.15
+
     result = pull_ids(short_deadlines)
 
     assert result.exit_code == 0, result.stderr

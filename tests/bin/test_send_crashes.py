@@ -57,7 +57,7 @@ def arguments_for(capture: str, directory: Path) -> str:
 def printed(arguments: str, directory: Path) -> bytes:
     """Return the request that the program prints instead of sending it."""
     file = directory / "request.http"
-    result = run_shell(f"bin/send_crashes.py --print {arguments} > {file}", {})
+    result = run_shell(f"bin/send_crashes.py --print {arguments}", {}, stdout=file)
     assert result.stderr == ""
     return file.read_bytes()
 

@@ -4,10 +4,12 @@
 
 """Runs programs of bin/ in forks of a process that has imported what they use. See ``tests.support.tools``.
 
-It reads requests from the socket whose descriptor is its argument, one JSON object a line, and answers each with the
-exit code once the program has ended.
+It reads requests from the socket whose descriptor is its first argument, one JSON object a line, and answers each with
+the exit code once the program has ended. With ``--patched``, gevent patches the process at the start.
 """
 
+import gc
+import importlib
 import json
 import os
 import runpy
@@ -17,9 +19,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gevent import monkey
-
-# The modules that the programs import. The first of them lets gevent patch the process, as it does in the programs.
-from bin import _backends, _crashes, _spool  # noqa: F401
 
 # gevent's fork would make a hub in this process, and the programs would find it in use.
 _fork = monkey.get_original("os", "fork")
@@ -48,7 +47,18 @@ def _run(arguments: Sequence[str], environment: Mapping[str, str], files: Sequen
     return 0
 
 
-def _run_in_fork(request: Mapping[str, Any]) -> int:
+def _import(modules: Sequence[str]) -> None:
+    """Import what a program imports, so that its fork need not. No module has threads or connections after that."""
+    if any(module not in sys.modules for module in modules):
+        for module in modules:
+            importlib.import_module(module)
+        # A collection in a fork would touch all these objects, and so copy the memory that they are in.
+        gc.collect()
+        gc.freeze()
+
+
+def _run_in_fork(request: dict[str, Any]) -> int:
+    _import(request.pop("imported"))
     child = _fork()
     if child:
         return os.waitstatus_to_exitcode(_waitpid(child, 0)[1])
@@ -69,6 +79,8 @@ def _read_line(descriptor: int) -> bytes:
 def main() -> None:
     """Serve until the tests close the connection."""
     descriptor = int(sys.argv[1])
+    if "--patched" in sys.argv:
+        _import(["bin._backends"])
     while line := _read_line(descriptor):
         os.write(descriptor, b"%d\n" % _run_in_fork(json.loads(line)))
 
