@@ -70,7 +70,7 @@ def without_packages(arguments: str, checkout: Path) -> Result:
 
 @pytest.fixture(scope="module")
 def helps() -> dict[str, Result]:
-    """The outcome of ``--help`` for each program. Several run at the same time, because each takes a moment to start."""
+    """The outcome of ``--help`` for each program. Several run at a time, because each takes a moment to start."""
     with ThreadPoolExecutor(max_workers=4) as pool:
         outcomes = pool.map(lambda program: run_shell(f"bin/{program} --help", NOWHERE, by_itself=True), PROGRAMS)
         return dict(zip(PROGRAMS, outcomes, strict=True))

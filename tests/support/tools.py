@@ -4,9 +4,9 @@
 
 """Runs the programs of bin/ as people do: a command line, an environment, and what comes of it.
 
-A Python program needs a second of CPU to import what it uses, and the tests run programs some 400 times. So most are run
-by a process that has imported it once: it forks for each command. ``tests/bin/test_programs.py`` starts every program
-by itself.
+A Python program needs up to a second of CPU to import what it uses, and the tests run programs some 400 times. So most
+are run by a process that has imported it once: it forks for each command. ``tests/bin/test_programs.py`` starts every
+program by itself.
 """
 
 import atexit
@@ -30,8 +30,8 @@ from tests.support.server import INHERITED, PROJECT_ROOT
 
 # Seconds that a command may take.
 _TIMEOUT = 60
-# Programs that import bin/_backends.py, with which gevent patches the process. In a fork this has been done, and so it is
-# in the tests' own program that changes one of them.
+# Programs that import bin/_backends.py, with which gevent patches the process. In a fork this has been done. The last
+# one belongs to the tests.
 _PATCHED = re.compile(
     r"bin/(check_config|fetch_crashes|list_crashes|prune_crashes|pull_ids|republish|show_crash|spool|symbols|throttle"
     r"|viewer_index)\.py|tests/bin/short_leases\.py"
