@@ -80,7 +80,7 @@ def report(*parts: bytes, headers: Mapping[str, str | None] | None = None) -> by
 
 def gzipped_report(*parts: bytes) -> bytes:
     """Return a POST of a gzipped report of these parts."""
-    return post(gzip.compress(multipart(*parts)), {"Content-Encoding": "gzip"})
+    return post(gzip.compress(multipart(*parts), 1), {"Content-Encoding": "gzip"})
 
 
 def chunked_report(*parts: bytes, chunk_size: int = 1000) -> bytes:

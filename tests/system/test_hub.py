@@ -20,24 +20,21 @@ BLOCKED = "appears to be blocked"
 
 FIREFOX = extra(json.loads((DATA / "annotations" / "01-firefox-release-windows-main.json").read_text())["annotations"])
 LONG_VALUES = extra({f"Value{number}": "é\N{FOX FACE}" * 1000 for number in range(250)})
-CHANCE = random.Random(1)
 
 
-def minidump(size: int) -> bytes:
-    """Return bytes that compress to about two thirds."""
-    return b"".join(CHANCE.randbytes(600) + bytes(400) for _ in range(size // 1000))
-
-
-LARGE = minidump(12_000_000)
-LOAD = [
-    gzipped_report(FIREFOX, dump(minidump(400_000))),
-    gzipped_report(FIREFOX, dump(LARGE)),
-    report(FIREFOX, dump(LARGE)),
-    chunked_report(FIREFOX, dump(LARGE[:3_000_000]), chunk_size=1000),
-    chunked_report(FIREFOX, dump(LARGE[:800_000]), chunk_size=10),
-    gzipped_report(LONG_VALUES, dump(b"MDMP")),
-    report(FIREFOX, *(dump(LARGE[:500_000], f"dump_{number}") for number in range(20))),
-]
+def requests() -> list[bytes]:
+    """Return reports of many sizes and framings. Their dumps compress to about two thirds."""
+    chance = random.Random(1)
+    large = b"".join(chance.randbytes(600) + bytes(400) for _ in range(12_000))
+    return [
+        gzipped_report(FIREFOX, dump(large[:400_000])),
+        gzipped_report(FIREFOX, dump(large)),
+        report(FIREFOX, dump(large)),
+        chunked_report(FIREFOX, dump(large[:3_000_000]), chunk_size=1000),
+        chunked_report(FIREFOX, dump(large[:800_000]), chunk_size=10),
+        gzipped_report(LONG_VALUES, dump(b"MDMP")),
+        report(FIREFOX, *(dump(large[:500_000], f"dump_{number}") for number in range(20))),
+    ]
 
 
 def submit_side_by_side(collector: Collector, requests: list[bytes]) -> None:
@@ -48,10 +45,11 @@ def submit_side_by_side(collector: Collector, requests: list[bytes]) -> None:
 
 def test_no_call_keeps_the_others_waiting_under_load(start_collector: StartCollector) -> None:
     # On a machine that has other work, a worker may not get to run for so long. A call that blocks does so each time.
+    load = [request for request in requests() for _ in range(6)]
     logs: list[str] = []
     while len(logs) < 3 and (not logs or BLOCKED in logs[-1]):
         collector = start_collector(**MONITOR)
-        submit_side_by_side(collector, [request for request in LOAD for _ in range(6)])
+        submit_side_by_side(collector, load)
         logs.append(collector.server.logs())
 
     assert BLOCKED not in logs[-1]

@@ -10,7 +10,7 @@ import json
 import logging
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -155,12 +155,18 @@ def nested_list(depth: int) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    "value", [nested_list(200_000), 10**10_000, {"key": 10**10_000}, b"bytes"], ids=["nesting", "int", "ints", "bytes"]
+    "make",
+    [
+        pytest.param(lambda: nested_list(100_000), id="nesting"),
+        pytest.param(lambda: 10**10_000, id="int"),
+        pytest.param(lambda: {"key": 10**10_000}, id="ints"),
+        pytest.param(lambda: b"bytes", id="bytes"),
+    ],
 )
-def test_value_without_json_text_is_present_and_empty(build_throttler: BuildThrottler, value: Any) -> None:
+def test_value_without_json_text_is_present_and_empty(build_throttler: BuildThrottler, make: Callable[[], Any]) -> None:
     rule = Rule("empty", "Annotation", lambda throttler, text: text == "", ACCEPT)
 
-    assert build_throttler(rules=[rule]).throttle({"Annotation": value}) == (ACCEPT, "empty", 100)
+    assert build_throttler(rules=[rule]).throttle({"Annotation": make()}) == (ACCEPT, "empty", 100)
 
 
 def test_values_that_have_much_text_together_have_none_in_the_end() -> None:

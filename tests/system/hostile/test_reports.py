@@ -67,7 +67,6 @@ class TestRefused:
             pytest.param(report(extra(["ProductName"])), "invalid_json_value", id="list"),
             pytest.param(report(extra(None)), "invalid_json_value", id="null"),
             pytest.param(report(extra("ProductName")), "invalid_json_value", id="string"),
-            pytest.param(report(extra({f"{key:x}": 0 for key in range(40_000)})), "too_large", id="40,000 keys"),
             pytest.param(report(extra({"a" * 1025: 0})), "too_large", id="long name in JSON"),
             pytest.param(report(annotation("a" * 1025, "")), "too_large", id="long name"),
             pytest.param(report(PRODUCT, *[dump(b"", "d")] * 33), "too_large", id="33 dumps"),
@@ -77,7 +76,6 @@ class TestRefused:
             pytest.param(gzipped(gzip.compress(BODY)[:20]), "bad_gzip", id="gzip cut off early"),
             pytest.param(gzipped(BODY), "bad_gzip", id="no gzip"),
             pytest.param(gzipped(gzip.compress(BODY) + b"\x1f\x8b junk"), "bad_gzip", id="half a gzip member"),
-            pytest.param(gzipped(gzip.compress(b"") * 50_000), "too_large", id="50,000 gzip members"),
             pytest.param(gzipped(gzip.compress(gzip.compress(BODY))), "invalid_payload_structure", id="gzip twice"),
             pytest.param(post(BODY, {"Content-Encoding": "br"}), "unsupported_encoding", id="brotli"),
             pytest.param(post(BODY, {"Content-Encoding": "\xff"}), "unsupported_encoding", id="encoding of odd bytes"),
@@ -95,6 +93,8 @@ class TestRefused:
     @pytest.mark.parametrize(
         "make",
         [
+            pytest.param(lambda: report(extra({f"{key:x}": 0 for key in range(40_000)})), id="40,000 keys"),
+            pytest.param(lambda: gzipped(gzip.compress(b"") * 50_000), id="50,000 gzip members"),
             pytest.param(lambda: report(extra(b"{" + b'"a":[],' * MIB + b'"b":1}')), id="a million lists"),
             pytest.param(lambda: report(extra(b'"' + b"a" * 9 * MIB)), id="9 MiB of JSON"),
             pytest.param(lambda: report(annotation("a", "x" * 9 * MIB)), id="9 MiB of text"),
