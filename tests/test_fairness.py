@@ -11,7 +11,7 @@ from gevent import socket
 
 from antenna.hub import Turn
 
-WORK = 1.0
+WORK = 0.5
 STEP = 0.006
 
 

@@ -57,12 +57,20 @@ def imports() -> tuple[tuple[str, str, str], ...]:
     return tuple(_imports())
 
 
+def statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Each statement inside another one or a module. An import is never inside an expression."""
+    for field in ("body", "orelse", "handlers", "finalbody", "cases"):
+        for statement in getattr(node, field, ()):
+            yield statement
+            yield from statements(statement)
+
+
 def _imports() -> Iterator[tuple[str, str, str]]:
     for path in sorted((ROOT / "antenna").rglob("*.py")):
         part = part_of(path)
         if part == "__init__":
             continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in statements(ast.parse(path.read_text(encoding="utf-8"))):
             place = f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
             if isinstance(node, ast.Import):
                 yield from ((place, part, name.name) for name in node.names)

@@ -52,10 +52,10 @@ def test_is_never_too_low(value: Any, ensure_ascii: bool) -> None:
 @pytest.mark.parametrize("value", VALUES)
 @pytest.mark.parametrize("space", [b"", b" ", b"\n" * 70_000])
 def test_is_exact_once_there_may_be_too_many(value: Any, space: bytes) -> None:
-    data = b"[" + space + b",".join([json.dumps(value).encode()] * 30) + b',"' + b"[{,:" * 100_000 + b'"]'
+    data = b"[" + space + b",".join([json.dumps(value).encode()] * 30) + b',"' + b"[{,:" * 20_000 + b'"]'
     without_strings = re.sub(rb'"(?:[^"\\]|\\.)*"', b"", data)
 
-    assert count_built(data, 100_000) == 1 + sum(map(without_strings.count, (b"[", b"{", b",", b":")))
+    assert count_built(data, 20_000) == 1 + sum(map(without_strings.count, (b"[", b"{", b",", b":")))
 
 
 @pytest.mark.parametrize(
@@ -85,14 +85,14 @@ def test_stops_once_there_are_too_many(unit: bytes) -> None:
 
 @pytest.mark.parametrize("unit", [b"x", b",", rb"\"", rb"\\", b"\xf0\x9f\x98\x80"])
 def test_lets_others_have_their_turn(unit: bytes) -> None:
-    counting = gevent.spawn(count_built, b'"' + unit * (64 * MIB // len(unit)) + b'"', 100)
+    counting = gevent.spawn(count_built, b'"' + unit * (32 * MIB // len(unit)) + b'"', 100)
     turns = 0
     while not counting.ready():
         gevent.sleep(0.0001)
         turns += 1
 
     assert counting.get() == 1
-    assert turns > 5
+    assert turns > 2
 
 
 @pytest.mark.parametrize(

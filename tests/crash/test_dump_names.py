@@ -78,9 +78,8 @@ def test_no_two_dumps_have_one_key(name: str) -> None:
     assert MINIDUMP in assigned
 
 
-@pytest.mark.parametrize("name", ["", "dump", MINIDUMP, "x" * 30])
-def test_a_thousand_dumps_have_names_as_long_as_others(name: str) -> None:
-    assigned = assign([name] * 1100)
+def test_a_thousand_dumps_have_names_as_long_as_others() -> None:
+    assigned = assign(["x" * 30] * 1100)
 
     assert len({object_key(each) for each in assigned}) == 1100
     assert all(0 < len(each) <= 30 for each in assigned)

@@ -21,18 +21,17 @@ Part = tuple[dict[str, str], bytes]
 class Collected:
     """The parts that a parser found."""
 
-    parts: list[Part] = field(default_factory=list)
+    parts: list[tuple[dict[str, str], bytearray]] = field(default_factory=list)
     open: bool = False
 
     def part_begun(self, block: bytes) -> None:
         assert not self.open
         self.open = True
-        self.parts.append((parse_headers(block), b""))
+        self.parts.append((parse_headers(block), bytearray()))
 
     def part_data(self, piece: bytes) -> None:
         assert self.open
-        headers, content = self.parts[-1]
-        self.parts[-1] = (headers, content + piece)
+        self.parts[-1][1].extend(piece)
 
     def part_ended(self) -> None:
         assert self.open
@@ -48,7 +47,7 @@ def split(body: bytes, boundary: bytes = b"B", *, size: int = 0, max_header_size
         parser.feed(body[start : start + size])
     parser.close()
     assert not collected.open
-    return collected.parts
+    return [(headers, bytes(content)) for headers, content in collected.parts]
 
 
 def assert_refused(body: bytes, reason: Reason) -> None:
@@ -225,7 +224,7 @@ def test_headers_of_all_parts_that_are_too_large() -> None:
     assert raised.value.reason is Reason.TOO_LARGE
 
 
-@pytest.mark.parametrize("size", [0, 1, 100])
+@pytest.mark.parametrize("size", [0, 5, 100])
 @pytest.mark.parametrize(
     "body",
     [
@@ -240,7 +239,7 @@ def test_boundary_all_over(body: bytes, size: int) -> None:
     assert raised.value.reason is Reason.INVALID_PAYLOAD_STRUCTURE
 
 
-@pytest.mark.parametrize("size", [0, 1, 100])
+@pytest.mark.parametrize("size", [0, 5, 100])
 def test_boundary_all_over_the_headers(size: int) -> None:
     part = b"--B\r\n" + b"--Bx\r\n" * 30 + b"A:1\r\n\r\n\r\n"
 

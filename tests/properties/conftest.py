@@ -2,8 +2,9 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The number of examples that properties are tried with. The examples are the same each time.
+"""The number of examples that properties are tried with.
 
+The examples are the same each time that the same modules are loaded, because they have constants of these modules.
 ``PROPERTY_EXAMPLES=5000 make test ARGS=tests/properties`` tries more, and different ones each time.
 """
 
@@ -11,7 +12,7 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "80"))
+EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "50"))
 
 settings.register_profile(
     "collector",

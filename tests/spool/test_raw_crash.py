@@ -37,7 +37,7 @@ def test_checksums_are_those_of_the_dumps(more: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("dumps", REPORTS.values(), ids=REPORTS)
-@pytest.mark.parametrize("size", [10, 2_000_000])
+@pytest.mark.parametrize("size", [10, 200_000])
 def test_what_the_collector_writes_is_read(dumps: dict[str, bytes], size: int) -> None:
     with make_report(dumps) as report:
         report.annotations |= {"TelemetryEnvironment": '"\\\n{[' * size, "Nested": {"a": [1, 2.5, None, {}, []]}}
@@ -127,7 +127,7 @@ def test_what_is_no_such_json_is_damage(content: bytes) -> None:
 
 
 def test_others_go_on_while_a_large_one_is_decoded() -> None:
-    content = make(**{f"Name{number}": "\n" * 100_000 for number in range(200)})
+    content = make(**{f"Name{number}": "\n" * 100_000 for number in range(100)})
     decoding = gevent.spawn(run_blocking, dump_checksums, content, OLD_ID)
     turns = 0
     while not decoding.ready():

@@ -62,9 +62,13 @@ class TestStatistics:
         assert spool.oldest(Kind.CRASH, 1000)
 
     @pytest.mark.parametrize("directory", ["save", "publish", "set_aside"])
-    @pytest.mark.parametrize("thing", ["file", *ODD_THINGS])
     @pytest.mark.parametrize(
-        "name", [b"README", b"lost+found", b"\xff\xfe", b"\x1b[2J", b"20261122T1-x", b"save-notes"]
+        ("thing", "name"),
+        [(thing, b"README") for thing in ODD_THINGS]
+        + [
+            ("file", name)
+            for name in (b"README", b"lost+found", b"\xff\xfe", b"\x1b[2J", b"20261122T1-x", b"save-notes")
+        ],
     )
     def test_count_and_name_what_does_not_belong_there(
         self, spool: Spool, directory: str, thing: str, name: bytes

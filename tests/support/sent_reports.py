@@ -5,17 +5,21 @@
 """Crash reports in every shape that a client may give them, and the expected result of each."""
 
 import base64
+import functools
 import gzip
 import json
 import re
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 
 MINIDUMP = "upload_file_minidump"
 NOTE_BOTH = "includes annotations in both json-encoded extra and formdata parts"
 _CODECS = {"utf-8": "utf-8", "us-ascii": "ascii", "iso-8859-1": "iso-8859-1", "windows-1252": "cp1252"}
+
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -71,11 +75,22 @@ class Part:
         return self.content
 
 
+def one_of(*values: T) -> st.SearchStrategy[T]:
+    """Return a strategy that chooses one of the values."""
+    return _one_of(values)
+
+
+# Making a strategy takes several times as long as drawing from it.
+@functools.cache
+def _one_of(values: tuple[Any, ...]) -> st.SearchStrategy[Any]:
+    return st.sampled_from(values)
+
+
 # Text that can be encoded in UTF-8, without line breaks if it goes into a header.
 text = st.text(st.characters(exclude_categories=["Cs"]))
 odd_text = st.one_of(text, st.text("\0\x1b\x7f\"'\\{}[]:,;= \u2028\ufffe\N{PILE OF POO}", max_size=20))
 names = st.one_of(
-    st.sampled_from(["ProductName", "Version", "BuildID", "a", "ä", "metadata", "uuid_", "dump", "", "%22", "\\", '"']),
+    one_of("ProductName", "Version", "BuildID", "a", "ä", "metadata", "uuid_", "dump", "", "%22", "\\", '"'),
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n"), min_size=1, max_size=30),
 )
 json_values = st.recursive(
@@ -98,13 +113,18 @@ boundaries = st.one_of(
 )
 
 
+@functools.cache
+def pieces_of_contents(boundary: bytes) -> st.SearchStrategy[list[bytes]]:
+    near = [b"\r\n--" + boundary[:-1], b"\r\n--" + boundary + b"x", b"--" + boundary, b"\r\n-", b"\r\n--", b"\r", b"\n"]
+    return st.lists(st.one_of(st.sampled_from(near), st.binary(max_size=40), st.just(b"\r\n")), max_size=8)
+
+
 @st.composite
 def contents(draw: st.DrawFn, boundary: bytes) -> bytes:
     """Return bytes that are no boundary line, but may be similar to one."""
-    near = [b"\r\n--" + boundary[:-1], b"\r\n--" + boundary + b"x", b"--" + boundary, b"\r\n-", b"\r\n--", b"\r", b"\n"]
-    pieces = draw(st.lists(st.one_of(st.sampled_from(near), st.binary(max_size=40), st.just(b"\r\n")), max_size=8))
+    pieces = draw(pieces_of_contents(boundary))
     if draw(st.integers(0, 9)) == 0:
-        pieces.append(draw(st.binary(min_size=1, max_size=16)) * draw(st.integers(1, 200_000)))
+        pieces.append(draw(st.binary(min_size=1, max_size=16)) * draw(st.integers(1, 40_000)))
     content = b"".join(pieces)
     line = re.compile(rb"(?:\A|\r\n)--" + re.escape(boundary) + rb"(--)?[ \t]*[\r\n]")
     while match := line.search(content + b"\r\n"):
@@ -112,10 +132,9 @@ def contents(draw: st.DrawFn, boundary: bytes) -> bytes:
     return content
 
 
-@st.composite
-def spelled(draw: st.DrawFn, word: str) -> str:
+def spelled(word: str) -> st.SearchStrategy[str]:
     """Return ``word`` in a mixture of upper and lower case."""
-    return draw(st.sampled_from([word, word.lower(), word.upper(), word.swapcase()]))
+    return one_of(word, word.lower(), word.upper(), word.swapcase())
 
 
 @st.composite
@@ -126,10 +145,8 @@ def parameters(draw: st.DrawFn, value: str, given: dict[str, str]) -> str:
         is_token = re.fullmatch(r"[!#-'*+\-.0-:<>-~=]+", content) and not content.startswith('"')
         quoted = '"' + content.replace("\\", "\\\\").replace('"', '\\"') + '"'
         is_quoted = not is_token or draw(st.booleans())
-        pieces.append(
-            draw(spelled(name)) + draw(st.sampled_from(["=", "=", " = "])) + (quoted if is_quoted else content)
-        )
-    return draw(st.sampled_from(["; ", ";", " ; "])).join(pieces)
+        pieces.append(draw(spelled(name)) + draw(one_of("=", "=", " = ")) + (quoted if is_quoted else content))
+    return draw(one_of("; ", ";", " ; ")).join(pieces)
 
 
 @st.composite
@@ -140,11 +157,11 @@ def part_headers(
     lines = []
     if disposition is not None:
         value = draw(parameters("form-data", disposition))
-        lines.append(draw(spelled("Content-Disposition")) + draw(st.sampled_from([": ", ":", ":\t"])) + value)
+        lines.append(draw(spelled("Content-Disposition")) + draw(one_of(": ", ":", ":\t")) + value)
     if content_type is not None:
         value = draw(parameters(content_type, {} if charset is None else {"charset": charset}))
         lines.append(draw(spelled("Content-Type")) + ": " + value)
-    lines += draw(st.lists(st.sampled_from(["Content-Length: 5", "X-Other: \xe9", "no colon"]), max_size=2))
+    lines += draw(st.lists(one_of("Content-Length: 5", "X-Other: \xe9", "no colon"), max_size=2))
     return "".join(f"{line}\r\n" for line in draw(st.permutations(lines))).encode()
 
 
@@ -155,7 +172,7 @@ def text_parts(draw: st.DrawFn, boundary: bytes) -> Part:
     charset = draw(st.sampled_from([None, *_CODECS]))
     codec = _CODECS[charset or "utf-8"]
     content = draw(contents(boundary)) if draw(st.booleans()) else draw(odd_text).encode(codec, "ignore")
-    content_type = "text/plain" if charset else draw(st.sampled_from([None, "text/plain"]))
+    content_type = "text/plain" if charset else draw(one_of(None, "text/plain"))
     try:
         value = content.decode(codec)
     except UnicodeDecodeError:
@@ -169,7 +186,7 @@ def json_parts(draw: st.DrawFn) -> Part:
     value = draw(st.dictionaries(names, json_values, max_size=6))
     content = json.dumps(value, ensure_ascii=draw(st.booleans()), indent=draw(st.sampled_from([None, 1]))).encode()
     file_name: dict[str, str] = draw(st.sampled_from([{}, {"filename": "extra.json"}, {"filename": "blob"}]))
-    headers = draw(part_headers({"name": draw(st.sampled_from(["extra", "x", ""]))} | file_name, "application/json"))
+    headers = draw(part_headers({"name": draw(one_of("extra", "x", ""))} | file_name, "application/json"))
     return Part(headers, content, "json", "", value)
 
 
@@ -184,7 +201,7 @@ def dump_parts(draw: st.DrawFn, boundary: bytes) -> Part:
             names,
         ).filter(lambda name: re.sub(r"[^A-Za-z0-9_]", "", name)[:30] not in {"raw_crash", "dump_names"})
     )
-    content_type = draw(st.sampled_from([None, "application/octet-stream", "application/gzip", "text/plain", "x/y"]))
+    content_type = draw(one_of(None, "application/octet-stream", "application/gzip", "text/plain", "x/y"))
     needs_file_name = content_type in {None, "text/plain"}
     file_name = {"filename": draw(names.filter(bool))} if needs_file_name or draw(st.booleans()) else {}
     headers = draw(part_headers({"name": name} | file_name, content_type))
@@ -195,16 +212,14 @@ def dump_parts(draw: st.DrawFn, boundary: bytes) -> Part:
 @st.composite
 def nameless_parts(draw: st.DrawFn, boundary: bytes) -> Part:
     """Return a part without a name, which counts as nothing."""
-    headers = draw(
-        part_headers(draw(st.sampled_from([None, {}, {"filename": "x"}])), draw(st.sampled_from([None, "a/b"])))
-    )
+    headers = draw(part_headers(draw(st.sampled_from([None, {}, {"filename": "x"}])), draw(one_of(None, "a/b"))))
     return Part(headers, draw(contents(boundary)), "nameless", "")
 
 
 @st.composite
 def encoded(draw: st.DrawFn, part: Part) -> Part:
     """Return the part, sometimes with a transfer encoding."""
-    encoding = draw(st.sampled_from(["", "", "", "8bit", "base64", "quoted-printable"]))
+    encoding = draw(one_of("", "", "", "8bit", "base64", "quoted-printable"))
     if not encoding or part.kind in {"json", "nameless"}:
         return part
     header = f"{draw(spelled('Content-Transfer-Encoding'))}: {draw(spelled(encoding))}\r\n".encode()
@@ -214,14 +229,14 @@ def encoded(draw: st.DrawFn, part: Part) -> Part:
 @st.composite
 def multipart_bodies(draw: st.DrawFn, boundary: bytes, parts: list[Part]) -> bytes:
     """Return a body of these parts."""
-    padding = st.sampled_from([b"", b"", b" ", b"\t "])
-    pieces = [draw(st.sampled_from([b"", b"", b"preamble\r\n", b"\r\n", b"\xef\xbb\xbf", b" "]))]
+    padding = one_of(b"", b"", b" ", b"\t ")
+    pieces = [draw(one_of(b"", b"", b"preamble\r\n", b"\r\n", b"\xef\xbb\xbf", b" "))]
     for part in parts:
         pieces += [b"--", boundary, draw(padding), b"\r\n", part.headers]
         content = part.wire_content
         # Parts without content, as RFC 2046 defines them and as some clients send them.
-        pieces.append(b"\r\n" + content + b"\r\n" if content else draw(st.sampled_from([b"\r\n\r\n", b"\r\n", b""])))
-    pieces += [b"--", boundary, b"--", draw(st.sampled_from([b"", b"\r\n", b"\n", b" \r\n", b"\r\nepilogue"]))]
+        pieces.append(b"\r\n" + content + b"\r\n" if content else draw(one_of(b"\r\n\r\n", b"\r\n", b"")))
+    pieces += [b"--", boundary, b"--", draw(one_of(b"", b"\r\n", b"\n", b" \r\n", b"\r\nepilogue"))]
     return b"".join(pieces)
 
 
@@ -231,7 +246,7 @@ def gzipped(draw: st.DrawFn, body: bytes) -> bytes:
     cuts = sorted(draw(st.lists(st.integers(0, len(body)), max_size=3)))
     level = draw(st.integers(0, 9))
     members = [gzip.compress(body[a:b], level) for a, b in zip([0, *cuts], [*cuts, len(body)], strict=True)]
-    return b"".join(members) + draw(st.sampled_from([b"", b"", b"junk", b"\0\0"]))
+    return b"".join(members) + draw(one_of(b"", b"", b"junk", b"\0\0"))
 
 
 @st.composite
@@ -240,15 +255,15 @@ def in_chunks(draw: st.DrawFn, body: bytes) -> bytes:
     sizes = draw(st.lists(st.integers(1, 5000), min_size=1, max_size=4))
     if len(body) < 3000 and draw(st.booleans()):
         sizes = [1]
-    extension = draw(st.sampled_from([b"", b"", b";a", b' ; a="b"']))
+    extension = draw(one_of(b"", b"", b";a", b' ; a="b"'))
     pieces = []
     position = number = 0
     while position < len(body):
         chunk = body[position : position + max(sizes[number % len(sizes)], len(body) // 300)]
-        pieces += [draw(st.sampled_from([b"%x", b"%X", b"0%x"])) % len(chunk), extension, b"\r\n", chunk, b"\r\n"]
+        pieces += [draw(one_of(b"%x", b"%X", b"0%x")) % len(chunk), extension, b"\r\n", chunk, b"\r\n"]
         position += len(chunk)
         number += 1
-    return b"".join([*pieces, b"0\r\n", draw(st.sampled_from([b"", b"", b"X: 1\r\n"])), b"\r\n"])
+    return b"".join([*pieces, b"0\r\n", draw(one_of(b"", b"", b"X: 1\r\n")), b"\r\n"])
 
 
 @st.composite
@@ -271,12 +286,10 @@ def sent_reports(draw: st.DrawFn) -> SentReport:
     parts = [draw(encoded(part)) for part in parts]
     body = draw(multipart_bodies(boundary, parts))
 
-    content_type = draw(
-        parameters(draw(st.sampled_from(["multipart/form-data", "multipart/mixed"])), {"boundary": boundary_text})
-    )
-    user_agent = draw(st.sampled_from(["curl/7.88.1", "Fenix ä", ""]))
+    content_type = draw(parameters(draw(one_of("multipart/form-data", "multipart/mixed")), {"boundary": boundary_text}))
+    user_agent = draw(one_of("curl/7.88.1", "Fenix ä", ""))
     headers = [("Content-Type", content_type.encode("latin-1")), ("User-Agent", user_agent.encode())]
-    coding = draw(st.sampled_from([None, "identity", "gzip", "x-gzip"]))
+    coding = draw(one_of(None, "identity", "gzip", "x-gzip"))
     is_gzipped = coding in {"gzip", "x-gzip"}
     if coding:
         headers.append(("Content-Encoding", draw(spelled(coding)).encode()))

@@ -18,7 +18,7 @@ from tests.throttler.conftest import BuildThrottler
 
 SETS = sorted((Path(__file__).parent.parent / "data" / "annotations").glob("*.json"))
 MOZILLA_FILE = PROJECT_ROOT / "docs" / "examples" / "mozilla.toml"
-RUNS = 2_000
+RUNS = 1_000
 
 
 def test_all_twelve_are_there() -> None:
@@ -40,5 +40,5 @@ def test_outcomes(build_throttler: BuildThrottler, path: Path, *, as_file: bool)
         outcomes[f"{result.name} {rule_name}"] += 1
 
     expected: dict[str, float] = annotation_set["mozilla_rules_outcomes_of_2000"]
-    # Both are samples of 2,000; at 25 % the standard deviation of their difference is 0.014.
-    assert {outcome: count / RUNS for outcome, count in outcomes.items()} == pytest.approx(expected, abs=0.04)
+    # These are samples of 1,000 and of 2,000. At 25 % the standard deviation of their difference is 0.017.
+    assert {outcome: count / RUNS for outcome, count in outcomes.items()} == pytest.approx(expected, abs=0.05)

@@ -55,7 +55,8 @@ def test_both_ways_of_a_draw(crash: dict[str, Any], verdict: str) -> None:
 
 def test_what_is_chosen_by_a_value_is_not_drawn() -> None:
     text = SAMPLING.format(by='sample_by = "client"')
-    verdicts = Counter(explained(text, {"channel": "beta", "client": f"client {n}"}).verdict for n in range(200))
+    throttler = throttler_of(text)
+    verdicts = Counter(explain(throttler, {"channel": "beta", "client": f"client {n}"}).verdict for n in range(50))
 
     assert set(verdicts) == {
         "80 % REJECT by first, 20 % ACCEPT by second",
