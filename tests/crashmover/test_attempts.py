@@ -209,12 +209,12 @@ def test_pauses_grow_and_differ(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("max_attempts", "longest_pause", "timeout", "outage", "works"),
     [
-        (5, 0.2, 10, 0.7, True),
-        (5, 0.2, 10, 1.0, False),
-        (3, 0.3, 10, 0.5, True),
-        (20, 0.2, 1.0, 0.7, True),
-        (2, 0.5, 10, 0.4, True),
-        (1, 0.5, 10, 0.1, False),
+        (5, 0.1, 10, 0.35, True),
+        (5, 0.1, 10, 1.0, False),
+        (3, 0.15, 10, 0.25, True),
+        (20, 0.1, 1.0, 0.4, True),
+        (2, 0.3, 10, 0.2, True),
+        (1, 0.3, 10, 0.1, False),
     ],
 )
 def test_without_a_spool_few_attempts_outlast_an_outage(

@@ -4,11 +4,10 @@
 
 """An id that takes long to publish waits in the spool, and leaves it when it is published after all."""
 
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
-import gevent
+import gevent.event
 import pytest
 from markus.testing import MetricsMock
 
@@ -29,14 +28,6 @@ def spool(tmp_path: Path) -> Spool:
     return make_spool(tmp_path / "spool")
 
 
-def after_a_second(outcome: Exception | None) -> Callable[[str], Exception | None]:
-    def behave(_: str) -> Exception | None:
-        gevent.sleep(1)
-        return outcome
-
-    return behave
-
-
 @pytest.mark.parametrize(
     ("outcome", "left"), [(None, 0), (BackendError("away"), 1)], ids=["published", "not published"]
 )
@@ -48,7 +39,8 @@ def test_late_id_is_counted_as_delivered_when_it_leaves_the_spool(
     counting = SimpleNamespace(incr=lambda name, tags: counted.append(f"{name} {tags[0]}"))
     monkeypatch.setattr(antenna.crashmover.publisher, "metrics", counting)
     crashpublish = Publish(build_config(ENVIRONMENT).with_namespace("crashmover"))
-    crashpublish.fails = after_a_second(outcome)
+    answered = gevent.event.Event()
+    crashpublish.fails = lambda _: outcome if answered.wait(10) else BackendError("no answer")
     attempts = Attempts("publish", timeout=5, max_attempts=1, longest_pause=0.01, spool_takes=lambda: True)
     publisher = Publisher(crashpublish, attempts, SpoolWriter(spool))
 
@@ -56,6 +48,7 @@ def test_late_id_is_counted_as_delivered_when_it_leaves_the_spool(
 
     metricsmock.assert_incr_once("crashmover.spooled", tags=["kind:id"])
     assert counted == []
+    answered.set()
     publisher.join(5)
     assert len(names(spool, Kind.ID)) == left
     assert counted == ["published via:live", "delivered kind:id"] * (1 - left)

@@ -43,7 +43,7 @@ def open_topic(publish_proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch) -> I
     with ExitStack() as opened:
 
         def open_topic(name: str) -> PubSubCrashPublish:
-            publisher = PubSubCrashPublish(build_config({"PROJECT_ID": "test", "TOPIC_NAME": name, "TIMEOUT": "2s"}))
+            publisher = PubSubCrashPublish(build_config({"PROJECT_ID": "test", "TOPIC_NAME": name, "TIMEOUT": "1s"}))
             opened.callback(publisher.close)
             return publisher
 

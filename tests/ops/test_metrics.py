@@ -107,7 +107,8 @@ def test_every_registered_metric_says_what_it_means() -> None:
 
 def emitted_in(module: Path) -> Iterator[tuple[str, str]]:
     """Names and types of the metrics that a module emits under a literal name."""
-    nodes = list(ast.walk(ast.parse(module.read_text())))
+    text = module.read_text(encoding="utf-8")
+    nodes = list(ast.walk(ast.parse(text))) if "get_metrics" in text else []
     prefixes = {}
     for node in nodes:
         match node:
@@ -124,13 +125,12 @@ def emitted_in(module: Path) -> Iterator[tuple[str, str]]:
                 yield prefixes[variable] + name, "timing" if method == "timer" else method
 
 
-@pytest.mark.parametrize("module", sorted(PACKAGE.rglob("*.py")), ids=lambda module: str(module.relative_to(PACKAGE)))
-def test_metrics_that_the_code_emits_are_registered(module: Path) -> None:
+def test_metrics_that_the_code_emits_are_registered() -> None:
     registry = load_registry()
+    emitted = [metric for module in PACKAGE.rglob("*.py") for metric in emitted_in(module)]
 
-    for name, stat_type in emitted_in(module):
-        assert name in registry
-        assert registry[name]["type"] == stat_type, name
+    assert len(emitted) > 50
+    assert [(name, kind) for name, kind in emitted if registry.get(name, {}).get("type") != kind] == []
 
 
 def test_metrics_reach_statsd_with_namespace_tags_and_host(statsd: StatsdServer) -> None:
@@ -250,25 +250,25 @@ def test_packets_fit_into_a_frame(statsd: StatsdServer) -> None:
 
 
 def test_what_waits_is_bounded(statsd: StatsdServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = threading.Event()
+    asked, found = threading.Event(), threading.Event()
 
     def resolve_slowly(*_args: Any, **_options: Any) -> Any:
+        asked.set()
         found.wait(30)
         return [(socket.AF_INET, socket.SOCK_DGRAM, 0, "", ("127.0.0.1", statsd.port))]
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve_slowly)
     monkeypatch.setattr("antenna.ops.statsd.MAX_WAITING", 30)
     set_up(**statsd.environ | {"STATSD_HOST": "statsd.example.com"})
-    for _ in range(2):  # the first metric is on its way when the others come
-        markus.get_metrics("throttle").incr("accept")
-        time.sleep(0.5)
+    markus.get_metrics("throttle").incr("accept")
+    assert asked.wait(10)  # that metric is on its way when the others come
     for _ in range(100):
         markus.get_metrics("throttle").incr("defer")
     found.set()
 
     received, dropped = Counter[str](), 0
     # The threads of earlier tests, whose statsd has gone, may have dropped some as well.
-    while dropped < 71 or received["throttle.defer:1|c|#host:antenna-7"] < 30:
+    while dropped < 70 or received["throttle.defer:1|c|#host:antenna-7"] < 30:
         for line in statsd.receive():
             received[line] += 1
             if line.startswith("metrics_dropped:"):
@@ -293,12 +293,15 @@ ACCEPTED = b"throttle.accept:1|c|#host:antenna-7"
 DROPPED = b"metrics_dropped:"
 
 
-def test_statsd_that_comes_back_gets_metrics_again_and_hears_how_many_were_dropped(statsd: StatsdServer) -> None:
+def test_statsd_that_comes_back_gets_metrics_again_and_hears_how_many_were_dropped(
+    statsd: StatsdServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("antenna.ops.statsd._PAUSE", 0.1)
     port = statsd.port
     statsd.socket.close()
     set_up(**statsd.environ)
     markus.get_metrics("throttle").incr("accept")
-    time.sleep(0.5)
+    time.sleep(0.3)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:
         again.bind(("127.0.0.1", port))
         again.settimeout(0.3)
@@ -314,7 +317,7 @@ def test_statsd_that_comes_back_gets_metrics_again_and_hears_how_many_were_dropp
 
 def test_statsd_that_moves_is_followed(statsd: StatsdServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Packets to the old address may be lost without an error."""
-    monkeypatch.setattr("antenna.ops.statsd._LOOK_UP_AGAIN", 0.3)
+    monkeypatch.setattr("antenna.ops.statsd._LOOK_UP_AGAIN", 0.1)
     moved = StatsdServer()
     ports = [statsd.port]
 
@@ -326,18 +329,18 @@ def test_statsd_that_moves_is_followed(statsd: StatsdServer, monkeypatch: pytest
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     set_up(**statsd.environ | {"STATSD_HOST": "statsd.example.com"})
 
-    def emit() -> None:
+    def arrives_at(server: StatsdServer) -> bool:
         markus.get_metrics("throttle").incr("accept")
-        time.sleep(0.5)
+        received = server.receive()
+        time.sleep(0.15)  # then it is time to look the name up again
+        return received == ["throttle.accept:1|c|#host:antenna-7"]
 
     with moved.socket:
-        emit()
+        assert arrives_at(statsd)
         ports.clear()  # the name server is away
-        emit()
-        assert len(statsd.receive(2)) == 2
+        assert arrives_at(statsd)
         ports.append(moved.port)
-        emit()
-        assert moved.receive() == ["throttle.accept:1|c|#host:antenna-7"]
+        assert arrives_at(moved)
 
 
 def test_name_that_takes_long_to_resolve_delays_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,6 +49,10 @@ THEIRS = {
 }
 
 
+# The value of the last metric that is sent.
+LAST = 123456
+
+
 @pytest.fixture(autouse=True)
 def metricsmock() -> Iterator[None]:
     """No mock: these tests look at the metrics that are sent."""
@@ -60,7 +64,7 @@ def sent(namespace: str) -> dict[str, list[str]]:
     """Emit every metric of the registry once, with a value for each tag; return what statsd gets, by name."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as statsd:
         statsd.bind(("127.0.0.1", 0))
-        statsd.settimeout(2)
+        statsd.settimeout(10)
         options = {"STATSD_HOST": "127.0.0.1", "STATSD_PORT": str(statsd.getsockname()[1]), "HOSTNAME": "a"}
         set_up_metrics(
             AppConfig(build_config(options | {"STATSD_NAMESPACE": namespace, "METRICS_MOZILLA_NAMES": "true"}))
@@ -69,15 +73,14 @@ def sent(namespace: str) -> dict[str, list[str]]:
         for name, metric in load_registry().items():
             tags = [f"{tag}:{values.get(tag, 'x')}" for tag in metric.get("tags", {})]
             getattr(markus.get_metrics(""), metric["type"])(name, 7 if metric["type"] != "incr" else 1, tags=tags)
+        markus.get_metrics("crashmover").gauge("spool_size", LAST)
         lines: dict[str, list[str]] = {}
-        while True:
-            try:
-                packet = statsd.recv(65536).decode()
-            except TimeoutError:
-                return lines
-            for line in packet.splitlines():
+        rest = ""
+        while not rest.startswith(f"{LAST}|g"):
+            for line in statsd.recv(65536).decode().splitlines():
                 name, _, rest = line.partition(":")
                 lines.setdefault(name, []).append(rest)
+        return lines
 
 
 @pytest.mark.parametrize("namespace", ["", "antenna.prod", "socorro.collector"])

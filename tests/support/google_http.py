@@ -38,8 +38,10 @@ def assert_fails(peer: Peer, match: str, content: bytes = b"MDMP", error: type[E
     client.close()
 
 
-def assert_ends_in_time(request: Callable[[], object]) -> None:
+def assert_ends_in_time(request: Callable[[float], object]) -> None:
+    """Check that a request fails soon after its time is over. It gets that time in seconds."""
     started = time.monotonic()
     with pytest.raises(BackendError):
-        request()
-    assert 0.2 < time.monotonic() - started < 0.7
+        request(0.2)
+    # On a busy machine it may end late. Servers in these tests take 2.5 s or longer.
+    assert 0.15 < time.monotonic() - started < 2

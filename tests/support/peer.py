@@ -62,6 +62,17 @@ def send_later(seconds: float, data: bytes) -> Answer:
     return respond
 
 
+def send_together(number: int, data: bytes) -> Answer:
+    """Send bytes when that many requests have come, to all of them. The connections go on."""
+    all_came = threading.Barrier(number)
+
+    def respond(connection: socket.socket) -> bool:
+        all_came.wait(10)
+        return send(data)(connection)
+
+    return respond
+
+
 def hang(connection: socket.socket) -> bool:
     """Send nothing. The connection stays open until the other side closes it."""
     while connection.recv(64 * 1024):
@@ -151,6 +162,7 @@ class Peer:
         self._choose = choose
         self._tls = tls
         self._body_limit = body_limit
+        self._ended: set[int] = set()
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
@@ -159,6 +171,13 @@ class Peer:
     def url(self) -> str:
         """The URL of the server."""
         return f"{'https' if self._tls else 'http'}://localhost:{self.port}"
+
+    def wait_until_ended(self, number: int) -> None:
+        """Wait until this side has closed a connection. The other side knows it by then."""
+        end = time.monotonic() + 10
+        while number not in self._ended:
+            assert time.monotonic() < end
+            time.sleep(0.005)
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._accept, daemon=True).start()
@@ -178,7 +197,11 @@ class Peer:
                 with self._lock:
                     number = len(self.connections)
                     self.connections.append(connection)
-                threading.Thread(target=self._serve, args=(connection, number), daemon=True).start()
+                threading.Thread(target=self._serve_to_its_end, args=(connection, number), daemon=True).start()
+
+    def _serve_to_its_end(self, connection: socket.socket, number: int) -> None:
+        self._serve(connection, number)
+        self._ended.add(number)
 
     def _serve(self, connection: socket.socket, number: int) -> None:
         with contextlib.suppress(OSError, EOFError), connection:

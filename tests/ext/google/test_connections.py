@@ -31,6 +31,7 @@ from tests.support.peer import (
     send_and_reset,
     send_in_turn,
     send_later,
+    send_together,
 )
 
 
@@ -54,7 +55,7 @@ class TestConnection:
         with Peer(end(OK), send(OK)) as peer:
             client = connect(peer)
             post(client)
-            time.sleep(0.2)
+            peer.wait_until_ended(0)
 
             assert post(client, content) == RESULT
 
@@ -192,7 +193,7 @@ class TestConnection:
             client.close()
 
     def test_is_nobody_elses_meanwhile(self) -> None:
-        with Peer(drip(OK, interval=0.005)) as peer:
+        with Peer(send_together(20, OK)) as peer:
             client = connect(peer)
 
             requests = [gevent.spawn(post, client, bytes([number])) for number in range(20)]
@@ -204,7 +205,7 @@ class TestConnection:
 
     def test_is_kept_if_there_are_not_too_many(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("antenna.ext.google.pools._MAX_KEPT", 3)
-        with Peer(drip(OK, interval=0.005)) as peer:
+        with Peer(send_together(10, OK)) as peer:
             client = connect(peer)
             for _ in range(2):
                 gevent.joinall([gevent.spawn(post, client) for _ in range(10)], raise_error=True)
@@ -234,14 +235,14 @@ class TestTime:
             if is_kept:
                 post(client)
 
-            assert_ends_in_time(lambda: post(client, seconds=0.3))
+            assert_ends_in_time(lambda seconds: post(client, seconds=seconds))
             client.close()
 
     def test_of_a_server_that_does_not_read(self) -> None:
         with Peer(send_later(2, OK), body_limit=10) as peer:
             client = connect(peer)
 
-            assert_ends_in_time(lambda: post(client, LARGE * 4, seconds=0.3))
+            assert_ends_in_time(lambda seconds: post(client, LARGE * 4, seconds=seconds))
             client.close()
 
     def test_of_a_server_that_takes_no_connections(self) -> None:
@@ -250,7 +251,7 @@ class TestTime:
             with socket.create_connection(("127.0.0.1", port)):
                 client = GoogleHttp(f"http://127.0.0.1:{port}", None)
 
-                assert_ends_in_time(lambda: post(client, seconds=0.3))
+                assert_ends_in_time(lambda seconds: post(client, seconds=seconds))
                 client.close()
 
     def test_that_is_over_before_it_begins(self) -> None:
@@ -266,15 +267,13 @@ class TestTime:
     def test_of_others_is_not_taken(self) -> None:
         with Peer(hang, send(OK)) as peer:
             client = connect(peer)
-            hanging = gevent.spawn(post, client, seconds=1)
+            hanging = gevent.spawn(post, client, seconds=10)
             gevent.sleep(0.1)
-            started = time.monotonic()
 
             assert post(client) == RESULT
 
-            assert time.monotonic() - started < 0.5
-            with pytest.raises(BackendError):
-                hanging.get()
+            assert not hanging.ready()
+            hanging.kill()
             client.close()
 
 
@@ -311,7 +310,7 @@ class TestTls:
         with Peer(answer_and_end, send(OK), tls=make_tls("localhost")) as peer:
             client = connect(peer)
             post(client)
-            time.sleep(0.2)
+            peer.wait_until_ended(0)
 
             assert post(client, content) == RESULT
 
@@ -340,12 +339,12 @@ class TestTls:
         with Peer(send(OK)) as peer:
             client = GoogleHttp(peer.url.replace("http:", "https:"), None)
             with pytest.raises(BackendError, match=r"SSLError|ConnectionResetError|TimeoutError|no answer"):
-                post(client, seconds=1)
+                post(client, seconds=0.3)
             client.close()
 
     def test_handshake_takes_no_longer_than_the_deadline(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             client = GoogleHttp(f"https://127.0.0.1:{listener.getsockname()[1]}", None)
 
-            assert_ends_in_time(lambda: post(client, seconds=0.3))
+            assert_ends_in_time(lambda seconds: post(client, seconds=seconds))
             client.close()

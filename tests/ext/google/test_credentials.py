@@ -195,7 +195,8 @@ class TestToken:
             assert len(asked) == 1
             client.close()
 
-    def test_is_asked_for_again_after_a_failure(self) -> None:
+    def test_is_asked_for_again_after_a_failure(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("antenna.ext.google.credentials._PAUSE", 0.1)
         failures = [google.auth.exceptions.TransportError("status 503")]
 
         def fail_once() -> None:
@@ -206,7 +207,7 @@ class TestToken:
             client = connect(peer, FakeCredentials(fail_once))
             with pytest.raises(BackendError, match="status 503"):
                 post(client)
-            gevent.sleep(1.1)
+            gevent.sleep(0.2)
 
             assert post(client) == RESULT
             client.close()
@@ -254,7 +255,7 @@ class TestToken:
         with Peer(send(OK)) as peer:
             client = connect(peer, FakeCredentials(lambda: gevent.sleep(10)))
 
-            assert_ends_in_time(lambda: post(client, seconds=0.3))
+            assert_ends_in_time(lambda seconds: post(client, seconds=seconds))
             client.close()
 
     def test_of_a_real_token_server(self) -> None:
@@ -322,13 +323,14 @@ class TestCredentials:
             return found[0], None
 
         monkeypatch.setattr(google.auth, "default", find)
+        monkeypatch.setattr("antenna.ext.google.credentials._PAUSE", 0.1)
         monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
         with Peer(send(OK)) as peer:
             client = connect(peer, credentials_for(None, ["scope"]))
             with pytest.raises(BackendError, match="DefaultCredentialsError: the metadata server gives no answer"):
                 post(client)
             found.append(FakeCredentials())
-            gevent.sleep(1.1)
+            gevent.sleep(0.2)
 
             assert [post(client) for _ in range(2)] == [RESULT] * 2
             client.close()
