@@ -6,6 +6,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,9 @@ import pytest
 from tests.faults.play import Emulators, Outcome, play
 from tests.faults.schedule import BACKEND_FAULTS, DISK_FAULTS, TROUBLES, VICTIMS, make_schedule
 
-# Schedules that are played at the same time, since most of their time is waiting.
+# Schedules that are played at the same time, since most of their time is waiting, and the clients of each.
 PLAYERS = 4
+CLIENTS = 3
 SELECTION = {
     "storage and publish": (21, ["storage", "publish"]),
     "outage, restarts and kills": (1, ["outage", "stop", "kill"]),
@@ -29,7 +31,7 @@ def outcomes(gcs_emulator: str, pubsub_emulator: str, library: Path | None) -> I
     emulators = Emulators(gcs_emulator, pubsub_emulator)
     with ThreadPoolExecutor(PLAYERS) as players:
         yield {
-            name: players.submit(play, make_schedule(seed, troubles), emulators, library)
+            name: players.submit(play, replace(make_schedule(seed, troubles), clients=CLIENTS), emulators, library)
             for name, (seed, troubles) in SELECTION.items()
         }
 
@@ -42,7 +44,7 @@ def test_every_promise_is_kept(outcomes: dict[str, Future[Outcome]], name: str) 
     if outcome.problems:
         print(outcome.logs)
     assert not outcome.problems
-    assert outcome.promised > 10
+    assert outcome.promised >= 5, "too few for a test"
     if outcome.missing:
         pytest.skip(f"played without what this machine cannot do: {outcome.missing}")
 
