@@ -21,7 +21,7 @@ from bin import _common, supersearch
 from tests.support.minidumps import samples
 from tests.support.tools import Result, run_shell
 from tests.support.viewer import StoredCrashes, viewer_environment
-from tests.viewer.test_program import ViewerProgram
+from tests.support.viewer_program import ViewerProgram
 
 NOW = datetime.now(UTC)
 

@@ -30,10 +30,10 @@ class Chromium:
         """Return the document of a page after the browser has run the scripts that it allows."""
         return self._run("--dump-dom", url).stdout
 
-    def picture(self, url: str, file: Path, width: int = 1280) -> bytes:
-        """Return a picture of a page, as a PNG file."""
-        self._run(f"--screenshot={file}", f"--window-size={width},900", url)
-        return file.read_bytes()
+    def document_and_picture(self, url: str, file: Path, width: int = 1280) -> tuple[str, bytes]:
+        """Return the document of a page, and a picture of it as a PNG file."""
+        done = self._run("--dump-dom", f"--screenshot={file}", f"--window-size={width},900", url)
+        return done.stdout, file.read_bytes()
 
     def _run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run([*self._command, *arguments], capture_output=True, text=True, timeout=90, check=True)

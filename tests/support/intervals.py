@@ -33,7 +33,7 @@ def shorten(environment: Mapping[str, str]) -> None:
     for item in environment["INTERVALS"].split():
         name, _, seconds = item.partition("=")
         module, _, constant = name.rpartition(".")
-        values.setdefault(module, {})[constant] = float(seconds)
+        values.setdefault(module, {})[constant] = int(seconds) if seconds.isdecimal() else float(seconds)
     sys.meta_path.insert(0, _Finder(values))
 
 

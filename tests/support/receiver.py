@@ -18,6 +18,8 @@ class Receiver:
 
     def __init__(self, *behaviours: str) -> None:
         self.behaviours = list(behaviours)
+        #: Seconds that an answer with a status asks to wait.
+        self.retry_after = 7
         #: What came: behaviour, headers and body.
         self.received: list[tuple[str, dict[str, str], Any]] = []
         receiver = self
@@ -49,7 +51,7 @@ class Receiver:
         connection = handler.connection
         if behaviour.isdecimal():
             handler.send_response(int(behaviour))
-            handler.send_header("Retry-After", "7")
+            handler.send_header("Retry-After", str(self.retry_after))
             handler.send_header("Location", self.url)
             handler.send_header("Content-Length", "0")
             handler.end_headers()

@@ -6,11 +6,13 @@
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 
+from antenna.symbols import Store
 from antenna.viewer import child, crash_reader
 from antenna.viewer.crash_reader import CrashReader
 from tests.support.viewer import RunningViewer, StoredCrashes
@@ -25,15 +27,24 @@ def stored(tmp_path: Path) -> StoredCrashes:
 
 
 @pytest.fixture
-def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def in_process() -> Iterator[None]:
     """Crashes are read in this process, which takes less time than to start another one."""
+    with reading_in_process():
+        yield
 
-    def exchange(_: object, pieces: list[bytes]) -> bytes:
+
+@contextmanager
+def reading_in_process() -> Iterator[None]:
+    """Do as ``in_process`` does, for fixtures of a module."""
+
+    def exchange(process: NoProcess, pieces: list[bytes]) -> bytes:
         request, *contents = pieces
-        return child.answer(json.loads(request), BytesIO(b"".join(contents)), None).encode() + b"\n"
+        return child.answer(json.loads(request), BytesIO(b"".join(contents)), process.store).encode() + b"\n"
 
-    monkeypatch.setattr(crash_reader, "exchange", exchange)
-    monkeypatch.setattr(CrashReader, "start", lambda _: NoProcess())
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(crash_reader, "exchange", exchange)
+        patched.setattr(CrashReader, "start", lambda reader: NoProcess(reader._symbols))  # noqa: SLF001 - as it would be told
+        yield
 
 
 class NoProcess:
@@ -42,6 +53,9 @@ class NoProcess:
     pid = 0
     stdin = BytesIO()
     stdout = BytesIO()
+
+    def __init__(self, symbols: Path | None) -> None:
+        self.store = None if symbols is None else Store(symbols)
 
     def poll(self) -> None: ...
     def kill(self) -> None: ...
@@ -61,3 +75,11 @@ def start_viewer(tmp_path: Path) -> Iterator[StartViewer]:
 
     for viewer in viewers:
         viewer.close()
+
+
+@pytest.fixture(scope="module")
+def empty_viewer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningViewer]:
+    """A viewer without crashes. Tests share it, and leave it as it is."""
+    viewer = RunningViewer(tmp_path_factory.mktemp("empty"))
+    yield viewer
+    viewer.close()

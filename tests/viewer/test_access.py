@@ -4,7 +4,9 @@
 
 """Access to the pages: tokens, proxies, other sites, names that lead to this machine."""
 
+import uuid
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from falcon.testing import Result
@@ -14,7 +16,7 @@ from antenna.viewer.app import ViewerApp
 from tests.support.minidumps import samples
 from tests.support.minidumps.everything import everything
 from tests.support.viewer import RunningViewer, StoredCrashes
-from tests.viewer.conftest import StartViewer
+from tests.viewer.conftest import StartViewer, reading_in_process
 
 pytestmark = pytest.mark.usefixtures("in_process")
 
@@ -41,6 +43,19 @@ def test_other_addresses_need_a_token_or_a_header(start_viewer: StartViewer, add
 
 
 NOTHING, SUMMARY, FULL = "nothing", "summary", "full"
+
+
+@pytest.fixture(scope="module")
+def indexed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A directory whose index has a crash that says everything, and its id."""
+    directory = tmp_path_factory.mktemp("indexed")
+    viewer = RunningViewer(directory)
+    annotations = {"ProductName": "MyApp", "Email": "secret@example.com", "MozCrashReason": "harmless"}
+    crash_id = viewer.crashes.add(annotations, everything(samples.LINUX), notes=("a note",))
+    with reading_in_process():
+        viewer.look()
+    viewer.close()
+    return directory, crash_id
 
 
 @pytest.mark.parametrize(
@@ -72,13 +87,9 @@ NOTHING, SUMMARY, FULL = "nothing", "summary", "full"
         ({"VIEWER_TRUSTED_HEADER": HEADER}, {HEADER: "somebody"}, SUMMARY),
     ],
 )
-def test_levels(
-    stored: StoredCrashes, start_viewer: StartViewer, options: dict[str, str], headers: dict[str, str], level: str
-) -> None:
-    annotations = {"ProductName": "MyApp", "Email": "secret@example.com", "MozCrashReason": "harmless"}
-    crash_id = stored.add(annotations, everything(samples.LINUX), notes=("a note",))
-    viewer = start_viewer(**options)
-    viewer.look()
+def test_levels(indexed: tuple[Path, str], options: dict[str, str], headers: dict[str, str], level: str) -> None:
+    directory, crash_id = indexed
+    viewer = RunningViewer(directory, **options)
     paths = [
         "/", "/signature/?signature=MyApp%2B0x1234", f"/report/{crash_id}", f"/report/{crash_id}/json", "/symbols",
         "/status", "/search?q=MyApp",
@@ -98,6 +109,7 @@ def test_levels(
             text = "".join(answer.text for answer in answers)
             assert [secret for secret in SECRETS if secret in text] == []
     assert {get(viewer, path, headers).status_code == 200 for path in downloads} == {level == FULL}
+    viewer.close()
 
 
 def test_searches_find_nothing_that_is_protected(stored: StoredCrashes, start_viewer: StartViewer) -> None:
@@ -174,20 +186,18 @@ class TestLogin:
         ({}, 303),
     ],
 )
-def test_other_sites_change_nothing(
-    stored: StoredCrashes, start_viewer: StartViewer, headers: dict[str, str], status: int
-) -> None:
-    stored.add({}, samples.crash())
-    viewer = start_viewer()
-    viewer.look()
+def test_other_sites_change_nothing(indexed: tuple[Path, str], headers: dict[str, str], status: int) -> None:
+    viewer = RunningViewer(indexed[0])
+    note = uuid.uuid4().hex
     answer = viewer.client.simulate_post(
         "/signature/?signature=MyApp%2B0x1234",
-        body="fixed_in=7.5&note=mended",
+        body=f"fixed_in=7.5&note={note}",
         headers={"Content-Type": "application/x-www-form-urlencoded", **headers},
         host="127.0.0.1",
     )
     assert answer.status_code == status
-    assert ("mended" in viewer.get("/signature/?signature=MyApp%2B0x1234")) == (status == 303)
+    assert (note in viewer.get("/signature/?signature=MyApp%2B0x1234")) == (status == 303)
+    viewer.close()
 
 
 @pytest.mark.parametrize(
@@ -201,16 +211,16 @@ def test_other_sites_change_nothing(
         ({"Origin": "http://evil.example"}, 200),  # an old browser: it shows the answer to nobody
     ],
 )
-def test_other_sites_load_nothing_from_here(start_viewer: StartViewer, headers: dict[str, str], status: int) -> None:
-    answer = start_viewer().client.simulate_get("/?days=90", headers=headers, host="127.0.0.1")
+def test_other_sites_load_nothing_from_here(empty_viewer: RunningViewer, headers: dict[str, str], status: int) -> None:
+    answer = empty_viewer.client.simulate_get("/?days=90", headers=headers, host="127.0.0.1")
     assert answer.status_code == status
     assert "access-control-allow-origin" not in answer.headers
     assert answer.headers["cross-origin-resource-policy"] == "same-origin"
 
 
-@pytest.mark.parametrize(
-    ("host", "status"),
-    [
+def test_names_of_others_do_not_lead_here(start_viewer: StartViewer) -> None:
+    viewer, behind = start_viewer(), start_viewer(VIEWER_TOKEN=TOKEN)
+    for host, status in (
         ("127.0.0.1:8001", 200),
         ("localhost", 200),
         ("localhost:8001", 200),
@@ -218,14 +228,10 @@ def test_other_sites_load_nothing_from_here(start_viewer: StartViewer, headers: 
         ("evil.example", 403),
         ("127.0.0.1.evil.example:8001", 403),
         ("192.0.2.1", 403),
-    ],
-)
-def test_names_of_others_do_not_lead_here(start_viewer: StartViewer, host: str, status: int) -> None:
-    viewer = start_viewer()
-    assert viewer.client.simulate_get("/", headers={"Host": host}).status_code == status
-    # With a token, a proxy may have any name: no page of another name has the cookie.
-    behind = start_viewer(VIEWER_TOKEN=TOKEN)
-    assert behind.client.simulate_get("/", headers={"Host": host, **bearer(TOKEN)}).status_code == 200
+    ):
+        assert viewer.client.simulate_get("/", headers={"Host": host}).status_code == status, host
+        # With a token, a proxy may have any name: no page of another name has the cookie.
+        assert behind.client.simulate_get("/", headers={"Host": host, **bearer(TOKEN)}).status_code == 200, host
 
 
 def test_health_checks_need_no_token(start_viewer: StartViewer) -> None:

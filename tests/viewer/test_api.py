@@ -151,8 +151,8 @@ class TestProcessedCrash:
             ("/api/Nothing/", 404),
         ],
     )
-    def test_crashes_that_are_not_there(self, start_viewer: StartViewer, path: str, status: int) -> None:
-        assert "error" in ask(start_viewer(), path, status)
+    def test_crashes_that_are_not_there(self, empty_viewer: RunningViewer, path: str, status: int) -> None:
+        assert "error" in ask(empty_viewer, path, status)
 
 
 def test_addresses_of_crash_stats_lead_to_the_page(start_viewer: StartViewer) -> None:
@@ -195,9 +195,8 @@ def test_tools_send_a_token(start_viewer: StartViewer, headers: dict[str, str], 
 @pytest.mark.parametrize(
     "query", ["{}=~secret", "_facets={}", "_columns={}", "_sort={}", "_aggs.product={}", "_facets=_cardinality.{}"]
 )
-def test_nothing_protected_is_searched_counted_or_shown(start_viewer: StartViewer, name: str, query: str) -> None:
-    viewer = start_viewer()
-    assert ask(viewer, f"/api/search?{query.format(name)}", 400)["error"].startswith(f"unknown field {name}")
+def test_nothing_protected_is_searched_counted_or_shown(empty_viewer: RunningViewer, name: str, query: str) -> None:
+    assert ask(empty_viewer, f"/api/search?{query.format(name)}", 400)["error"].startswith(f"unknown field {name}")
 
 
 def test_annotations_that_are_allowed_no_more_are_no_fields(stored: StoredCrashes, start_viewer: StartViewer) -> None:

@@ -5,6 +5,7 @@
 """The content of the pages. It stays text, whatever a crash says."""
 
 import re
+from collections.abc import Iterator
 from html.parser import HTMLParser
 
 import pytest
@@ -16,7 +17,9 @@ from tests.support.minidumps.builder import DumpBuilder, ModuleSpec, ThreadSpec,
 from tests.support.minidumps.contexts import context
 from tests.support.symbols import filled_store, game_dump_bytes
 from tests.support.viewer import RunningViewer, StoredCrashes
-from tests.viewer.conftest import StartViewer
+from tests.viewer.conftest import StartViewer, reading_in_process
+
+pytestmark = pytest.mark.usefixtures("in_process")
 
 HOSTILE = "<script>alert(1)</script>\"'><svg onload=alert(1)>&amp;{{7*7}}\u202etxt\u2066\x00\x1b\x7f\ud800"
 #: Elements, and attributes, of the templates.
@@ -202,16 +205,18 @@ def test_a_report_without_symbols_names_what_would_help(stored: StoredCrashes, s
 
 
 class TestTopCrashers:
-    @pytest.fixture
-    def viewer(self, stored: StoredCrashes, start_viewer: StartViewer) -> RunningViewer:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def viewer(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningViewer]:
+        viewer = RunningViewer(tmp_path_factory.mktemp("top"), VIEWER_SCAN_DAYS="20")
+        beta = {"ProductName": "App", "Version": "1.10", "ReleaseChannel": "beta"}
         for days in (0, 0, 1, 9):
-            stored.add(
-                {"ProductName": "App", "Version": "1.10", "ReleaseChannel": "beta"}, samples.crash(), days_ago=days
-            )
-        stored.add({"ProductName": "App", "Version": "1.9"}, game_dump_bytes(), rule="sampled")
-        viewer = start_viewer(VIEWER_SCAN_DAYS="20")
-        viewer.look()
-        return viewer
+            viewer.crashes.add(beta, samples.crash(), days_ago=days)
+        viewer.crashes.add({"ProductName": "App", "Version": "1.9"}, game_dump_bytes(), rule="sampled")
+        with reading_in_process():
+            viewer.look()
+        yield viewer
+        viewer.close()
 
     @pytest.mark.parametrize(
         ("query", "text"),
@@ -278,7 +283,8 @@ def test_an_empty_viewer_says_so(start_viewer: StartViewer) -> None:
     ("content_type", "body", "status"),
     [("application/json", "[]", 415), ("", "", 415), ("application/x-www-form-urlencoded", "x" * 70_000, 413)],
 )
-def test_forms_that_are_none(start_viewer: StartViewer, content_type: str, body: str, status: int) -> None:
-    viewer = start_viewer()
+def test_forms_that_are_none(empty_viewer: RunningViewer, content_type: str, body: str, status: int) -> None:
     headers = {"Content-Type": content_type} if content_type else {}
-    assert viewer.client.simulate_post("/login", body=body, headers=headers, host="127.0.0.1").status_code == status
+    assert (
+        empty_viewer.client.simulate_post("/login", body=body, headers=headers, host="127.0.0.1").status_code == status
+    )

@@ -4,6 +4,7 @@
 
 """The page ``/search``: its form writes the URL of a search, and shows what a URL asks."""
 
+from collections.abc import Iterator
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
@@ -12,11 +13,9 @@ from antenna.viewer.index.rows import HARMLESS
 from antenna.viewer.resources.search import OPERATORS, Row, form_of, written_out
 from antenna.viewer.supersearch.fields import FieldList
 from tests.support.minidumps import samples
-from tests.support.viewer import RunningViewer, StoredCrashes
-from tests.viewer.conftest import StartViewer
+from tests.support.viewer import RunningViewer
+from tests.viewer.conftest import reading_in_process
 from tests.viewer.test_pages import ATTRIBUTES, ELEMENTS, HOSTILE, Page
-
-pytestmark = pytest.mark.usefixtures("in_process")
 
 FIELDS = FieldList(HARMLESS)
 
@@ -41,8 +40,8 @@ def form(**fields: str | list[str]) -> str:
         (form(field=["a", "b"], op="="), ""),
     ],
 )
-def test_the_form_writes_the_url(start_viewer: StartViewer, fields: str, query: str) -> None:
-    answer = start_viewer().client.simulate_get(f"/search/form?{fields}", host="127.0.0.1")
+def test_the_form_writes_the_url(empty_viewer: RunningViewer, fields: str, query: str) -> None:
+    answer = empty_viewer.client.simulate_get(f"/search/form?{fields}", host="127.0.0.1")
     assert answer.status_code == 303
     target = urlsplit(answer.headers["location"])
     assert (target.netloc, target.path) == ("", "/search")
@@ -61,17 +60,20 @@ def test_the_form_shows_what_it_wrote(operator: str) -> None:
     assert (found["from"], found["before"]) == ("2026-11-01", "")
 
 
-def searched(stored: StoredCrashes, start_viewer: StartViewer) -> RunningViewer:
+@pytest.fixture(scope="module")
+def viewer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningViewer]:
+    """A viewer of 61 crashes, of which one is hostile."""
+    viewer = RunningViewer(tmp_path_factory.mktemp("searched"))
     for number in range(60):
-        stored.add({"ProductName": "MyApp", "Version": f"1.{number % 2}"})
-    stored.add({"ProductName": HOSTILE, "Version": HOSTILE, "MozCrashReason": HOSTILE}, samples.crash())
-    viewer = start_viewer()
-    viewer.look()
-    return viewer
+        viewer.crashes.add({"ProductName": "MyApp", "Version": f"1.{number % 2}"})
+    viewer.crashes.add({"ProductName": HOSTILE, "Version": HOSTILE, "MozCrashReason": HOSTILE}, samples.crash())
+    with reading_in_process():
+        viewer.look()
+    yield viewer
+    viewer.close()
 
 
-def test_the_page_shows_crashes_facets_and_how_to_go_on(stored: StoredCrashes, start_viewer: StartViewer) -> None:
-    viewer = searched(stored, start_viewer)
+def test_the_page_shows_crashes_facets_and_how_to_go_on(viewer: RunningViewer) -> None:
     page = Page(viewer.get("/search?product=MyApp&_aggs.product=version"))
     assert "60 crashes" in page.text
     assert "MyApp" in page.text
@@ -87,16 +89,15 @@ def test_the_page_shows_crashes_facets_and_how_to_go_on(stored: StoredCrashes, s
     assert "30 crashes" in Page(viewer.get(narrowed)).text
 
 
-def test_what_is_wrong_is_said_on_the_page(start_viewer: StartViewer) -> None:
-    answer = start_viewer().client.simulate_get("/search?url=x&uptime=%3Ey", host="127.0.0.1")
+def test_what_is_wrong_is_said_on_the_page(empty_viewer: RunningViewer) -> None:
+    answer = empty_viewer.client.simulate_get("/search?url=x&uptime=%3Ey", host="127.0.0.1")
     page = Page(answer.text)
     assert answer.status_code == 400
     assert "unknown field url" in page.text
     assert "uptime: 'y' is no number" in page.text
 
 
-def test_nothing_on_the_page_is_more_than_text(stored: StoredCrashes, start_viewer: StartViewer) -> None:
-    viewer = searched(stored, start_viewer)
+def test_nothing_on_the_page_is_more_than_text(viewer: RunningViewer) -> None:
     text = HOSTILE.replace("\ud800", "").replace("\0", "")
     queries = [
         "_facets=product&_columns=moz_crash_reason&_columns=product&_columns=version",
@@ -113,6 +114,5 @@ def test_nothing_on_the_page_is_more_than_text(stored: StoredCrashes, start_view
 
 
 @pytest.mark.parametrize("query", ["_results_number=0", "_results_offset=9999", "_results_number=5&_results_offset=3"])
-def test_pages_at_the_edges(stored: StoredCrashes, start_viewer: StartViewer, query: str) -> None:
-    viewer = searched(stored, start_viewer)
+def test_pages_at_the_edges(viewer: RunningViewer, query: str) -> None:
     assert "61 crashes" in Page(viewer.get(f"/search?{query}")).text

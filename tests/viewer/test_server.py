@@ -22,8 +22,8 @@ def hello(_: dict[str, object], start_response: Callable[..., object]) -> Iterab
 
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    monkeypatch.setattr(Handler, "silence", 0.5)
-    monkeypatch.setattr(Handler, "request_time", 1.5)
+    monkeypatch.setattr(Handler, "silence", 0.25)
+    monkeypatch.setattr(Handler, "request_time", 0.6)
     started, ports = threading.Event(), list[int]()
     stop = threading.Event()
 
@@ -47,7 +47,7 @@ def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 def seconds_until_closed(connection: socket.socket, *, trickle: bytes = b"") -> float:
     """How long the server keeps a connection on which ``trickle`` comes again and again."""
     began = time.monotonic()
-    connection.settimeout(0.2)
+    connection.settimeout(0.05)
     while time.monotonic() - began < 10:
         try:
             if trickle:
@@ -73,7 +73,7 @@ def test_a_client_that_falls_silent(port: int, sent: bytes) -> None:
 def test_a_client_that_sends_a_byte_now_and_then(port: int) -> None:
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\n")
-        assert 1 < seconds_until_closed(connection, trickle=b"a") < 5
+        assert 0.4 < seconds_until_closed(connection, trickle=b"a") < 5
 
 
 def test_others_are_served(port: int) -> None:

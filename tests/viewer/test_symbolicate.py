@@ -71,22 +71,20 @@ def test_inlined_functions_stand_in_front_of_their_caller(viewer: RunningViewer)
     assert frame["inlines"] == [{"function": "Vector::length() const", "file": "/src/math.h", "line": 7}]
 
 
-@pytest.mark.parametrize(
-    ("frame", "expected"),
-    [
+def test_frames_without_a_function(viewer: RunningViewer) -> None:
+    modules = [["MyApp", DEBUG_ID.lower()], WNTDLL, ["", ""]]
+    expected: list[tuple[list[int], dict[str, str]]] = [
         ([-1, 0x10], {"module": "<unknown>", "module_offset": "0x10"}),
         ([0, -1], {"module": "MyApp", "module_offset": "-0x1"}),
         ([0, 2**64 - 1], {"module": "MyApp", "module_offset": "0xffffffffffffffff"}),
         ([0, 0], {"module": "MyApp", "module_offset": "0x0"}),
         ([2, 5], {"module": "", "module_offset": "0x5"}),
-    ],
-)
-def test_frames_without_a_function(viewer: RunningViewer, frame: list[int], expected: dict[str, str]) -> None:
-    modules = [["MyApp", DEBUG_ID.lower()], WNTDLL, ["", ""]]
-    answer = post(viewer, {"jobs": [job([frame], modules=modules)]})
-    assert answer.json["results"][0]["stacks"] == [[{"frame": 0, **expected}]]
-    # Nobody looked for what stands on no stack.
-    assert answer.json["results"][0]["found_modules"]["/".join(WNTDLL)] is None
+    ]
+    answer = post(viewer, {"jobs": [job([frame], modules=modules) for frame, _ in expected]})
+    for (frame, fields), result in zip(expected, answer.json["results"], strict=True):
+        assert result["stacks"] == [[{"frame": 0, **fields}]], frame
+        # Nobody looked for what stands on no stack.
+        assert result["found_modules"]["/".join(WNTDLL)] is None
 
 
 def test_symbols_that_cannot_be_read_are_an_error_of_their_module(viewer: RunningViewer, stored: StoredCrashes) -> None:
@@ -135,8 +133,8 @@ FRAMES = [[0, 1]]
         (job([[0, 1]] * 50_001), "there are more than 50000 frames in one request"),
     ],
 )
-def test_what_is_no_request(start_viewer: StartViewer, body: object, message: str) -> None:
-    answer = post(start_viewer(), body)
+def test_what_is_no_request(empty_viewer: RunningViewer, body: object, message: str) -> None:
+    answer = post(empty_viewer, body)
     assert answer.status_code == 400
     assert answer.json["error"].startswith(message)
 

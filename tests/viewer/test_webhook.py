@@ -25,8 +25,8 @@ from tests.support.receiver import Receiver
 from tests.support.server import PROJECT_ROOT
 from tests.support.symbols import game_dump_bytes
 from tests.support.viewer import StoredCrashes
+from tests.support.viewer_program import QUICK, ViewerProgram
 from tests.viewer.conftest import StartViewer
-from tests.viewer.test_program import ViewerProgram
 
 pytestmark = pytest.mark.usefixtures("in_process")
 
@@ -288,7 +288,8 @@ def test_addresses_that_are_none(start_viewer: StartViewer, options: dict[str, s
 def test_a_restart_loses_nothing_and_doubles_nothing(tmp_path: Path, *, is_killed: bool) -> None:
     receiver = Receiver("503" if is_killed else "hang")
     crashes = StoredCrashes(tmp_path / "crashes")
-    options = {"VIEWER_WEBHOOK": receiver.url}
+    receiver.retry_after = 1
+    options = QUICK | {"VIEWER_WEBHOOK": receiver.url}
     viewer = ViewerProgram(tmp_path, **options)
     try:
         viewer.wait_until(viewer.is_serving, 30)

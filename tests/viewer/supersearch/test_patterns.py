@@ -27,7 +27,7 @@ def draw(generator: random.Random, depth: int = 0) -> str:
 def test_expressions_match_what_python_s_match() -> None:
     generator = random.Random(3)
     matched = 0
-    for _ in range(3000):
+    for _ in range(1000):
         expression = draw(generator)
         pattern = Pattern(expression)
         for _ in range(5):
@@ -35,7 +35,7 @@ def test_expressions_match_what_python_s_match() -> None:
             expected = re.fullmatch(expression, text, re.DOTALL) is not None
             assert pattern.matches(text) == expected, (expression, text)
             matched += expected
-    assert matched > 1000
+    assert matched > 300
 
 
 @pytest.mark.parametrize(
