@@ -4,42 +4,15 @@
 
 """The queues to which ids are published: the directory of ``FSCrashPublish``, or a subscription of Pub/Sub."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
 
 from antenna.crash import crash_id as crash_ids
 from antenna.ext import CrashPublishBase
 from antenna.ext.fs.crashpublish import FSCrashPublish
 from antenna.ext.pubsub.crashpublish import PubSubCrashPublish
 from bin import _common
-
-
-@dataclass(frozen=True)
-class Message:
-    """A published id. If it is received again, ``key`` is the same."""
-
-    key: str
-    data: str
-    published: str
-
-
-class Queue(Protocol):
-    """A queue of published ids."""
-
-    def receive(self, limit: int) -> Sequence[Message]:
-        """Return up to ``limit`` of the next messages. At the end of the queue, the list is empty.
-
-        A message may come again.
-        """
-
-    def acknowledge(self) -> None:
-        """Remove the messages that were received from the queue."""
-
-    def release(self) -> None:
-        """Let other programs receive the messages that were received but not removed."""
+from bin._queue import Message, Queue
 
 
 class DirectoryQueue:

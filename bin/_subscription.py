@@ -12,7 +12,7 @@ from itertools import islice
 from google.pubsub_v1 import PublisherClient, SubscriberClient
 
 from bin import _common, _google
-from bin._queues import Message
+from bin._queue import Message
 
 # Most messages in one request.
 BATCH = 100

@@ -33,7 +33,8 @@ from bin import _backends, _common  # isort: split
 
 from antenna.crash import crash_id as crash_ids
 from antenna.ext import TEST_ID
-from bin._queues import Message, Queue, open_queue
+from bin._queue import Message, Queue
+from bin._queues import open_queue
 
 PAUSE = 0.5
 

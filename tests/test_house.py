@@ -9,7 +9,8 @@
 
 import ast
 import functools
-from collections.abc import Iterator
+import graphlib
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 import pytest
@@ -139,3 +140,25 @@ def test_a_library_is_known_where_it_belongs(library: str) -> None:
     users = {part for _, part, module in imports() if module.partition(".")[0] == library}
 
     assert users <= LIBRARIES[library]
+
+
+@pytest.mark.parametrize("directory", ["antenna", "bin"])
+def test_no_modules_import_each_other(directory: str) -> None:
+    """No module is imported by one that it imports itself, directly or by way of others."""
+    modules = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in (ROOT / directory).rglob("*.py")
+    }
+    imported = {module: set(_imported_modules(path, modules)) & set(modules) for module, path in modules.items()}
+
+    # Raises CycleError, with the modules in it.
+    graphlib.TopologicalSorter(imported).prepare()
+
+
+def _imported_modules(path: Path, modules: Container[str]) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{name.name}" for name in node.names]
+            yield from (name if name in modules else node.module or "" for name in names)
