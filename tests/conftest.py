@@ -17,6 +17,12 @@ pytest_plugins = ["tests.support.fixtures", "tests.support.disk"]
 BLACK_BOX = ("system", "faults")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection() -> None:
+    """Collect no garbage while tests are collected: what they import and define stays, and looking at it takes long."""
+    gc.disable()
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
     """Exempt all that has been imported and collected from Python's garbage collection: it stays to the end.
@@ -25,6 +31,7 @@ def pytest_collection_finish() -> None:
     """
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)
