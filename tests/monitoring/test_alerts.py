@@ -6,14 +6,13 @@
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from antenna.ops.registry import load_metrics
-from tests.support.prometheus import ALERTS, Promtool
+from tests.support.prometheus import ALERTS, Promtool, Scenario
 from tests.support.server import PROJECT_ROOT
 
 RULES: list[dict[str, Any]] = [
@@ -49,6 +48,10 @@ WELL = {
     'antenna_throttle_rules_loaded_total{outcome="refused"}': "0x160",
     'antenna_metrics_dropped_total{cause="statsd"}': "0x160",
 }
+
+# The minutes at which alerts are looked at: before a fault and while it lasts; when normal things happen, and after.
+MINUTES_OF_FAULT = (19, 37)
+MINUTES_OF_NORMAL = (10, *range(20, 40))
 
 # The time without a fault before a fault begins: 20 minutes, or 80 steps.
 WELL_AT_FIRST = "x80"
@@ -209,6 +212,12 @@ def series(changes: Mapping[str, str]) -> dict[str, str]:
     return {_of_instance(name): values for name, values in (WELL | dict(changes)).items()}
 
 
+def beside_another(changes: Mapping[str, str]) -> dict[str, str]:
+    """The series of an instance with ``changes``, and of one that works."""
+    others = {name.replace("collector-1", "collector-2"): values for name, values in series({}).items()}
+    return others | series(changes)
+
+
 def _of_instance(name: str) -> str:
     name, _, labels = name.partition("{")
     return f"{name}{{{INSTANCE}{',' if labels else '}'}{labels}"
@@ -219,11 +228,22 @@ def test_rules_and_configuration_are_valid(promtool: Promtool) -> None:
     promtool.check("config", ALERTS.with_name("prometheus.yml"))
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_fault_fires_its_alert_and_no_other(promtool: Promtool, tmp_path: Path, fault: str) -> None:
-    alert, changes = FAULTS[fault]
+@pytest.fixture(scope="module")
+def firing(promtool: Promtool, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[set[str]]]:
+    """Which alerts fire in each scenario."""
+    names = [*FAULTS, *NORMAL]
+    scenarios = [
+        *(Scenario(series(changes), MINUTES_OF_FAULT) for _, changes in FAULTS.values()),
+        *(Scenario(beside_another(changes), MINUTES_OF_NORMAL) for changes in NORMAL.values()),
+    ]
+    return dict(zip(names, promtool.firing(tmp_path_factory.mktemp("alerts"), scenarios), strict=True))
 
-    assert promtool.firing(tmp_path, series(changes), [19, 37]) == [set(), {alert}]
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_fault_fires_its_alert_and_no_other(firing: dict[str, list[set[str]]], fault: str) -> None:
+    alert, _ = FAULTS[fault]
+
+    assert firing[fault] == [set(), {alert}]
 
 
 def test_every_alert_has_a_fault() -> None:
@@ -231,11 +251,8 @@ def test_every_alert_has_a_fault() -> None:
 
 
 @pytest.mark.parametrize("what", NORMAL)
-def test_what_is_normal_fires_nothing(promtool: Promtool, tmp_path: Path, what: str) -> None:
-    times = [10, *range(20, 40)]
-    others = {name.replace("collector-1", "collector-2"): values for name, values in series({}).items()}
-
-    assert set().union(*promtool.firing(tmp_path, others | series(NORMAL[what]), times)) == set()
+def test_what_is_normal_fires_nothing(firing: dict[str, list[set[str]]], what: str) -> None:
+    assert set().union(*firing[what]) == set()
 
 
 def test_rules_ask_for_metrics_that_there_are() -> None:

@@ -18,7 +18,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from tests.monitoring.test_alerts import MIB, WELL, series
-from tests.support.prometheus import Promtool
+from tests.support.prometheus import Promtool, Scenario
 
 DAY = 24 * 60
 MINUTES = 7 * DAY
@@ -67,7 +67,7 @@ def main() -> int:
     """Print which alerts fire, and when. Returns the exit code."""
     minutes = range(30, MINUTES, 10)
     with tempfile.TemporaryDirectory() as directory:
-        firing = Promtool().firing(Path(directory), series(week()), minutes, step="1m")
+        (firing,) = Promtool().firing(Path(directory), [Scenario(series(week()), minutes)], step="1m")
     found = {minute: alerts for minute, alerts in zip(minutes, firing, strict=True) if alerts}
     for minute, alerts in found.items():
         print(f"day {minute // DAY}, {minute % DAY // 60:02}:{minute % 60:02}: {', '.join(sorted(alerts))}")
