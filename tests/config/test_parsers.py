@@ -94,6 +94,10 @@ def test_good_text_becomes_a_value(parser: Parser[Any], text: str, value: object
             (parse_dsn, text)
             for text in ("sentry", "https://host/1", "https://key@host/", "ftp://key@host/1", "http://[")
         ),
+        *(
+            (parse_listen_address, text)
+            for text in ("127.0.0.1:80", "[127.0.0.1]", "[]", "300.0.0.1", "fe80::1%lo", "no name")
+        ),
         *((parse_metric_prefix, text) for text in (".", "a..b", "a b", "a:1|c", "a\nb", "a.")),
         *((one_of("a", "b"), text) for text in ("", "c", "a b")),
         *((bounded(parse_int, "1", "65535"), text) for text in ("0", "65536", "x")),

@@ -42,17 +42,13 @@ def serves_on(server: AntennaServer, host: str) -> bool:
     [
         ("", {"127.0.0.1", "::1"}),
         ("127.0.0.1", {"127.0.0.1"}),
-        ("::1", {"::1"}),
-        ("[::1]", {"::1"}),
         ("[::]", {"::1"}),
-        ("0.0.0.0", {"127.0.0.1"}),  # noqa: S104 - that is the test
     ],
 )
 def test_listens_where_it_is_told(
     start_server: StartServer, tmp_path: Path, listen_address: str, hosts: set[str]
 ) -> None:
-    options = {"LISTEN_ADDRESS": listen_address, "GUNICORN_WORKERS": "2"}
-    server = start_server(file_system_environment(tmp_path) | options, wait=False)
+    server = start_server(file_system_environment(tmp_path) | {"LISTEN_ADDRESS": listen_address}, wait=False)
     server.wait_until(lambda: serves_on(server, min(hosts)))
 
     assert {host for host in ("127.0.0.1", "::1") if serves_on(server, host)} == hosts
@@ -71,9 +67,8 @@ def test_another_server_takes_over_both(start_server: StartServer, tmp_path: Pat
     assert serves_on(server, "::1")
 
 
-@pytest.mark.parametrize("listen_address", ["127.0.0.1:80", "[127.0.0.1]", "300.0.0.1", "fe80::1%lo", "no name"])
-def test_address_that_is_none(start_server: StartServer, tmp_path: Path, listen_address: str) -> None:
-    server = start_server(file_system_environment(tmp_path) | {"LISTEN_ADDRESS": listen_address}, wait=False)
+def test_address_that_is_none(start_server: StartServer, tmp_path: Path) -> None:
+    server = start_server(file_system_environment(tmp_path) | {"LISTEN_ADDRESS": "300.0.0.1"}, wait=False)
 
     assert server.wait() == 3
     assert server.logs().count("cannot start: LISTEN_ADDRESS has a bad value") == 1

@@ -7,8 +7,9 @@
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 
 import psutil
 import pytest
@@ -17,25 +18,26 @@ import requests
 from tests.support.collector import Collector
 from tests.support.programs import free_port
 from tests.support.reports import annotation, dump, report
-from tests.support.statsd import StatsdSink
-from tests.system.conftest import StartCollector
+from tests.system.conftest import StartCollector, running_on_files
 
 REPORT = report(annotation("ProductName", "Firefox"), dump(b"MDMP"))
 ACCEPTED = 'antenna_requests_total{outcome="accepted"}'
+NOT_FOUND = 'antenna_requests_total{outcome="not_found"}'
+KILLED = 'antenna_instance_workers_ended_total{cause="killed"}'
 HEALTH = ["/__lbheartbeat__", "/__heartbeat__", "/__version__"]
 
 
+@dataclass(frozen=True)
 class Admin:
     """The admin port of a collector."""
 
-    def __init__(self, start: StartCollector, **options: str) -> None:
-        self.port = free_port()
-        self.collector: Collector = start(ADMIN_PORT=str(self.port), **options)
+    collector: Collector
+    port: int
 
-    def get(self, path: str = "/__lbheartbeat__", *, port: int | None = None) -> int:
-        """Return the status of the answer. If there is no answer within a second, return 0."""
+    def get(self, path: str = "/__lbheartbeat__", *, port: int | None = None, timeout: float = 5.0) -> int:
+        """Return the status of the answer. If there is no answer in time, return 0."""
         try:
-            return requests.get(f"http://127.0.0.1:{port or self.port}{path}", timeout=1).status_code
+            return requests.get(f"http://127.0.0.1:{port or self.port}{path}", timeout=timeout).status_code
         except requests.RequestException:
             return 0
 
@@ -47,7 +49,11 @@ class Admin:
 
     @property
     def workers(self) -> set[int]:
-        return {worker.pid for worker in psutil.Process(self.collector.server.pid).children()}
+        return children_of(self.collector)
+
+
+def children_of(collector: Collector) -> set[int]:
+    return {worker.pid for worker in psutil.Process(collector.server.pid).children()}
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
@@ -57,74 +63,48 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("path", HEALTH)
-def test_answers_what_the_public_port_answers(start_local_collector: StartCollector, path: str) -> None:
-    admin = Admin(start_local_collector)
-
-    assert admin.get(path) == admin.get(path, port=admin.collector.server.port) == 200
-
-
-def test_takes_no_crashes(start_local_collector: StartCollector) -> None:
-    with StatsdSink() as statsd:
-        admin = Admin(start_local_collector, STATSD_HOST="127.0.0.1", STATSD_PORT=str(statsd.port))
-
-        assert requests.post(f"http://127.0.0.1:{admin.port}/submit", data=b"", timeout=5).status_code == 404
-        admin.collector.assert_kept(admin.collector.submit(REPORT))
-        statsd.wait_until_quiet()
-
-        assert statsd.totals()["requests,outcome:not_found"] == 1
+@pytest.fixture(scope="module")
+def admin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Admin]:
+    """The admin port of a collector with two workers, which tests share."""
+    port = free_port()
+    options = {"ADMIN_PORT": str(port), "GUNICORN_WORKERS": "2"}
+    with running_on_files(tmp_path_factory.mktemp("admin"), options) as collector:
+        collector.server.wait_until(lambda: len(children_of(collector)) == 2)
+        yield Admin(collector, port)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_answers_while_every_connection_is_taken(start_local_collector: StartCollector, workers: int) -> None:
-    admin = Admin(start_local_collector, GUNICORN_WORKERS=str(workers), GUNICORN_WORKER_CONNECTIONS="5")
-    public = admin.collector.server.port
-    with ExitStack() as connections:
-        for _ in range(5 * workers):
-            connection = connections.enter_context(admin.collector.server.connect())
-            connection.send(REPORT[:-10])
-        # A burst may reach one worker while another has connections left.
-        while admin.get(port=public):
-            connections.enter_context(admin.collector.server.connect()).send(REPORT[:-10])
-
-        for _ in range(10):
-            for path in HEALTH:
-                assert admin.get(path) == 200
-        assert admin.get(port=public) == 0
-
-    wait_until(lambda: admin.get(port=public) == 200)
+def test_answers_what_the_public_port_answers(admin: Admin) -> None:
+    for path in HEALTH:
+        assert admin.get(path) == admin.get(path, port=admin.collector.server.port) == 200, path
 
 
-def test_survives_workers_that_are_killed(start_local_collector: StartCollector) -> None:
-    admin = Admin(start_local_collector, GUNICORN_WORKERS="2")
-    before = admin.workers
-    for worker in before:
-        os.kill(worker, signal.SIGKILL)
-
-    wait_until(lambda: len(admin.workers - before) == 2)
-    wait_until(lambda: admin.get() == 200)
+def test_takes_no_crashes(admin: Admin) -> None:
+    before = admin.metric(NOT_FOUND)
+    assert requests.post(f"http://127.0.0.1:{admin.port}/submit", data=b"", timeout=5).status_code == 404
     admin.collector.assert_kept(admin.collector.submit(REPORT))
 
-
-def test_metrics_are_of_all_workers_those_that_were_killed_too(start_local_collector: StartCollector) -> None:
-    admin = Admin(start_local_collector, GUNICORN_WORKERS="2")
-    for _ in range(10):
-        admin.collector.assert_kept(admin.collector.submit(REPORT))
-    assert {admin.metric(ACCEPTED) for _ in range(6)} == {10}
-    before = admin.workers
-    for worker in before:
-        os.kill(worker, signal.SIGKILL)
-
-    wait_until(lambda: len(admin.workers - before) == 2)
-    wait_until(lambda: admin.get() == 200)
-    admin.collector.assert_kept(admin.collector.submit(REPORT))
-    assert {admin.metric(ACCEPTED) for _ in range(6)} == {11}
-    wait_until(lambda: admin.metric('antenna_instance_workers_ended_total{cause="killed"}') == 2)
+    wait_until(lambda: admin.metric(NOT_FOUND) == before + 1)
     assert admin.get("/metrics", port=admin.collector.server.port) == 404
 
 
-def test_survives_a_reload(start_local_collector: StartCollector) -> None:
-    admin = Admin(start_local_collector)
+def test_metrics_are_of_all_workers_those_that_were_killed_too(admin: Admin) -> None:
+    kept, killed = admin.metric(ACCEPTED), admin.metric(KILLED)
+    for _ in range(10):
+        admin.collector.assert_kept(admin.collector.submit(REPORT))
+    assert {admin.metric(ACCEPTED) for _ in range(6)} == {kept + 10}
+    before = admin.workers
+    for worker in before:
+        os.kill(worker, signal.SIGKILL)
+
+    wait_until(lambda: len(admin.workers - before) == 2)
+    wait_until(lambda: admin.get() == 200)
+    admin.collector.assert_kept(admin.collector.submit(REPORT))
+    assert {admin.metric(ACCEPTED) for _ in range(6)} == {kept + 11}
+    wait_until(lambda: admin.metric(KILLED) >= killed + 2)
+    assert admin.metric(KILLED) == killed + 2
+
+
+def test_survives_a_reload(admin: Admin) -> None:
     before = admin.workers
     os.kill(admin.collector.server.pid, signal.SIGHUP)
 
@@ -132,19 +112,40 @@ def test_survives_a_reload(start_local_collector: StartCollector) -> None:
     wait_until(lambda: admin.get() == 200)
 
 
-def test_is_handed_to_the_server_that_replaces_this_one(start_local_collector: StartCollector) -> None:
-    admin = Admin(start_local_collector)
-    master = admin.collector.server.pid
+# The last test of the shared collector, since it ends its master.
+def test_is_handed_to_the_server_that_replaces_this_one(admin: Admin) -> None:
+    kept = admin.metric(ACCEPTED)
     before = admin.workers
-    os.kill(master, signal.SIGUSR2)
+    os.kill(admin.collector.server.pid, signal.SIGUSR2)
     wait_until(lambda: any(psutil.Process(pid).children() for pid in admin.workers - before))
     admin.collector.submit(REPORT)
-    wait_until(lambda: admin.metric(ACCEPTED) == 1)
-    assert {admin.metric(ACCEPTED) for _ in range(8)} == {1}, "workers of both have one account"
+    wait_until(lambda: admin.metric(ACCEPTED) == kept + 1)
+    assert {admin.metric(ACCEPTED) for _ in range(8)} == {kept + 1}, "workers of both have one account"
     admin.collector.server.stop()
 
     wait_until(lambda: admin.get() == 200)
-    assert admin.metric(ACCEPTED) == 1
+    assert admin.metric(ACCEPTED) == kept + 1
+
+
+def test_answers_while_every_connection_is_taken(start_local_collector: StartCollector) -> None:
+    port, workers = free_port(), 2
+    options = {"ADMIN_PORT": str(port), "GUNICORN_WORKERS": str(workers), "GUNICORN_WORKER_CONNECTIONS": "5"}
+    admin = Admin(start_local_collector(**options), port)
+    public = admin.collector.server.port
+    with ExitStack() as connections:
+        for _ in range(5 * workers):
+            connection = connections.enter_context(admin.collector.server.connect())
+            connection.send(REPORT[:-10])
+        # A burst may reach one worker while another has connections left.
+        while admin.get(port=public, timeout=0.5):
+            connections.enter_context(admin.collector.server.connect()).send(REPORT[:-10])
+
+        for _ in range(10):
+            for path in HEALTH:
+                assert admin.get(path) == 200
+        assert admin.get(port=public, timeout=0.5) == 0
+
+    wait_until(lambda: admin.get(port=public) == 200)
 
 
 def test_has_to_be_another_port(start_local_collector: StartCollector) -> None:

@@ -5,7 +5,6 @@
 """A collector starts from the environment alone. A start that cannot work ends soon, and says why in one line."""
 
 import json
-import socket
 from pathlib import Path
 
 import pytest
@@ -15,8 +14,7 @@ from tests.support.collector import Collector
 from tests.support.faulty import PASS, REFUSE, Fault
 from tests.support.fixtures import StartServer
 from tests.support.google_cloud import GcsBucket, PubSubTopic
-from tests.support.kent import running_kent
-from tests.support.programs import free_port
+from tests.support.peer import Peer, answer, send
 from tests.support.reports import annotation, dump, report
 from tests.support.server import AntennaServer, file_system_environment, google_cloud_environment
 from tests.system.conftest import STATSD_NAMESPACE, TOKEN, Proxies
@@ -42,20 +40,10 @@ def assert_does_not_start(server: AntennaServer, *said: str) -> None:
     assert "traceback" not in server.logs().lower()
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "expected"),
-    [
-        ("PORT", "http", "expected an integer, from 1 to 65535"),
-        ("LOGGING_LEVEL", "LOUD", "expected one of DEBUG, INFO, WARNING, ERROR, CRITICAL"),
-        ("BREAKPAD_MAX_PAYLOAD_SIZE", "much", "expected a size"),
-    ],
-)
-def test_bad_value_is_named_with_what_was_expected(
-    start_server: StartServer, tmp_path: Path, name: str, value: str, expected: str
-) -> None:
-    server = start_server(file_system_environment(tmp_path) | {name: value}, wait=False)
+def test_bad_value_is_named_with_what_was_expected(start_server: StartServer, tmp_path: Path) -> None:
+    server = start_server(file_system_environment(tmp_path) | {"PORT": "http"}, wait=False)
 
-    assert_does_not_start(server, name, repr(value), expected)
+    assert_does_not_start(server, "PORT", "'http'", "expected an integer, from 1 to 65535")
 
 
 def test_bad_secret_is_not_shown(start_server: StartServer, tmp_path: Path) -> None:
@@ -95,18 +83,16 @@ def test_local_environment_says_little_but_where_it_listens(
     ] * 3
 
 
-@pytest.mark.parametrize("worker_class", ["sync", "gthread"])
-def test_other_worker_class_is_served_by_gevent(start_server: StartServer, tmp_path: Path, worker_class: str) -> None:
-    options = {"GUNICORN_WORKER_CLASS": worker_class, "GUNICORN_WORKERS": "2"}
+def test_other_worker_class_is_served_by_gevent(start_server: StartServer, tmp_path: Path) -> None:
+    options = {"GUNICORN_WORKER_CLASS": "gthread", "GUNICORN_WORKERS": "2"}
     server = start_server(file_system_environment(tmp_path) | options)
 
     assert server.send_raw(b"GET /__lbheartbeat__ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").status == 200
-    assert server.logs().count(f"GUNICORN_WORKER_CLASS={worker_class}: gevent serves all the same") == 1
+    assert server.logs().count("GUNICORN_WORKER_CLASS=gthread: gevent serves all the same") == 1
 
 
-@pytest.mark.parametrize("workers", [1, 2, 4])
-def test_bucket_that_is_not_there(start_server: StartServer, environment: dict[str, str], workers: int) -> None:
-    environment |= {"CRASHMOVER_CRASHSTORAGE_BUCKET_NAME": "no-such-bucket", "GUNICORN_WORKERS": str(workers)}
+def test_bucket_that_is_not_there(start_server: StartServer, environment: dict[str, str]) -> None:
+    environment |= {"CRASHMOVER_CRASHSTORAGE_BUCKET_NAME": "no-such-bucket", "GUNICORN_WORKERS": "4"}
 
     assert_does_not_start(start_server(environment, wait=False), "cannot start", "no-such-bucket", "404")
 
@@ -123,27 +109,32 @@ def test_backend_that_is_away(start_server: StartServer, environment: dict[str, 
     assert_does_not_start(start_server(environment | proxies.options, wait=False), "cannot start", "refused")
 
 
-def test_port_that_is_taken(start_server: StartServer, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", free_port())) as other:
-        environment = file_system_environment(tmp_path) | {"PORT": str(other.getsockname()[1])}
-        server = start_server(environment, wait=False)
+def test_address_that_cannot_be_had(start_server: StartServer, tmp_path: Path) -> None:
+    # An address for documentation (RFC 5737). A port that is taken ends a start in the same way, after some seconds.
+    server = start_server(file_system_environment(tmp_path) | {"LISTEN_ADDRESS": "192.0.2.1"}, wait=False)
 
-        assert_does_not_start(server, "cannot start: cannot listen on", "Address already in use")
+    assert_does_not_start(server, "cannot start: cannot listen on", "Cannot assign requested address")
 
 
 @pytest.mark.parametrize(
-    "problem", [{"CRASHMOVER_CRASHSTORAGE_FS_ROOT": "/dev/null/crashes"}, {"BREAKPAD_MAX_PAYLOAD_SIZE": "much"}]
+    ("problem", "said"),
+    [
+        ({"CRASHMOVER_CRASHSTORAGE_FS_ROOT": "/dev/null/crashes"}, "/dev/null/crashes"),
+        ({"BREAKPAD_MAX_PAYLOAD_SIZE": "much"}, "BREAKPAD_MAX_PAYLOAD_SIZE has a bad value 'much': expected a size"),
+    ],
 )
-def test_start_that_fails_is_reported_once(start_server: StartServer, tmp_path: Path, problem: dict[str, str]) -> None:
-    with running_kent() as kent:
-        options = {"GUNICORN_WORKERS": "4", "SECRET_SENTRY_DSN": kent.dsn}
+def test_start_that_fails_is_reported_once(
+    start_server: StartServer, tmp_path: Path, problem: dict[str, str], said: str
+) -> None:
+    with Peer(send(answer(b"{}"))) as sentry:
+        options = {"GUNICORN_WORKERS": "4", "SECRET_SENTRY_DSN": f"http://public@127.0.0.1:{sentry.port}/1"}
         server = start_server(file_system_environment(tmp_path) | options | problem, wait=False)
 
-        assert_does_not_start(server, "cannot start", *problem.values())
-        assert len(kent.events()) == 1
+        assert_does_not_start(server, said)
+        assert len(sentry.requests) == 1
 
 
-@pytest.mark.parametrize("fault", [Fault(status=401), Fault(status=403), Fault(status=404), Fault(status=503), REFUSE])
+@pytest.mark.parametrize("fault", [Fault(status=403), REFUSE])
 def test_with_a_spool_a_start_survives_what_a_running_collector_survives(
     start_server: StartServer,
     environment: dict[str, str],
@@ -171,11 +162,10 @@ def test_with_a_spool_a_start_survives_what_a_running_collector_survives(
         collector.assert_published(crash_id)
 
 
-@pytest.mark.parametrize("workers", [1, 2, 4])
 def test_one_worker_checks_the_backends_for_all(
-    start_server: StartServer, environment: dict[str, str], pubsub_topic: PubSubTopic, workers: int
+    start_server: StartServer, environment: dict[str, str], pubsub_topic: PubSubTopic
 ) -> None:
-    server = start_server(environment | {"GUNICORN_WORKERS": str(workers)})
-    server.wait_until(lambda: server.logs().count("their ids are published to") == workers)
+    server = start_server(environment | {"GUNICORN_WORKERS": "3"})
+    server.wait_until(lambda: server.logs().count("their ids are published to") == 3)
 
     assert [message.data for message in pubsub_topic.pull_messages()] == [b"test"]
