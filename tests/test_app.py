@@ -235,8 +235,17 @@ def test_option_that_was_removed_is_named_in_a_warning(caplog: pytest.LogCapture
     ]
 
 
-@pytest.mark.parametrize("name", ["STATSD_PORT", "PORT", "ADMIN_PORT", "GUNICORN_WORKERS", "CRASHMOVER_MAX_ATTEMPTS"])
-@pytest.mark.parametrize("value", ["tcp://10.96.0.12:8125", "udp://[fd00::c]:8125", "TCP://10.0.0.1:1\n"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("STATSD_PORT", "tcp://10.96.0.12:8125"),
+        ("STATSD_PORT", "udp://[fd00::c]:8125"),
+        ("PORT", "TCP://10.0.0.1:1\n"),
+        ("ADMIN_PORT", "tcp://10.96.0.12:8125"),
+        ("GUNICORN_WORKERS", "tcp://10.96.0.12:8125"),
+        ("CRASHMOVER_MAX_ATTEMPTS", "tcp://10.96.0.12:8125"),
+    ],
+)
 def test_service_link_of_the_platform_is_no_option(caplog: pytest.LogCaptureFixture, name: str, value: str) -> None:
     others = {"STATSD_SERVICE_HOST": "10.96.0.12", "STATSD_PORT_8125_TCP": "tcp://10.96.0.12:8125"}
     build_app(ENVIRONMENT | others | {name: value})

@@ -65,7 +65,7 @@ def test_things_in_json_are_bounded(read: Reading, make: Make) -> None:
     assert len(read.reserved) == 1, "refused before any memory is asked for"
 
 
-@pytest.mark.parametrize("make", SHAPES)
+@pytest.mark.parametrize("make", SHAPES[-2:])
 def test_things_in_all_json_of_a_report_are_bounded(read: Reading, make: Make) -> None:
     part = make(MAX_JSON_ITEMS // 4)
     assert read(part, part, part)["a"]

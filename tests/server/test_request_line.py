@@ -78,7 +78,7 @@ class TestHead:
         b"POST /submit HTTP/1.1\r\na: b" + b"\r" * 1000 + b"x\r\nc:",
     )
 
-    @pytest.mark.parametrize("size", [1, 7, 1000, 8192, 65536])
+    @pytest.mark.parametrize("size", [7, 8192, 65536])
     @pytest.mark.parametrize("head", HEADS[:2], ids=["headers", "header"])
     def test_of_any_size_up_to_the_bound(self, head: bytes, size: int) -> None:
         for whole in (2000, 10_000, MAX_HEAD_SIZE):

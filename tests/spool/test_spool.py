@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import google_crc32c
@@ -176,9 +177,16 @@ class TestDisk:
         assert [call.name for call in disk.calls[-5:]] == ["open", "write", "fsync", "rename", "fsync"]
         assert disk.calls[-1].path == spool.root / "publish"
 
-    @pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, errno.EROFS], ids=errno.errorcode.get)
-    @pytest.mark.parametrize("goes_on", [True, False], ids=["once", "for good"])
-    @pytest.mark.parametrize("in_file", [False, True], ids=["in memory", "in temporary files"])
+    @pytest.mark.parametrize(
+        ("code", "goes_on", "in_file"),
+        [
+            pytest.param(errno.EIO, True, False, id="EIO once, in memory"),
+            pytest.param(errno.EIO, True, True, id="EIO once, in temporary files"),
+            pytest.param(errno.ENOSPC, False, False, id="ENOSPC for good, in memory"),
+            pytest.param(errno.ENOSPC, False, True, id="ENOSPC for good, in temporary files"),
+            pytest.param(errno.EROFS, False, False, id="EROFS for good, in memory"),
+        ],
+    )
     def test_that_fails_at_any_call_leaves_nothing_of_the_crash(
         self, spool: Spool, disk: Disk, tmp_path: Path, code: int, goes_on: bool, in_file: bool
     ) -> None:
@@ -245,7 +253,8 @@ def assert_spooled_crash_or_id(spool: Spool, crash_id: str) -> None:
     assert {name[23:59] for kind in Kind for name in names(spool, kind)} == {crash_id}
 
 
-# A program that repeats an operation on a new spool for each call to the disk that it makes. It is killed at that call.
+# A program that repeats operations, each on a new spool for each call to the disk that it makes. It is killed at that
+# call.
 KILLED = """
 import os, signal, sys
 from itertools import count
@@ -256,51 +265,67 @@ from tests.support.crashes import make_report
 from tests.support.disk import Disk
 from tests.support.spools import REPORTS, make_spool
 
-root, what = Path(sys.argv[1]), sys.argv[2]
+root = Path(sys.argv[1])
 report = make_report(REPORTS["several dumps"])
 print(report.crash_id)
-for number in count():
-    spool = make_spool(root / str(number))
-    if what != "add":
-        spool.add_crash(report)
-        entry = spool.claim(Kind.CRASH, spool.oldest(Kind.CRASH, 1)[0])
-    child = os.fork()
-    if not child:
-        with Disk() as disk:
-            disk.do_at(number, lambda: os.kill(os.getpid(), signal.SIGKILL))
-            spool.add_crash(report) if what == "add" else getattr(spool, what)(entry)
-        os._exit(0)
-    if what != "add":
-        entry.release()
-    if os.waitpid(child, 0)[1] == 0:
-        break
+for what in sys.argv[2:]:
+    (root / what).mkdir()
+    for number in count():
+        spool = make_spool(root / what / str(number))
+        if what != "add":
+            spool.add_crash(report)
+            entry = spool.claim(Kind.CRASH, spool.oldest(Kind.CRASH, 1)[0])
+        child = os.fork()
+        if not child:
+            with Disk() as disk:
+                disk.do_at(number, lambda: os.kill(os.getpid(), signal.SIGKILL))
+                spool.add_crash(report) if what == "add" else getattr(spool, what)(entry)
+            os._exit(0)
+        if what != "add":
+            entry.release()
+        if os.waitpid(child, 0)[1] == 0:
+            break
 """
+
+
+@dataclass
+class Kills:
+    """The spools of processes that were killed at one call after the other, below the name of what they did."""
+
+    crash_id: str
+    root: Path
+
+    def spools_after(self, what: str) -> list[Path]:
+        """The directories of the spools; the last one is that of a process that was not killed."""
+        return sorted((self.root / what).iterdir(), key=lambda path: int(path.name))
+
+
+@pytest.fixture(scope="module")
+def kills(tmp_path_factory: pytest.TempPathFactory) -> Kills:
+    root = tmp_path_factory.mktemp("kills")
+    return Kills(output_of(KILLED, root, "add", "remove", "saved", "set_aside").strip(), root)
 
 
 class TestKill:
     """A kill at any moment leaves only complete entries, and loses none of them."""
 
-    def test_while_a_crash_is_added(self, tmp_path: Path) -> None:
-        crash_id = output_of(KILLED, tmp_path, "add").strip()
-
-        *killed, finished = sorted(tmp_path.iterdir(), key=lambda path: int(path.name))
+    def test_while_a_crash_is_added(self, kills: Kills) -> None:
+        *killed, finished = kills.spools_after("add")
         assert len(killed) > 10
         for directory in killed[:-1]:
             assert names(make_spool(directory)) == []
         # After a kill at the fsync of the directory the entry is there, though the client got no answer.
         for directory in (killed[-1], finished):
-            assert_complete(make_spool(directory), crash_id)
+            assert_complete(make_spool(directory), kills.crash_id)
 
     @pytest.mark.parametrize(("what", "calls"), [("remove", 1), ("saved", 6), ("set_aside", 3)])
-    def test_while_an_entry_leaves(self, tmp_path: Path, what: str, calls: int) -> None:
-        crash_id = output_of(KILLED, tmp_path, what).strip()
-
-        *killed, finished = sorted(tmp_path.iterdir(), key=lambda path: int(path.name))
+    def test_while_an_entry_leaves(self, kills: Kills, what: str, calls: int) -> None:
+        *killed, finished = kills.spools_after(what)
         assert len(killed) == calls
         for directory in killed:
             spool = make_spool(directory)
             if names(spool):
-                assert_complete(spool, crash_id)
+                assert_complete(spool, kills.crash_id)
             else:
                 assert what == "set_aside"
                 assert len(list(directory.glob("set_aside/save-*"))) == 1

@@ -6,6 +6,7 @@
 
 import contextlib
 import ctypes
+import select
 import socket
 import ssl
 import struct
@@ -77,6 +78,14 @@ def hang(connection: socket.socket) -> bool:
     """Send nothing. The connection stays open until the other side closes it."""
     while connection.recv(64 * 1024):
         pass
+    return False
+
+
+def hang_unread(connection: socket.socket) -> bool:
+    """Send nothing and read nothing. The connection stays open until the other side closes it, for 5 s at most."""
+    poll = select.poll()
+    poll.register(connection, select.POLLRDHUP)
+    poll.poll(5000)
     return False
 
 

@@ -121,6 +121,13 @@ def line_of(process: "subprocess.Popen[str]") -> str:
     return process.stdout.readline().strip()
 
 
+def say(process: "subprocess.Popen[str]", line: str) -> None:
+    """Write a line to the input of another process."""
+    assert process.stdin
+    process.stdin.write(f"{line}\n")
+    process.stdin.flush()
+
+
 def output_of(program: str, *arguments: object) -> str:
     """Run a program in another process to its end, and return its output."""
     with run_python(program, *arguments) as process:

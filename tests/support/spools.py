@@ -84,14 +84,19 @@ def add(spool: Spool, kind: Kind) -> str:
     return names(spool, kind)[-1]
 
 
-# A program that claims an entry, prints whether that worked, and keeps the entry until its input ends.
+# A program that claims an entry, prints whether that worked, and keeps the entry until its input ends. If it did not
+# work, it tries again for each line of its input.
 CLAIMANT = """
 import sys
 from antenna.spool import Kind
-from tests.spool.test_spool import make_spool
+from tests.support.spools import make_spool
 
-entry = make_spool(sys.argv[1]).claim(Kind[sys.argv[2]], sys.argv[3])
-print(entry is not None, flush=True)
+spool = make_spool(sys.argv[1])
+while True:
+    entry = spool.claim(Kind[sys.argv[2]], sys.argv[3])
+    print(entry is not None, flush=True)
+    if entry or not sys.stdin.readline():
+        break
 sys.stdin.read()
 """
 

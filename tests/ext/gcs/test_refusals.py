@@ -49,9 +49,13 @@ def dump_object(content: bytes) -> StoredObject:
 class TestLostAnswer:
     """If an upload was stored but its answer was lost, the crash counts as saved when the upload is repeated."""
 
-    @pytest.mark.parametrize("refusal", REFUSALS)
     @pytest.mark.parametrize(
-        "item", [SMALL, dump_object(b"MDMP"), dump_object(bytes(1_000_000))], ids=["json", "small", "large"]
+        ("refusal", "item"),
+        [
+            *(pytest.param(refusal, dump_object(b"MDMP"), id=f"{refusal}, small") for refusal in REFUSALS),
+            pytest.param("retention", SMALL, id="retention, json"),
+            pytest.param("retention", dump_object(bytes(1_000_000)), id="retention, large"),
+        ],
     )
     @pytest.mark.parametrize("may_read", [True, False])
     def test_the_next_attempt_finds_the_object(
@@ -90,7 +94,7 @@ class TestLostAnswer:
             bucket.may_read = may_read
             storage = open_storage(bucket)
             storage.verify()
-            for _ in range(4):
+            for _ in range(2):
                 bucket.lost_answers = 1
                 with contextlib.suppress(BackendError):
                     storage.save_crash(crash, Deadline(5))

@@ -6,7 +6,7 @@
 
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import gevent
 import pytest
@@ -180,9 +180,15 @@ class TestAnswer:
         ],
         ids=lambda data: data[:60].decode().encode("unicode_escape").decode() + f" ({len(data)})",
     )
-    @pytest.mark.parametrize("end", [send_and_close, send_and_reset], ids=["closed", "reset"])
-    def test_that_is_broken_is_an_error(self, data: bytes, end: Callable[[bytes], Answer]) -> None:
-        with Peer(end(data)) as peer:
+    def test_that_is_broken_is_an_error(self, data: bytes) -> None:
+        with Peer(send_and_close(data)) as peer:
+            assert_fails(peer, r"\w+: |not JSON")
+
+            assert len(peer.requests) == 1
+
+    @pytest.mark.parametrize("data", [b"", b"HTTP/1.1 200 OK\r\nContent-Len", OK[:-1], answer(b"")])
+    def test_that_ends_in_a_reset_is_an_error(self, data: bytes) -> None:
+        with Peer(send_and_reset(data)) as peer:
             assert_fails(peer, r"\w+: |not JSON")
 
             assert len(peer.requests) == 1
