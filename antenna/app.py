@@ -80,6 +80,7 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
         self.crashmover = CrashMover(config.with_namespace("crashmover"), self.instance)
         self.throttler = throttler = Throttler(breakpad.with_namespace("throttler"), shared_file=shared_file)
         submit = BreakpadSubmitterResource(breakpad, throttler, self.crashmover, self.instance)
+        self._submit = submit
         mover = self.crashmover
         reader = submit.payload_reader
         web_server = WebServerConfig(config)
@@ -192,6 +193,7 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
         """End the work in the background, within ``seconds``."""
         self._watch.stop()
         self.crashmover.stop(seconds)
+        self._submit.floods.sum_up()
 
 
 def build_app(environ: dict[str, str] | None = None) -> AntennaApp:

@@ -21,6 +21,7 @@ from antenna.crash import crash_id as crash_ids
 from antenna.crashmover import CrashMover
 from antenna.ops.accounts import count_lost, count_request
 from antenna.ops.errors import describe
+from antenna.ops.floods import Floods
 from antenna.ops.instance import Instance
 from antenna.payload import PayloadReader, RequestBody
 from antenna.refusal import LossCause, Lost, Outcome, Reason, Refusal
@@ -78,6 +79,8 @@ class BreakpadSubmitterResource:
         self.payload_reader = PayloadReader(config)
         self.throttler = throttler
         self.crashmover = crashmover
+        #: Limits the lines about rejected crashes.
+        self.floods = Floods()
         self._upload_tokens = UploadTokens(self.config("upload_tokens"))
         self._private_annotations: tuple[str, ...] = self.config("private_annotations")
         self._token: bytes = self.config("stage_submitter_bearer_token").encode("utf-8")
@@ -87,16 +90,16 @@ class BreakpadSubmitterResource:
         start = time.monotonic()
         resp.content_type = "text/plain"
         outcome = Outcome.LOST
-        with metrics.timer("on_post.time"):
-            try:
-                outcome = self._answer(req.env, resp, start)
-            # gevent kills a greenlet with a BaseException. Its crash is lost then, too, and has to be counted.
-            except BaseException:
-                metrics.incr("unhandled_error")
-                self._lose(LossCause.ERROR)
-                raise
-            finally:
-                count_request(outcome)
+        try:
+            outcome = self._answer(req.env, resp, start)
+        # gevent kills a greenlet with a BaseException. Its crash is lost then, too, and has to be counted.
+        except BaseException:
+            metrics.incr("unhandled_error")
+            self._lose(LossCause.ERROR)
+            raise
+        finally:
+            metrics.timing("on_post.time", (time.monotonic() - start) * 1000)
+            count_request(outcome)
 
     def _answer(self, environ: dict[str, Any], resp: falcon.Response, start: float) -> Outcome:
         """Read the report, keep or reject it, and answer. Returns how the request ended."""
@@ -143,7 +146,9 @@ class BreakpadSubmitterResource:
         verdict = self._throttle(report)
         result = verdict.result
         if result == REJECT:
-            self._log_verdict(crash_ids.mint_for_log(report.submitted), report, verdict)
+            # In some deployments nine of ten crashes are rejected. For those that are not logged, no line is made.
+            if self.floods.passes("rejected"):
+                self._log_verdict(crash_ids.mint_for_log(report.submitted), report, verdict)
             return Outcome.REJECTED, _rejection(report, verdict)
         report.deferred = result == DEFER
         report.crash_id = known_id or crash_ids.mint(result, report.submitted)
@@ -204,8 +209,6 @@ class BreakpadSubmitterResource:
         # Only listed products are logged, because a client may send any text as its product.
         if product in self.throttler.products:
             extra["product"] = product
-        if result == REJECT:
-            extra["flood"] = "rejected"
         logger.info("%s: matched by %s; returned %s", crash_id, verdict.rule_name, result.name, extra=extra)
 
     def _refuse(self, error: Refusal, resp: falcon.Response) -> Outcome:

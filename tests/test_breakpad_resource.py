@@ -69,9 +69,10 @@ class Collector:
         self.crashmover = CrashMover(config.with_namespace("crashmover"))
         self.crashmover.prepare()
         breakpad = config.with_namespace("breakpad")
-        resource = BreakpadSubmitterResource(breakpad, Throttler(breakpad.with_namespace("throttler")), self.crashmover)
+        throttler = Throttler(breakpad.with_namespace("throttler"))
+        self.resource = BreakpadSubmitterResource(breakpad, throttler, self.crashmover)
         app = falcon.App()
-        app.add_route("/submit", resource)
+        app.add_route("/submit", self.resource)
         self._client = TestClient(app)
 
     @property
@@ -139,6 +140,18 @@ def test_rejected_crash_has_a_line_in_the_log_with_an_id_that_is_none(
     assert verdict == "matched by by_user_agent; returned REJECT"
     assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{5}2[0-9]{6}", crash_id)
     assert not crash_ids.is_valid(crash_id)
+
+
+def test_lines_about_rejected_crashes_are_limited_and_summed_up(
+    collector: Collector, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "antenna")
+    for _ in range(15):
+        collector.submit(annotation("Fate", "reject"))
+    collector.resource.floods.sum_up()
+
+    assert len([message for message in caplog.messages if "matched by" in message]) == 10
+    assert "rejected: 5 more lines like this were left out" in caplog.messages
 
 
 def test_outcome_when_the_storage_is_away(collector: Collector, metricsmock: MetricsMock) -> None:

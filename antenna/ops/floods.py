@@ -29,52 +29,24 @@ class _Kind:
     left_out: int = 0
 
 
-class FloodFilter(logging.Filter):
-    """A filter for a handler. It lets records of a kind pass as long as there are few of them.
+class Floods:
+    """Counts the lines of each kind, says which are left out, and logs how many were.
 
-    Code names the kind of a record with ``extra={"flood": "rejected"}``. If one record a minute is enough, it uses
-    ``once`` instead of ``flood``. A record with a traceback is treated in the same way, and its kind is the type and
-    place of the error. All other records pass.
-
-    The filter takes no lock, because a native thread might wait for it for ever: see ``antenna.hub``. If two threads
-    count at the same moment, one line too many may pass.
+    It takes no lock, because a native thread might wait for it for ever: see ``antenna.hub``. If two threads count at
+    the same moment, one line too many may pass.
     """
 
     def __init__(self, *, sums_up: bool = True) -> None:
         """``sums_up`` says whether to log how many lines were left out."""
-        super().__init__()
         self._sums_up = sums_up
         self._kinds: dict[str, _Kind] = {}
         self._timer: threading.Timer | None = None
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is logged."""
-        name: str | None = getattr(record, "flood", None)
-        most, seconds = _LINES_A_SECOND, 1.0
-        once: str | None = getattr(record, "once", None)
-        if once is not None:
-            name, most, seconds = once, 1, _ERROR_PAUSE
-        elif name is None:
-            if not record.exc_info or record.exc_info[1] is None:
-                return True
-            error = record.exc_info[1]
-            name = f"{type(error).__name__} at {place_of(error)}"
-            most, seconds = 1, _ERROR_PAUSE
-        return self._passes(name, most, seconds)
-
-    def sum_up(self) -> None:
-        """Log how many records were left out since the last time."""
-        self._timer = None
-        left_out = [(name, kind.left_out) for name, kind in self._kinds.items() if kind.left_out]
-        now = time.monotonic()
-        self._kinds = {name: kind for name, kind in self._kinds.items() if now - kind.since < _ERROR_PAUSE}
-        for kind in self._kinds.values():
-            kind.left_out = 0
-        for name, count in left_out:
-            logger.info("%s: %d more lines like this were left out", name, count, extra={"event": "summed_up"})
-
-    def _passes(self, name: str, most: int, seconds: float) -> bool:
-        kind = self._kinds.setdefault(name, _Kind())
+    def passes(self, name: str, most: int = _LINES_A_SECOND, seconds: float = 1.0) -> bool:
+        """Count a line of the kind ``name``. Returns whether it is one of the first ``most`` in these ``seconds``."""
+        kind = self._kinds.get(name)
+        if kind is None:
+            kind = self._kinds[name] = _Kind()
         now = time.monotonic()
         if now - kind.since >= seconds:
             kind.since, kind.passed = now, 0
@@ -87,3 +59,45 @@ class FloodFilter(logging.Filter):
             self._timer.daemon = True
             self._timer.start()
         return False
+
+    def sum_up(self) -> None:
+        """Log how many lines were left out since the last time."""
+        self._timer = None
+        left_out = [(name, kind.left_out) for name, kind in self._kinds.items() if kind.left_out]
+        now = time.monotonic()
+        self._kinds = {name: kind for name, kind in self._kinds.items() if now - kind.since < _ERROR_PAUSE}
+        for kind in self._kinds.values():
+            kind.left_out = 0
+        for name, count in left_out:
+            logger.info("%s: %d more lines like this were left out", name, count, extra={"event": "summed_up"})
+
+
+class FloodFilter(logging.Filter):
+    """A filter for a handler. It lets records of a kind pass as long as there are few of them.
+
+    Code names the kind of a record with ``extra={"flood": "refused"}``. If one record a minute is enough, it uses
+    ``once`` instead of ``flood``. A record with a traceback is treated in the same way, and its kind is the type and
+    place of the error. All other records pass.
+    """
+
+    def __init__(self, *, sums_up: bool = True) -> None:
+        """``sums_up`` says whether to log how many records were left out."""
+        super().__init__()
+        self._floods = Floods(sums_up=sums_up)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is logged."""
+        kind: str | None = getattr(record, "flood", None)
+        once: str | None = getattr(record, "once", None)
+        if once is not None:
+            return self._floods.passes(once, 1, _ERROR_PAUSE)
+        if kind is not None:
+            return self._floods.passes(kind)
+        if not record.exc_info or record.exc_info[1] is None:
+            return True
+        error = record.exc_info[1]
+        return self._floods.passes(f"{type(error).__name__} at {place_of(error)}", 1, _ERROR_PAUSE)
+
+    def sum_up(self) -> None:
+        """Log how many records were left out since the last time."""
+        self._floods.sum_up()
