@@ -63,17 +63,15 @@ class Gunzip:
         for _ in range(MAX_GZIP_MEMBERS):
             member = inflater(has_plain_header=_is_usual(rest))
             while not member.eof:
-                # The inflater may hold back output when all its input is used up. So it gets more input only if none is
-                # left.
-                rest = rest or next(self._pieces, b"")
-                later = b""
-                if self._lag > _SLOW:
-                    rest, later = rest[:_SLOW_INPUT_SIZE], rest[_SLOW_INPUT_SIZE:]
-                output = self._inflate(member, rest)
-                if not output and not rest:
-                    raise Refusal(Reason.BAD_GZIP, "cut off")
-                rest = _left(member) + later
-                yield output
+                data = b""
+                if member.needs_input:
+                    data, rest = rest or next(self._pieces, b""), b""
+                    if not data:
+                        raise Refusal(Reason.BAD_GZIP, "cut off")
+                    if self._lag > _SLOW:
+                        data, rest = data[:_SLOW_INPUT_SIZE], data[_SLOW_INPUT_SIZE:]
+                yield self._inflate(member, data)
+            rest = member.unused_data + rest
             rest = self._at_least(_START_SIZE, rest)
             if not rest.startswith(_MAGIC):
                 for _ in self._pieces:  # the body still has to be read to its end
@@ -98,11 +96,6 @@ class Gunzip:
         # The lag is bounded from below, so that a cheap beginning does not pay for an expensive rest.
         self._lag = max(self._lag + seconds - _CALL_SECONDS - len(output) / _SLOWEST, -_TOO_SLOW)
         return output
-
-
-def _left(member: Inflater) -> bytes:
-    """Return the part of its input that an inflater has not used."""
-    return member.unused_data if member.eof else member.unconsumed_tail
 
 
 def _is_usual(start: bytes) -> bool:

@@ -73,7 +73,7 @@ def test_pieces_and_size(declared_size: int) -> None:
     pieces = list(body.pieces())
 
     assert b"".join(pieces) == b"x" * 200_000
-    assert max(map(len, pieces)) <= 64 * 1024
+    assert max(map(len, pieces)) <= 128 * 1024
     assert body.size == 200_000
 
 

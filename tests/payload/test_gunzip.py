@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-import isal.isal_zlib
+import isal.igzip_lib
 import pytest
 
 import antenna.fast.inflate
@@ -30,7 +30,7 @@ MIB = 1024 * 1024
 Open = Callable[..., Gunzip]
 
 
-@pytest.fixture(params=[isal.isal_zlib, zlib], ids=["isal", "zlib"])
+@pytest.fixture(params=[isal.igzip_lib, None], ids=["isal", "zlib"])
 def unzip(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Open:
     """Inflate with each of the libraries."""
     monkeypatch.setattr(antenna.fast.inflate, "_library", request.param)
@@ -156,7 +156,7 @@ def test_time_is_measured(unzip: Open) -> None:
 class TestCosts:
     @pytest.mark.parametrize("size", [250_000, 750_000])
     def test_blocks_without_content_keep_nobody_waiting(self, size: int) -> None:
-        pieces = iter(Gunzip(in_pieces(blocks_without_content(size), 65536), max_size=MIB))
+        pieces = iter(Gunzip(in_pieces(blocks_without_content(size), 128 * 1024), max_size=MIB))
 
         steps: list[float] = []
         piece: bytes | None = b""
@@ -177,7 +177,7 @@ class TestCosts:
         turns: list[float] = []
         start = time.process_time()
         with pytest.raises(Refusal) as raised:
-            turns.extend(time.process_time() for _ in Gunzip(in_pieces(data, 65536), max_size=200 * MIB))
+            turns.extend(time.process_time() for _ in Gunzip(in_pieces(data, 128 * 1024), max_size=200 * MIB))
 
         assert raised.value.args == (Reason.TOO_LARGE.answer, "time to decompress")
         assert time.process_time() - start < 0.8
