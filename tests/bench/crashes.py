@@ -197,7 +197,7 @@ TRAFFIC: dict[str, Traffic] = {
 }
 
 
-def unit_seconds(gzipped: bytes, seconds: float = 0.3) -> float:
+def unit_seconds(gzipped: bytes, seconds: float) -> float:
     """Return the unit: CPU seconds of one ``zlib.decompress`` of the body, the median over about ``seconds``."""
     samples: list[float] = []
     while sum(samples) < seconds:

@@ -25,6 +25,7 @@ METADATA = {"user_agent": "Reporter/1.0", "payload": "json", "payload_compressed
 
 # The fastest run counts, because other work on the machine makes runs slower and never faster.
 _RUNS = 30
+# Decisions in a run.
 _DECISIONS = 200
 
 
@@ -43,10 +44,19 @@ class Decision:
         return self.microseconds["file"] / self.microseconds["Python"]
 
 
-def measure_decisions() -> list[Decision]:
+def measure_decisions(runs: int = _RUNS, decisions: int = _DECISIONS) -> list[Decision]:
     """Measure all annotation sets, in turns."""
     throttlers = {where: _throttler(rules) for where, rules in RULES.items()}
-    return [_measure(path, throttlers) for path in sorted((ROOT / "tests" / "data" / "annotations").glob("*.json"))]
+    paths = sorted((ROOT / "tests" / "data" / "annotations").glob("*.json"))
+    crashes: dict[str, dict[str, Any]] = {
+        path.stem: json.loads(path.read_text(encoding="utf-8"))["annotations"] for path in paths
+    }
+    best = {name: dict.fromkeys(throttlers, float("inf")) for name in crashes}
+    for _ in range(runs):
+        for name, crash in crashes.items():
+            for where, throttler in throttlers.items():
+                best[name][where] = min(best[name][where], _microseconds(throttler, crash, decisions))
+    return [Decision(name, "esr" in name, costs) for name, costs in best.items()]
 
 
 def _throttler(rules: str) -> Throttler:
@@ -54,16 +64,11 @@ def _throttler(rules: str) -> Throttler:
     return Throttler(config.with_namespace("breakpad").with_namespace("throttler"))
 
 
-def _measure(path: Path, throttlers: Mapping[str, Throttler]) -> Decision:
-    crash: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["annotations"]
-    best = dict.fromkeys(throttlers, float("inf"))
-    for _ in range(_RUNS):
-        for where, throttler in throttlers.items():
-            start = time.process_time()
-            for _ in range(_DECISIONS):
-                throttler.judge(crash, METADATA)
-            best[where] = min(best[where], (time.process_time() - start) / _DECISIONS * 1e6)
-    return Decision(path.stem, "esr" in path.stem, best)
+def _microseconds(throttler: Throttler, crash: dict[str, Any], decisions: int) -> float:
+    start = time.process_time()
+    for _ in range(decisions):
+        throttler.judge(crash, METADATA)
+    return (time.process_time() - start) / decisions * 1e6
 
 
 def decisions_table(decisions: list[Decision]) -> str:

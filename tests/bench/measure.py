@@ -37,6 +37,8 @@ class Plan:
     emulators: list[str]
     profiler: Profiler | None = None
     warm_up_seconds: float = 1.0
+    #: CPU seconds that are spent on measuring the unit, for each crash of a case, before and after the load.
+    unit_seconds: float = 0.3
 
 
 class BenchmarkError(Exception):
@@ -115,13 +117,13 @@ def measure(plan: Plan, setup: Setup, code: Path, case: Case) -> Run:
         server = started.enter_context(running_collector(setup, backends, code, directory))
         pid = server.program.pid
         warm_up = run_in_process(Order(server.port, case.traffic, case.clients, plan.warm_up_seconds))
-        unit_before = _unit(case)
+        unit_before = _unit(plan, case)
         before = Clocks.read(pid, backends)
         with PeakMemory(pid) as watched, plan.profiler(pid, plan.seconds) if plan.profiler else nullcontext():
             outcome = run_in_process(Order(server.port, case.traffic, case.clients, plan.seconds))
         used = Clocks.read(pid, backends) - before
-        unit_after = _unit(case)
-        _check(setup, case, [warm_up, outcome], backends.books(), server.program.logs())
+        unit_after = _unit(plan, case)
+        check(setup, case, [warm_up, outcome], backends.books(), server.program.logs())
     latencies = sorted(outcome.latencies)
     return Run(
         setup=setup.name,
@@ -149,13 +151,14 @@ def percentile(ordered: list[float], percent: float) -> float:
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
 
 
-def _unit(case: Case) -> float:
+def _unit(plan: Plan, case: Case) -> float:
     crashes = Counter(TRAFFIC[case.traffic]())
-    return sum(unit_seconds(crash.gzipped) * count for crash, count in crashes.items()) / crashes.total()
+    units = (unit_seconds(crash.gzipped, plan.unit_seconds) * count for crash, count in crashes.items())
+    return sum(units) / crashes.total()
 
 
-def _check(setup: Setup, case: Case, outcomes: list[Outcome], books: Books, log: str) -> None:
-    """Compare the answers that the clients got with what the sinks got."""
+def check(setup: Setup, case: Case, outcomes: list[Outcome], books: Books, log: str) -> None:
+    """Compare the answers that the clients got with what the sinks got. Raises ``BenchmarkError`` if they differ."""
     problems = sum((outcome.problems for outcome in outcomes), Counter[str]())
     promised = {crash_id for outcome in outcomes for crash_id in outcome.crash_ids}
     expected_dumps = [[crash.dump_crc32c] for crash in TRAFFIC[case.traffic]()]

@@ -5,50 +5,106 @@
 """The benchmark runs. It fails if a collector promises crashes and does not keep them."""
 
 import sys
+from collections import Counter
+from contextlib import nullcontext
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import pytest
 
-from tests.bench.books import Bookkeeper
-from tests.bench.cases import CASES, Case
+from tests.bench.books import Bookkeeper, Books
+from tests.bench.cases import CASES
 from tests.bench.crashes import TRAFFIC
-from tests.bench.measure import BenchmarkError, Plan, measure, percentile
+from tests.bench.load import Order, Outcome
+from tests.bench.load import run as run_load
+from tests.bench.measure import BenchmarkError, Plan, check, measure, percentile
 from tests.bench.setups import Setup, parse_setup
 from tests.support.server import PROJECT_ROOT
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the benchmark reads /proc")
 
-QUICK = Plan(seconds=0.5, repeat=1, emulators=[], warm_up_seconds=0.1)
+QUICK = Plan(seconds=0.5, repeat=1, emulators=[], warm_up_seconds=0.1, unit_seconds=0.02)
 CRASH_ID = "de1bb258-cbbf-4589-a673-34f800160918"
+OTHER_ID = "0bba929f-8721-460c-8e70-a43c00160918"
+# What is stored of a crash of the case "tiny".
+SAVED = {CRASH_ID: [TRAFFIC["tiny"]()[0].dump_crc32c]}
+REFUSED = b"Discarded=malformed_too_large"
 
 
-@pytest.mark.parametrize("case", ["mixed", "kept-tls"])
-def test_every_crash_is_taken_and_accounted_for(case: str) -> None:
-    run = measure(QUICK, Setup("."), PROJECT_ROOT, replace(CASES[case], clients=4))
+def test_every_crash_is_taken_and_accounted_for() -> None:
+    # Crashes that are rejected are among them, and those that are kept go over TLS.
+    run = measure(QUICK, Setup("."), PROJECT_ROOT, replace(CASES["kept-tls"], traffic="mixed", clients=4))
     assert run.crashes > 0
     assert run.rate > 0
     assert run.units > 0.1
     assert run.p50 <= run.p99 <= run.longest
 
 
+def test_figures_of_a_collector_that_does_not_do_its_work_are_refused() -> None:
+    options = {
+        "CRASHMOVER_CRASHSTORAGE_CLASS": "antenna.ext.crashstorage_base.NoOpCrashStorage",
+        "CRASHMOVER_CRASHPUBLISH_CLASS": "antenna.ext.crashpublish_base.NoOpCrashPublish",
+    }
+    with pytest.raises(BenchmarkError) as raised:
+        measure(QUICK, Setup("lazy", environment=options), PROJECT_ROOT, replace(CASES["tiny"], clients=4))
+    assert "'answered, not saved'" in str(raised.value)
+    assert "'answered, not published'" in str(raised.value)
+
+
+class Refuses(BaseHTTPRequestHandler):
+    """A collector that finds every report too large."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(REFUSED)))
+        self.end_headers()
+        self.wfile.write(REFUSED)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_an_answer_that_nobody_expects_is_a_problem() -> None:
+    with HTTPServer(("127.0.0.1", 0), Refuses) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        outcome = run_load(Order(server.server_port, "tiny", clients=1, seconds=0.05))
+        server.shutdown()
+        thread.join()
+    assert list(outcome.problems) == [f"HTTP/1.1 200 OK: {REFUSED.decode()}"]
+    assert outcome.crash_ids == []
+
+
 @pytest.mark.parametrize(
-    ("problem", "options"),
+    ("problem", "outcome", "books"),
     [
-        ("Discarded=malformed_too_large", {"BREAKPAD_MAX_PAYLOAD_SIZE": "1kB"}),
-        (
-            "answered, not saved",
-            {"CRASHMOVER_CRASHSTORAGE_CLASS": "antenna.ext.crashstorage_base.NoOpCrashStorage"},
-        ),
-        (
-            "answered, not published",
-            {"CRASHMOVER_CRASHPUBLISH_CLASS": "antenna.ext.crashpublish_base.NoOpCrashPublish"},
-        ),
+        ("", {}, {}),
+        ("Discarded=malformed_too_large", {"problems": Counter(["Discarded=malformed_too_large"])}, {}),
+        ("answered, not saved", {}, {"saved": {}}),
+        ("answered, not published", {}, {"published": []}),
+        ("saved, not answered", {}, {"saved": SAVED | {OTHER_ID: SAVED[CRASH_ID]}}),
+        ("saved, not answered", {}, {"partial": [OTHER_ID]}),
+        ("published, not answered", {}, {"published": [CRASH_ID, OTHER_ID]}),
+        ("stored with other dumps", {}, {"saved": {CRASH_ID: ["AAAAAA=="]}}),
+        ("in the wrong order", {}, {"disorder": [f"{CRASH_ID}: raw crash before the dumps"]}),
+        ("answered with an id given before", {"crash_ids": [CRASH_ID, CRASH_ID]}, {}),
+        ("no crash taken", {"latencies": []}, {}),
     ],
 )
-def test_figures_of_a_collector_that_does_not_do_its_work_are_refused(problem: str, options: dict[str, str]) -> None:
-    with pytest.raises(BenchmarkError, match=problem):
-        measure(QUICK, Setup("lazy", environment=options), PROJECT_ROOT, Case("kept", "", "kept", clients=4))
+def test_what_clients_were_told_is_compared_with_what_arrived(
+    problem: str, outcome: dict[str, Any], books: dict[str, Any]
+) -> None:
+    told = Outcome(**{"latencies": [0.1], "crash_ids": [CRASH_ID], **outcome})
+    arrived = Books(**{"saved": SAVED, "published": [CRASH_ID], **books})
+    expected = pytest.raises(BenchmarkError, match=f"'{problem}': 1}}") if problem else nullcontext()
+    with expected:
+        check(Setup("."), CASES["tiny"], [told], arrived, "")
 
 
 def upload_all(books: Bookkeeper, *kinds: str) -> None:
