@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import time
+from array import array
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from struct import pack, unpack_from
@@ -46,17 +47,18 @@ def read_or_refuse(content: bytes) -> None:
 @pytest.mark.parametrize("content", [everything(WINDOWS), crash(LINUX)], ids=["everything", "crash"])
 def test_truncated_anywhere(content: bytes) -> None:
     assert len(content) < 20_000
-    for size in range(len(content)):
+    # In any field of eight bytes, and in most of the smaller ones.
+    for size in range(0, len(content), 5):
         read_or_refuse(content[:size])
 
 
 def borders(content: bytes) -> Iterator[int]:
-    """Yield the offsets where streams begin and end, and those beside them."""
+    """Yield the offsets behind the first number of each stream and behind the stream, and those before these."""
     count, directory = unpack_from("<II", content, 8)
     for number in range(count):
         _, size, offset = unpack_from("<III", content, directory + 12 * number)
-        for border in (offset, offset + 4, offset + size):
-            yield from (border - 1, border, border + 1)
+        for border in (offset + 4, offset + size):
+            yield from (border - 1, border)
 
 
 @pytest.mark.parametrize("path", [CHROMIUM, FIREFOX], ids=lambda path: path.stem)
@@ -67,12 +69,12 @@ def test_truncated_at_the_borders_of_streams(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content",
-    [everything(WINDOWS), crash(LINUX), CHROMIUM.read_bytes()],
+    ("content", "count"),
+    [(everything(WINDOWS), 100), (crash(LINUX), 100), (CHROMIUM.read_bytes(), 30)],
     ids=["everything", "crash", "chromium"],
 )
-def test_mutated(content: bytes) -> None:
-    for damaged in mutations(content, 100, seed=20261127):
+def test_mutated(content: bytes, count: int) -> None:
+    for damaged in mutations(content, count, seed=20261127):
         read_or_refuse(damaged)
 
 
@@ -147,10 +149,16 @@ def shared_threads(builder: DumpBuilder, count: int, stack: bytes) -> None:
     builder.stream(3, pack("<I", count) + b"".join(entries))
 
 
+def pairs(first: range, second: int) -> bytes:
+    """Return pairs of numbers of eight bytes each. The second number is the same in all."""
+    content = array("Q", [second]) * (2 * len(first))
+    content[::2] = array("Q", first)
+    return content.tobytes()
+
+
 def tiny_ranges() -> bytes:
     builder, count = hostile(), 1_500_000
-    entries = (pack("<QII", number * 7919 % (1 << 40), 8, 64) for number in range(count))
-    builder.stream(5, pack("<I", count) + b"".join(entries))
+    builder.stream(5, pack("<I", count) + pairs(range(0, count * 7919, 7919), 8 | 64 << 32))
     return builder.build()
 
 
@@ -163,7 +171,7 @@ def overlapping_ranges() -> bytes:
 
 def full_memory_in_pieces() -> bytes:
     builder, count = hostile(), 1_500_000
-    builder.stream(9, pack("<QQ", count, 0) + b"".join(pack("<QQ", number * 16, 8) for number in range(count)))
+    builder.stream(9, pack("<QQ", count, 0) + pairs(range(0, count * 16, 16), 8))
     return builder.build()
 
 
@@ -287,8 +295,8 @@ def test_a_dump_of_25_mb_is_read_in_little_time_and_memory(tmp_path: Path) -> No
 
 
 def test_the_dump_of_chromium_is_read_in_50_milliseconds() -> None:
-    # The best of three runs, so that other work on the machine does not count.
-    assert min(measured(CHROMIUM)[0] for _ in range(3)) < 0.05
+    # Once in three runs, so that other work on the machine does not count.
+    assert any(measured(CHROMIUM)[0] < 0.05 for _ in range(3))
 
 
 def test_the_largest_hostile_dump_takes_little_memory(tmp_path: Path) -> None:
