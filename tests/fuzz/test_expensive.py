@@ -37,7 +37,7 @@ def test_findings(path: Path) -> None:
 
 
 @needs_linux
-@pytest.mark.parametrize("recipe", seeds()[::6], ids=lambda recipe: recipe.dumps()[:70])
+@pytest.mark.parametrize("recipe", seeds()[::11], ids=lambda recipe: recipe.dumps()[:70])
 def test_seeds(recipe: Recipe) -> None:
     assert_cheap(recipe)
 
@@ -50,7 +50,7 @@ def small_requests(monkeypatch: pytest.MonkeyPatch) -> None:
 
 class TestRecipes:
     @pytest.mark.usefixtures("small_requests")
-    @pytest.mark.parametrize("seed", range(30))
+    @pytest.mark.parametrize("seed", range(0, 30, 2))
     def test_any_can_be_sent_and_kept(self, seed: int) -> None:
         rng = Random(seed)
         recipe = rng.choice(seeds())
@@ -74,7 +74,7 @@ def test_the_search_finds_what_is_expensive() -> None:
     search = Search(pretend, Random(1))
     recipe = Recipe(parts=(Part(content=Content()),), level=0)
     search.try_recipe(recipe)
-    for _ in range(1000):
+    for _ in range(400):
         search.go_on()
 
     assert search.worst["cpu"].cost.cpu > 1
