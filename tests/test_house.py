@@ -58,12 +58,17 @@ def imports() -> tuple[tuple[str, str, str], ...]:
     return tuple(_imports())
 
 
-def statements(node: ast.AST) -> Iterator[ast.AST]:
-    """Each statement inside another one or a module. An import is never inside an expression."""
+@functools.cache
+def statements(path: Path) -> tuple[ast.AST, ...]:
+    """Each statement of a file, also those inside other statements. An import is never inside an expression."""
+    return tuple(_statements_in(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+def _statements_in(node: ast.AST) -> Iterator[ast.AST]:
     for field in ("body", "orelse", "handlers", "finalbody", "cases"):
         for statement in getattr(node, field, ()):
             yield statement
-            yield from statements(statement)
+            yield from _statements_in(statement)
 
 
 def _imports() -> Iterator[tuple[str, str, str]]:
@@ -71,7 +76,7 @@ def _imports() -> Iterator[tuple[str, str, str]]:
         part = part_of(path)
         if part == "__init__":
             continue
-        for node in statements(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in statements(path):
             place = f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
             if isinstance(node, ast.Import):
                 yield from ((place, part, name.name) for name in node.names)
@@ -156,7 +161,7 @@ def test_no_modules_import_each_other(directory: str) -> None:
 
 
 def _imported_modules(path: Path, modules: Container[str]) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in statements(path):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):

@@ -39,7 +39,7 @@ from tests.support.spools import assert_tidy, make_spool, names
 
 # The length of most pauses in these tests, in seconds.
 PAUSE = 0.01
-PACE = Pace(rate=10_000.0, first_round=PAUSE, longest_round=4 * PAUSE, first_retry=PAUSE)
+PACE = Pace(rate=10_000.0, first_round=PAUSE, longest_round=4 * PAUSE, first_retry=PAUSE, idle=0.1)
 ALL_SHORT = replace(PACE, longest_retry=PAUSE)
 
 # Seconds that publishing may take at first.
@@ -374,7 +374,7 @@ class TestBackendThatIsDown:
         assert time.monotonic() - started < 2
 
     def test_in_part_sets_nothing_aside(self, spool: Spool, backend: Backend) -> None:
-        crash_ids = add(spool, 50)
+        crash_ids = add(spool, 20)
         attempts = iter(range(10_000))
 
         def fail_mostly() -> None:
@@ -383,7 +383,7 @@ class TestBackendThatIsDown:
 
         backend.behaviour = fail_mostly
 
-        deliver_for(make_loop(spool, backend, pace=ALL_SHORT), 20, until=lambda: len(backend.taken) == 50)
+        deliver_for(make_loop(spool, backend, pace=ALL_SHORT), 20, until=lambda: len(backend.taken) == 20)
 
         assert_delivered(spool, backend, crash_ids)
         assert set_aside(spool) == []
@@ -425,13 +425,13 @@ class TestEntryThatFails:
         backend.behaviours[refused] = refuse
 
         deliver_for(
-            make_loop(spool, backend, pace=replace(PACE, first_retry=0.05)),
+            make_loop(spool, backend, pace=replace(PACE, first_retry=0.02)),
             5,
             until=lambda: set_aside(spool) == [refused],
         )
 
         pauses = [after - before for before, after in pairwise(times)]
-        assert all(pause >= least for pause, least in zip(pauses, [0.05, 0.1, 0.2, 0.4], strict=True))
+        assert all(pause >= least for pause, least in zip(pauses, [0.02, 0.04, 0.08, 0.16], strict=True))
 
     def test_is_not_to_blame_if_the_backend_refuses_everything(self, spool: Spool, backend: Backend) -> None:
         crash_ids = add(spool)

@@ -151,11 +151,13 @@ class TestStart:
             mover.spool.add_crash(report)
         mover.spool.add_id(report.crash_id)
 
+        others = Kind.ID if kind is Kind.CRASH else Kind.CRASH
         mover.start()
-        gevent.sleep(0.5)
+        with gevent.Timeout(10):
+            while spooled(spool, others.value):
+                gevent.sleep(0.01)
         mover.stop(5)
 
-        others = Kind.ID if kind is Kind.CRASH else Kind.CRASH
         assert (spooled(spool, kind.value) != "", spooled(spool, others.value)) == (True, "")
 
 
@@ -301,7 +303,7 @@ class TestWithASpool:
     def test_busy_worker_is_no_backend_that_hangs(
         self, spooling_mover: Mover, spool: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
-        spooling_mover.crashpublish.fails = lambda _: gevent.sleep(0.05)
+        spooling_mover.crashpublish.fails = lambda _: gevent.sleep(0.01)
         reports = [make_report() for _ in range(5)]
 
         moves = []

@@ -88,7 +88,8 @@ class StatsdServer:
 
 
 @pytest.fixture
-def statsd() -> Iterator[StatsdServer]:
+def statsd(monkeypatch: pytest.MonkeyPatch) -> Iterator[StatsdServer]:
+    monkeypatch.setattr("antenna.ops.statsd._INTERVAL", 0.02)
     server = StatsdServer()
     with server.socket:
         yield server

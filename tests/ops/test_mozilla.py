@@ -54,8 +54,9 @@ LAST = 123456
 
 
 @pytest.fixture(autouse=True)
-def metricsmock() -> Iterator[None]:
+def metricsmock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No mock: these tests look at the metrics that are sent."""
+    monkeypatch.setattr("antenna.ops.statsd._INTERVAL", 0.02)
     yield
     markus.configure([])
 
