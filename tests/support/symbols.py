@@ -4,6 +4,10 @@
 
 """Symbols for the dumps that tests build, and dumps whose stacks cannot be walked without symbols."""
 
+import atexit
+import shutil
+import tempfile
+from functools import cache
 from pathlib import Path
 from struct import pack
 
@@ -72,10 +76,18 @@ def game_dump_bytes() -> bytes:
     return builder.build()
 
 
-def filled_store(directory: Path) -> Store:
-    """Return a store with the symbols of ``game_dump``."""
+@cache
+def _made_store() -> Path:
+    """Return the directory of a store that is made once for this process, because another process compiles symbols."""
+    directory = Path(tempfile.mkdtemp(prefix="antenna-symbols-"))
+    atexit.register(shutil.rmtree, directory)
     file = directory / "MyApp.sym"
     file.write_text(SYM)
-    store = Store(directory / "symbols")
-    store.add(file)
-    return store
+    Store(directory / "symbols").add(file)
+    return directory / "symbols"
+
+
+def filled_store(directory: Path) -> Store:
+    """Return a store with the symbols of ``game_dump``."""
+    shutil.copytree(_made_store(), directory / "symbols")
+    return Store(directory / "symbols")
