@@ -17,10 +17,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-import requests
 
 from tests.support.crashes import make_id
-from tests.support.google_cloud import TIMEOUT_SECONDS, GcsBucket, PubSubTopic
+from tests.support.google_cloud import GcsBucket, PubSubTopic
 from tests.support.tools import Result, run_shell
 
 CRASH_ID = "de1bb258-cbbf-4589-a673-34f800160918"
@@ -45,8 +44,8 @@ def test_objects_are_listed_read_and_removed(gcs_bucket: GcsBucket, tmp_path: Pa
     def gcs(arguments: str) -> Result:
         return run_shell(f"bin/gcs.py {arguments}", environment)
 
-    put_object(gcs_bucket, "v1/dump_names/ä b", b"[]")
-    put_object(gcs_bucket, "v1/dump/x", b"MDMP")
+    gcs_bucket.put("v1/dump_names/ä b", b"[]", "text/x-test")
+    gcs_bucket.put("v1/dump/x", b"MDMP", "text/x-test")
     assert gcs("list-objects").lines == ["v1/dump/x", "v1/dump_names/ä b"]
     (description,) = gcs("list-objects v1/dump/ --json").objects
     assert description.items() >= {"name": "v1/dump/x", "size": 4, "content_type": "text/x-test"}.items()
@@ -57,16 +56,6 @@ def test_objects_are_listed_read_and_removed(gcs_bucket: GcsBucket, tmp_path: Pa
     missing = gcs("get-object v1/dump/x")
     assert missing.exit_code == 1
     assert "status 404" in missing.stderr
-
-
-def put_object(bucket: GcsBucket, name: str, content: bytes) -> None:
-    requests.post(
-        f"{bucket.emulator_url}/upload/storage/v1/b/{bucket.name}/o",
-        params={"uploadType": "media", "name": name},
-        data=content,
-        headers={"Content-Type": "text/x-test"},
-        timeout=TIMEOUT_SECONDS,
-    ).raise_for_status()
 
 
 def test_topics_and_subscriptions_are_made_once(pubsub_emulator: str) -> None:

@@ -6,6 +6,7 @@
 
 import hashlib
 import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ from typing import Any
 import pytest
 
 from antenna.crash.crash_id import date_of
-from tests.bin.conftest import TOKEN, Collector
+from tests.bin.conftest import Collector
 from tests.support.captures import MINIDUMPS
+from tests.support.crashes import make_report
+from tests.support.deliveries import objects_of
 from tests.support.google_cloud import GcsBucket
 from tests.support.odd_things import make_odd_thing
-from tests.support.server import ACCEPT_EVERYTHING, AntennaServer
 from tests.support.tools import Result, run_shell
 
 MINIDUMP = MINIDUMPS / "own-chromium156-renderer-linux.dmp"
@@ -88,10 +90,13 @@ def test_list_prints_the_ids_of_a_day(fs_crashes: Crashes) -> None:
 
 
 def test_list_takes_ranges_products_and_a_limit(fs_crashes: Crashes) -> None:
-    last_day = fs_crashes.days[-8:]
-    result = fs_crashes.run("list_crashes.py", "--date", f"20160901-{last_day}", "--product", PRODUCT)
+    result = fs_crashes.run("list_crashes.py", "--date", f"20160901-{fs_crashes.days[-8:]}", "--product", PRODUCT)
     assert result.lines == [fs_crashes.fenix], result.stderr
-    assert len(fs_crashes.run("list_crashes.py", "--date", f"20160901-{last_day}", "--limit", "3").lines) == 3
+    assert len(fs_crashes.run("list_crashes.py", "--date", "yesterday..today", "--limit", "1").lines) == 1
+    assert fs_crashes.run("list_crashes.py", "--date", "20160901-20161001", "--limit", "3").lines == [
+        OTHER_DAY_ID,
+        DEFERRED_ID,
+    ]
 
 
 @pytest.mark.parametrize("date", ["20160918", "2016-09-18", "2016-09-17..2016-09-18", "2016-09-18-20160919"])
@@ -179,12 +184,10 @@ def test_show_says_that_there_is_no_crash(tmp_path: Path) -> None:
     assert result.stderr == f"show_crash.py: no crash of today or yesterday (UTC) in {tmp_path}\n"
 
 
-def test_list_is_piped_into_fetch(crashes: Crashes, tmp_path: Path) -> None:
-    result = run_shell(
-        f"bin/list_crashes.py --date {crashes.days} | grep -e {crashes.firefox} -e {crashes.fenix} "
-        f"| bin/fetch_crashes.py --raw --dumps {tmp_path}",
-        crashes.collector.environment,
-    )
+def test_what_is_listed_can_be_fetched(crashes: Crashes, tmp_path: Path) -> None:
+    listed = crashes.run("list_crashes.py", "--date", crashes.days).lines
+    ids = [crash_id for crash_id in listed if crash_id in crashes.all_ids]
+    result = crashes.run("fetch_crashes.py", "--raw", "--dumps", str(tmp_path), stdin="\n".join(ids))
     assert result.exit_code == 0, result.stderr
     assert sorted(result.lines) == crashes.all_ids
     files = {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()}
@@ -343,7 +346,7 @@ def test_fetch_writes_nothing_outside_of_its_directory(
     assert {path for path in tmp_path.rglob("*") if not path.is_relative_to(directory)} == before
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff", b"[" * 100_000], ids=repr)
+@pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff", b"[" * 100_000], ids=lambda content: repr(content[:10]))
 def test_programs_go_on_after_a_damaged_crash(content: bytes, damaged: dict[str, Path], tmp_path: Path) -> None:
     damaged["raw_crash"].write_bytes(content)
     whole = {"ProductName": PRODUCT, "submitted_timestamp": 5, "metadata": []}
@@ -389,43 +392,58 @@ def test_programs_go_on_after_what_is_no_file(thing: str, name: str, damaged: di
         assert result.stderr
 
 
+@dataclass(frozen=True)
+class Pruned:
+    """A storage of its own with two crashes of 2016, ``OTHER_DAY_ID`` and ``DEFERRED_ID``, and two of today."""
+
+    environment: dict[str, str]
+    with_dump: str
+    without_dump: str
+
+    def run(self, program: str, *arguments: str) -> Result:
+        """Run a program of bin/."""
+        return run_shell(shlex.join([f"bin/{program}", *arguments]), self.environment)
+
+    def listed(self) -> list[str]:
+        """Return the ids of all crashes, as list_crashes.py prints them."""
+        old = self.run("list_crashes.py", "--date", "20160918").lines
+        return old + self.run("list_crashes.py", "--date", "yesterday..today").lines
+
+
 @pytest.fixture(params=["fs", "google"])
-def pruned(request: pytest.FixtureRequest, tmp_path: Path) -> Crashes:
-    """Crashes in a storage of their own: two of 2016, two of today."""
-    environment = ACCEPT_EVERYTHING | {"BREAKPAD_STAGE_SUBMITTER_BEARER_TOKEN": TOKEN}
+def pruned(request: pytest.FixtureRequest, tmp_path: Path) -> Pruned:
+    reports = [make_report({"upload_file_minidump": MINIDUMP.read_bytes()}), *(make_report({}) for _ in range(3))]
+    reports[2].crash_id, reports[3].crash_id = OTHER_DAY_ID, DEFERRED_ID
+    objects = {name: content for report in reports for name, content in objects_of(report).items()}
     if request.param == "fs":
-        environment |= fs_environment(tmp_path)
+        environment = fs_environment(tmp_path)
+        for name, content in objects.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_bytes(content)
     else:
         bucket = GcsBucket(request.getfixturevalue("gcs_emulator"))
-        environment |= {
+        environment = {
             "CRASHMOVER_CRASHSTORAGE_CLASS": "antenna.ext.gcs.crashstorage.GcsCrashStorage",
             "CRASHMOVER_CRASHSTORAGE_BUCKET_NAME": bucket.name,
             "STORAGE_EMULATOR_HOST": bucket.emulator_url,
         }
-    server = AntennaServer(environment, tmp_path)
-    try:
-        server.wait_until_serving()
-        return send_crashes(Collector(f"{server.url}/submit", environment))
-    finally:
-        server.kill()
+        for name, content in objects.items():
+            bucket.put(name, content)
+    return Pruned(environment, reports[0].crash_id, reports[1].crash_id)
 
 
-def test_prune_deletes_old_crashes_and_nothing_else(pruned: Crashes, tmp_path: Path) -> None:
-    def listed() -> list[str]:
-        old = pruned.run("list_crashes.py", "--date", "20160918").lines
-        return old + pruned.run("list_crashes.py", "--date", pruned.days).lines
-
-    before = listed()
+def test_prune_deletes_old_crashes_and_nothing_else(pruned: Pruned, tmp_path: Path) -> None:
+    todays = sorted([pruned.with_dump, pruned.without_dump])
     planned = pruned.run("prune_crashes.py", "--older-than", "90d", "--dry-run")
     assert planned.exit_code == 0, planned.stderr
     assert "would delete 2 crashes from before " in planned.stderr
-    assert listed() == before == [OTHER_DAY_ID, DEFERRED_ID, *pruned.all_ids]
+    assert sorted(pruned.listed()) == sorted([OTHER_DAY_ID, DEFERRED_ID, *todays])
     done = pruned.run("prune_crashes.py", "--older-than", "90d")
     assert done.exit_code == 0, done.stderr
     assert "deleted 2 crashes from before " in done.stderr
     assert "(4 objects)" in done.stderr
-    assert listed() == pruned.all_ids
-    assert pruned.run("show_crash.py", pruned.firefox).exit_code == 0
+    assert sorted(pruned.listed()) == todays
+    assert pruned.run("show_crash.py", pruned.with_dump).exit_code == 0
     assert not (tmp_path / "v1" / "raw_crash" / "20160918").exists()
 
 

@@ -188,13 +188,14 @@ def test_a_viewer_is_asked_and_crashes_are_fetched(tmp_path: Path, viewer: Viewe
     crashes = StoredCrashes(tmp_path / "crashes")
     crash_id = crashes.add({"ProductName": "Firefox", "Email": "secret@example.com"}, samples.crash())
     viewer.wait_until(lambda: viewer.is_serving() and viewer.crash_ids() == [crash_id])
-    pipeline = "bin/supersearch.py --product=Firefox --num=10 | bin/fetch_crashes.py --raw --dumps "
+    search, fetch = "bin/supersearch.py --product=Firefox --num=10", "bin/fetch_crashes.py --raw --dumps"
     # On the index, and the storage beside it.
-    local = run_shell(f"{pipeline}--no-processed {tmp_path}/local", viewer_environment(tmp_path))
+    found = run_shell(search, viewer_environment(tmp_path))
+    local = run_shell(f"{fetch} --no-processed {tmp_path}/local", viewer_environment(tmp_path), stdin=found.stdout)
     assert local.lines == [crash_id], local.stderr
     # With nothing but the viewer's URL and a token.
     environment = {"VIEWER_URL": viewer.url, "VIEWER_PROTECTED_TOKEN": "protected"}
-    remote = run_shell(f"{pipeline}--processed {tmp_path}/remote", environment)
+    remote = run_shell(f"{search} | {fetch} --processed {tmp_path}/remote", environment)
     assert remote.lines == [crash_id], remote.stderr
 
     def tree(name: str) -> dict[str, bytes]:

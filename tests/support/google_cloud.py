@@ -59,6 +59,16 @@ class GcsBucket:
         content_type: str = self._get(self._object_url(object_name)).json()["contentType"]
         return content_type
 
+    def put(self, object_name: str, content: bytes, content_type: str = "application/octet-stream") -> None:
+        """Store an object."""
+        requests.post(
+            f"{self.emulator_url}/upload/storage/v1/b/{self.name}/o",
+            params={"uploadType": "media", "name": object_name},
+            data=content,
+            headers={"Content-Type": content_type},
+            timeout=TIMEOUT_SECONDS,
+        ).raise_for_status()
+
     def _object_url(self, object_name: str) -> str:
         return f"{self._objects_url}/{quote(object_name, safe='')}"
 

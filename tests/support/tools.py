@@ -45,6 +45,7 @@ _IMPORTED_LATE = {
 }
 # Characters that mean something to a shell.
 _SHELL_SYNTAX = re.compile(r"[|&;<>()$`\\*?\[#~%\n]")
+_QUOTED = re.compile("'[^']*'")
 # Beginnings of the variables that Python reads when it starts.
 _OF_PYTHON = ("PYTHON", "LANG", "LC_", "VIRTUAL_ENV", "PATH")
 
@@ -110,7 +111,8 @@ def run_shell(
 
 
 def _can_be_forked(command: str, environment: Mapping[str, str]) -> bool:
-    return not _SHELL_SYNTAX.search(command) and not any(name.startswith(_OF_PYTHON) for name in environment)
+    unquoted = _QUOTED.sub("", command)
+    return not _SHELL_SYNTAX.search(unquoted) and not any(name.startswith(_OF_PYTHON) for name in environment)
 
 
 @dataclass(frozen=True)
