@@ -25,9 +25,10 @@ class GcsBucket:
     def __init__(self, emulator_url: str) -> None:
         """Make the bucket in the emulator at ``emulator_url``."""
         self.emulator_url = emulator_url
+        self._session = requests.Session()
         self.name = f"crashes-{uuid.uuid4().hex}"
         self._objects_url = f"{emulator_url}/storage/v1/b/{self.name}/o"
-        answer = requests.post(
+        answer = self._session.post(
             f"{emulator_url}/storage/v1/b",
             params={"project": "test"},
             json={"name": self.name},
@@ -72,9 +73,8 @@ class GcsBucket:
     def _object_url(self, object_name: str) -> str:
         return f"{self._objects_url}/{quote(object_name, safe='')}"
 
-    @staticmethod
-    def _get(url: str, **parameters: str) -> requests.Response:
-        answer = requests.get(url, params=parameters, timeout=TIMEOUT_SECONDS)
+    def _get(self, url: str, **parameters: str) -> requests.Response:
+        answer = self._session.get(url, params=parameters, timeout=TIMEOUT_SECONDS)
         answer.raise_for_status()
         return answer
 
@@ -96,6 +96,7 @@ class PubSubTopic:
     def __init__(self, emulator_host: str, project_id: str = "test") -> None:
         """Make topic and subscription in the emulator at ``emulator_host`` (host and port)."""
         self.emulator_host = emulator_host
+        self._session = requests.Session()
         self.project_id = project_id
         self.name = f"crash-ids-{uuid.uuid4().hex}"
         self.subscription_name = self.name
@@ -134,9 +135,8 @@ class PubSubTopic:
         """
         return [data for data in self.pull_all() if data != "test"]
 
-    @staticmethod
-    def _call(method: str, url: str, **body: object) -> dict[str, Any]:
-        answer = requests.request(method, url, json=body, timeout=TIMEOUT_SECONDS)
+    def _call(self, method: str, url: str, **body: object) -> dict[str, Any]:
+        answer = self._session.request(method, url, json=body, timeout=TIMEOUT_SECONDS)
         answer.raise_for_status()
         content: dict[str, Any] = answer.json()
         return content

@@ -28,8 +28,9 @@ PRODUCT = annotation("ProductName", "Firefox")
 LARGE = report(PRODUCT, dump(os.urandom(5 * MIB)))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def target(start_shared_target: StartTarget) -> Target:
+    """A collector that these tests share."""
     return start_shared_target()
 
 
@@ -81,11 +82,6 @@ class TestAreGone:
         target.collector.assert_saved(target.submit(LARGE))
         assert list(target.temp_dir.iterdir()) == []
 
-    def test_when_all_is_killed(self, target: Target, half_sent: RawConnection) -> None:
-        target.server.kill()
-
-        assert list(target.temp_dir.iterdir()) == []
-
     def test_at_the_next_start_at_the_latest(self, start_local_collector: StartCollector, tmp_path: Path) -> None:
         """On a file system that does not know files without a name, a kill can leave a file behind."""
         left = tmp_path / "antenna-report-a1b2c3"
@@ -122,15 +118,22 @@ class TestDirectoryFails:
         target.collector.assert_saved(target.submit(LARGE))
         assert temporary_files(target) == []
 
-    @pytest.mark.parametrize("name", ["missing", "file"])
-    def test_at_the_start(self, tmp_path: Path, name: str, start_server: StartServer) -> None:
-        (tmp_path / "file").touch()
-        environment = file_system_environment(tmp_path) | {"BREAKPAD_TEMP_DIR": str(tmp_path / name)}
+    def test_at_the_start(self, tmp_path: Path, start_server: StartServer) -> None:
+        missing = tmp_path / "missing"
+        environment = file_system_environment(tmp_path) | {"BREAKPAD_TEMP_DIR": str(missing)}
         server = start_server(environment, wait=False)
 
         assert server.wait() != 0
-        assert f"BREAKPAD_TEMP_DIR has a bad value '{tmp_path / name}': cannot write there" in server.logs()
+        assert f"BREAKPAD_TEMP_DIR has a bad value '{missing}': cannot write there" in server.logs()
         assert "Traceback" not in server.logs()
+
+
+# The last test of the shared collector, since it ends it.
+@pytest.mark.usefixtures("half_sent")
+def test_they_are_gone_when_all_is_killed(target: Target) -> None:
+    target.server.kill()
+
+    assert list(target.temp_dir.iterdir()) == []
 
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no second file system to be had")  # noqa: S108 - a mount
@@ -150,11 +153,15 @@ class TestSpaceIsUsedUp:
     )
     REST = 1000
 
+    @pytest.fixture(scope="class")
+    @classmethod
+    def small_target(cls, start_shared_target: StartTarget) -> Target:
+        return start_shared_target(BREAKPAD_TEMP_SIZE_PER_WORKER="20MiB")
+
     @pytest.fixture
-    def target(self, start_shared_target: StartTarget) -> Iterator[Target]:
-        target = start_shared_target(BREAKPAD_TEMP_SIZE_PER_WORKER="20MiB")
-        with target.stays_well():
-            yield target
+    def target(self, small_target: Target) -> Iterator[Target]:
+        with small_target.stays_well():
+            yield small_target
 
     def use_up(self, target: Target, connection: RawConnection) -> None:
         connection.send(self.BOMB[: -self.REST])
