@@ -142,7 +142,7 @@ def test_nothing_private_leaks(start_local_collector: StartCollector, tmp_path: 
                 connection.socket.shutdown(socket.SHUT_WR)
                 answers.append(connection.receive().text)
         wait_for(lambda: "LeakyStorage" not in sentry_events(sentry) and len(sentry.requests) >= 2)
-        statsd.wait_until_quiet(1.0)
+        statsd.wait_until_quiet(0.6)
         collector.server.stop()
 
         canaries.assert_absent("log", collector.server.logs())
@@ -151,7 +151,8 @@ def test_nothing_private_leaks(start_local_collector: StartCollector, tmp_path: 
         canaries.assert_absent("answers", "\n".join(answers))
         assert "leaky.py" in collector.server.logs(), "where an error was raised is said"
         commands = [["bin/show_config.py"], ["bin/check_config.py", "--offline"], ["bin/spool.py", "list", "--json"]]
-        for command in commands if spool else commands[:2]:
+        # Their output does not depend on whether there is a spool.
+        for command in commands if spool else ():
             canaries.assert_absent(command[0], run_tool(command, options, tmp_path))
 
 
