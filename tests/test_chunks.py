@@ -29,7 +29,6 @@ def unframe(body: bytes, size: int) -> tuple[bytes, bytes]:
     raise EOFError
 
 
-@pytest.mark.parametrize("size", [1, 3, 8192])
 @pytest.mark.parametrize(
     ("body", "content"),
     [
@@ -49,8 +48,9 @@ def unframe(body: bytes, size: int) -> tuple[bytes, bytes]:
         (chunked(bytes(10_000), 9_999), bytes(10_000)),
     ],
 )
-def test_content(body: bytes, content: bytes, size: int) -> None:
-    assert unframe(body, size) == (content, b"")
+def test_content(body: bytes, content: bytes) -> None:
+    for size in (1, 3, 8192):
+        assert unframe(body, size) == (content, b"")
 
 
 @pytest.mark.parametrize("size", [1, 3, 8192])
@@ -58,7 +58,6 @@ def test_what_is_beyond_the_end(size: int) -> None:
     assert unframe(b"5\r\nhello\r\n0\r\nTrailer: 1\r\n\r\nGET / HTTP", size) == (b"hello", b"GET / HTTP")
 
 
-@pytest.mark.parametrize("size", [1, 65536])
 @pytest.mark.parametrize(
     "body",
     [
@@ -83,10 +82,11 @@ def test_what_is_beyond_the_end(size: int) -> None:
         pytest.param(b"0\r\n" + b"a: b\r\n" * 100, id="trailers without an end"),
     ],
 )
-def test_bad_framing(body: bytes, size: int) -> None:
-    with pytest.raises(BadChunks) as raised:
-        unframe(body, size)
-    assert not isinstance(raised.value, TooMuchFraming)
+def test_bad_framing(body: bytes) -> None:
+    for size in (1, 65536):
+        with pytest.raises(BadChunks) as raised:
+            unframe(body, size)
+        assert not isinstance(raised.value, TooMuchFraming)
 
 
 @pytest.mark.parametrize("body", [b"5", b"5\r\n", b"5\r\nhe", b"5\r\nhello", b"5\r\nhello\r\n0\r\n", b"0\r\nA: 1"])

@@ -26,6 +26,9 @@ NOISE = random.Random(1).randbytes(70_000)
 ZIPPED = gzip.compress(TEXT)
 MIB = 1024 * 1024
 
+# Sizes of the pieces in which a stream comes.
+SIZES = (1, 7, 65536)
+
 
 Open = Callable[..., Gunzip]
 
@@ -58,7 +61,6 @@ def with_optional_fields(data: bytes, flags: int) -> bytes:
     return header + gzip.compress(data)[10:]
 
 
-@pytest.mark.parametrize("size", [1, 7, 65536])
 @pytest.mark.parametrize(
     ("data", "content"),
     [
@@ -77,19 +79,19 @@ def with_optional_fields(data: bytes, flags: int) -> bytes:
         pytest.param(ZIPPED + b"\x1f", TEXT, id="one byte after it"),
     ],
 )
-def test_content(gunzip: Callable[..., bytes], data: bytes, content: bytes, size: int) -> None:
-    assert gunzip(data, size) == content
+def test_content(gunzip: Callable[..., bytes], data: bytes, content: bytes) -> None:
+    for size in SIZES:
+        assert gunzip(data, size) == content
 
 
-@pytest.mark.parametrize("size", [1, 7, 65536])
 @pytest.mark.parametrize("flags", range(0, 32, 2))
-def test_optional_fields(gunzip: Callable[..., bytes], flags: int, size: int) -> None:
+def test_optional_fields(gunzip: Callable[..., bytes], flags: int) -> None:
     data = with_optional_fields(TEXT, flags)
 
-    assert gunzip(data * 2, size) == TEXT * 2
+    for size in SIZES:
+        assert gunzip(data * 2, size) == TEXT * 2
 
 
-@pytest.mark.parametrize("size", [1, 65536])
 @pytest.mark.parametrize(
     "data",
     [
@@ -109,10 +111,11 @@ def test_optional_fields(gunzip: Callable[..., bytes], flags: int, size: int) ->
         pytest.param(ZIPPED + b"\x1f\x8bx", id="second member damaged"),
     ],
 )
-def test_bad_gzip(gunzip: Callable[..., bytes], data: bytes, size: int) -> None:
-    with pytest.raises(Refusal) as raised:
-        gunzip(data, size)
-    assert raised.value.reason is Reason.BAD_GZIP
+def test_bad_gzip(gunzip: Callable[..., bytes], data: bytes) -> None:
+    for size in (1, 65536):
+        with pytest.raises(Refusal) as raised:
+            gunzip(data, size)
+        assert raised.value.reason is Reason.BAD_GZIP
 
 
 @pytest.mark.parametrize("members", [1, 20], ids=["bomb", "bomb in members"])
