@@ -304,7 +304,7 @@ class TestWithASpool:
         self, spooling_mover: Mover, spool: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         spooling_mover.crashpublish.fails = lambda _: gevent.sleep(0.01)
-        reports = [make_report() for _ in range(5)]
+        reports = [make_report() for _ in range(3)]
 
         moves = []
         for report in reports:

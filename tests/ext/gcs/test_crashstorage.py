@@ -114,8 +114,8 @@ def test_connection_that_was_closed_while_idle_is_no_failure(
 def test_a_kept_connection_has_the_time_of_each_request(
     gcs_storage: GcsCrashStorage, storage_proxy: FaultyProxy
 ) -> None:
-    save(gcs_storage, seconds=1)
-    storage_proxy.fault = Fault(delay=1.2)
+    save(gcs_storage, seconds=0.5)
+    storage_proxy.fault = Fault(delay=0.6)
 
     save(gcs_storage, seconds=10)
 

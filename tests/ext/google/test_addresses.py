@@ -69,7 +69,10 @@ def dead(port: int, *addresses: str) -> Iterator[None]:
     ],
     ids=" ".join,
 )
-def test_one_address_that_works_is_enough(resolve: Resolve, addresses: list[str]) -> None:
+def test_one_address_that_works_is_enough(
+    resolve: Resolve, monkeypatch: pytest.MonkeyPatch, addresses: list[str]
+) -> None:
+    monkeypatch.setattr("antenna.ext.google.addresses._ATTEMPT_DELAY", 0.1)
     with Peer(send(OK)) as peer, dead(peer.port, *(set(addresses) & set(DEAD))):
         resolve(peer.port, *addresses)
         client = GoogleHttp(f"http://storage.test:{peer.port}", None)
