@@ -18,7 +18,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
-import gevent
+import gevent.event
 import pytest
 from markus.testing import MetricsMock
 
@@ -179,9 +179,17 @@ class TestBackendThatWorks:
 
     def test_gets_many_at_a_time_but_not_too_many(self, spool: Spool, backend: Backend) -> None:
         add(spool, 40)
-        backend.behaviour = lambda: gevent.sleep(0.02)
+        many = gevent.event.Event()
 
-        make_loop(spool, backend).deliver_round()
+        def wait_for_many() -> None:
+            if backend.in_hand >= 10:
+                many.set()
+            many.wait(10)
+            gevent.sleep(0.02)
+
+        backend.behaviour = wait_for_many
+
+        make_loop(spool, backend, pace=replace(PACE, idle=10.0)).deliver_round()
 
         assert 10 <= backend.most_in_hand <= 16
 

@@ -102,7 +102,7 @@ def test_a_request_takes_no_more_than_500(
     requests: int,
 ) -> None:
     # This is enough time for all of them to share one request.
-    monkeypatch.setattr("antenna.ext.pubsub.crashpublish._LINGER", 0.1)
+    monkeypatch.setattr("antenna.ext.pubsub.crashpublish._LINGER", 0.5)
 
     assert publish_together(pubsub, make_ids(crashes)) == [None] * crashes
     assert len(publish_proxy.exchanges) == requests
