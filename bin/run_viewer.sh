@@ -12,23 +12,7 @@ set -eu
 
 cd "$(dirname "$0")/.."
 
-has_requirements() {
-    "$1" -c 'import sys
-from importlib.util import find_spec
-sys.exit(not all(find_spec(name) for name in ("falcon", "gevent", "everett", "jinja2", "symbolic", "siggen")))' 2>/dev/null
-}
-
-find_python() {
-    for python in "${VIRTUAL_ENV:+$VIRTUAL_ENV/bin/python}" python3 python .venv/bin/python; do
-        if [ -n "$python" ] && has_requirements "$python"; then
-            echo "$python"
-            return
-        fi
-    done
-    echo "$0: no Python with the packages of requirements-viewer.txt: activate one, or let 'make viewer' make .venv" >&2
-    return 1
-}
-
-python=$(find_python)
+. bin/_find_python.sh
+python=$(find_python requirements-viewer.txt viewer falcon gevent everett jinja2 symbolic siggen)
 
 exec "$python" -m antenna.viewer
