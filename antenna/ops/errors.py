@@ -44,6 +44,19 @@ def describe(error: object) -> str:
     return f"{said}: {reason[:_LONGEST_REASON]}" if reason else said
 
 
+def describe_import(error: BaseException) -> str:
+    """Describe an error that the import of another author's module has raised, like ``describe``.
+
+    The ``public_reason`` of any exception is added, because an import knows nothing of clients. If a module was not
+    found, its name is added.
+    """
+    said = describe(error)
+    reason = "" if isinstance(error, BackendFailure) else getattr(error, "public_reason", "")
+    if not reason and isinstance(error, ModuleNotFoundError) and error.name:
+        reason = f"there is no module {error.name}"
+    return f"{said}: {reason[:_LONGEST_REASON]}" if reason and isinstance(reason, str) else said
+
+
 def is_ours(type_module: str | None, raised_in: str | None) -> bool:
     """Whether the message of an error may be shown. ``raised_in`` is None if the error was made and never raised."""
     is_our_type = type_module is not None and type_module.startswith(_OUR_TYPES)
@@ -51,7 +64,9 @@ def is_ours(type_module: str | None, raised_in: str | None) -> bool:
 
 
 def place_of(error: BaseException) -> str:
-    """Return the file and the line where an error was raised."""
+    """Return the file and the line where an error was raised, or of the source that Python cannot read."""
+    if isinstance(error, SyntaxError) and error.filename and error.lineno:
+        return f"{Path(error.filename).name}:{error.lineno}"
     last = _last(error.__traceback__)
     return NOWHERE if last is None else f"{Path(last.tb_frame.f_code.co_filename).name}:{last.tb_lineno}"
 
@@ -72,6 +87,10 @@ def _module(traceback: TracebackType | None) -> str | None:
 
 
 def _last(traceback: TracebackType | None) -> TracebackType | None:
-    while traceback is not None and traceback.tb_next is not None:
+    """Return the last step of a traceback, but for those within Python's machinery of imports."""
+    last = traceback
+    while traceback is not None:
+        if not traceback.tb_frame.f_code.co_filename.startswith("<frozen importlib"):
+            last = traceback
         traceback = traceback.tb_next
-    return traceback
+    return last

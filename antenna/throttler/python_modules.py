@@ -26,6 +26,10 @@ from typing import Any
 _ANTENNA = Path(__file__).resolve().parents[1]
 
 
+class NoSuchAttribute(Exception):
+    """A module does not have what a dotted path names in it."""
+
+
 @dataclass(frozen=True)
 class ModuleSource:
     """The source of a module, and the file that it comes from."""
@@ -65,6 +69,7 @@ def import_attribute(
 
     :param kept: sources that are used in place of files
     :param imported: names of modules that an earlier call imported. They are imported again, and the set is updated
+    :raises NoSuchAttribute: if the module does not have it
     :raises Exception: whatever the module raises. Then all modules are as they were before
     """
     before = {name: sys.modules.pop(name) for name in imported if name in sys.modules}
@@ -72,7 +77,7 @@ def import_attribute(
     try:
         with _no_byte_code(), _found_first(kept):
             importlib.invalidate_caches()
-            value = getattr(importlib.import_module(module_name), attribute)
+            value = _attribute(importlib.import_module(module_name), attribute)
     except BaseException:
         for name in [name for name in set(sys.modules) - known if _own_path(sys.modules[name])]:
             del sys.modules[name]
@@ -84,6 +89,13 @@ def import_attribute(
     # If something else had imported a module before, it is not imported again. But its text belongs to the rules.
     sources = {name: kept[name] if name in kept else _source(sys.modules[name]) for name in sorted(new | {module_name})}
     return value, {name: source for name, source in sources.items() if source is not None}
+
+
+def _attribute(module: ModuleType, attribute: str) -> Any:
+    try:
+        return getattr(module, attribute)
+    except AttributeError as error:
+        raise NoSuchAttribute(f"module {module.__name__} has no attribute {attribute}") from error
 
 
 @contextmanager

@@ -61,12 +61,15 @@ ALWAYS = 100
 """The percentage of a rule that does not sample."""
 
 
+class BadRule(ValueError, TypeError):
+    """A rule that cannot be made. The message names the rule and has no value from its author's module."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """A condition on one annotation, or with the key ``*`` on the whole crash, and the result for crashes that match.
 
-    :raises ValueError: if the name or the result is not valid
-    :raises TypeError: if the name or the key is not a string, or the condition cannot be called
+    :raises BadRule: if the name, the key, the condition or the result is not valid
     """
 
     rule_name: str
@@ -86,16 +89,18 @@ class Rule:
     def __post_init__(self) -> None:
         # The name is put into the client's answer, into metric tags and into logs, where no character must need
         # escaping.
+        if not isinstance(self.rule_name, str):
+            raise BadRule(f"the name of a rule is no string: {type(self.rule_name).__name__}")
         if not _RULE_NAME.fullmatch(self.rule_name):
-            raise ValueError(f"rule name {self.rule_name!r} is not made of ASCII letters, digits and _")
+            raise BadRule(f"rule name {self.rule_name!r} is not made of ASCII letters, digits and _")
         if not isinstance(self.key, str):
-            raise TypeError(f"rule {self.rule_name}: key {self.key!r} is not a string")
+            raise BadRule(f"rule {self.rule_name}: its key is no string: {type(self.key).__name__}")
         if not callable(self.condition):
-            raise TypeError(f"rule {self.rule_name}: condition {self.condition!r} cannot be called")
+            raise BadRule(f"rule {self.rule_name}: its condition cannot be called: {type(self.condition).__name__}")
         object.__setattr__(self, "result", _as_result(self.result))
         if not (isinstance(self.result, Result) or _is_sample(self.result)):
-            raise ValueError(
-                f"rule {self.rule_name}: result {self.result!r} is neither a result "
+            raise BadRule(
+                f"rule {self.rule_name}: its result is neither a result "
                 "nor (percentage from 0 to 100, result if chosen, result otherwise)"
             )
 

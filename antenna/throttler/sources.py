@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from antenna.ops.errors import describe_import
 from antenna.throttler.import_limit import ImportTooSlow, import_limit
 from antenna.throttler.python_modules import ModuleSource, import_attribute
 from antenna.throttler.rules_file.reader import MAX_SIZE
@@ -99,10 +100,10 @@ class Sources:
                 value, sources = import_attribute(module_name, attribute, self._kept.modules, anew)
         except ImportTooSlow as error:
             raise ValueError(f"the import of {module_name} takes longer than {self._longest_import:g} s") from error
-        # The module belongs to the operator. Its import may raise anything, and even sys.exit() must not end the
-        # collector.
+        # The module belongs to the operator. Its import may raise anything, with secrets in the message, and even
+        # sys.exit() must not end the collector.
         except (Exception, SystemExit) as error:
-            raise ValueError(f"{type(error).__name__}: {error}") from error
+            raise ValueError(describe_import(error)) from error
         self._imported |= anew
         self.texts.modules.update(sources)
         return value

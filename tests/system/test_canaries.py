@@ -156,6 +156,16 @@ def test_nothing_private_leaks(start_local_collector: StartCollector, tmp_path: 
             canaries.assert_absent(command[0], run_tool(command, options, tmp_path))
 
 
+def test_import_of_rules_leaks_nothing(tmp_path: Path) -> None:
+    canary = CANARY.format("rules-url")
+    options = HOUSE_RULES | {"BREAKPAD_THROTTLER_RULES": "leaky_import.RULES", "RULES_URL": f"https://{canary}/"}
+
+    told = run_tool(["bin/check_config.py", "--offline"], options, tmp_path)
+
+    assert "RuntimeError at leaky_import.py:" in told
+    assert canary not in told
+
+
 def run_tool(command: list[str], options: dict[str, str], directory: Path) -> str:
     """Run a program with the environment of the collector. Return its output."""
     environment = options | {

@@ -197,6 +197,36 @@ def test_the_helper_of_a_module_is_kept_as_well(module: Source, last_good: LastG
     assert names(loader_of(module, last_good)) == ["first"]
 
 
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("\nraise RuntimeError('secret')", "RuntimeError at own_rules.py:2"),
+        ("class Away(Exception):\n    public_reason = 'no rules'\nraise Away('secret')", "own_rules.py:3: no rules"),
+        ("class Odd(Exception):\n    public_reason = 7\nraise Odd('secret')", "Odd at own_rules.py:3"),
+        ("secret = 1\nx = = secret", "SyntaxError at own_rules.py:2"),
+        ("raise SyntaxError('secret')", "SyntaxError at own_rules.py:1"),
+        ("import not_there", "ModuleNotFoundError at own_rules.py:1: there is no module not_there"),
+        ("import own_helper; own_helper.secret", "AttributeError at own_rules.py:1"),
+        ("import json; json.loads('secret')", "JSONDecodeError at decoder.py:"),
+        ("SECRET = 1", "module own_rules has no attribute RULES"),
+        ("from antenna.throttler import Rule; Rule('r', '*', 'secret', 0)", "rule r: its condition cannot be called"),
+        ("from antenna.throttler import Rule; Rule('r', '*', print, 'secret')", "rule r: its result is neither"),
+        ("raise SystemExit('secret')", "SystemExit at own_rules.py:1"),
+    ],
+)
+def test_error_of_a_module_is_told_without_its_message(
+    module: Source, last_good: LastGood, text: str, problem: str
+) -> None:
+    loader = loader_of(module, last_good)
+    names(loader)
+
+    module.path.write_text(text)
+
+    assert look(loader) is None
+    assert problem in loader.problem
+    assert "secret" not in loader.problem
+
+
 def test_a_module_that_ends_the_process(module: Source, last_good: LastGood) -> None:
     loader = loader_of(module, last_good)
     names(loader)
