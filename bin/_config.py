@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The options of a collector and their values in an environment. show_config.py and check_config.py use it."""
+"""The options of collector and viewer, and their values. show_config.py and check_config.py use it."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -29,13 +29,14 @@ from antenna.limits import Limits
 from antenna.payload import PayloadReader
 from antenna.spool import Spool
 from antenna.throttler import Throttler
+from antenna.viewer.options import ViewerConfig
 
 __all__ = ["Setting", "known_names", "settings"]
 
 STORAGE = ("crashmover", "crashstorage")
 PUBLISH = ("crashmover", "crashpublish")
 
-# The components of every collector, each with its namespaces.
+# The components of every collector and of the viewer, each with its namespaces.
 _COMPONENTS: list[tuple[type, tuple[str, ...]]] = [
     (AppConfig, ()),
     (WebServerConfig, ()),
@@ -45,6 +46,7 @@ _COMPONENTS: list[tuple[type, tuple[str, ...]]] = [
     (Throttler, ("breakpad", "throttler")),
     (CrashMover, ("crashmover",)),
     (Spool, ("crashmover",)),
+    (ViewerConfig, ("viewer",)),
 ]
 # The backends that a collector may have.
 _CHOICES: list[tuple[type, tuple[str, ...]]] = [
@@ -61,7 +63,7 @@ _OF_LIBRARIES = ("GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST", "PUB
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """An option, and its masked value for a collector with this environment."""
+    """An option, and its masked value for a collector or a viewer with this environment."""
 
     name: str
     value: str
@@ -79,7 +81,7 @@ def known_names(environ: Mapping[str, str]) -> set[str]:
 
 
 def settings(environ: Mapping[str, str]) -> Iterator[Setting]:
-    """Yield all options of a collector with this environment."""
+    """Yield all options of a collector and of the viewer with this environment."""
     values = option_values(environ)
     for component, namespaces in _components(environ):
         yield from _settings_of(component, namespaces, values, environ)

@@ -44,6 +44,7 @@ from antenna.ext import NoOpCrashPublish, NoOpCrashStorage
 from antenna.ops.errors import describe
 from antenna.payload import PayloadReader
 from antenna.throttler import Throttler
+from antenna.viewer.options import PREFIX
 
 # From sysexits.h: the configuration is bad.
 EX_CONFIG = 78
@@ -76,7 +77,7 @@ def check(environ: Mapping[str, str], *, offline: bool) -> Iterator[Finding]:
 def check_names(environ: Mapping[str, str]) -> Iterator[Finding]:
     """Find variables that look like options but are not, and options that were removed."""
     known = _config.known_names(environ)
-    for name, meant in unknown_names(environ, known):
+    for name, meant in unknown_names(environ, known, (PREFIX,)):
         yield Finding(ERROR if meant else WARNING, describe_unknown(name, meant))
     for name, instead in removed_options(environ):
         yield Finding(WARNING, f"{name} is set, and there is no such option any more: {instead}")

@@ -3,7 +3,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Show every option of a collector with this environment: its value, and whether that is the default.
+"""Show every option of collector and viewer with this environment: its value, and whether that is the default.
 
 Secrets are masked, as in the collector's log. The exit code is 78 if a value is bad.
 

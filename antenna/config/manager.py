@@ -45,7 +45,7 @@ _COMMANDS = {"CMD_PREFIX"}
 
 def is_secret(name: str) -> bool:
     """Whether the name of an option says that its value is secret and must never be shown."""
-    return re.search(r"secret|token|password|key|dsn", name, re.IGNORECASE) is not None
+    return re.search(r"secret|token|password|key|dsn|webhook", name, re.IGNORECASE) is not None
 
 
 def mask_value(name: str, value: str) -> str:

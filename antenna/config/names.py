@@ -34,16 +34,19 @@ _VERY_ALIKE = 0.87
 _SHORTEST = 8
 
 
-def unknown_names(environ: Mapping[str, str], known: Collection[str]) -> Iterator[tuple[str, str]]:
+def unknown_names(
+    environ: Mapping[str, str], known: Collection[str], more_prefixes: tuple[str, ...] = ()
+) -> Iterator[tuple[str, str]]:
     """Yield the variables that look like options but are not, each with the option that is probably meant, or "".
 
-    ``known`` has the names of the options that are read.
+    ``known`` has the names of the options that are read. ``more_prefixes`` are prefixes that only options of a program
+    other than the collector have, such as the viewer.
     """
     known = {*known, *OF_OUR_CLASSES}
     for name, value in sorted(environ.items()):
         if name in known or name in _GUNICORNS or not value or _is_service_link(name, value):
             continue
-        is_ours = name.upper().startswith(_PREFIXES)
+        is_ours = name.upper().startswith((*_PREFIXES, *more_prefixes))
         if is_ours or (name.isupper() and len(name) >= _SHORTEST):
             alike = get_close_matches(name.upper(), known, n=1, cutoff=_ALIKE if is_ours else _VERY_ALIKE)
             if is_ours or alike:

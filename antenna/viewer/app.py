@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import falcon
 
-from antenna.config import build_config
+from antenna.config import build_config, describe_unknown
 from antenna.ext import CrashStorageBase
 from antenna.symbols import Store
 from antenna.viewer.access import Access, is_for_tools
@@ -19,7 +19,7 @@ from antenna.viewer.consumer import Consumer
 from antenna.viewer.consumer.choice import choose_source
 from antenna.viewer.crash_reader import CrashReader
 from antenna.viewer.index import Index, advice
-from antenna.viewer.options import INDEX_FILE, StorageConfig, ViewerConfig, symbols_dir
+from antenna.viewer.options import INDEX_FILE, StorageConfig, ViewerConfig, misspelt_names, symbols_dir
 from antenna.viewer.pages import Headers, Pages
 from antenna.viewer.resources.api import CrashResource, FieldsResource, SuperSearchResource
 from antenna.viewer.resources.lists import (
@@ -50,6 +50,8 @@ class ViewerApp(falcon.App[falcon.Request, falcon.Response]):
         environ = os.environ if environ is None else environ
         config = build_config(environ)
         self.options = ViewerConfig(config)
+        for name, meant in misspelt_names(environ):
+            logger.warning("%s", describe_unknown(name, meant))
         storage = StorageConfig(config.with_namespace("crashmover")).storage
         symbols = symbols_dir(environ, storage)
         store = None if symbols is None else Store(symbols)

@@ -4,6 +4,7 @@
 
 """The options of the viewer, and the storage that it shares with the collector."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,16 +14,21 @@ from antenna.config import (
     ConfigurationError,
     Option,
     bounded,
+    describe_options,
     expects,
     one_of,
     parse_int,
     parse_names,
     subclass_of,
+    unknown_names,
 )
 from antenna.ext import CrashStorageBase
 
 #: The index, in ``VIEWER_DATA_DIR``.
 INDEX_FILE = "index.sqlite"
+
+#: The beginning of the names of all options of the viewer.
+PREFIX = "VIEWER_"
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -145,6 +151,12 @@ class ViewerConfig:
     def is_local(self) -> bool:
         """Whether only this machine reaches the viewer."""
         return self.listen_address in _LOOPBACK
+
+
+def misspelt_names(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the variables that look like options of the viewer but are not, each with the option that may be meant."""
+    ours = {name: value for name, value in environ.items() if name.upper().startswith(PREFIX)}
+    return unknown_names(ours, {option.name for option in describe_options(ViewerConfig, "viewer")}, (PREFIX,))
 
 
 def symbols_dir(environ: Any, storage: CrashStorageBase) -> Path | None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from antenna.config import describe_options
+from antenna.viewer.options import ViewerConfig
 from tests.support.options import OPTION_NAMES
 from tests.support.server import file_system_environment
 from tests.support.tools import run_shell
@@ -26,6 +28,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
         "BREAKPAD_TEMP_SIZE_PER_WORKER": "1MiB",
         "SECRET_SENTRY_DSN": "https://hush@sentry.example.com/1",
         "CMD_PREFIX": "env TOKEN=hush",
+        "VIEWER_WEBHOOK": "https://chat.example.com/hush",
     }
 
 
@@ -60,6 +63,7 @@ def test_all_faults_are_found_at_once(environment: dict[str, str], tmp_path: Pat
             "PORT": "http",
             "LOGGING_LEVEL": "LOUD",
             "BREAKPAD_MAX_PAYLOADSIZE": "1",
+            "VIEWER_KEEPDAYS": "3",
             "STATSD_PORT": "tcp://10.96.0.12:8125",
             "CRASHMOVER_SPOOL_MAX_SIZE": "900000GiB",
         }
@@ -70,11 +74,12 @@ def test_all_faults_are_found_at_once(environment: dict[str, str], tmp_path: Pat
         "PORT has a bad value 'http'",
         "LOGGING_LEVEL has a bad value 'LOUD'",
         "BREAKPAD_MAX_PAYLOADSIZE is set, and there is no such option: did you mean BREAKPAD_MAX_PAYLOAD_SIZE?",
+        "VIEWER_KEEPDAYS is set, and there is no such option: did you mean VIEWER_KEEP_DAYS?",
         "CRASHMOVER_SPOOL_MAX_SIZE is 966,367,641,600,000 bytes",
         str(tmp_path / "queue"),
     ):
         assert len([message for message in found["error"] if message.startswith(said)]) == 1, said
-    assert len(found["error"]) == 5
+    assert len(found["error"]) == 6
     assert found["warning"] == [
         "STATSD_PORT=tcp://10.96.0.12:8125 is ignored: Kubernetes sets it for a service of that name"
     ]
@@ -96,6 +101,7 @@ def test_configuration_is_shown(environment: dict[str, str], options: str) -> No
     assert "hush" not in done.stdout
     assert "SECRET_SENTRY_DSN=*****" in done.lines
     assert "CMD_PREFIX=env *****" in done.lines
+    assert "VIEWER_WEBHOOK=*****" in done.lines
     assert "CRASHMOVER_SPOOL_MAX_SIZE=1MiB" in done.lines
     assert ("PORT=8000  (default)" in done.lines) is (not options)
 
@@ -105,7 +111,8 @@ def test_every_option_is_shown(environment: dict[str, str]) -> None:
 
     shown = {item["name"]: item for item in done.objects}
     others = ("BUCKET_NAME", "PROJECT_ID", "TOPIC_NAME", "CRASHPUBLISH_TIMEOUT", "KEEP")
-    assert {name for name in OPTION_NAMES if not name.endswith(others)} == set(shown)
+    of_the_viewer = {option.name for option in describe_options(ViewerConfig, "viewer")}
+    assert {name for name in OPTION_NAMES if not name.endswith(others)} | of_the_viewer == set(shown)
     assert shown["CRASHMOVER_SPOOL_MAX_SIZE"]["default"] is False
     assert shown["PORT"] == {
         "name": "PORT",
