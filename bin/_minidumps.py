@@ -10,7 +10,7 @@ from typing import Any
 
 from bin import _common  # isort: split
 
-from antenna.minidump import DumpFacts, Frame, Minidump, Module, Stack, Thread, Trust
+from antenna.minidump import DumpFacts, Frame, Minidump, Module, Stack, Thread, Trust, describe_system
 from antenna.minidump.facts import place, thread_title
 from antenna.symbols import Signature, Store, crash_facts, missing, read, sign
 
@@ -135,9 +135,8 @@ def _facts(facts: DumpFacts) -> Iterator[str]:
     if system is not None:
         count = f", {_count(system.cpu_count, 'CPU')}" if system.cpu_count else ""
         info = f" ({system.cpu_info})" if system.cpu_info else ""
-        # Breakpad on Linux gives the version only in the name of the kernel, which begins with the name of the system.
-        version = system.os_version.removeprefix("0.0.0 ").removeprefix(f"{system.os} ")
-        yield labelled("System", f"{system.os} {version}, {system.cpu}{info}{count}")
+        name = describe_system(system.os, system.os_version)
+        yield labelled("System", f"{name}, {system.cpu}{info}{count}")
     process = [f"pid {dump.misc.process_id}"] if dump.misc.process_id is not None else []
     process += [f"up {dump.uptime}"] if dump.uptime is not None else []
     process += [f"dump written {dump.time:%Y-%m-%d %H:%M:%S} UTC"] if dump.time is not None else []
@@ -173,7 +172,7 @@ def _stack(title: str, stack: Stack) -> Iterator[str]:
 
 
 def _how(frame: Frame) -> str:
-    return "interrupted by a signal" if frame.is_exact and frame.index else _HOW[frame.trust]
+    return "interrupted by a signal" if frame.is_interrupted else _HOW[frame.trust]
 
 
 def _worth_printing(frames: tuple[Frame, ...]) -> tuple[Frame, ...]:

@@ -26,6 +26,7 @@ from antenna.minidump.process import Process
 from antenna.minidump.reasons import Kind, Reason
 from antenna.minidump.source import MinidumpError
 from antenna.minidump.stack import Frame, Inline, Stack, StackWalker, Trust, Unwinder
+from antenna.minidump.system_info import describe_system
 from antenna.minidump.threads import Thread
 
 __all__ = [
@@ -45,4 +46,5 @@ __all__ = [
     "Thread",
     "Trust",
     "Unwinder",
+    "describe_system",
 ]

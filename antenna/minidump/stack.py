@@ -84,6 +84,11 @@ class Frame:
         return self.trust is Trust.CONTEXT
 
     @property
+    def is_interrupted(self) -> bool:
+        """Whether a signal interrupted this frame, and the frames before it are those of the signal's handler."""
+        return self.is_exact and self.index > 0
+
+    @property
     def is_guess(self) -> bool:
         """Whether the frame is a guess, so that it may not be a real call."""
         return self.trust is Trust.SCAN

@@ -85,6 +85,15 @@ class SystemInfo:
         return self.cpu in _32_BIT_CPUS
 
 
+def describe_system(os: str, os_version: str) -> str:
+    """Return system and version as people read them.
+
+    Breakpad on Linux gives the version only in the name of the kernel, which begins with the name of the system.
+    """
+    version = os_version.removeprefix("0.0.0").strip().removeprefix(os).strip()
+    return f"{os} {version}".strip()
+
+
 def read_system_info(reader: Reader, location: Location) -> SystemInfo:
     """Read the system info stream."""
     what = "the system info"

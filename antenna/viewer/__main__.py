@@ -32,7 +32,12 @@ def main() -> int:
         app = ViewerApp()
         options = app.options
         server = make_server(options.listen_address, options.port, app)
-        server.start()
+        try:
+            server.start()
+        except OSError as error:
+            where = f"VIEWER_LISTEN_ADDRESS={options.listen_address} VIEWER_PORT={options.port}"
+            sys.stderr.write(f"cannot start the viewer: {where}: cannot listen there: {error.strerror}\n")
+            return 3
     except sqlite3.Error as error:
         sys.stderr.write(f"cannot start the viewer: the index in VIEWER_DATA_DIR: {advice(error)}\n")
         return 3

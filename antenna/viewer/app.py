@@ -7,7 +7,8 @@
 import logging
 import os
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import falcon
 
@@ -83,6 +84,15 @@ class ViewerApp(falcon.App[falcon.Request, falcon.Response]):
         index.watch = Announcer(index.database, self.options.url).note
         # Before everything was read once, an older crash with the same signature may come.
         return Delivery(index.database, self.options.webhook, lambda: self.consumer.state.looked is not None)
+
+    def __call__(self, env: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer a request. WSGI servers call this. HEAD is answered like GET, without the content."""
+        if env["REQUEST_METHOD"] != "HEAD":
+            return super().__call__(env, start_response)
+        content = super().__call__(env | {"REQUEST_METHOD": "GET"}, start_response)
+        if hasattr(content, "close"):
+            content.close()
+        return []
 
     def close(self) -> None:
         """End the child process and close the index."""

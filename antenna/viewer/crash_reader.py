@@ -47,6 +47,8 @@ class CrashReader:
         self._symbols = symbols
         self._allowed = sorted(allowed)
         self.timeout = timeout
+        #: Whether the storage lacked an object of the crash that was read last, which may still come.
+        self.lacked_object = False
         self._child: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -77,12 +79,14 @@ class CrashReader:
         Raises ``CrashFailedError`` if not even the raw crash can be read, ``BackendError`` if the storage is away.
         """
         raw_crash = self._storage.load(raw_crash_path(crash_id))
+        self.lacked_object = raw_crash is None
         if raw_crash is None:
             raise CrashFailedError(f"{raw_crash_path(crash_id)} is missing")
         names = self._storage.load(dump_names_path(crash_id)) or b"[]"
         minidump, trouble = None, ""
         if _has_minidump(names):
             minidump = self._storage.load(dump_path(crash_id, MINIDUMP))
+            self.lacked_object = minidump is None
             trouble = "" if minidump is not None else f"the minidump is missing ({dump_path(crash_id, MINIDUMP)})"
         try:
             return self.ask(crash_id, raw_crash, names, minidump, trouble)

@@ -9,7 +9,6 @@ import json
 import shutil
 import sys
 from pathlib import Path
-from struct import pack
 from typing import Any
 
 import pytest
@@ -17,20 +16,15 @@ import pytest
 from antenna.minidump import Minidump
 from bin import _minidumps
 from tests.support.minidumps.builder import DumpBuilder
-from tests.support.minidumps.contexts import context
 from tests.support.minidumps.samples import (
-    APP,
-    LIBRARY,
     LINUX,
     PLATFORMS,
-    STACK,
     WINDOWS,
     Platform,
     crash,
     crash_builder,
-    modules,
+    interrupted_builder,
 )
-from tests.support.minidumps.signal_frames import amd64_frame
 from tests.support.server import PROJECT_ROOT
 from tests.support.tools import Result, run_shell
 
@@ -245,13 +239,8 @@ def test_what_a_dump_holds_does_not_control_the_screen(tmp_path: Path) -> None:
 
 
 def test_a_frame_may_be_that_of_code_which_a_signal_interrupted() -> None:
-    registers = context("amd64", {"rip": APP + 0x100, "rsp": STACK})
-    builder = DumpBuilder()
-    builder.system("Linux", "amd64")
-    builder.exception(1, 6, context=registers)
-    builder.memory([(STACK, pack("<Q", LIBRARY + 0x700) + amd64_frame(ip=APP + 0x2000, sp=STACK + 0x1000))])
-    builder.modules(modules(LINUX))
-    lines = list(_minidumps.ReadDump(Minidump(builder.build()), None).describe(_minidumps.Shown()))
+    dump = Minidump(interrupted_builder().build())
+    lines = list(_minidumps.ReadDump(dump, None).describe(_minidumps.Shown()))
     assert lines[lines.index("    0 MyApp+0x100") :][1:3] == [
         "    1 libc.so.6+0x6ff  scan: a guess",
         "    2 MyApp+0x2000     interrupted by a signal",

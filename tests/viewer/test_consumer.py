@@ -9,6 +9,7 @@ import json
 import resource
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import pytest
 from antenna.backend import BackendError
 from antenna.symbols import Store
 from antenna.viewer import child
-from antenna.viewer.consumer import Consumer, StorageSource
+from antenna.viewer.consumer import Consumer, StorageSource, consumer
 from antenna.viewer.crash_reader import CrashReader
 from antenna.viewer.index import Index
 from tests.support.minidumps import samples
@@ -199,6 +200,38 @@ class TestCrashesThatFail:
         assert f"the minidump is missing (v1/dump/{crash_id})" in page
         assert "EMPTY: the minidump is missing<" in page
         assert "MyApp" in page
+
+    @pytest.mark.usefixtures("in_process")
+    @pytest.mark.parametrize("missing", ["v1/dump/{0}", "v1/raw_crash/20{1}/{0}"])
+    def test_an_object_that_comes_later(
+        self, stored: StoredCrashes, start_viewer: StartViewer, monkeypatch: pytest.MonkeyPatch, missing: str
+    ) -> None:
+        """Crashes are read again a few times, whether the object comes or not."""
+        monkeypatch.setattr(consumer, "_LATER", (0.0, 0.0))
+        crash_ids = [stored.add({}, game_dump_bytes()) for _ in range(2)]
+        files = [stored.root / missing.format(crash_id, crash_id[-6:]) for crash_id in crash_ids]
+        contents = [file.read_bytes() for file in files]
+        queue = queue_entries(stored.root.parent, crash_ids)
+        viewer = start_viewer(**Q, CRASHMOVER_CRASHPUBLISH_FS_ROOT=str(queue))
+        for file in files:
+            file.unlink()
+        reads: list[str] = []
+        read = CrashReader.read
+
+        def counted(self: CrashReader, crash_id: str) -> Any:
+            reads.append(crash_id)
+            return read(self, crash_id)
+
+        monkeypatch.setattr(CrashReader, "read", counted)
+        viewer.look()
+        assert all("is missing" in viewer.get(f"/report/{crash_id}") for crash_id in crash_ids)
+        files[0].write_bytes(contents[0])
+        for _ in range(3):
+            viewer.look()
+
+        assert "is missing" not in viewer.get(f"/report/{crash_ids[0]}")
+        assert "is missing" in viewer.get(f"/report/{crash_ids[1]}")
+        assert Counter(reads) == {crash_ids[0]: 3, crash_ids[1]: 3}
 
     @pytest.mark.usefixtures("in_process")
     @pytest.mark.parametrize("content", [b"", b"[]", b"{", b"[" * 100_000, b'"text"', b"\xff"])

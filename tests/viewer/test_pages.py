@@ -155,7 +155,7 @@ def test_the_ground_truth_of_own_dumps(stored: StoredCrashes, start_viewer: Star
         "Browser 1.5 crashed with SIGSEGV",
         f"Reason {known['crash_reason']}",
         f"Address {known['crash_address']}",
-        f"Linux {known['os_version']}",
+        f"System Linux {str(known['os_version']).removeprefix('0.0.0 Linux ')} ",
         f"{known['thread_count']} threads",
         f"{known['module_count']} modules",
         f"Stack of thread {known['crashing_thread_index']}",
@@ -268,6 +268,30 @@ class TestTopCrashers:
         page = Page(viewer.get(path)).text
         assert "4 crashes" in page
         assert "1.10 4 100 %" in page
+
+
+@pytest.mark.parametrize("path", ["/", "/static/viewer.css", "/report/{}/dump/upload_file_minidump", "/none"])
+def test_head_is_answered_like_get_without_the_content(
+    stored: StoredCrashes, start_viewer: StartViewer, path: str
+) -> None:
+    crash_id = stored.add({}, game_dump_bytes())
+    client = start_viewer().client
+    head, get = (client.simulate_request(method, path.format(crash_id), host="127.0.0.1") for method in ("HEAD", "GET"))
+
+    assert head.status == get.status
+    assert head.headers == get.headers
+    assert get.content
+    assert not head.content
+
+
+def test_code_that_a_signal_interrupted_is_marked(stored: StoredCrashes, start_viewer: StartViewer) -> None:
+    viewer = start_viewer()
+    crash_id = stored.add({}, samples.interrupted_builder().build())
+    viewer.look()
+    page = Page(viewer.get(f"/report/{crash_id}"))
+
+    assert page.text.count("interrupted by a signal") == 1
+    assert "System Linux 6.1.0 " in page.text
 
 
 def test_an_empty_viewer_says_so(start_viewer: StartViewer) -> None:

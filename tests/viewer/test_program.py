@@ -8,6 +8,7 @@ import json
 import os
 import random
 import signal
+import socket
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -160,6 +161,14 @@ def test_a_start_that_fails_says_why_in_a_line(tmp_path: Path, programs: list[Vi
     assert viewer.wait() == 3
     assert viewer.logs().startswith("cannot start the viewer: VIEWER_LISTEN_ADDRESS=192.0.2.1 lets others see")
     assert len(viewer.logs().splitlines()) == 1
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path, programs: list[ViewerProgram]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        viewer = start(programs, tmp_path, VIEWER_PORT=str(port))
+        assert viewer.wait() == 3
+    assert f"VIEWER_PORT={port}: cannot listen there: Address already in use" in viewer.logs()
 
 
 @pytest.mark.parametrize("content", [b"no database", b"SQLite format 3\0" + b"x" * 5000])

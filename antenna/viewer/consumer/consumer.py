@@ -4,6 +4,7 @@
 
 """Puts crashes into the index, one after the other, for as long as the viewer runs."""
 
+import contextlib
 import logging
 import shutil
 import time
@@ -37,8 +38,22 @@ _MIN_FREE = 200 * 1024**2
 _PAUSE = 5
 
 
+# Seconds after which a crash is read again if the storage lacked an object of it, for example because a disk was not
+# mounted. After the last one, only bin/viewer_index.py reads it again. And the most crashes that wait for that.
+_LATER = (60.0, 600.0, 3600.0, 6 * 3600.0)
+_MOST_LATER = 10_000
+
+
 class NoRoomError(Exception):
     """The disk of the index is almost full."""
+
+
+@dataclass
+class _Incomplete:
+    """A crash of which the storage lacked an object: how often it was read, and when it is read again."""
+
+    reads: int
+    due: float
 
 
 @dataclass
@@ -77,6 +92,7 @@ class Consumer:
         self._served: set[tuple[str, str]] = set()
         # The crashes that lacked them, in the order in which they are to be read.
         self._again: dict[str, None] = {}
+        self._incomplete: dict[str, _Incomplete] = {}
 
     def run(self) -> None:
         """Look for crashes until the greenlet is killed."""
@@ -99,6 +115,7 @@ class Consumer:
             self._check_room()
             self._take()
             self._read_again()
+            self._read_incomplete()
         except (BackendError, NoRoomError) as error:
             self.state.trouble = str(error)
             logger.warning("the viewer cannot read crashes: %s", error)
@@ -146,6 +163,8 @@ class Consumer:
         if row.failed:
             self.state.failed += 1
             logger.warning("%s: %s", crash_id, row.failed)
+        if self._reader.lacked_object and len(self._incomplete) < _MOST_LATER:
+            self._incomplete[crash_id] = _Incomplete(1, time.monotonic() + _LATER[0])
         return row
 
     def _keep_up(self) -> None:
@@ -182,6 +201,24 @@ class Consumer:
                 logger.warning("%s cannot be read again: %s", crash_id, error)
             del self._again[crash_id]
         self.state.to_reread = len(self._again)
+
+    def _read_incomplete(self) -> None:
+        """Read crashes again of which the storage lacked an object, for some time, and a few times each."""
+        began = time.monotonic()
+        for crash_id in [crash_id for crash_id, crash in self._incomplete.items() if crash.due <= began]:
+            if time.monotonic() - began > _AGAIN_SECONDS:
+                return
+            crash = self._incomplete[crash_id]
+            with contextlib.suppress(CrashFailedError):  # its page still says why
+                row = self._reader.read(crash_id)
+                if not self._reader.lacked_object:
+                    self.index.add([row])
+                    self.state.reread += 1
+            if not self._reader.lacked_object or crash.reads == len(_LATER):
+                del self._incomplete[crash_id]
+            else:
+                crash.due = time.monotonic() + _LATER[crash.reads]
+                crash.reads += 1
 
     @property
     def _first_day(self) -> str:

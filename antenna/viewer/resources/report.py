@@ -13,6 +13,7 @@ from antenna.backend import BackendError
 from antenna.crash import crash_id as crash_ids
 from antenna.crash import dump_path, raw_crash_path
 from antenna.ext import CrashStorageBase
+from antenna.minidump import describe_system
 from antenna.viewer.access import Level, require_protected
 from antenna.viewer.index import Index
 from antenna.viewer.index.rows import base_name
@@ -144,7 +145,7 @@ def _facts(dump: dict[str, Any] | None, cells: Mapping[str, str]) -> list[tuple[
         found |= {
             "Reason": dump["crash_reason"],
             "Address": dump["crash_address"],
-            "System": " ".join(filter(None, (dump["os"], dump["os_version"]))),
+            "System": describe_system(dump["os"] or "", dump["os_version"] or ""),
             "CPU": " ".join(filter(None, (dump["cpu"], dump["cpu_info"]))),
             "Time of the crash": f"{moment(dump['time'])} UTC" if dump["time"] else None,
             "Uptime": None if uptime is None else f"{uptime:,.0f} s",

@@ -17,6 +17,7 @@ from tests.support.minidumps.builder import (
     pdb_70,
 )
 from tests.support.minidumps.contexts import context
+from tests.support.minidumps.signal_frames import amd64_frame
 
 GUID = "11223344-5566-7788-99aa-bbccddeeff00"
 BUILD_ID = bytes(range(20))
@@ -175,3 +176,14 @@ def padded_crash(platform: Platform, size: int, *, noise: int | None = None, see
     builder.stream(FILLER_STREAM, filler)
     content = builder.build()
     return content + bytes(size - len(content))
+
+
+def interrupted_builder() -> DumpBuilder:
+    """Return the builder of a dump whose stack has the handler of a signal, and the code that it interrupted."""
+    registers = context("amd64", {"rip": APP + 0x100, "rsp": STACK})
+    builder = DumpBuilder()
+    builder.system("Linux", "amd64", (0, 0, 0), "Linux 6.1.0 #1 SMP x86_64")
+    builder.exception(1, 6, context=registers)
+    builder.memory([(STACK, pack("<Q", LIBRARY + 0x700) + amd64_frame(ip=APP + 0x2000, sp=STACK + 0x1000))])
+    builder.modules(modules(LINUX))
+    return builder
