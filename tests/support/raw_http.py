@@ -9,6 +9,7 @@ A test sends exactly the bytes that it wants, also bytes that no client library 
 
 import contextlib
 import socket
+import struct
 from dataclasses import dataclass
 from http.client import HTTPMessage, parse_headers
 from types import TracebackType
@@ -73,6 +74,11 @@ class RawConnection:
     def is_closed_by_server(self) -> bool:
         """Wait until the server closes the connection. Returns False if the server sends something instead."""
         return self._reader.read(1) == b""
+
+    def close_with_a_reset(self) -> None:
+        """Close the connection as a client that crashes: the server gets a reset."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close()
 
     def close(self) -> None:
         """Close the connection."""

@@ -5,6 +5,7 @@
 """Fixtures: running collectors. A start takes time, so tests share some of them. Others have options of their own."""
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -62,6 +63,14 @@ def proxies(shared_proxies: Proxies) -> Iterator[Proxies]:
     shared_proxies.reset()
     yield shared_proxies
     shared_proxies.reset()
+
+
+def wait_for_exchange(proxy: FaultyProxy) -> None:
+    """Wait until a backend has a request that the proxy holds back."""
+    deadline = time.monotonic() + 10
+    while not any(exchange.answered is None for exchange in proxy.exchanges):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.fixture(scope="session")

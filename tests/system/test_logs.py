@@ -7,7 +7,6 @@
 import json
 import re
 import socket
-import struct
 from typing import Any
 
 import pytest
@@ -101,7 +100,7 @@ def test_nothing_of_the_client_gets_into_the_log(start_local_collector: StartCol
             assert connection.receive().status != 503
         with collector.server.connect() as connection:
             connection.send(request[:-10])
-            connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.close_with_a_reset()
 
     collector.server.stop()
     log = collector.server.logs()

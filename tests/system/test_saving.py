@@ -20,7 +20,7 @@ from tests.support.faulty import (
     Fault,
 )
 from tests.support.reports import annotation, dump, report
-from tests.system.conftest import Proxies
+from tests.system.conftest import Proxies, wait_for_exchange
 
 REPORT = report(annotation("ProductName", "Firefox"), dump(b"MDMP"), dump(b"PMDM", "other"))
 
@@ -129,3 +129,18 @@ def test_what_fails_for_a_moment_is_tried_again(collector: Collector, proxies: P
             crash = collector.assert_saved(collector.submit(REPORT))
             assert crash.dumps == {"upload_file_minidump": b"MDMP", "other": b"PMDM"}
             assert f"{crash.crash_id} published" in collector.server.logs()
+
+
+def test_a_client_that_hangs_up_meanwhile_loses_nothing(collector: Collector, proxies: Proxies) -> None:
+    before = set(collector.raw_crash_names())
+    logged = len(collector.server.logs())
+    proxies.storage.fault = Fault(delay=0.2)
+    with collector.server.connect() as connection:
+        connection.send(REPORT)
+        wait_for_exchange(proxies.storage)
+        connection.close_with_a_reset()
+    collector.server.wait_until(lambda: bool(set(collector.raw_crash_names()) - before), 10)
+
+    (name,) = set(collector.raw_crash_names()) - before
+    collector.assert_published(name.rpartition("/")[2])
+    assert "Traceback" not in collector.server.logs()[logged:]

@@ -10,19 +10,11 @@ from contextlib import ExitStack
 
 import psutil
 
-from tests.support.faulty import HANG, Fault, FaultyProxy
+from tests.support.faulty import HANG, Fault
 from tests.support.reports import annotation, dump, report
-from tests.system.conftest import Proxies, StartCollector
+from tests.system.conftest import Proxies, StartCollector, wait_for_exchange
 
 REPORT = report(annotation("ProductName", "Firefox"), dump(b"MDMP"))
-
-
-def wait_for_exchange(proxy: FaultyProxy) -> None:
-    """Wait until a backend has a request that the proxy holds back."""
-    deadline = time.monotonic() + 10
-    while not any(exchange.answered is None for exchange in proxy.exchanges):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_a_crash_in_flight_is_finished_and_answered(start_collector: StartCollector, proxies: Proxies) -> None:
