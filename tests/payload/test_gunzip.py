@@ -80,7 +80,8 @@ def with_optional_fields(data: bytes, flags: int) -> bytes:
     ],
 )
 def test_content(gunzip: Callable[..., bytes], data: bytes, content: bytes) -> None:
-    for size in SIZES:
+    # What is large does not come byte by byte, because that takes long.
+    for size in SIZES if len(data) < 10_000 else SIZES[1:]:
         assert gunzip(data, size) == content
 
 
