@@ -69,24 +69,29 @@ def without_packages(arguments: str, checkout: Path) -> Result:
 
 
 @pytest.fixture(scope="module")
-def helps() -> dict[str, Result]:
-    """The outcome of ``--help`` for each program. Several run at a time, because each takes a moment to start."""
+def results() -> dict[str, Result]:
+    """The outcome of each command of the table, and of ``--help`` of each program, which starts by itself.
+
+    They run at the same time, because programs take a moment to start, and one retries for some seconds.
+    """
+    helps = [f"{program} --help" for program in PROGRAMS]
     with ThreadPoolExecutor(max_workers=4) as pool:
-        outcomes = pool.map(lambda program: run_shell(f"bin/{program} --help", NOWHERE, by_itself=True), PROGRAMS)
-        return dict(zip(PROGRAMS, outcomes, strict=True))
+        errors = pool.submit(lambda: {command: run_shell(f"bin/{command}", NOWHERE) for command, _, _ in ERRORS})
+        outcomes = pool.map(lambda command: run_shell(f"bin/{command}", NOWHERE, by_itself=True), helps)
+        return dict(zip(helps, outcomes, strict=True)) | errors.result()
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_help_has_examples(program: str, helps: dict[str, Result]) -> None:
+def test_help_has_examples(program: str, results: dict[str, Result]) -> None:
     assert os.access(PROJECT_ROOT / "bin" / program, os.X_OK)
-    result = helps[program]
+    result = results[f"{program} --help"]
     assert result.exit_code == 0, result.stderr
     assert f"bin/{program}" in result.stdout.partition("Examples:")[2]
 
 
 @pytest.mark.parametrize(("command", "exit_code", "message"), ERRORS)
-def test_errors_are_one_line(command: str, exit_code: int, message: str) -> None:
-    result = run_shell(f"bin/{command}", NOWHERE)
+def test_errors_are_one_line(command: str, exit_code: int, message: str, results: dict[str, Result]) -> None:
+    result = results[command]
     assert result.exit_code == exit_code, result.stderr
     assert message in result.stderr.splitlines()[-1]
 

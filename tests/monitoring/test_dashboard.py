@@ -95,7 +95,7 @@ def test_every_query_yields_something_after_load_and_an_outage(
         while any(name in query for query in missing for name in names) and time.monotonic() < deadline:
             instance.send(CRASH, CRASH, MALFORMED, ASTRAY)
             missing.difference_update(seen(prometheus, missing))
-            time.sleep(0.2)
+            time.sleep(0.4)
 
     send_until_seen("requests_total", "save_seconds", "publish_seconds")
     instance.break_storage()

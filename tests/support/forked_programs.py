@@ -8,6 +8,7 @@ It reads requests from the socket whose descriptor is its first argument, one JS
 the exit code once the program has ended. With ``--patched``, gevent patches the process at the start.
 """
 
+import contextlib
 import gc
 import importlib
 import json
@@ -19,6 +20,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gevent import monkey
+
+# Modules that programs import, or have imported by the standard library, when they need them.
+_IMPORTED_LATE = ("_strptime", "netrc", "shlex")
+_IMPORTED_LATE_IF_PATCHED = ("bin._backends", *_IMPORTED_LATE, "bin._stored_crash", "siggen.generator")
 
 # gevent's fork would make a hub in this process, and the programs would find it in use.
 _fork = monkey.get_original("os", "fork")
@@ -51,7 +56,8 @@ def _import(modules: Sequence[str]) -> None:
     """Import what a program imports, so that its fork need not. No module has threads or connections after that."""
     if any(module not in sys.modules for module in modules):
         for module in modules:
-            importlib.import_module(module)
+            with contextlib.suppress(ImportError):  # the program says what it lacks
+                importlib.import_module(module)
         # A collection in a fork would touch all these objects, and so copy the memory that they are in.
         gc.collect()
         gc.freeze()
@@ -79,8 +85,7 @@ def _read_line(descriptor: int) -> bytes:
 def main() -> None:
     """Serve until the tests close the connection."""
     descriptor = int(sys.argv[1])
-    if "--patched" in sys.argv:
-        _import(["bin._backends"])
+    _import(_IMPORTED_LATE_IF_PATCHED if "--patched" in sys.argv else _IMPORTED_LATE)
     while line := _read_line(descriptor):
         os.write(descriptor, b"%d\n" % _run_in_fork(json.loads(line)))
 
