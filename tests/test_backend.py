@@ -29,7 +29,7 @@ def test_all_steps_share_one_deadline() -> None:
         with pytest.raises(BackendError), TimeLimit(deadline.left()):
             gevent.event.Event().wait()
 
-    assert time.monotonic() - started < 0.4
+    assert time.monotonic() - started < 1.5
 
 
 def test_block_that_hangs_is_left_in_time() -> None:
@@ -38,7 +38,7 @@ def test_block_that_hangs_is_left_in_time() -> None:
     with pytest.raises(BackendError, match=r"no answer within 0\.1 s"), TimeLimit(0.1):
         gevent.event.Event().wait()
 
-    assert 0.09 < time.monotonic() - started < 0.5
+    assert 0.09 < time.monotonic() - started < 5
 
 
 def test_block_that_drips_is_left_in_time() -> None:

@@ -496,7 +496,7 @@ class TestEntryThatFails:
         loop.deliver_round()
 
         assert_delivered(spool, backend, later)
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < 5
         assert backend.calls[slow] == 1
 
     def test_does_not_hold_up_others_when_there_are_more_than_it_looks_at_at_once(
@@ -604,7 +604,7 @@ class TestRun:
             started = time.monotonic()
             wait_for(lambda: len(backend.taken) == 20)
 
-            assert time.monotonic() - started < 1
+            assert time.monotonic() - started < 5
 
         assert_delivered(spool, backend, crash_ids)
 

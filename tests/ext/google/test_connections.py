@@ -165,7 +165,7 @@ class TestConnection:
             client = GoogleHttp(peer.url, None)
             post(client)
 
-            assert post(client, seconds=1) == RESULT
+            assert post(client, seconds=1.15) == RESULT
             assert [request.connection for request in peer.requests] == [0, 0]
             client.close()
 
