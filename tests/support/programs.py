@@ -78,7 +78,7 @@ class Program:
             if time.monotonic() > deadline:
                 self.kill()
                 raise AssertionError(f"not ready after {seconds} s:\n{self.logs()}")
-            time.sleep(0.05)
+            time.sleep(0.02)
 
     def wait(self, seconds: float = 30.0) -> int:
         """Wait until the program ends, and return its exit code. Raises AssertionError if it takes longer."""
