@@ -98,8 +98,8 @@ def test_ids_are_published_and_pulled_without_the_test_message(pubsub_topic: Pub
     result = run_shell("bin/pull_ids.py --wait 0.1", environment)
     assert result.lines == [CRASH_ID]
     assert result.stderr == "not a crash id: 'test'\n"
-    # It does not count towards the limit.
-    assert run_shell("bin/pull_ids.py --wait 0.1 --limit 1", environment).lines == [CRASH_ID]
+    # It does not count towards the limit. Here, Google's clients are imported by a process that gevent has patched.
+    assert run_shell("bin/pull_ids.py --wait 0.1 --limit 1", environment, by_itself=True).lines == [CRASH_ID]
     # The messages that were looked at are released.
     assert sorted(pubsub_topic.pull_all()) == [CRASH_ID, "test"]
 
