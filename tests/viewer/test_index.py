@@ -107,7 +107,7 @@ def test_old_crashes_are_forgotten_with_all_that_belongs_to_them(index: Index) -
 
 def test_opinions_outlive_what_is_made_anew(index: Index) -> None:
     index.add([row("f", version="2.0")])
-    index.say("f", fixed_in="1.5", note="see the tracker")
+    index.save_opinion("f", fixed_in="1.5", note="see the tracker")
     index.clear()
     assert counted(index) == 0
     index.add([row("f", version="2.0")])
@@ -121,7 +121,7 @@ def test_opinions_outlive_what_is_made_anew(index: Index) -> None:
 def test_an_index_of_another_version_is_made_anew(tmp_path: Path) -> None:
     index = Index(tmp_path / "index.sqlite")
     index.add([row()])
-    index.say("crash()", fixed_in="2", note="")
+    index.save_opinion("crash()", fixed_in="2", note="")
     index.database.execute("CREATE TABLE of_another_version (a)")
     index.database.execute("PRAGMA user_version = 99")
     index.close()

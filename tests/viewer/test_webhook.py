@@ -129,7 +129,7 @@ def test_an_index_that_is_made_anew_tells_nothing_again(team: Team) -> None:
 
 def test_a_signature_that_comes_back_is_told_of_once_for_each_fix(team: Team) -> None:
     team.crash("a")
-    team.index.say("a", fixed_in="2.0", note="")
+    team.index.save_opinion("a", fixed_in="2.0", note="")
     team.crash("a", "1.9")
     assert team.told() == [(NEW, "a")]
     for version in ("2.0", "2.1", "2.0"):
@@ -138,7 +138,7 @@ def test_a_signature_that_comes_back_is_told_of_once_for_each_fix(team: Team) ->
     team.restart()
     team.crash("a", "2.2")
     assert len(team.told()) == 2
-    team.index.say("a", fixed_in="3.0", note="")
+    team.index.save_opinion("a", fixed_in="3.0", note="")
     team.crash("a", "2.3")
     assert len(team.told()) == 2
     team.crash("a", "3.0")

@@ -189,8 +189,8 @@ class Index:
         """Return the columns of a crash that is in the index."""
         return dict(self.database.execute("SELECT * FROM crashes WHERE crash_id = ?", (crash_id,)).fetchone())
 
-    def say(self, signature: str, *, fixed_in: str, note: str) -> None:
-        """Save in which version a signature is fixed, and a note about it."""
+    def save_opinion(self, signature: str, *, fixed_in: str, note: str) -> None:
+        """Save what people say of a signature: in which version it is fixed, and a note."""
         self.database.execute(
             "INSERT OR REPLACE INTO opinions (signature, fixed_in, note) VALUES (?, ?, ?)", (signature, fixed_in, note)
         )

@@ -56,7 +56,7 @@ class SignatureResource:
         form = read_form(req)
         if self._queries.signature(text) is None:
             raise falcon.HTTPNotFound(title="No crash in the index has this signature", description=text)
-        self._index.say(
+        self._index.save_opinion(
             text,
             fixed_in=form.get("fixed_in", "").strip()[:_MAX_VERSION],
             note=form.get("note", "").strip()[:_MAX_NOTE],
