@@ -27,6 +27,7 @@ from tests.support.server import PROJECT_ROOT
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the benchmark reads /proc")
 
 QUICK = Plan(seconds=0.5, repeat=1, emulators=[], warm_up_seconds=0.1, unit_seconds=0.02)
+ONE_WORKER = {"GUNICORN_WORKERS": "1"}
 CRASH_ID = "de1bb258-cbbf-4589-a673-34f800160918"
 OTHER_ID = "0bba929f-8721-460c-8e70-a43c00160918"
 # What is stored of a crash of the case "tiny".
@@ -36,7 +37,8 @@ REFUSED = b"Discarded=malformed_too_large"
 
 def test_every_crash_is_taken_and_accounted_for() -> None:
     # Crashes that are rejected are among them, and those that are kept go over TLS.
-    run = measure(QUICK, Setup("."), PROJECT_ROOT, replace(CASES["kept-tls"], traffic="mixed", clients=4))
+    case = replace(CASES["kept-tls"], traffic="mixed", clients=4)
+    run = measure(QUICK, Setup(".", environment=ONE_WORKER), PROJECT_ROOT, case)
     assert run.crashes > 0
     assert run.rate > 0
     assert run.units > 0.1
@@ -44,7 +46,7 @@ def test_every_crash_is_taken_and_accounted_for() -> None:
 
 
 def test_figures_of_a_collector_that_does_not_do_its_work_are_refused() -> None:
-    options = {
+    options = ONE_WORKER | {
         "CRASHMOVER_CRASHSTORAGE_CLASS": "antenna.ext.crashstorage_base.NoOpCrashStorage",
         "CRASHMOVER_CRASHPUBLISH_CLASS": "antenna.ext.crashpublish_base.NoOpCrashPublish",
     }
