@@ -83,7 +83,7 @@ def test_stops_once_there_are_too_many(unit: bytes) -> None:
     assert time.process_time() - begun < 1
 
 
-@pytest.mark.parametrize("unit", [b"x", b",", rb"\"", rb"\\", b"\xf0\x9f\x98\x80"])
+@pytest.mark.parametrize("unit", [b"x", b",", rb"\""])
 def test_lets_others_have_their_turn(unit: bytes) -> None:
     counting = gevent.spawn(count_built, b'"' + unit * (32 * MIB // len(unit)) + b'"', 100)
     turns = 0

@@ -93,10 +93,10 @@ def is_refused(part: Part) -> bool:
 
 @pytest.fixture
 def less_memory(monkeypatch: pytest.MonkeyPatch) -> int:
-    """An eighth of the memory, because texts that fill all of it take long to decode."""
-    monkeypatch.setattr(antenna.payload.annotation_costs, "MAX_ANNOTATIONS_MEMORY", MAX_ANNOTATIONS_MEMORY // 8)
-    monkeypatch.setattr(antenna.payload.annotation_costs, "_SMALL", MIB // 4)
-    return MAX_ANNOTATIONS_MEMORY // 8
+    """A sixteenth of the memory, because texts that fill all of it take long to decode."""
+    monkeypatch.setattr(antenna.payload.annotation_costs, "MAX_ANNOTATIONS_MEMORY", MAX_ANNOTATIONS_MEMORY // 16)
+    monkeypatch.setattr(antenna.payload.annotation_costs, "_SMALL", MIB // 8)
+    return MAX_ANNOTATIONS_MEMORY // 16
 
 
 @pytest.mark.parametrize("make", SHAPES)
@@ -105,7 +105,7 @@ def test_is_enough_for_what_they_take(less_memory: int, make: Callable[[int], Pa
 
     Annotations that are refused would take more, or nearly so.
     """
-    for size in range(3 * MIB // 8, 9 * MIB // 8, MIB // 8):
+    for size in range(3 * MIB // 16, 9 * MIB // 16, MIB // 16):
         part = make(size)
         largest = max(takes(part))
         if is_refused(part):

@@ -12,7 +12,7 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "50"))
+EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "40"))
 
 settings.register_profile(
     "collector",

@@ -78,29 +78,20 @@ class TestRequest:
         *((status, CrashRefused) for status in (400, 411, 413, 414, 415, 422, 431)),
     ],
 )
-class TestStatus:
+def test_status_is_an_error_and_no_reason_to_give_up_the_connection(status: int, error: type[Exception]) -> None:
     """A status says whose fault it is: the backend's, an operator's, or that of this very crash."""
-
-    def test_means_an_error(self, status: int, error: type[Exception]) -> None:
-        with Peer(send(answer(b'{"error": {"message": "some reason"}}' if status != 204 else b"", status))) as peer:
-            client = connect(peer)
-            with pytest.raises((BackendError, CrashRefused)) as raised:
-                post(client)
-            client.close()
+    body = b'{"error": {"message": "some reason"}}' if status != 204 else b""
+    with Peer(send(answer(body, status)), send(OK)) as peer:
+        client = connect(peer)
+        with pytest.raises((BackendError, CrashRefused)) as raised:
+            post(client)
 
         assert isinstance(raised.value, error)
         assert isinstance(raised.value, BackendDenied) == (error is BackendDenied)
         assert f"status {status}" in str(raised.value)
-
-    def test_is_no_reason_to_give_up_the_connection(self, status: int, error: type[Exception]) -> None:
-        with Peer(send(answer(b"{}" if status != 204 else b"", status)), send(OK)) as peer:
-            client = connect(peer)
-            with pytest.raises(error):
-                post(client)
-
-            assert post(client) == RESULT
-            assert len(peer.connections) == 1
-            client.close()
+        assert post(client) == RESULT
+        assert len(peer.connections) == 1
+        client.close()
 
 
 def test_reason_of_the_server_is_in_the_message_and_is_not_endless() -> None:
