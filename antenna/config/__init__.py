@@ -16,11 +16,12 @@ A component declares its options in an inner class ``Config``, and reads them th
 
 ``manager`` reads the environment with everett; no other module knows that library. ``parsers`` turn texts into values.
 ``options`` has the options that belong to no component, ``removed`` those of earlier versions. ``names`` finds names
-that are misspelt, and ``environment`` ignores what the platform sets. A bad value raises ``ConfigurationError``, which
-names the option, the value and what was expected. Tests are in tests/config.
+that are misspelt, ``environment`` ignores what the platform sets, and ``imports`` imports what an option names. A bad
+value raises ``ConfigurationError``, which names the option, the value and what was expected. Tests are in tests/config.
 """
 
 from antenna.config.environment import service_links, strip_library_variables
+from antenna.config.imports import NOWHERE, last_step, place_of
 from antenna.config.manager import (
     ConfigManager,
     ConfigurationError,
@@ -53,6 +54,7 @@ from antenna.config.parsers import (
 from antenna.config.removed import REMOVED_OPTIONS, removed_options
 
 __all__ = [
+    "NOWHERE",
     "REMOVED_OPTIONS",
     "AppConfig",
     "ConfigManager",
@@ -70,6 +72,7 @@ __all__ = [
     "expects",
     "is_secret",
     "is_set",
+    "last_step",
     "mask_value",
     "one_of",
     "parse_attribute",
@@ -79,6 +82,7 @@ __all__ = [
     "parse_int",
     "parse_names",
     "parse_size",
+    "place_of",
     "removed_options",
     "service_links",
     "strip_library_variables",

@@ -4,13 +4,14 @@
 
 """Parsers turn the text of an option into its value. Each says what it expects."""
 
-import importlib
 import ipaddress
 import math
 import re
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
+
+from antenna.config.imports import ImportFailedError, import_attribute
 
 T = TypeVar("T")
 
@@ -152,7 +153,7 @@ def parse_metric_prefix(text: str) -> str:
 class _DottedPathParser(Parser[Any]):
     """Imports the object that a dotted path names.
 
-    Its error quotes the reason, because a path is not secret, and the fault may be inside the module.
+    Its error says why, because a path is not secret, and the fault may be inside the module.
     """
 
     def __init__(self, expected: str, accepts: Callable[[Any], bool]) -> None:
@@ -170,10 +171,9 @@ class _DottedPathParser(Parser[Any]):
         if not module_name or not attribute:
             raise ValueError(f"expected {self.expected}")
         try:
-            return getattr(importlib.import_module(module_name), attribute)
-        # The module belongs to the operator, so its import may raise anything.
-        except Exception as exc:
-            raise ValueError(f"expected {self.expected}; {type(exc).__name__}: {exc}") from exc
+            return import_attribute(module_name, attribute)
+        except ImportFailedError as error:
+            raise ValueError(f"expected {self.expected}; {error}") from error
 
 
 def subclass_of(base: type) -> Parser[Any]:

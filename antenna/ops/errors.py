@@ -10,10 +10,10 @@ headers, tokens.
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from types import TracebackType
 
 from antenna.backend import BackendFailure
+from antenna.config import NOWHERE, last_step, place_of
 
 # Modules whose messages have no data of clients. The messages of everett quote those of our own parsers.
 _OURS = ("antenna.", "everett.")
@@ -21,9 +21,6 @@ _OUR_TYPES = (*_OURS, "everett")
 
 # Characters of a ``public_reason``. A longer one is cut.
 _LONGEST_REASON = 200
-
-#: The text for a place that is not known.
-NOWHERE = "an unknown place"
 
 
 def describe(error: object) -> str:
@@ -63,14 +60,6 @@ def is_ours(type_module: str | None, raised_in: str | None) -> bool:
     return is_our_type and (raised_in is None or raised_in.startswith(_OURS))
 
 
-def place_of(error: BaseException) -> str:
-    """Return the file and the line where an error was raised, or of the source that Python cannot read."""
-    if isinstance(error, SyntaxError) and error.filename and error.lineno:
-        return f"{Path(error.filename).name}:{error.lineno}"
-    last = _last(error.__traceback__)
-    return NOWHERE if last is None else f"{Path(last.tb_frame.f_code.co_filename).name}:{last.tb_lineno}"
-
-
 def chain_of(error: BaseException) -> Iterator[BaseException]:
     """Yield an error, and the errors that led to it."""
     seen: set[int] = set()
@@ -82,15 +71,5 @@ def chain_of(error: BaseException) -> Iterator[BaseException]:
 
 
 def _module(traceback: TracebackType | None) -> str | None:
-    last = _last(traceback)
+    last = last_step(traceback)
     return None if last is None else str(last.tb_frame.f_globals.get("__name__", ""))
-
-
-def _last(traceback: TracebackType | None) -> TracebackType | None:
-    """Return the last step of a traceback, but for those within Python's machinery of imports."""
-    last = traceback
-    while traceback is not None:
-        if not traceback.tb_frame.f_code.co_filename.startswith("<frozen importlib"):
-            last = traceback
-        traceback = traceback.tb_next
-    return last

@@ -9,7 +9,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from antenna.ops.errors import place_of
+from antenna.config import place_of
 
 logger = logging.getLogger(__name__)
 

@@ -15,8 +15,7 @@ import gevent
 import markus
 import sentry_sdk
 
-from antenna.config import ConfigManager, Option
-from antenna.ops.errors import place_of
+from antenna.config import ConfigManager, Option, place_of
 from antenna.throttler.crash_view import CrashView
 from antenna.throttler.last_good import LastGood
 from antenna.throttler.options import parse_product_packagenames, parse_products, parse_rules

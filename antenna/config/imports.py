@@ -1,0 +1,53 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+"""Imports the object that an option names.
+
+Its module may be the operator's own and raise anything, with secrets in the message. So a failure is described by the
+type of the error and the place where it was raised.
+"""
+
+import importlib
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+#: The text for a place that is not known.
+NOWHERE = "an unknown place"
+
+
+class ImportFailedError(Exception):
+    """An object cannot be imported. The message says why, without text of the module's author."""
+
+
+def import_attribute(module_name: str, attribute: str) -> Any:
+    """Return an attribute of a module. Raises ``ImportFailedError``."""
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise ImportFailedError(f"there is no module {error.name or module_name}") from error
+    except Exception as error:
+        raise ImportFailedError(f"{type(error).__name__} at {place_of(error)}") from error
+    try:
+        return getattr(module, attribute)
+    except AttributeError as error:
+        raise ImportFailedError(f"module {module_name} has no attribute {attribute}") from error
+
+
+def place_of(error: BaseException) -> str:
+    """Return the file and the line where an error was raised, or of the source that Python cannot read."""
+    if isinstance(error, SyntaxError) and error.filename and error.lineno:
+        return f"{Path(error.filename).name}:{error.lineno}"
+    last = last_step(error.__traceback__)
+    return NOWHERE if last is None else f"{Path(last.tb_frame.f_code.co_filename).name}:{last.tb_lineno}"
+
+
+def last_step(traceback: TracebackType | None) -> TracebackType | None:
+    """Return the last step of a traceback, but for those within Python's machinery of imports."""
+    last = traceback
+    while traceback is not None:
+        if not traceback.tb_frame.f_code.co_filename.startswith("<frozen importlib"):
+            last = traceback
+        traceback = traceback.tb_next
+    return last
