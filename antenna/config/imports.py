@@ -5,7 +5,7 @@
 """Imports the object that an option names.
 
 Its module may be the operator's own and raise anything, with secrets in the message. So a failure is described by the
-type of the error and the place where it was raised.
+type of the error and the place where it was raised, and by the ``public_reason`` that the author has given it.
 """
 
 import importlib
@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+# Characters of a ``public_reason``. A longer one is cut.
+_LONGEST_REASON = 200
 #: The text for a place that is not known.
 NOWHERE = "an unknown place"
 
@@ -28,7 +30,10 @@ def import_attribute(module_name: str, attribute: str) -> Any:
     except ModuleNotFoundError as error:
         raise ImportFailedError(f"there is no module {error.name or module_name}") from error
     except Exception as error:
-        raise ImportFailedError(f"{type(error).__name__} at {place_of(error)}") from error
+        said = f"{type(error).__name__} at {place_of(error)}"
+        reason = getattr(error, "public_reason", "")
+        is_given = reason and isinstance(reason, str)
+        raise ImportFailedError(f"{said}: {reason[:_LONGEST_REASON]}" if is_given else said) from error
     try:
         return getattr(module, attribute)
     except AttributeError as error:

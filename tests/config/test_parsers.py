@@ -150,6 +150,7 @@ def test_class_of_another_kind_is_refused() -> None:
     [
         ("\nTOKEN = secret", "NameError at storage_of_ours.py:2"),
         ("raise RuntimeError('secret')", "RuntimeError at storage_of_ours.py:1"),
+        ("class Away(Exception):\n public_reason = 'none'\nraise Away('secret')", "Away at storage_of_ours.py:3: none"),
         ("secret = = 1", "SyntaxError at storage_of_ours.py:1"),
         ("import no_such_package", "there is no module no_such_package"),
     ],
