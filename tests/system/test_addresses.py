@@ -65,10 +65,3 @@ def test_another_server_takes_over_both(start_server: StartServer, tmp_path: Pat
     assert server.wait() == 0
     assert serves_on(server, "127.0.0.1")
     assert serves_on(server, "::1")
-
-
-def test_address_that_is_none(start_server: StartServer, tmp_path: Path) -> None:
-    server = start_server(file_system_environment(tmp_path) | {"LISTEN_ADDRESS": "300.0.0.1"}, wait=False)
-
-    assert server.wait() == 3
-    assert server.logs().count("cannot start: LISTEN_ADDRESS has a bad value") == 1
