@@ -406,15 +406,18 @@ def test_what_is_not_configured_is_explained(place: Place, environment: Mapping[
 def test_list_bears_with_what_is_delivered_meanwhile(place: Place) -> None:
     for _ in range(150):
         place.add_id()
-    entries = list((place.spool.root / "publish").iterdir())
+    entries = sorted((place.spool.root / "publish").iterdir(), reverse=True)
+    assert len(place.run("list").lines) == len(entries)
 
     def deliver() -> None:
+        # The last ones first, because a list that has begun comes to them last.
         for entry in entries:
             entry.unlink()
-            time.sleep(0.0005)
+            time.sleep(0.001)
 
     delivering = Thread(target=deliver)
     delivering.start()
     while delivering.is_alive():
         assert place.run("list").exit_code == 0
+    delivering.join()
     assert place.run("list").lines == []
