@@ -185,6 +185,7 @@ class _ForkingProcess:
 
     def stop(self) -> None:
         """End it, and what it runs."""
+        self._answers.close()
         self._socket.close()
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()

@@ -25,6 +25,8 @@ WORKERS = 2
 # Seconds in which all workers are promised to have new rules. They poll more often here, so that no test waits for it.
 RELOAD = 10
 POLL = {"antenna.throttler.reload.POLL_SECONDS": 0.15}
+# Seconds that workers may take to start on a busy machine.
+START = 30
 RULES = ("old", "new", "turned", "renamed")
 
 FILE = """
@@ -178,12 +180,12 @@ def test_broken_rules_lose_nothing_however_a_worker_starts(collector: Collector,
     before = workers(collector)
     for pid in before:
         os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: len(workers(collector) - before) == WORKERS)
+    wait_until(lambda: len(workers(collector) - before) == WORKERS, START)
     assert all_workers_decide_by(collector, "old")
 
     before = workers(collector)
     os.kill(collector.server.pid, signal.SIGHUP)
-    wait_until(lambda: len(workers(collector)) == WORKERS and not workers(collector) & before)
+    wait_until(lambda: len(workers(collector)) == WORKERS and not workers(collector) & before, START)
     assert all_workers_decide_by(collector, "old")
     collector.assert_saved(collector.submit_parts(annotation("ProductName", "Wanted")))
 
@@ -219,12 +221,12 @@ def test_broken_rules_and_another_master(collector: Collector, rules: Rules) -> 
     old_workers = workers(collector)
 
     os.kill(collector.server.pid, signal.SIGUSR2)
-    wait_until(lambda: len(workers(collector)) == WORKERS + 1, 20)
+    wait_until(lambda: len(workers(collector)) == WORKERS + 1, START)
     (new_master,) = workers(collector) - old_workers
     try:
-        wait_until(lambda: len(children_of(new_master)) == WORKERS, 20)
+        wait_until(lambda: len(children_of(new_master)) == WORKERS, START)
         os.kill(collector.server.pid, signal.SIGTERM)
-        wait_until(lambda: not collector.server.is_running, 20)
+        wait_until(lambda: not collector.server.is_running, START)
 
         assert all_workers_decide_by(collector, "old")
     finally:
