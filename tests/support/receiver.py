@@ -12,6 +12,9 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+# Behaviours that answer with success.
+_TAKEN = {"200", "204", "endless"}
+
 
 class Receiver:
     """An HTTP server: each POST gets the next of ``behaviours``, and 200 when there are no more."""
@@ -44,7 +47,12 @@ class Receiver:
 
     def taken(self) -> list[Any]:
         """Return the bodies that were answered with success."""
-        return [body for behaviour, _, body in self.received if behaviour in {"200", "204", "endless"}]
+        return [body for behaviour, _, body in self.received if behaviour in _TAKEN]
+
+    def taken_once(self) -> list[Any]:
+        """Return the same, but each message once: one that comes again has the same key."""
+        taken = {headers["Idempotency-Key"]: body for behaviour, headers, body in self.received if behaviour in _TAKEN}
+        return list(taken.values())
 
     def behave(self, behaviour: str, handler: BaseHTTPRequestHandler) -> None:
         """Answer a POST."""
