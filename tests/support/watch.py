@@ -131,7 +131,7 @@ class Target:
 
     def _wait_until_descriptors_are_closed(self, number: int) -> None:
         # Connections of the test may just be closing; gevent's pool of threads may have been made by it.
-        end = time.monotonic() + 5
+        end = time.monotonic() + 30
         while self.worker.num_fds() > number + 3:
             assert time.monotonic() < end, f"{self.worker.num_fds()} descriptors, {number} before"
             time.sleep(0.02)
