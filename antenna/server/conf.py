@@ -146,6 +146,17 @@ def pre_fork(server: Any, worker: Any) -> None:
     worker.instance, worker.row = server.instance, server.instance.admit()
 
 
+def post_fork(_: Any, __: Any) -> None:
+    """Let a signal to stop end a worker that has just been forked. Gunicorn calls this in the worker.
+
+    Until a worker has handlers of its own, it has those of the master, which only note a signal for the master's loop.
+    Gunicorn installs the worker's handlers after gevent has patched the process, which takes a tenth of a second. If
+    SIGTERM was lost meanwhile, the collector went on until ``GUNICORN_GRACEFUL_TIMEOUT`` was over.
+    """
+    for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def child_exit(server: Any, worker: Any) -> None:
     """Record in the master that a worker has ended."""
     server.instance.dismiss(worker.row, getattr(worker, "ending", "stopped"))

@@ -7,11 +7,15 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.support.faulty import HANG, Fault
+from tests.support.fixtures import StartServer
 from tests.support.reports import annotation, dump, report
+from tests.support.server import file_system_environment
 from tests.system.conftest import Proxies, StartCollector, wait_for_exchange
 
 REPORT = report(annotation("ProductName", "Firefox"), dump(b"MDMP"))
@@ -81,3 +85,17 @@ def test_the_end_does_not_wait_for_a_backend_that_hangs(start_collector: StartCo
         collector.server.stop()
 
         assert time.monotonic() - start < 4
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.05])
+def test_a_worker_that_is_starting_does_not_hold_up_the_end(
+    start_server: StartServer, tmp_path: Path, seconds: float
+) -> None:
+    server = start_server(file_system_environment(tmp_path) | {"LOGGING_LEVEL": "INFO"}, wait=False)
+    server.wait_until(lambda: "Booting worker" in server.logs())
+    time.sleep(seconds)
+
+    server.terminate()
+
+    # GUNICORN_GRACEFUL_TIMEOUT is 30 s.
+    assert server.wait(15) == 0
