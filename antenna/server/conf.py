@@ -146,15 +146,21 @@ def pre_fork(server: Any, worker: Any) -> None:
     worker.instance, worker.row = server.instance, server.instance.admit()
 
 
-def post_fork(_: Any, __: Any) -> None:
-    """Let a signal to stop end a worker that has just been forked. Gunicorn calls this in the worker.
+def post_fork(_: Any, worker: Any) -> None:
+    """Let a worker that has just been forked take note of signals to stop. Gunicorn calls this in the worker.
 
-    Until a worker has handlers of its own, it has those of the master, which only note a signal for the master's loop.
+    Until a worker has handlers of its own, it has those of the master, which note a signal for the master's loop.
     Gunicorn installs the worker's handlers after gevent has patched the process, which takes a tenth of a second. If
     SIGTERM was lost meanwhile, the collector went on until ``GUNICORN_GRACEFUL_TIMEOUT`` was over.
     """
-    for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT):
-        signal.signal(number, signal.SIG_DFL)
+    # After SIGTERM the worker starts all the same, because connections may wait that have to be served before the end.
+    signal.signal(signal.SIGTERM, worker.handle_exit)
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, _exit)
+
+
+def _exit(*_: object) -> NoReturn:
+    sys.exit(0)
 
 
 def child_exit(server: Any, worker: Any) -> None:

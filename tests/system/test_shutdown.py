@@ -88,14 +88,16 @@ def test_the_end_does_not_wait_for_a_backend_that_hangs(start_collector: StartCo
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.05])
-def test_a_worker_that_is_starting_does_not_hold_up_the_end(
+def test_a_worker_that_is_starting_serves_those_who_wait_and_ends(
     start_server: StartServer, tmp_path: Path, seconds: float
 ) -> None:
-    server = start_server(file_system_environment(tmp_path) | {"LOGGING_LEVEL": "INFO"}, wait=False)
+    server = start_server(file_system_environment(tmp_path), wait=False)
     server.wait_until(lambda: "Booting worker" in server.logs())
-    time.sleep(seconds)
+    with server.connect() as waiting:
+        waiting.send(REPORT)
+        time.sleep(seconds)
+        server.terminate()
 
-    server.terminate()
-
+        assert waiting.receive().text.startswith("CrashID=bp-")
     # GUNICORN_GRACEFUL_TIMEOUT is 30 s.
     assert server.wait(15) == 0
