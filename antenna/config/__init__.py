@@ -21,7 +21,7 @@ value raises ``ConfigurationError``, which names the option, the value and what 
 """
 
 from antenna.config.environment import service_links, strip_library_variables
-from antenna.config.imports import NOWHERE, last_step, place_of
+from antenna.config.imports import NOWHERE, last_step, place_of, public_reason
 from antenna.config.manager import (
     ConfigManager,
     ConfigurationError,
@@ -83,6 +83,7 @@ __all__ = [
     "parse_names",
     "parse_size",
     "place_of",
+    "public_reason",
     "removed_options",
     "service_links",
     "strip_library_variables",

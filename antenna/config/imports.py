@@ -31,13 +31,18 @@ def import_attribute(module_name: str, attribute: str) -> Any:
         raise ImportFailedError(f"there is no module {error.name or module_name}") from error
     except Exception as error:
         said = f"{type(error).__name__} at {place_of(error)}"
-        reason = getattr(error, "public_reason", "")
-        is_given = reason and isinstance(reason, str)
-        raise ImportFailedError(f"{said}: {reason[:_LONGEST_REASON]}" if is_given else said) from error
+        reason = public_reason(error)
+        raise ImportFailedError(f"{said}: {reason}" if reason else said) from error
     try:
         return getattr(module, attribute)
     except AttributeError as error:
         raise ImportFailedError(f"module {module_name} has no attribute {attribute}") from error
+
+
+def public_reason(error: BaseException) -> str:
+    """Return the ``public_reason`` that an author has given to an error, or an empty text if there is none."""
+    reason = getattr(error, "public_reason", "")
+    return reason[:_LONGEST_REASON] if isinstance(reason, str) else ""
 
 
 def place_of(error: BaseException) -> str:

@@ -13,14 +13,11 @@ from collections.abc import Iterator
 from types import TracebackType
 
 from antenna.backend import BackendFailure
-from antenna.config import NOWHERE, last_step, place_of
+from antenna.config import NOWHERE, last_step, place_of, public_reason
 
 # Modules whose messages have no data of clients. The messages of everett quote those of our own parsers.
 _OURS = ("antenna.", "everett.")
 _OUR_TYPES = (*_OURS, "everett")
-
-# Characters of a ``public_reason``. A longer one is cut.
-_LONGEST_REASON = 200
 
 
 def describe(error: object) -> str:
@@ -37,8 +34,8 @@ def describe(error: object) -> str:
         return f"[Errno {error.errno}] {error.strerror}"  # without the name of the file
     place = place_of(error)
     said = name if place == NOWHERE else f"{name} at {place}"
-    reason = error.public_reason if isinstance(error, BackendFailure) else ""
-    return f"{said}: {reason[:_LONGEST_REASON]}" if reason else said
+    reason = public_reason(error) if isinstance(error, BackendFailure) else ""
+    return f"{said}: {reason}" if reason else said
 
 
 def describe_import(error: BaseException) -> str:
@@ -48,10 +45,10 @@ def describe_import(error: BaseException) -> str:
     found, its name is added.
     """
     said = describe(error)
-    reason = "" if isinstance(error, BackendFailure) else getattr(error, "public_reason", "")
+    reason = "" if isinstance(error, BackendFailure) else public_reason(error)
     if not reason and isinstance(error, ModuleNotFoundError) and error.name:
         reason = f"there is no module {error.name}"
-    return f"{said}: {reason[:_LONGEST_REASON]}" if reason and isinstance(reason, str) else said
+    return f"{said}: {reason}" if reason else said
 
 
 def is_ours(type_module: str | None, raised_in: str | None) -> bool:

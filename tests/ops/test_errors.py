@@ -35,6 +35,7 @@ def raised(kind: Callable[..., Exception], *args: Any, **kwargs: Any) -> Excepti
     [
         (raised(BackendError, "secret"), "BackendError at test_errors.py:{}"),
         (raised(BackendError, "secret", public_reason="disk 7 is full"), "BackendError at {}: disk 7 is full"),
+        (raised(BackendError, "secret", public_reason=7), "BackendError at {}"),  # no text, so no reason
         (raised(CrashRefused, public_reason="status 413"), "CrashRefused at {}: status 413"),
         (raised(BackendDenied, "secret", public_reason="403"), "BackendDenied at {}: 403"),
         (

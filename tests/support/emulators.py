@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeAlias
@@ -133,28 +133,27 @@ def _start(command: list[str], log_file: Path, ready_url: str, environment: Mapp
     return emulator
 
 
-@contextmanager
-def running_gcs(directory: Path) -> Iterator[str]:
+def running_gcs(directory: Path) -> AbstractContextManager[str]:
     """Start fake-gcs-server as ``start_gcs`` does; yield its URL, and stop it at the end."""
-    emulator, url = start_gcs(directory)
-    try:
-        yield url
-    finally:
-        emulator.kill()
+    return _running(start_gcs, directory)
+
+
+def running_pubsub(directory: Path) -> AbstractContextManager[str]:
+    """Start the Pub/Sub emulator as ``start_pubsub`` does; yield its host and port, and stop it at the end."""
+    return _running(start_pubsub, directory)
 
 
 @contextmanager
-def running_pubsub(directory: Path) -> Iterator[str]:
-    """Start the Pub/Sub emulator as ``start_pubsub`` does; yield its host and port, and stop it at the end."""
-    emulator, host = start_pubsub(directory)
+def _running(start: StartEmulator, directory: Path) -> Iterator[str]:
+    emulator, address = start(directory)
     try:
-        yield host
+        yield address
     finally:
         emulator.kill()
 
 
 class SharedEmulators:
-    """The emulators of one run of the tests, whose processes share them: one is dear to start, the other is in Java.
+    """The emulators of one run of the tests. All its processes share them, because Java takes seconds to start one.
 
     The process that needs an emulator first starts it. The process that began the run stops them all.
     """

@@ -4,6 +4,8 @@
 
 """After SIGTERM no new crashes are taken. Those in flight are finished and answered, and the end comes soon."""
 
+import os
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -100,4 +102,13 @@ def test_a_worker_that_is_starting_serves_those_who_wait_and_ends(
 
         assert waiting.receive().text.startswith("CrashID=bp-")
     # GUNICORN_GRACEFUL_TIMEOUT is 30 s.
+    assert server.wait(15) == 0
+
+
+def test_a_worker_that_is_starting_does_not_hold_up_a_quick_end(start_server: StartServer, tmp_path: Path) -> None:
+    server = start_server(file_system_environment(tmp_path), wait=False)
+    server.wait_until(lambda: "Booting worker" in server.logs())
+
+    os.kill(server.pid, signal.SIGINT)
+
     assert server.wait(15) == 0
