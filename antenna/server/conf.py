@@ -5,6 +5,7 @@
 """Gunicorn's configuration file. Its settings come from the environment: see ``WebServerConfig``."""
 
 import contextlib
+import gc
 import logging
 import os
 import resource
@@ -143,16 +144,21 @@ def _ending(worker: Any, status: os.waitid_result) -> str:
 
 def pre_fork(server: Any, worker: Any) -> None:
     """Give a worker that is about to start its row in the table that all workers share."""
+    # What has been imported stays. If the worker's collections looked at it, its pages could not be shared any more.
+    gc.freeze()
     worker.instance, worker.row = server.instance, server.instance.admit()
 
 
 def post_fork(_: Any, worker: Any) -> None:
     """Let a worker that has just been forked take note of signals to stop. Gunicorn calls this in the worker.
 
+    While the worker imports the application, collections would find no garbage, so there are none until it serves.
+
     Until a worker has handlers of its own, it has those of the master, which note a signal for the master's loop.
     Gunicorn installs the worker's handlers after gevent has patched the process, which takes a tenth of a second. If
     SIGTERM was lost meanwhile, the collector went on until ``GUNICORN_GRACEFUL_TIMEOUT`` was over.
     """
+    gc.disable()
     # After SIGTERM the worker starts all the same, because connections may wait that have to be served before the end.
     signal.signal(signal.SIGTERM, worker.handle_exit)
     for number in (signal.SIGINT, signal.SIGQUIT):
@@ -191,6 +197,9 @@ def post_worker_init(worker: Any) -> None:
     elif worker.age <= worker.cfg.workers:
         worker.wsgi.assume(problems)
     worker.wsgi.start()
+    # What the application has imported stays, too, so that neither collections nor the worker's end have to look at it.
+    gc.freeze()
+    gc.enable()
     if is_first and _app_config.local_dev_env:
         logging.getLogger(__name__).info("ready: crash reports are taken at %s", _url())
 

@@ -4,12 +4,14 @@
 
 """Gunicorn runs with the options of the environment, and ends if the first workers cannot do their work."""
 
+import gc
 import inspect
 import json
 import logging
 import os
 import re
 import runpy
+import signal
 import socket
 import sys
 from types import SimpleNamespace
@@ -160,6 +162,7 @@ def worker(application: Application, age: int) -> SimpleNamespace:
         wsgi=application,
         instance=instance,
         row=instance.admit(),
+        handle_exit=None,
     )
 
 
@@ -177,6 +180,22 @@ def test_worker_that_replaces_one_that_did_not_come_through_proves_it() -> None:
     load()["post_worker_init"](worker(application, 3))
 
     assert application.done == ["verify", "start"]
+
+
+def test_garbage_is_collected_as_soon_as_a_worker_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    conf = load()
+    ours = worker(Application(), 1)
+    try:
+        conf["post_fork"](None, ours)
+        assert not gc.isenabled()
+        before = gc.get_freeze_count()
+        conf["post_worker_init"](ours)
+
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > before
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(
