@@ -237,7 +237,7 @@ def _watched(
 ) -> Watched:
     """Return what the watch observes."""
     space, writer = submit.payload_reader.temporary_space, mover.writer
-    probes = {"temp": lambda: submit.temporary_files_fail(checks["temporary_files"].error())}
+    probes = {"temp": lambda: submit.note_temporary_files(checks["temporary_files"].error())}
     if writer is not None:
         probes["spool"] = lambda: writer.probed(checks["spool"].error())
     return Watched(

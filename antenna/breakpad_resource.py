@@ -36,7 +36,7 @@ throttle_metrics = markus.get_metrics("throttle")
 # Annotations that identify the user. By default they are not kept.
 PRIVATE_ANNOTATIONS = ("Email", "TelemetryClientId", "TelemetryServerURL", "TelemetrySessionId")
 
-# Seconds after which a client may try again when it was answered with 503.
+# Seconds after which a client may try again when it was answered with 503. They are sent as Retry-After.
 RETRY_AFTER = 60
 
 # The outcome of a request whose crash the throttler did not reject.
@@ -73,7 +73,7 @@ class BreakpadSubmitterResource:
     def __init__(
         self, config: ConfigManager, throttler: Throttler, crashmover: CrashMover, instance: Instance | None = None
     ) -> None:
-        """``config`` has the namespace ``BREAKPAD``. ``instance`` shares what one worker finds out with the others."""
+        """``config`` has the namespace ``BREAKPAD``. ``instance`` is the table that all workers share."""
         self._instance = instance or Instance(workers=1)
         self.config = config.with_options(self)
         self.payload_reader = PayloadReader(config)
@@ -111,13 +111,16 @@ class BreakpadSubmitterResource:
         except Refusal as refusal:
             return self._refuse(refusal, resp)
         except TemporaryFilesFailed as error:
-            self.temporary_files_fail(error)
+            self.note_temporary_files(error)
             return self._refuse(Lost(LossCause.TEMP), resp)
         resp.data = answer.encode("ascii")
         return outcome
 
-    def temporary_files_fail(self, error: BaseException | None) -> bool:
-        """Record that the disk of the temporary files fails, or that it works (None). Returns whether it works."""
+    def note_temporary_files(self, error: BaseException | None) -> bool:
+        """Record the result of writing a temporary file: the error, or None if it worked. Returns whether it worked.
+
+        A change is logged once for all workers.
+        """
         if self._instance.changes("temporary_files", holds=error is not None):
             if error is not None:
                 extra = {"event": "temporary_files_fail", "tell_sentry": True}
@@ -134,9 +137,9 @@ class BreakpadSubmitterResource:
             logger.error("crashes are being lost: %s", cause.doc, extra=extra)
 
     def _collect(self, report: CrashReport, environ: dict[str, Any], start: float) -> tuple[Outcome, str]:
-        """Throttle a well-formed report, and hand it to the crash mover. ``start`` is when it began to come in.
+        """Throttle a well-formed report, and hand it to the crash mover. Returns how the request ended, and the answer.
 
-        Returns how the request ended, and the answer.
+        ``start`` is the time at which the request began, by ``time.monotonic()``.
         """
         self._check_token(report, environ)
         known_id = self._known_id(report, environ)
@@ -146,7 +149,7 @@ class BreakpadSubmitterResource:
         verdict = self._throttle(report)
         result = verdict.result
         if result == REJECT:
-            # In some deployments nine of ten crashes are rejected. For those that are not logged, no line is made.
+            # In some deployments nine of ten crashes are rejected. If the line would be left out, it is not even made.
             if self.floods.passes("rejected"):
                 self._log_verdict(crash_ids.mint_for_log(report.submitted), report, verdict)
             return Outcome.REJECTED, _rejection(report, verdict)

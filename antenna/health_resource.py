@@ -132,28 +132,28 @@ class HeartbeatResource:
         """
         metrics.incr("heartbeat.count")
         runs = [(check, check.start()) for check in self._checks]
-        outcomes = {check.name: self._outcome(check, run.error()) for check, run in runs}
-        errors = [f"{name}: {outcome['message']}" for name, outcome in outcomes.items() if outcome["status"] == "error"]
+        reports = {check.name: self._report(check, run.error()) for check, run in runs}
+        errors = [f"{name}: {report['message']}" for name, report in reports.items() if report["status"] == "error"]
         if errors:
             resp.status = falcon.HTTP_503
         rules = {} if self._rules is None else {"rules": self._rules()}
-        _answer(resp, {"errors": errors, "checks": outcomes, **rules})
+        _answer(resp, {"errors": errors, "checks": reports, **rules})
 
     on_head = on_get
 
-    def _outcome(self, check: HealthCheck, error: BaseException | None) -> dict[str, str | int]:
+    def _report(self, check: HealthCheck, error: BaseException | None) -> dict[str, str | int]:
         """Return the status of a check, since when it has had it, its level, and what is wrong."""
         reason = "" if error is None else describe(error)
         level = check.level if reason else _OK
         is_news, since = self._instance.check_ended(check.name, level)
-        outcome: dict[str, str | int] = {"status": _STATUS[level], "since": _iso(since), "level": level}
+        report: dict[str, str | int] = {"status": _STATUS[level], "since": _iso(since), "level": level}
         if reason:
             metrics.incr("heartbeat.failed", tags=[f"check:{check.name}"])
-            outcome["message"] = reason
+            report["message"] = reason
         if is_news:
             message = reason or "all is well again"
             logger.warning("heartbeat: %s: %s", check.name, message, extra={"event": "heartbeat"})
-        return outcome
+        return report
 
 
 class ReadyResource:

@@ -42,7 +42,7 @@ _AN_INSTANT = 1e-6
 # Turns of gevent's loop between the arrival of an answer and the greenlet that waits for it. The loop first looks for
 # events, then runs the greenlets that wait for them, then those that wait for these. A turn of a busy loop may take 0.1
 # s.
-_TURNS = 4
+_LOOP_ROUNDS = 4
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -53,7 +53,7 @@ def run_blocking(func: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
 
     Called directly, a write or an fsync on a slow disk would hold up every connection of the worker.
     """
-    result, error = gevent.get_hub().threadpool.apply(_outcome, (partial(func, *args, **kwargs),))
+    result, error = gevent.get_hub().threadpool.apply(_returned_or_raised, (partial(func, *args, **kwargs),))
     if error is not None:
         raise error
     value: R = result
@@ -105,7 +105,7 @@ def look_up_names_apart() -> None:
     hub.resolver.pool = ThreadPool(_LOOKUPS, hub=hub)  # type: ignore[attr-defined] # gevent's usual resolver has it
 
 
-def _outcome(func: Callable[[], Any]) -> tuple[Any, BaseException | None]:
+def _returned_or_raised(func: Callable[[], Any]) -> tuple[Any, BaseException | None]:
     """Return what ``func`` returns and what it raises. If the error left the pool, gevent would print it."""
     try:
         return func(), None
@@ -134,7 +134,7 @@ def catch_up(done: Callable[[], bool]) -> bool:
 
     Call this before a time-out is taken seriously: the answer may have arrived while this worker was busy.
     """
-    for _ in range(_TURNS):
+    for _ in range(_LOOP_ROUNDS):
         if done():
             return True
         gevent.sleep(_AN_INSTANT)

@@ -77,9 +77,10 @@ def check(environ: Mapping[str, str], *, offline: bool) -> Iterator[Finding]:
 def check_names(environ: Mapping[str, str]) -> Iterator[Finding]:
     """Find variables that look like options but are not, and options that were removed."""
     known = _config.known_names(environ)
-    for name, meant in unknown_names(environ, known, (PREFIX,)):
+    removed = dict(removed_options(environ))
+    for name, meant in unknown_names(environ, {*known, *removed}, (PREFIX,)):
         yield Finding(ERROR if meant else WARNING, describe_unknown(name, meant))
-    for name, instead in removed_options(environ):
+    for name, instead in removed.items():
         yield Finding(WARNING, f"{name} is set, and there is no such option any more: {instead}")
     for name, value in service_links(environ, known):
         yield Finding(WARNING, f"{name}={value} is ignored: Kubernetes sets it for a service of that name")

@@ -18,7 +18,6 @@ OF_OUR_CLASSES = {
     "CRASHMOVER_CRASHPUBLISH_TOPIC_NAME",
     "CRASHMOVER_CRASHSTORAGE_BUCKET_NAME",
     "CRASHMOVER_CRASHSTORAGE_FS_ROOT",
-    "CRASHMOVER_CRASHSTORAGE_KEEP",
 }
 # Variables of gunicorn. It reads the first, and sets the others when one server replaces another.
 _GUNICORNS = {"GUNICORN_CMD_ARGS", "GUNICORN_PID", "GUNICORN_FD"}

@@ -30,8 +30,8 @@ _FAIL = ["result:fail"]
 #: time.
 ANSWER_WITHIN = 1.0
 
-# First pause between two attempts, in seconds. Each pause is twice the one before it, up to ``longest_pause``. It is so
-# short because most failures are over at once, and the client is waiting.
+# First pause between two attempts, in seconds. Each pause is twice the one before it, up to ``longest_pause``. The
+# first one is short because most failures are over at once, and the client is waiting.
 _FIRST_PAUSE = 0.1
 
 
@@ -63,7 +63,7 @@ class Attempts:
         crash that it was given; it is None where there is no spool.
         """
         self.operation = operation
-        self.breaker = CircuitBreaker({"save": "storage"}.get(operation, operation), instance)
+        self.breaker = CircuitBreaker("storage" if operation == "save" else "publish", instance)
         self.timeout = timeout
         self._max_attempts = max_attempts
         self._longest_pause = longest_pause

@@ -20,8 +20,8 @@ from antenna.spool import Kind
 
 logger = logging.getLogger(__name__)
 
-# Seconds that a start waits for the checks of the backends, if there is a spool. Afterwards the collector starts
-# anyway.
+# Seconds that a start waits for the checks of the backends, if there is a spool. A backend that has not answered by
+# then counts as not working, and the collector starts.
 _VERIFY_TIMEOUT = 5.0
 
 NOT_KEPT = "crashes are not kept: CRASHMOVER_CRASHSTORAGE_CLASS names a storage that keeps nothing"
@@ -98,7 +98,7 @@ class Backends:
         for backend, attempts in self._pairs:
             checks[attempts.breaker.backend] = partial(_check, backend, attempts.breaker)
         if not self._crashstorage.keeps:
-            checks["storage"] = _say_not_kept
+            checks["storage"] = _raise_not_kept
         return checks
 
     def look_after(self) -> None:
@@ -126,7 +126,7 @@ def _check(backend: CrashStorageBase | CrashPublishBase, breaker: CircuitBreaker
         raise BackendError(f"crashes find it down: {describe(breaker.last_error)}")
 
 
-def _say_not_kept() -> None:
+def _raise_not_kept() -> None:
     raise BackendError(NOT_KEPT)
 
 

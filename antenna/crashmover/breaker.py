@@ -26,10 +26,11 @@ _THRESHOLD = 5
 # Seconds after the last attempt on a backend that is DOWN, until a crash that comes in may try it. Normally the
 # delivery of the spool tries it more often, and no client waits for that. So a crash tries it only while the spool is
 # empty.
-_PROBE_AFTER = 15.0
-# Seconds. If an answer is overdue for no longer than this, it may have arrived at a worker too busy to read it.
+_TRY_AFTER = 15.0
+# Seconds. If an answer is overdue for less time than this, it may already have arrived, and this worker may have been
+# too busy to read it. So the worker first reads what has arrived. If it is overdue for longer, the backend is SILENT.
 _DOUBT = 0.5
-# Seconds between two warnings that a backend is SILENT. A slow backend may be so for a moment, again and again.
+# Seconds between two warnings that a backend is SILENT. A slow backend may be SILENT for a moment, again and again.
 _WARN_AFTER = 60.0
 
 
@@ -64,7 +65,7 @@ class CircuitBreaker:
     def __init__(self, backend: str, instance: Instance | None = None) -> None:
         """``backend`` is its name in logs and metrics, ``storage`` or ``publish``.
 
-        ``instance`` tells the other workers.
+        ``instance`` is the table by which the breakers of all workers tell each other that a backend is back.
         """
         self.backend = backend
         self._instance = instance or Instance(workers=1)
@@ -80,7 +81,7 @@ class CircuitBreaker:
         self._answer_due: float | None = None
         self._last_try = 0.0
         # Number of crashes that are trying the backend now although it is DOWN.
-        self._probes = 0
+        self._trying = 0
         self._warned = -_WARN_AFTER
 
     @property
@@ -97,12 +98,12 @@ class CircuitBreaker:
     def admits(self, *, spool_takes: bool) -> bool:
         """Whether a crash should try the backend now. ``spool_takes``: whether it could go to the spool instead."""
         is_down = self.state is State.DOWN
-        if is_down and self._probes:
+        if is_down and self._trying:
             return False
         if not spool_takes:
             return True
         if is_down:
-            return self._is_time_to_probe()
+            return self._is_time_to_try()
         if self._is_silent():
             self._warn_of_silence()
             return False
@@ -117,7 +118,7 @@ class CircuitBreaker:
         due = time.monotonic() + answer_within
         self._answer_due = due if self._answer_due is None else min(due, self._answer_due)
         is_probe = self._is_down
-        self._probes += is_probe
+        self._trying += is_probe
         try:
             yield
         except (CrashRefused, TemporaryFilesFailed):
@@ -134,7 +135,7 @@ class CircuitBreaker:
         else:
             self.succeeded()
         finally:
-            self._probes -= is_probe
+            self._trying -= is_probe
 
     def succeeded(self) -> None:
         """Record that the backend did its work."""
@@ -150,7 +151,7 @@ class CircuitBreaker:
     @property
     def is_forgotten(self) -> bool:
         """Whether the backend is DOWN and was not tried for so long that nothing would notice if it came back."""
-        return self.state is State.DOWN and time.monotonic() - self._last_try > _PROBE_AFTER
+        return self.state is State.DOWN and time.monotonic() - self._last_try > _TRY_AFTER
 
     def failed(self, error: object) -> None:
         """Record that the backend did not do its work."""
@@ -182,9 +183,9 @@ class CircuitBreaker:
         """Whether the backend is SILENT. If this worker was too busy to read an answer that has arrived, it is not."""
         return self._overdue() > _DOUBT or not catch_up(lambda: self._overdue() == 0)
 
-    def _is_time_to_probe(self) -> bool:
+    def _is_time_to_try(self) -> bool:
         now = time.monotonic()
-        if now - self._last_try < _PROBE_AFTER:
+        if now - self._last_try < _TRY_AFTER:
             return False
         self._last_try = now
         return True

@@ -98,7 +98,8 @@ class DeliveryLoop:
         backend is SILENT, the entries are tried one after the other.
         """
         before = self._delivered
-        # Entries that have failed are not due. The batch is larger by their number, so it always holds some that are.
+        # Entries that have failed may not be due, and they are the oldest. The batch is larger by their number, so that
+        # it also holds entries that are due.
         names = run_blocking(self._spool.oldest, self._kind, self._pace.batch + len(self._verdicts))
         self._verdicts.forget_all_but(names)
         for name in names:
@@ -114,8 +115,8 @@ class DeliveryLoop:
                 self._wait_for_turn()
             else:
                 self._join(handling)
-            # The failures are compared because an entry that is damaged, or that only has to leave the spool, asks no
-            # backend.
+            # The round ends only if the backend has failed for this entry. An entry that is damaged, or that only has
+            # to leave the spool, asks no backend.
             has_failed = self._breaker.failures > failures
             if (self._breaker.state is State.DOWN and has_failed) or self._stopped.is_set():
                 break
@@ -131,9 +132,9 @@ class DeliveryLoop:
             gevent.idle()
 
     def _join(self, handling: "gevent.Greenlet[..., None]") -> None:
-        """Wait for an entry.
+        """Wait for the greenlet that delivers an entry.
 
-        If the backend comes UP meanwhile, stop waiting: the entry may hang in a request from before.
+        If the backend comes UP meanwhile, stop waiting: this entry may hang in a request that was sent before.
         """
         while not handling.ready() and self._breaker.state is not State.UP:
             handling.join(_POLL)

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Moves crashes on: saves each one, then publishes its id for the processor."""
+"""Saves each crash, then publishes its id for the processor."""
 
 import logging
 import time
@@ -75,17 +75,17 @@ class CrashMover:
         max_attempts = Option(
             default="20",
             parser=bounded(parse_int, "1"),
-            doc="Largest number of attempts to save or to publish a crash. There are fewer if the time is over before.",
+            doc="Largest number of attempts to save or to publish a crash. There are fewer if the time ends earlier.",
         )
         retry_sleep_seconds = Option(
             default="2s",
             parser=parse_duration,
-            doc="Longest pause between two attempts. The first pauses are shorter. Without a spool they are not, if "
-            "the attempts would otherwise be used up long before the time is over.",
+            doc="Longest pause between two attempts. The first pauses are shorter. Without a spool they are lengthened "
+            "if the attempts would otherwise be used up long before the time is over.",
         )
 
     def __init__(self, config: ConfigManager, instance: Instance | None = None) -> None:
-        """``config`` has the namespace ``CRASHMOVER``. ``instance`` shares what one worker finds out with the others.
+        """``config`` has the namespace ``CRASHMOVER``. ``instance`` is the table that all workers share.
 
         Raises ``ConfigurationError``. Without a spool it raises ``BackendConfigurationError`` as well, if a backend
         cannot be built.
@@ -110,7 +110,7 @@ class CrashMover:
             publishing=self._publishing,
             writer=self._writer,
         )
-        self._storage = Destination(self._writer)
+        self._destination = Destination(self._writer)
         self._publisher = Publisher(self.crashpublish, self._publishing, self._writer)
         self._background: BackgroundDelivery | None = None
         self._parts = (self, timeouts, spool, self.crashstorage, self.crashpublish)
@@ -242,10 +242,11 @@ class CrashMover:
     def move(self, report: CrashReport) -> None:
         """Save the crash and publish its id, or spool them. When this returns, the client may be promised the id.
 
-        Raises ``Lost`` if nothing can be promised. ``Publisher`` says what becomes of a crash that is saved by then.
+        Raises ``Lost`` if nothing can be promised. If the crash is saved and its id cannot be published, it depends on
+        the spool whether that raises: see ``Publisher.publish``.
         """
         start = time.monotonic()
-        sent = self._storage.send(partial(self._save, report), lambda writer: writer.add_crash(report))
+        sent = self._destination.send(partial(self._save, report), lambda writer: writer.add_crash(report))
         fields = {"crash_id": report.crash_id, "bytes": report.size, "ms": round((time.monotonic() - start) * 1000)}
         if sent is Sent.SPOOLED:
             logger.info("%s spooled", report.crash_id, extra={"event": "spooled", **fields})

@@ -26,12 +26,14 @@ from antenna.spool import Entry, Spool
 logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("crashmover")
 
-# With a spool, a client waits this many times as long as publishing usually takes. The bounds of the wait are in
-# seconds: from a time that no client notices, for backends that are very fast, to the longest that a client is to wait.
+# With a spool, a client waits until publishing has taken this many times the time that it usually takes. Then its id
+# goes to the spool. This is also the largest wait of a client whose id is published in the end.
 _USUAL_TIMES = 5.0
+# Bounds of this wait, in seconds. No client notices the shortest, which is for backends that are very fast. The longest
+# keeps a backend that hangs from holding up its clients.
 _SHORTEST_WAIT = 0.1
 _LONGEST_WAIT = 0.5
-# Weight of the newest id in the usual time, which is a moving average.
+# The usual time is a moving average. This is the weight of the newest id in it.
 _WEIGHT = 0.1
 
 
@@ -49,14 +51,15 @@ class Publisher:
         self._attempts = attempts
         self._has_spool = writer is not None
         self._destination = Destination(writer)
+        # Greenlets that wait for attempts whose clients have been answered already.
         self._late = gevent.pool.Group()
         self._usual_time = 0.0
 
     def publish(self, crash_id: str) -> None:
-        """Publish the id of a saved crash. When this returns, the id is published, or certainly will be.
+        """Publish the id of a saved crash. With a spool, the id is published or spooled when this returns.
 
-        If the id has to go to the spool and the spool does not take it, ``Lost`` is raised. Without a spool, an id that
-        cannot be published is logged and counted; somebody can publish it later, because its crash is saved.
+        Raises ``Lost`` if the backend does not publish the id and the spool does not take it. Without a spool, an id
+        that cannot be published is logged and counted. Somebody can publish it later, because its crash is saved.
         """
         if not self._has_spool:
             if self._run(crash_id, _LONGEST_WAIT) is not AttemptOutcome.DONE:

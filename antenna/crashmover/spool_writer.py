@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Writes crashes that have just come in, and ids, to the spool. Remembers whether the spool takes them."""
+"""Writes crashes that have just come in, and their ids, to the spool. Remembers whether the spool takes them."""
 
 import errno
 import logging
@@ -34,7 +34,7 @@ _MESSAGES = {
 }
 
 
-class SetAside(Exception):
+class EntriesSetAside(Exception):
     """Raised by a health check: there are entries of the spool that were set aside."""
 
 
@@ -42,7 +42,7 @@ class SpoolWriter:
     """Writes to the spool. Logs when the spool stops working and when it works again. Raises ``Lost`` if it fails."""
 
     def __init__(self, spool: Spool, instance: Instance | None = None) -> None:
-        """At first the spool counts as working. ``instance`` shares what one worker finds out with the others."""
+        """At first the spool counts as working. ``instance`` is the table that all workers share."""
         self.spool = spool
         self._instance = instance or Instance(workers=1)
         self._refused: set[Kind] = set()
@@ -82,27 +82,27 @@ class SpoolWriter:
         if self._instance.changes(_condition(kind), holds=True):
             logger.error(_MESSAGES[kind][0], describe(error), extra={"event": "spool_refuses", "tell_sentry": True})
 
-    def works(self, kind: Kind = Kind.CRASH) -> None:
+    def succeeded(self, kind: Kind = Kind.CRASH) -> None:
         """Record that the spool takes entries of this kind. If it did not before, that is logged."""
         self._refused.discard(kind)
         if self._instance.changes(_condition(kind), holds=False):
             logger.warning(_MESSAGES[kind][1], extra={"event": "spool_takes", "tell_sentry": True})
 
     def probed(self, error: BaseException | None) -> bool:
-        """Record the result of ``check_health``, which runs also while no crash needs the spool.
+        """Record the result of ``check_health``, the error or None. The check also runs while no crash needs the spool.
 
-        Returns whether the spool can be written. A spool without room counts as one that can.
+        Returns whether the disk can be written, so True if the spool only lacks room.
         """
         if error is None:
-            self.works()
+            self.succeeded()
             return True
         self.failed(error)
         return isinstance(error, SpoolFull)
 
     def check_set_aside(self) -> None:
-        """Raise ``SetAside`` if there are entries that somebody has to look at."""
+        """Raise ``EntriesSetAside`` if there are entries that somebody has to look at."""
         if count := run_blocking(self.spool.count_set_aside):
-            raise SetAside(f"{count} entries can never be delivered; see bin/spool.py list")
+            raise EntriesSetAside(f"{count} entries can never be delivered; see bin/spool.py list")
 
     def check_health(self) -> None:
         """Raise an exception if the spool takes no crashes, or no crash as large as the last one that found no room."""
@@ -139,7 +139,7 @@ class SpoolWriter:
             self.failed(error, kind)
             is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             raise Lost(LossCause.SPOOL_FULL if is_full else LossCause.SPOOL_ERROR) from error
-        self.works(kind)
+        self.succeeded(kind)
         metrics.incr("spooled", tags=[f"kind:{kind.name.lower()}"])
         return result
 

@@ -133,8 +133,8 @@ class CrashStorageBase:
 
     def save_side_by_side(self, items: Sequence[StoredObject], deadline: Deadline) -> None:
         """Store several objects at the same time. When all attempts have ended, raise the first error."""
-        others = [gevent.spawn(_outcome, self, item, deadline) for item in items[1:]]
-        errors = [_outcome(self, items[0], deadline)]
+        others = [gevent.spawn(_error_of_saving, self, item, deadline) for item in items[1:]]
+        errors = [_error_of_saving(self, items[0], deadline)]
         gevent.joinall(others)
         errors += [greenlet.get() for greenlet in others]
         for error in errors:
@@ -142,7 +142,7 @@ class CrashStorageBase:
                 raise error
 
 
-def _outcome(storage: CrashStorageBase, item: StoredObject, deadline: Deadline) -> Exception | None:
+def _error_of_saving(storage: CrashStorageBase, item: StoredObject, deadline: Deadline) -> Exception | None:
     """Store ``item``, and return the error, if any. If the error was raised, gevent would print it as unhandled."""
     try:
         storage.save_object(item, deadline)

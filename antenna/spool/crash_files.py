@@ -35,9 +35,9 @@ _METADATA = 2048
 _MOST_RAW_CRASH = 256 * 1024 * 1024
 _MOST_DUMP = 4 * 1024 * 1024 * 1024
 
-# The hashes that BREAKPAD_DUMP_CHECKSUM_ALGORITHM may name, by their number of hexadecimal digits. They are told apart
-# by it because the collector that wrote the entry may have used another algorithm. If several have as many digits, the
-# most usual comes first.
+# The hashes that BREAKPAD_DUMP_CHECKSUM_ALGORITHM may name, by their number of hexadecimal digits. A checksum does not
+# name its hash, and the collector that wrote the entry may have used another one than this. So all that have as many
+# digits are tried, the most usual first.
 _ALGORITHMS = {
     32: ("md5",),
     40: ("sha1",),
@@ -48,7 +48,7 @@ _ALGORITHMS = {
 }
 
 # Errors of link(2) if a file cannot be given another name. EXDEV: the name would be on another file system. ENOENT: the
-# file once had a name, or there is no /proc. EMLINK: the file has as many names as it may have.
+# file once had a name, or there is no /proc. EMLINK: the file has the largest number of names. The dump is then copied.
 _NO_LINK = REFUSED | {errno.EXDEV, errno.ENOENT, errno.EMLINK, errno.ELOOP}
 
 

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Decides whether the spool has room for another crash."""
+"""Decides whether the spool has room for another crash: by its size, by its disk, and by what the client has sent."""
 
 import os
 import time
@@ -17,12 +17,12 @@ from antenna.spool.stock import Statistics, take_stock
 _FREE_SHARE = 20
 _MOST_FREE = 100 * 1024 * 1024
 
-# If the spool is more than half full, a crash is refused as out of proportion if it takes more than this many bytes on
-# the disk for each byte that its client sent. Real reports stay below: gzip shrinks a minidump to a third or a tenth.
-# Repeated bytes, as a hostile client may send them, shrink to a thousandth.
+# Bytes that a crash may take on the disk for each byte that its client sent, if the spool is more than half full. A
+# crash that takes more is refused as out of proportion. Real reports stay below: gzip shrinks a minidump to a third or
+# a tenth. Repeated bytes, as a hostile client may send them, shrink to a thousandth.
 _PROPORTION = 16
-# Blocks that this rule does not count, since even the smallest report takes a directory and two or three files. A block
-# is as large as the file system says, within these bounds in bytes.
+# Blocks that a crash may take in addition, since even the smallest report takes a directory and two or three files. A
+# block is as large as the file system says, within these bounds in bytes.
 _FREE_BLOCKS = 8
 _SMALLEST_BLOCK = 4096
 _LARGEST_BLOCK = 64 * 1024
@@ -52,12 +52,11 @@ class OutOfProportion(SpoolFull):
     """
 
 
-class Room:
+class SpoolRoom:
     """The bytes that crashes may take in the spool. They are counted as they lie on the disk, where holes take no room.
 
-    All workers share the spool. A worker learns only by counting what the other workers have added. So together they
-    may pass the limit by what they write at the same time. An entry that is in the spool never has to make room for
-    another.
+    All workers share the spool. A worker learns what the other workers have added only when it counts. So together they
+    may pass the limit by what they write at the same time. An entry that is in the spool is never removed to make room.
     """
 
     def __init__(self, root: Path, max_size: int) -> None:
@@ -120,10 +119,9 @@ class Room:
         self._check(size, size, size)
 
     def _check(self, size: int, wire_size: int, to_write: int) -> None:
-        """Raise ``SpoolFull`` if there is no room for ``size`` bytes.
+        """Raise ``SpoolFull`` if there is no room for ``size`` bytes, ``to_write`` of which are not on the disk yet.
 
-        Raise ``OutOfProportion`` if room is short and they are far more than was sent. ``to_write`` of these bytes are
-        not on the disk yet.
+        Raise ``OutOfProportion`` if room is short and ``size`` is far more than ``wire_size``, which the client sent.
         """
         if time.monotonic() > self._next_count:
             self.count()

@@ -26,7 +26,7 @@ from antenna.files import fsync_directory, write_file
 from antenna.spool.crash_files import expected_size, write_crash
 from antenna.spool.entry import Entry, EntryName, Kind, failures_path
 from antenna.spool.locks import Locks
-from antenna.spool.room import Room
+from antenna.spool.room import SpoolRoom
 from antenna.spool.stock import (
     SET_ASIDE,
     SetAside,
@@ -67,7 +67,7 @@ class Spool:
         self.config = config.with_options(self)
         self.root = Path(self.config("spool_dir"))
         self.max_size: int = self.config("spool_max_size")
-        self._room = Room(self.root, self.max_size)
+        self._room = SpoolRoom(self.root, self.max_size)
         self._locks = Locks()
 
     @property

@@ -17,12 +17,12 @@ from antenna.files import fsync_directory, fsync_file, make_directories, write_f
 from antenna.spool.locks import Lock, Locks
 from antenna.spool.stock import SET_ASIDE
 
-# Seconds after which something in tmp/ that is not locked counts as left by a kill. Without flock a lock cannot be
-# seen. Then the time has to be longer than writing any crash takes.
+# Seconds after which something in tmp/ that is not locked counts as left by a kill, and is removed. Without flock this
+# process does not see the locks of others. Then the time has to be longer than writing any crash takes.
 _STALE = 60.0
 _STALE_WITHOUT_FLOCK = 3600.0
 
-# Prefix of the files that are written as a check. A dot hides them from those that list entries.
+# Prefix of the files that are written as a check. Code that lists entries leaves out names that begin with a dot.
 _PROBE = ".probe-"
 
 

@@ -32,7 +32,7 @@ class Step:
 
 
 @dataclass(frozen=True, order=True)
-class Outcome:
+class PossibleResult:
     """A result, the rule that gives it, and the percentage of such crashes that get it."""
 
     rule_name: str
@@ -49,7 +49,7 @@ class Explanation:
     """The rules that were asked, in order, and the possible results. Quotas are not considered."""
 
     steps: list[Step]
-    outcomes: list[Outcome]
+    outcomes: list[PossibleResult]
 
     @property
     def verdict(self) -> str:
@@ -80,7 +80,8 @@ def explain(throttler: Throttler, raw_crash: Mapping[str, Any]) -> Explanation:
                 break
     if share:
         outcomes[NO_MATCH, REJECT] = share
-    return Explanation(steps, [Outcome(name, result.name, round(part, 6)) for (name, result), part in outcomes.items()])
+    possible = [PossibleResult(name, result.name, round(part, 6)) for (name, result), part in outcomes.items()]
+    return Explanation(steps, possible)
 
 
 def _ask(rule: Rule, throttler: Throttler, crash: CrashView) -> tuple[bool, str]:
@@ -95,9 +96,9 @@ def _ways(rule: Rule, crash: CrashView) -> list[tuple[Result, float]]:
     if isinstance(rule.result, Result):
         return [(rule.result, ALWAYS)]
     percentage, chosen, otherwise = rule.result
-    place = rule.place_of(crash)
-    if place is not None:
-        return [(chosen if place * ALWAYS < percentage else otherwise, ALWAYS)]
+    draw = rule.fixed_draw(crash)
+    if draw is not None:
+        return [(chosen if draw * ALWAYS < percentage else otherwise, ALWAYS)]
     return [(chosen, percentage), (otherwise, ALWAYS - percentage)]
 
 

@@ -110,7 +110,7 @@ def _read_file(path: str, sources: Sources) -> Policy:
 
 def _import(path: str, sources: Sources, expected: str) -> Any:
     try:
-        return sources.import_attribute(path)
+        return sources.import_object(path)
     except ValueError as error:
         raise ValueError(f"expected the dotted path of {expected}; {error}") from error
 

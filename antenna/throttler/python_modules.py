@@ -62,7 +62,7 @@ class _KeptModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(compile(source.text, source.path, "exec"), vars(module))  # noqa: S102 - an import runs the operator's code
 
 
-def import_attribute(
+def import_from_source(
     module_name: str, attribute: str, kept: Mapping[str, ModuleSource], imported: set[str]
 ) -> tuple[Any, dict[str, ModuleSource]]:
     """Return an attribute of a module, and the sources of the operator's own modules that the import has run.

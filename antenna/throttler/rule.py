@@ -115,7 +115,7 @@ class Rule:
         """The results that the rule can have."""
         return (self.result,) if isinstance(self.result, Result) else self.result[1:]
 
-    def place_of(self, crash: Mapping[str, Any]) -> float | None:
+    def fixed_draw(self, crash: Mapping[str, Any]) -> float | None:
         """Return a number from 0 up to 1, by which a rule with ``sample_by`` decides whether it chooses a crash.
 
         The number depends only on the rule and on the value of the annotation ``sample_by``. So crashes with the same
@@ -136,10 +136,10 @@ class Rule:
         if isinstance(self.result, Result):
             return self.result, ALWAYS
         percentage, chosen, otherwise = self.result
-        place = self.place_of(crash)
-        if place is None:
-            place = rng.random()
-        return (chosen if place * ALWAYS < percentage else otherwise), percentage
+        draw = self.fixed_draw(crash)
+        if draw is None:
+            draw = rng.random()
+        return (chosen if draw * ALWAYS < percentage else otherwise), percentage
 
 
 def _as_result(value: Any) -> Any:

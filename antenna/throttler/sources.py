@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from antenna.ops.errors import describe_import
 from antenna.throttler.import_limit import ImportTooSlow, import_limit
-from antenna.throttler.python_modules import ModuleSource, import_attribute
+from antenna.throttler.python_modules import ModuleSource, import_from_source
 from antenna.throttler.rules_file.reader import MAX_SIZE
 
 #: Seconds that the import of a module may take at a start. Large libraries on a slow disk take some of them.
@@ -72,7 +72,7 @@ class Sources:
     def __init__(
         self, kept: Texts | None = None, imported: set[str] | None = None, longest_import: float = LONGEST_IMPORT
     ) -> None:
-        """``kept`` are texts that are used in place of files. ``imported``: see ``import_attribute``.
+        """``kept`` are texts that are used in place of files. ``imported``: see ``import_from_source``.
 
         ``longest_import`` is in seconds. A module that takes longer is broken.
         """
@@ -88,7 +88,7 @@ class Sources:
             self.texts.files[path] = _read_text(path) if kept is None else kept
         return self.texts.files[path].removeprefix(_BYTE_ORDER_MARK)
 
-    def import_attribute(self, path: str) -> Any:
+    def import_object(self, path: str) -> Any:
         """Return the object that a dotted path names. Raises ``ValueError``, whatever the module raises."""
         module_name, _, attribute = path.rpartition(".")
         if not module_name or not attribute:
@@ -97,7 +97,7 @@ class Sources:
             # The modules of an earlier option must not be imported again for this option.
             anew = self._imported if not self.texts.modules else set()
             with import_limit(self._longest_import):
-                value, sources = import_attribute(module_name, attribute, self._kept.modules, anew)
+                value, sources = import_from_source(module_name, attribute, self._kept.modules, anew)
         except ImportTooSlow as error:
             raise ValueError(f"the import of {module_name} takes longer than {self._longest_import:g} s") from error
         # The module belongs to the operator. Its import may raise anything, with secrets in the message, and even

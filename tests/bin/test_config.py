@@ -64,6 +64,7 @@ def test_all_faults_are_found_at_once(environment: dict[str, str], tmp_path: Pat
             "LOGGING_LEVEL": "LOUD",
             "BREAKPAD_MAX_PAYLOADSIZE": "1",
             "VIEWER_KEEPDAYS": "3",
+            "BREAKPAD_MAX_ANNOTATIONS": "9",
             "STATSD_PORT": "tcp://10.96.0.12:8125",
             "CRASHMOVER_SPOOL_MAX_SIZE": "900000GiB",
         }
@@ -81,7 +82,8 @@ def test_all_faults_are_found_at_once(environment: dict[str, str], tmp_path: Pat
         assert len([message for message in found["error"] if message.startswith(said)]) == 1, said
     assert len(found["error"]) == 6
     assert found["warning"] == [
-        "STATSD_PORT=tcp://10.96.0.12:8125 is ignored: Kubernetes sets it for a service of that name"
+        "BREAKPAD_MAX_ANNOTATIONS is set, and there is no such option any more: a report may have 2,000 annotations",
+        "STATSD_PORT=tcp://10.96.0.12:8125 is ignored: Kubernetes sets it for a service of that name",
     ]
 
 
@@ -110,7 +112,7 @@ def test_every_option_is_shown(environment: dict[str, str]) -> None:
     done = run_shell("bin/show_config.py --json", environment)
 
     shown = {item["name"]: item for item in done.objects}
-    others = ("BUCKET_NAME", "PROJECT_ID", "TOPIC_NAME", "CRASHPUBLISH_TIMEOUT", "KEEP")
+    others = ("BUCKET_NAME", "PROJECT_ID", "TOPIC_NAME", "CRASHPUBLISH_TIMEOUT")
     of_the_viewer = {option.name for option in describe_options(ViewerConfig, "viewer")}
     assert {name for name in OPTION_NAMES if not name.endswith(others)} | of_the_viewer == set(shown)
     assert shown["CRASHMOVER_SPOOL_MAX_SIZE"]["default"] is False

@@ -19,7 +19,7 @@ PROBE_AFTER = 0.1
 
 @pytest.fixture
 def breaker(monkeypatch: pytest.MonkeyPatch) -> CircuitBreaker:
-    monkeypatch.setattr("antenna.crashmover.breaker._PROBE_AFTER", PROBE_AFTER)
+    monkeypatch.setattr("antenna.crashmover.breaker._TRY_AFTER", PROBE_AFTER)
     return CircuitBreaker("storage")
 
 

@@ -75,7 +75,7 @@ def make_mover(**options: str) -> CrashMover:
 
 
 def test_crashes_wait_until_it_is_built(error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("antenna.crashmover.breaker._PROBE_AFTER", 0.0)
+    monkeypatch.setattr("antenna.crashmover.breaker._TRY_AFTER", 0.0)
     mover = make_mover(CRASHMOVER_SPOOL_DIR=str(tmp_path))
     problems = mover.verify()
     assert [problem.backend for problem in problems] == ["storage", "publish"]

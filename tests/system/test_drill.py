@@ -35,7 +35,7 @@ INTERVALS = {
     "antenna.ops.watch._BEAT": 0.2,
     "antenna.ops.watch._LOOK": 0.3,
     "antenna.ops.watch._SEND": SEND,
-    "antenna.crashmover.breaker._PROBE_AFTER": 1.0,
+    "antenna.crashmover.breaker._TRY_AFTER": 1.0,
 }
 
 

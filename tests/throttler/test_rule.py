@@ -188,7 +188,7 @@ def test_sample_by_a_value_that_is_absent_is_drawn(crash: dict[str, Any]) -> Non
     assert by_client(10).decide(Returns(0.95), crash) == (REJECT, 10)
 
 
-def test_the_place_of_a_value_does_not_change_with_versions_of_the_collector() -> None:
-    place = by_client(10).place_of({"client": "5e1286fc-da97-479e-918b-6bfb0c3d1c72"})
+def test_the_draw_of_a_value_does_not_change_with_versions_of_the_collector() -> None:
+    draw = by_client(10).fixed_draw({"client": "5e1286fc-da97-479e-918b-6bfb0c3d1c72"})
 
-    assert place == pytest.approx(0.562495840519278, abs=1e-12)
+    assert draw == pytest.approx(0.562495840519278, abs=1e-12)

@@ -104,7 +104,7 @@ class _Threads:
             # A thread that was left behind may go on when the report is gone, and the number of its descriptor is
             # another file's. So it gets a descriptor of its own.
             own = None if descriptor is None else os.dup(descriptor)
-            running = self._pool.spawn(_outcome, prepare(own), own)
+            running = self._pool.spawn(_returned_or_raised, prepare(own), own)
         except BaseException:
             self._free.release()
             raise
@@ -116,7 +116,7 @@ class _Threads:
         return result
 
 
-def _outcome(action: Callable[[], R], own: int | None) -> tuple[R | None, Exception | None]:
+def _returned_or_raised(action: Callable[[], R], own: int | None) -> tuple[R | None, Exception | None]:
     """Return what ``action`` returns and what it raises. If the error left the pool, gevent would print it."""
     try:
         return action(), None
