@@ -151,9 +151,7 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
     def _note_astray(self, env: dict[str, Any], outcome: Outcome) -> None:
         """Count a request that may be a crash report at a wrong path or with a wrong method.
 
-        Log once that POSTs come to such paths.
-
-        The path is not logged, since a client chose it.
+        The first POST to a wrong path is logged. The path is not, since a client chose it.
         """
         if outcome is Outcome.METHOD:
             if env["PATH_INFO"] == SUBMIT:
@@ -176,7 +174,7 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
         return self.crashmover.verify()
 
     def assume(self, problems: Iterable[Problem]) -> None:
-        """Make the backends DOWN that ``verify`` has found to be so in another process."""
+        """Make the backends DOWN in which ``verify``, in another process, has found ``problems``."""
         self.crashmover.backends.assume(problems)
 
     def join(self, instance: Instance, row: Row) -> None:

@@ -23,7 +23,9 @@ from pathlib import Path
 # little, and so small that many reports at once need little memory.
 PIECE_SIZE = 256 * 1024
 
+# Prefix of temporary files on systems where these need a name.
 _TEMPORARY = "antenna-report-"
+# Prefix of files that are written under another name before they are renamed.
 _ASIDE = ".tmp-"
 _ZEROS = bytes(PIECE_SIZE)
 
@@ -118,7 +120,7 @@ def probe(directory: Path) -> list[str]:
 
 
 def write_file(path: Path, pieces: Iterable[bytes]) -> None:
-    """Write a new file and fsync it. Its directory must not be visible to others yet. Raises ``OSError``."""
+    """Write a new file and fsync it. No other process may look into its directory yet. Raises ``OSError``."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:
         write_pieces(descriptor, pieces)
@@ -172,8 +174,8 @@ def _rename_over(aside: Path, path: Path) -> None:
     except OSError as error:
         if error.errno not in _NO_REPLACE or not path.is_file():
             raise
-        # Some shares cannot replace a file. So there is no file for a moment. Nothing is lost: the new file is
-        # complete.
+        # Some network shares cannot replace a file, so it is removed first. For a moment there is no file under this
+        # name. If the process is killed now, the new file is still there, under its other name.
         path.unlink()
         aside.rename(path)
 

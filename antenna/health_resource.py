@@ -78,7 +78,7 @@ def _error_of(check: Check) -> BaseException | None:
     try:
         check()
     # The time-outs of gevent are BaseExceptions.
-    except BaseException as error:  # noqa: BLE001 - whatever it is, the one who waits is told
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the caller that waits is told
         return error
     return None
 

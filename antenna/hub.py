@@ -32,16 +32,16 @@ import gevent
 from gevent import monkey
 from gevent.threadpool import ThreadPool
 
-# Host names that are looked up at the same time. Each lookup takes a native thread.
+# Host names that are looked up at the same time. Each lookup takes a native thread. Further lookups wait.
 _LOOKUPS = 10
-# Seconds that one connection may compute while the others wait. Most reports take less, so they are not interrupted: if
-# they were, they would only wait for one another.
+# Seconds that one connection may compute while the others wait. Most reports take less, so they are read without a
+# pause. With a shorter time, reports that arrive together would only wait for one another.
 _TURN = 0.005
 # Seconds. The shortest sleep after which gevent's loop has looked for events.
 _AN_INSTANT = 1e-6
-# Turns of gevent's loop between the arrival of an answer and the greenlet that waits for it. The loop first looks for
-# events, then runs the greenlets that wait for them, then those that wait for these. A turn of a busy loop may take 0.1
-# s.
+# Rounds of gevent's loop between the arrival of an answer and the greenlet that waits for it. The loop first looks for
+# events, then runs the greenlets that wait for them, then those that wait for these. A round of a busy loop may take
+# 0.1 s.
 _LOOP_ROUNDS = 4
 
 P = ParamSpec("P")
@@ -163,7 +163,7 @@ class Turn:
         """
         if time.monotonic() - self._begun < _TURN:
             return False
-        # After gevent.sleep(0) the loop would look for events only once in fifty turns.
+        # With gevent.sleep(0) the loop would look for events only once in fifty rounds.
         gevent.sleep(_AN_INSTANT)
         self._begun = time.monotonic()
         return True

@@ -4,8 +4,8 @@
 
 """Counts what decoding JSON will build, before anything is decoded.
 
-Decoded, the JSON of a client may take fifty times its size in memory. With gzip it may take a hundredth of that size on
-the wire. So code that decodes JSON from a client calls ``count_built`` first. Tests are in ``tests/test_json_size.py``.
+Decoded JSON may take fifty times as much memory as its text, and gzip may shrink the text to a hundredth on the wire.
+So code that decodes JSON from a client calls ``count_built`` first. Tests are in ``tests/test_json_size.py``.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ _BUT_STRUCTURE = bytes(set(_ALL) - set(_BEGINNINGS + _ENDINGS + b'"'))
 # The change of the depth by each bracket, as a signed byte.
 _DEPTHS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 
-# Bytes that are examined without a pause. It takes a millisecond or two.
+# Bytes that are examined before other greenlets have their turn. It takes a millisecond or two.
 _PIECE = 64 * 1024
 
 

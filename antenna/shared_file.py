@@ -6,7 +6,7 @@
 
 The master makes them. Such a file has no name, and is gone when the last process that has it open ends. Its descriptor
 is inherited, and the number of the descriptor is in the environment. So a worker that replaces another one has the
-file, and so have the master that SIGUSR2 starts and its workers. The modules that use a file say what lies where in it:
+file, and so have the master that SIGUSR2 starts and its workers. The modules that use a file say where their data is:
 see ``antenna.throttler.quotas`` and ``antenna.throttler.last_good`` for one, and ``antenna.ops.instance`` for another.
 Tests are in ``tests/test_shared_file.py``.
 """

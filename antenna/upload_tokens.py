@@ -4,8 +4,8 @@
 
 """Upload tokens: if any are set, only clients that have one may send crashes.
 
-A token in a client that people install is no secret, since everybody who has the client can read it. It keeps out those
-who know only the URL, and an operator can withdraw it. Tests are in ``tests/test_upload_tokens.py``.
+A token in a client that people install is no secret, since everybody who has the client can read it. But a sender who
+knows only the URL is kept out, and an operator can withdraw a token. Tests are in ``tests/test_upload_tokens.py``.
 """
 
 import hmac

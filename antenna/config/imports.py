@@ -46,7 +46,7 @@ def public_reason(error: BaseException) -> str:
 
 
 def place_of(error: BaseException) -> str:
-    """Return the file and the line where an error was raised, or of the source that Python cannot read."""
+    """Return the file and the line where an error was raised. For a syntax error, return those of the bad source."""
     if isinstance(error, SyntaxError) and error.filename and error.lineno:
         return f"{Path(error.filename).name}:{error.lineno}"
     last = last_step(error.__traceback__)
@@ -54,7 +54,7 @@ def place_of(error: BaseException) -> str:
 
 
 def last_step(traceback: TracebackType | None) -> TracebackType | None:
-    """Return the last step of a traceback, but for those within Python's machinery of imports."""
+    """Return the last step of a traceback, leaving out the steps in Python's machinery of imports."""
     last = traceback
     while traceback is not None:
         if not traceback.tb_frame.f_code.co_filename.startswith("<frozen importlib"):

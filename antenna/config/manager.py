@@ -37,9 +37,11 @@ __all__ = [
 
 MASK = "*****"
 
-# Credentials in a URL, or before a host and its port. And a query string, which may have tokens.
+# Credentials in a URL, or before a host and its port.
 _CREDENTIALS = re.compile(r"(?:(?<=://)|^)[^/\s]*@")
+# The query string of a URL, which may have tokens.
 _QUERY = re.compile(r"\?\S+")
+# Options whose value is a command.
 _COMMANDS = {"CMD_PREFIX"}
 
 

@@ -26,7 +26,8 @@ _SERVICE_LINKS = re.compile(
     r"\w+_SERVICE_(HOST|PORT(_\w+)?)|\w+_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?|\w+_ENV_\w+|\w+_PORT|\w+_NAME"
 )
 _LINK = re.compile(r"(tcp|udp|sctp)://|/[\w.-]+/[\w.-]+$")
-# How similar a name must be to an option to count as a misspelt one, from 0 to 1: with and without one of our prefixes.
+# How similar a name must be to an option, from 0 to 1 as ``difflib`` measures it, to count as a misspelt one. A name
+# without one of our prefixes must be more similar, because it may belong to another program.
 _ALIKE = 0.72
 _VERY_ALIKE = 0.87
 # Characters. Shorter names are too easily similar to an option.

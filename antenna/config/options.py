@@ -126,8 +126,8 @@ class WebServerConfig:
         )
         gunicorn_worker_class = Option(
             default="gevent",
-            doc="Kept so that old settings are no error. The worker is gevent whatever is set here; a value other than "
-            "gevent is named in a warning at the start.",
+            doc="Without effect: the worker is always gevent. The option exists so that old settings are no error. A "
+            "value other than gevent is named in a warning at the start.",
             parser=one_of("gevent", "gthread", "sync"),
         )
         gunicorn_worker_connections = Option(

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Encodes large values as JSON, piece by piece. If it was done in one go, no other thread would run meanwhile.
+"""Encodes large values as JSON, piece by piece. Encoding in one go would let no other thread run meanwhile.
 
 The standard library's ``iterencode`` is not used. It passes each piece through one generator for each level of nesting,
 so a value that is nested 150 deep takes many times as long. And it encodes each text in one go, however long it is.

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A crash report and its dumps. Every step from the payload to the storage works on them."""
+"""A crash report and its dumps. The payload makes them, and storages and the spool write them."""
 
 import hashlib
 import json
@@ -33,8 +33,8 @@ _SMALL_ANNOTATIONS = 256 * 1024
 class Dump:
     """One dump of a crash: its name, its bytes and their checksums.
 
-    The checksums are computed when the bytes are read for another purpose. So a crash that is rejected, as 9 of 10 are,
-    costs no checksum.
+    The checksums are computed when the bytes are read for the first time, usually to send them to the storage. So a
+    crash that is rejected, as 9 of 10 are in some deployments, costs no checksum.
     """
 
     __slots__ = ("_algorithm", "_checksum", "_content", "_crc32c", "name")

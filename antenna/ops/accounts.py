@@ -15,8 +15,8 @@ from antenna.refusal import LossCause, Outcome, Reason
 
 metrics = markus.get_metrics("")
 
-#: The reasons that count as malformed, because of what the client sent or how it sent it. Refusals with 401 and 503 do
-#: not.
+#: The reasons that the metric ``malformed`` counts: the client has sent something wrong. Refusals with 401 and 503 are
+#: not among them.
 MALFORMED = tuple(reason for reason in Reason if reason.status not in (401, 503))
 
 # The tags are made once, because formatting a tag would take longer than counting the request.

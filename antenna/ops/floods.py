@@ -13,7 +13,7 @@ from antenna.config import place_of
 
 logger = logging.getLogger(__name__)
 
-# Lines of one kind that are logged in a second, and seconds after which the number of the left-out lines is logged.
+# Most lines of one kind that are logged in a second, and seconds after which the number of left-out lines is logged.
 _LINES_A_SECOND = 10
 _SUM_UP_AFTER = 10.0
 # Seconds in which an error with a traceback is logged only once, for each type and place.

@@ -98,18 +98,18 @@ class Shared(IntEnum):
     ROWS_USED = 2
 
 
-# The cells at which the lists begin. For a condition, they have the time since when it holds (0 if it does not), in
-# seconds since the epoch, and the time when it was last noted, by the monotonic clock.
+# The cells at which the lists begin in the row of the instance. Each condition has the time since when it holds (0 if
+# it does not), in seconds since the epoch, and the time when it was last noted, by the monotonic clock.
 _SINCE = len(Shared)
 _NOTED = _SINCE + len(CONDITIONS)
 _ENDINGS = _NOTED + len(CONDITIONS)
 _ENDINGS_TOLD = _ENDINGS + len(ENDINGS)
 _BACK = _ENDINGS_TOLD + len(ENDINGS)
-# For a check, they have its level, and the time since when.
+# Each check has its level, and the time since when it has had this level, in seconds since the epoch.
 _LEVELS = _BACK + len(BACKENDS)
 _LEVELS_SINCE = _LEVELS + len(CHECKS)
 
-#: Number of cells in a row.
+#: Number of cells in a row. The row of the instance needs the most, and leaves some free for further lists.
 WIDTH = 64
 
 

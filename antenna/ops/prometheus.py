@@ -48,11 +48,11 @@ class PrometheusMetrics(BackendBase):  # type: ignore[misc]  # markus comes with
         declare(self._table)
 
     def emit_to_backend(self, record: MetricsRecord) -> None:
-        """Take a metric. No filter is applied; the registry is asked when a metric comes for the first time."""
+        """Add a metric to its series. If it comes for the first time, the registry says whether it exists."""
         if record.stat_type == "gauge":
             self._set(record)
             return
-        if self._cells is not self._table.cells:  # this process has joined others
+        if self._cells is not self._table.cells:  # this process has joined the table of all workers
             self._cells = self._table.cells
             self._places.clear()
         key = (record.key, *record.tags)

@@ -33,10 +33,10 @@ metrics = markus.get_metrics("")
 # Seconds that the process waits at its end for the last reports to be sent.
 FINAL_FLUSH_TIMEOUT = 2.0
 
-# Characters of an error's message that are reported. A longer message quotes data.
+# Characters of an error's message that are reported. The rest is cut off: a message that is longer quotes data.
 MAX_MESSAGE_LENGTH = 500
 
-# Seconds in which Sentry gets only one report of the same change of state.
+# Seconds in which Sentry gets only one report of the same change of state. A hundred entries may be set aside at once.
 _QUIET = 60.0
 
 MASK = "[Scrubbed]"
@@ -107,7 +107,7 @@ class SentryHandler(logging.Handler):
             sentry_sdk.capture_message(record.getMessage(), level=_SENTRY_LEVELS.get(record.levelno, "error"))
 
     def _is_news(self, record: logging.LogRecord) -> bool:
-        """Whether this change was not reported in the last minute. A hundred entries may be set aside at once."""
+        """Whether this change was not reported in the last minute."""
         last, now = self._told.get(record.msg, -_QUIET), time.monotonic()
         if now - last < _QUIET:
             return False

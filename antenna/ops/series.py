@@ -10,7 +10,7 @@ Prometheus asks one worker, and expects the metrics of all workers. So the sums 
   exist, and where the cells of each begin. A counter has one cell. A histogram has a cell for each bucket and one for
   the sum.
 * Each worker has a place with all these cells. It adds only to its own cells, so nobody waits for a lock, and a cell of
-  eight bytes is written in one piece. The value of a series is the sum over all places.
+  eight bytes is written in one piece. The value of a series is the sum of its cells at all places.
 * If a worker ends, the next worker at its place goes on from its sums. So the sums never fall, nothing has to be
   merged, and a thousand restarts take no more room than one.
 * Gauges belong to the instance, so there is one place for all of them. Each has the time when it was set. If a gauge
@@ -29,9 +29,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     Cells = memoryview[float]
 
-#: Number of cells of each worker. The metrics that are known beforehand take 400. Most others are names of rules.
+#: Number of cells of each worker. The series that are known beforehand take 400 of them. Most other series are for
+#: names of rules. If there are no cells left, a new series is dropped and counted.
 CELLS = 4096
-#: Bytes of the directory.
+#: Bytes of the directory. A series takes some 50. If the directory is full, a new series is dropped and counted.
 DIRECTORY_SIZE = 256 * 1024
 # The directory begins with its length in bytes, which has this many digits.
 _LENGTH = 8

@@ -7,9 +7,9 @@
 A crash emits about ten metrics, so this only looks up the line of a metric and puts the value in. Datadog's own client,
 with its buffer, its background sender and no telemetry, takes several times as long.
 
-Packets that no program receives are lost without an error, unless the host says so: then the system reports it on the
-socket a moment later. This is as much as can be known of lost metrics, and so it is what ``metrics_dropped`` counts:
-metrics that could not be sent, and those that were sent in the fifth of a second before the host refused a packet.
+UDP packets may be lost without an error. But if no program receives them, the host may refuse them, and the system
+reports that on the socket a moment later. So ``metrics_dropped`` counts the metrics that could not be sent, and those
+that were sent in the fifth of a second before the host refused a packet. It cannot count the others.
 """
 
 import atexit
@@ -31,9 +31,10 @@ from antenna.ops.mozilla import MozillaNames
 logger = logging.getLogger(__name__)
 own_metrics = markus.get_metrics("")
 
-# Metrics that may wait while the name of the statsd host does not resolve. If there are more, the oldest are dropped.
+# Metrics that may wait for the next packet, or until the name of the statsd host resolves. If there are more, the
+# oldest are dropped.
 MAX_WAITING = 20_000
-# Bytes in a packet. So many fit into an Ethernet frame on every path.
+# Most bytes in a packet. They fit into an Ethernet frame on every path, so that no packet is split.
 MAX_PACKET_SIZE = 1432
 # Seconds between two packets, unless one is full before.
 _INTERVAL = 0.2
@@ -52,9 +53,10 @@ _DROPPED = "metrics_dropped"
 _CAUSE = "cause:statsd"
 
 _TYPES = {"incr": "c", "gauge": "g", "timing": "ms", "histogram": "h"}
-# Stands for the value in the template of a line.
+# This character stands for the value in the template of a line.
 _VALUE = "\0"
-# Templates that are kept. There are some hundred, unless a plugin emits metrics with ever new tags.
+# Templates that are kept. If there are more, all are forgotten. There are some hundred, unless a plugin emits metrics
+# with ever new tags.
 _MOST_TEMPLATES = 4096
 
 
@@ -186,7 +188,7 @@ class StatsdMetrics(BackendBase):  # type: ignore[misc]  # markus comes without 
         return True
 
     def _fail(self, error: Exception) -> None:
-        """Note that packets are lost: with this error, the system also reports that earlier ones were refused."""
+        """Count the metrics of earlier packets as dropped, too: the error may be the host's refusal of these."""
         self._dropped += self._unconfirmed
         self._unconfirmed = self._told = 0
         self._forget_socket()

@@ -30,17 +30,21 @@ metrics = markus.get_metrics("instance")
 _BEAT = 1.0
 _LOOK = 5.0
 _SEND = 10.0
-# Seconds. The lag of the loop is how much longer than this a sleep of this length takes.
+# Seconds for which the watch sleeps to measure the lag of gevent's loop. The lag is how much longer the sleep takes.
 _NAP = 0.1
-# Seconds after which a condition that was not noted again counts as over.
+# Seconds after which a condition that was not noted again counts as over, and the log messages that then say so.
 _QUIET = {"losing": 30.0, "wrong_path": 600.0}
+_OVER = {
+    "losing": "no crash has been lost for 30 s",
+    "wrong_path": "no crash has come to a wrong path for 10 minutes",
+}
 
 _PAGE = resource.getpagesize()
 
 
 @dataclass(frozen=True)
 class Watched:
-    """The things that are watched. The application provides them."""
+    """Functions that find out what is watched. The application provides them."""
 
     #: For each backend, whether this worker finds it down.
     is_down: Mapping[str, Callable[[], bool]]
@@ -147,12 +151,6 @@ class Watch:
         for condition, seconds in _QUIET.items():
             if self._instance.is_quiet(condition, seconds) and self._instance.changes(condition, holds=False):
                 logger.warning(_OVER[condition], extra={"event": f"{condition}_ended", "tell_sentry": True})
-
-
-_OVER = {
-    "losing": "no crash has been lost for 30 s",
-    "wrong_path": "no crash has come to a wrong path for 10 minutes",
-}
 
 
 def _memory_and_descriptors() -> tuple[int, int]:

@@ -6,7 +6,7 @@
 
 Python stores each character of a text in as many bytes as the widest character of the text needs: 1, 2 or 4. The raw
 crash has six or twelve bytes for a control character and for each character beyond ASCII. The bytes of the annotations
-tell how many there are, and looking at them is far cheaper than decoding them.
+tell how many of these characters there are, and counting bytes is far cheaper than decoding them.
 """
 
 from collections.abc import Iterable

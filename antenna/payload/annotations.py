@@ -29,8 +29,9 @@ from antenna.payload.json_annotations import LongNumbers, decode_json
 from antenna.payload.notes import Notes, note_repeated, shorten
 from antenna.refusal import Reason, Refusal
 
-# Bytes of JSON that are decoded in one go if all values are text. Annotations with a large environment have some 100
-# KiB. Meanwhile no other greenlet runs, and what is built was not counted before. It is at most 10 ms and 10 MiB.
+# Bytes of JSON that are decoded in one go, before anything is counted, if all values are text. Real annotations with a
+# large environment have some 100 KiB. Decoding this much takes at most 10 ms, in which no other greenlet runs, and 10
+# MiB of memory.
 _FAST_SIZE = 256 * 1024
 
 NOTE_BOTH = "includes annotations in both json-encoded extra and formdata parts"
@@ -51,11 +52,10 @@ def read_annotations(
 ) -> dict[str, Any]:
     """Return the annotations in ``parts``.
 
-    If an annotation is repeated, the last one wins. If it comes in both text and JSON, the one in JSON wins.
-
-    Before anything large is decoded, its cost is bounded: first by the bytes, then by the number of items that JSON
-    will build. ``reserve_items`` waits for memory for that many. Real reports have small JSON that is all text, and
-    need neither. Raises ``Refusal``: ``NO_ANNOTATIONS``, ``TOO_LARGE``, and what ``decode_json`` raises.
+    If an annotation is repeated, the last one wins. If it comes in both text and JSON, the one in JSON wins. The checks
+    are done in the order that the head of this module gives. ``reserve_items`` waits for the memory of that many
+    containers, names and values. Raises ``Refusal``: ``NO_ANNOTATIONS``, ``TOO_LARGE``, and what ``decode_json``
+    raises.
     """
     check_memory((part.content, part.charset) for part in parts)
     values = _read_json([part.content for part in parts if part.charset is None], notes, reserve_items)
@@ -102,6 +102,7 @@ def _read_json(contents: Sequence[bytes], notes: Notes, reserve_items: Callable[
 
 
 def _reserve(contents: Sequence[bytes], reserve_items: Callable[[int], None]) -> None:
+    """Count what decoding these parts of JSON will build, and reserve memory for it. Raises ``Refusal``."""
     items = 0
     for content in contents:
         items += count_built(content, MAX_JSON_ITEMS - items)

@@ -24,8 +24,8 @@ from antenna.limits import MAX_PARAMETERS, MAX_PART_HEADERS
 from antenna.payload.charsets import decode_text
 from antenna.refusal import Reason, Refusal
 
-# A quotation mark that ends a value although a backslash stands before it, because the header ends after it, or the
-# next parameter begins. Browsers send ``filename="C:\d\"; name="a"``.
+# A quotation mark ends a value, even behind a backslash, if the header ends after it or the next parameter begins.
+# Browsers send ``filename="C:\d\"; name="a"``.
 _END_OF_VALUE = r'"[ \t]*(?:\Z|;[ \t]*(?:\Z|[^\s;="]+[ \t]*=))'
 # A parameter of a MIME header. Its value is a quoted string (RFC 2045 section 5.1), whose closing quotation mark may be
 # missing, or it is everything up to the next semicolon.
@@ -134,7 +134,7 @@ def _sections(parameters: dict[str, str], base: str) -> list[tuple[str, bool]]:
                 break
         else:
             return sections
-    raise AssertionError  # the parameters are few
+    raise AssertionError  # not reached: count() is endless, and the parameters are few
 
 
 def _decode_extended(sections: list[tuple[str, bool]]) -> str:

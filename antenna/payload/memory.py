@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The memory that the reports in a worker may take: how it is reserved, and who waits for it."""
+"""The memory that the reports in a worker may take: how a report reserves it, and when it waits for it."""
 
 import time
 from contextlib import ExitStack
@@ -18,17 +18,17 @@ from antenna.refusal import LossCause, Lost
 _PER_BYTE = 12
 # Bytes of memory for each item that JSON builds. An object with one name takes 232 bytes, and counts as three items.
 _PER_ITEM = 100
-# If the annotations of a report take no more than this many bytes, they neither wait for memory nor keep others
-# waiting. This is so for nearly all real reports.
+# If a report wants no more than this many bytes of memory at a time, as for 64 KiB of annotations, it is not counted
+# and does not wait. Nearly all real reports want less.
 _SMALL = 64 * 1024 * _PER_BYTE
 # A quarter of a worker's memory for annotations is for the items of JSON. The rest is split into two halves. One half
-# is for reports that take at most a third of that half. The other half is for larger reports, which no real client
-# sends, so that these wait only for each other.
-_LARGE_PART = 3
+# is for reports of which this many fit into it. The other half is for larger reports, which no real client sends, so
+# that these wait only for each other.
+_FIT = 3
 
 
 class Memory:
-    """Memory, or room on a disk, that all reports of a worker share. Counts how many bytes are left."""
+    """Memory that all reports of a worker share. It counts bytes, so ``TemporarySpace`` uses it for a disk as well."""
 
     def __init__(self, size: int) -> None:
         """``size`` is the number of bytes that may be reserved in all."""
@@ -99,8 +99,8 @@ class AnnotationMemory:
     def __init__(self, size: int) -> None:
         """``size`` is the number of bytes for all reports together."""
         self.for_items = _Pool(size // 4)
-        self.for_large = _Pool(size * 3 // 8)
-        self.for_largest = _Pool(size * 3 // 8)
+        self.for_usual = _Pool(size * 3 // 8)
+        self.for_huge = _Pool(size * 3 // 8)
 
     def share(self, resources: ExitStack) -> "AnnotationShare":
         """Return the share of one report. It is released when ``resources`` are closed."""
@@ -111,8 +111,8 @@ class AnnotationShare:
     """The share of one report in the memory for annotations.
 
     The report first reserves memory for the bytes of its annotations, then for the items that its JSON builds, each at
-    one go. No report that has reserved the second waits for the first, so two reports can never wait for one another.
-    Raises ``Lost`` if there is not enough memory in time.
+    one go. A report that holds memory for items waits for no other memory, so two reports can never wait for one
+    another. Raises ``Lost`` if there is not enough memory in time.
     """
 
     def __init__(self, memory: AnnotationMemory, resources: ExitStack) -> None:
@@ -123,8 +123,8 @@ class AnnotationShare:
     def reserve_bytes(self, count: int) -> None:
         """Wait for the memory that ``count`` bytes of annotations take."""
         size = count * _PER_BYTE
-        is_large = size * _LARGE_PART <= self._memory.for_large.size
-        (self._memory.for_large if is_large else self._memory.for_largest).wait(size, self._resources)
+        is_huge = size * _FIT > self._memory.for_usual.size
+        (self._memory.for_huge if is_huge else self._memory.for_usual).wait(size, self._resources)
 
     def reserve_items(self, count: int) -> None:
         """Wait for the memory that ``count`` containers, names and values in JSON take."""

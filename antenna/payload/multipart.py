@@ -11,8 +11,8 @@ from typing import Protocol
 from antenna.limits import MAX_ALL_PART_HEADERS_SIZE, MAX_LINES_LIKE_BOUNDARIES
 from antenna.refusal import Reason, Refusal
 
-# The rest of a line after the boundary: two dashes if it is the closing boundary, and white space ("transport padding",
-# RFC 2046 section 5.1.1). No client sends more white space than this; a line with more is content.
+# The rest of a line after the boundary: two dashes if it is the closing boundary, and up to 64 characters of white
+# space ("transport padding", RFC 2046 section 5.1.1). No client sends as much. A line with more is content.
 _END_OF_LINE = re.compile(rb"(--)[ \t]{0,64}[\r\n]|[ \t]{0,64}(?=\r\n)")
 _LONGEST_END = 2 + 64 + 1
 _LINE_BREAK = b"\r\n"
@@ -183,7 +183,10 @@ class MultipartParser:
             self._handler.part_data(piece)
 
     def _settled(self, start: int) -> int:
-        """Pass on or forget the bytes that cannot belong to a boundary's line. Returns where the other bytes begin."""
+        """Pass on or forget the bytes that cannot belong to a boundary's line.
+
+        Returns the position of the first byte that has to stay in the buffer.
+        """
         if self._state is _EPILOGUE:
             return len(self._buffer)
         if self._state is _PREAMBLE:

@@ -46,7 +46,7 @@ class PayloadReader:
         temp_dir = Option(
             default="",
             doc="Directory for the temporary files of arriving reports. If it is not set, it is the system's. It is "
-            "best on the file system of the spool, because files can then be moved there without being copied.",
+            "best on the file system of the spool, because dumps then enter the spool without being copied.",
         )
 
     def __init__(self, config: ConfigManager, part_limits: PartLimits = PART_LIMITS) -> None:

@@ -27,7 +27,7 @@ def replace_halves(annotations: dict[str, Any], repeated: Iterable[str]) -> tupl
     repeated. Different names may become equal. They then count as repeated, too, and the last one wins.
     """
     replacing = _Replacing()
-    # Dicts keep the order, and one note for each name however many names become equal.
+    # These are dicts and not sets, because a dict keeps the order. They hold each name and each note once.
     now_repeated = {replacing.in_text(name): None for name in repeated}
     notes: dict[str, None] = {}
     result: dict[str, Any] = {}

@@ -20,9 +20,11 @@ from typing import Protocol
 from antenna.payload.memory import Memory
 from antenna.refusal import Reason, Refusal
 
-# Seconds that a report waits for others to make room. Their greenlets may be about to write to their files.
+# Seconds that a report waits until interrupted reports have released their room. Their greenlets may be about to write
+# to their files. If there is no room by then, the report that waits is lost.
 _ROOM_TIMEOUT = 1.0
-# Seconds between two decisions on which reports are refused. To compare thousands of reports takes some milliseconds.
+# Seconds between two decisions on which reports are refused. A decision compares the rates of all reports, which takes
+# some milliseconds for thousands of them.
 _LOOK_AGAIN = 0.1
 # A rate is far above another one if it is this many times as high. The rates of real reports differ less: gzip shrinks
 # a minidump to a third or a tenth.
@@ -50,7 +52,8 @@ class TemporarySpace:
     def __init__(self, size: int) -> None:
         """``size`` is the number of bytes."""
         self.max_size = size
-        self._memory = Memory(size)
+        self._disk = Memory(size)
+        # The shares that may be interrupted, and those that were interrupted and have not released their bytes yet.
         self._holders: set[TemporaryShare] = set()
         self._leaving: set[TemporaryShare] = set()
         # The rates of the reports that wait for room, and the bytes that they need together.
@@ -61,7 +64,7 @@ class TemporarySpace:
     @property
     def size(self) -> int:
         """Bytes that are reserved now."""
-        return self.max_size - self._memory.left
+        return self.max_size - self._disk.left
 
     def share(self, sender: Sender) -> "TemporaryShare":
         """Return the share of the report from ``sender``."""
@@ -69,7 +72,7 @@ class TemporarySpace:
 
     def reserve(self, size: int, share: "TemporaryShare") -> bool:
         """Reserve ``size`` bytes for ``share``. Other reports may be refused to make room. Returns whether it did."""
-        if not self._memory.reserve(size) and not self._wait_for_others(size, share):
+        if not self._disk.reserve(size) and not self._wait_for_others(size, share):
             return False
         if share.can_be_interrupted:
             self._holders.add(share)
@@ -77,7 +80,7 @@ class TemporarySpace:
 
     def release(self, size: int, share: "TemporaryShare") -> None:
         """Release ``size`` bytes that were reserved for ``share``."""
-        self._memory.release(size)
+        self._disk.release(size)
         if not share.size:
             self._holders.discard(share)
             self._leaving.discard(share)
@@ -88,11 +91,11 @@ class TemporarySpace:
         self._rates.append(rate)
         self._wanted += size
         try:
-            while not self._memory.reserve(size):
+            while not self._disk.reserve(size):
                 left = end - time.monotonic()
                 if left <= 0 or not self._make_others_leave():
                     return False
-                if self._memory.wait(size, min(left, _LOOK_AGAIN)):
+                if self._disk.wait(size, min(left, _LOOK_AGAIN)):
                     return True
                 share.check()
             return True

@@ -88,9 +88,9 @@ class QuotedPrintable:
         self._bare += text.count(b"==") + text.count(b"=\r") - text.count(b"=\r\n")
         if self._bare > MAX_BARE_EQUALS_SIGNS:
             raise Damaged
-        # Equals signs that begin no escape are escaped here, because Python's decoder would drop them. It is done twice
-        # for the sake of three in a row. This takes little time for any content; a regular expression would take
-        # seconds for content that is full of escapes.
+        # Equals signs that begin no escape are escaped here, because Python's decoder would drop them. The first pass
+        # misses the second of three in a row, so there are two passes. They take little time for any content. A regular
+        # expression would take seconds for content that is full of escapes.
         text = text.replace(b"==", b"=3D=").replace(b"==", b"=3D=")
         escape = text.find(b"=", max(0, len(text) - len(b"=X")))  # an escape that may be incomplete
         text, self._rest = (text[:escape], text[escape:]) if escape >= 0 else (text, b"")

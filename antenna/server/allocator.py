@@ -13,10 +13,11 @@ _M_TRIM_THRESHOLD = -1
 _M_TOP_PAD = -2
 _M_MMAP_THRESHOLD = -3
 
-# In bytes. The pieces in which reports are handled are smaller than _MMAP_THRESHOLD. A few whole reports take less than
-# _TRIM_THRESHOLD. Whenever the heap grows, it grows by _TOP_PAD more than it needs.
+# Bytes. A larger block is given back to the system when it is freed. The pieces of reports are smaller.
 _MMAP_THRESHOLD = 1024 * 1024
+# Bytes. If more than this is free at the end of the heap, it is given back. A few whole reports take less.
 _TRIM_THRESHOLD = 4 * 1024 * 1024
+# Bytes by which the heap grows beyond what is needed, so that it grows rarely.
 _TOP_PAD = 256 * 1024
 
 

@@ -2,7 +2,12 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Sends answers in one piece, and in such a way that a client which is still sending can read them."""
+"""Sends answers in one piece, and early answers so that a client which is still sending can read them.
+
+An answer is early if it is sent before all of the body has arrived. If the server then closed the connection with
+bytes unread, the kernel would reset it, and the client might lose the answer (RFC 9112 section 9.6). So the server
+half-closes the connection, and reads on for a while.
+"""
 
 import contextlib
 import socket
@@ -68,10 +73,7 @@ class _EarlyAnswer:
 
 
 def half_close_and_drain(connection: socket.socket) -> None:
-    """Half-close ``connection``, and read on until the client closes it, too, or a limit is reached.
-
-    If a connection with unread bytes is closed, it is reset, and the client may lose the answer (RFC 9112 section 9.6).
-    """
+    """Half-close ``connection``, and read on until the client closes it, too, or a limit is reached."""
     with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_WR)
         _drain(connection)

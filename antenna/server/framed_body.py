@@ -34,7 +34,8 @@ class FramedBody:
 
     A read returns the bytes that have arrived, and does not wait until there are ``size`` of them, so that a deadline
     can be kept. Small chunks cost a fifth of the CPU that they cost in gunicorn's reader, and their framing is bounded.
-    The body knows whether all of it has been read. If it has not, the answer is an early one.
+    ``ended`` says whether all of the body has been read. If it has not, ``antenna.server.early_answer`` sends the
+    answer.
     """
 
     def __init__(self, request: Any) -> None:

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Reads the head of a request where gunicorn is stricter or laxer than crash reporters need.
+"""Changes how gunicorn reads the head of a request, where gunicorn is stricter or laxer than crash reporters need.
 
 * Some clients put the product and its version into the query string unescaped, which is not a valid URI.
 * One limit bounds the request line and all headers together. It replaces gunicorn's limits on each header and on their

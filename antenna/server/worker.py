@@ -42,7 +42,7 @@ from antenna.server.connection import Connection, RequestWait, reason_of, refuse
 
 logger = logging.getLogger(__name__)
 
-# Seconds without accepting after an accept has failed. At once it would most likely fail again.
+# Seconds after a failed accept in which no connection is accepted. An attempt at once would most likely fail, too.
 _ACCEPT_PAUSE = 0.5
 # Seconds between two checks whether the worker is told to stop, and whether its connections have ended.
 _POLL = 0.1
@@ -187,9 +187,9 @@ class AntennaWorker(GeventWorker):  # type: ignore[misc] # gunicorn comes withou
     def _start_server(self, listener: Any, pool: Pool) -> "Server":
         listener.setblocking(1)
         server = Server(listener, handle=partial(self.handle, _ListenerName(listener.getsockname())), spawn=pool)
-        # The loop accepts so few connections at a time that a burst spreads over the workers. It does not accept one at
-        # a time, because the loop of a busy worker looks for connections only once in many requests: the last of a
-        # burst would wait for seconds.
+        # Connections that are accepted at a time. With more, one worker would take a whole burst that should spread
+        # over all workers. With one, the last of a burst would wait for seconds, because the loop of a busy worker
+        # looks for connections only once in many requests.
         server.max_accept = 4
         server.start()
         return server

@@ -10,9 +10,9 @@ which is Mozilla's (``mozilla``), a list in an operator's own Python module (``p
 (``rules_file``). ``reload`` loads it again when its ``sources`` change, and ``last_good`` keeps it while they are
 broken. ``quotas`` and ``unlisted`` count for all workers together.
 
-Promised: a rule that raises an error is skipped, so it can neither lose nor fail a crash, and rules never change a
-crash. The names in ``__all__`` are what rule modules written for Mozilla's Antenna import. Tests are in
-tests/throttler.
+Two things are promised. A rule that raises an error is skipped, so it can neither lose nor fail a crash. And rules
+never change a crash. The names in ``__all__`` are those that rule modules written for Mozilla's Antenna import. Tests
+are in tests/throttler.
 """
 
 from antenna.throttler.crash_view import product_of, safe_get

@@ -58,8 +58,8 @@ class Verdict:
 class Throttler:
     """Decides with a set of rules what becomes of each crash.
 
-    Rules read ``products``, ``product_packagenames`` and ``now``. A rule that rejects a product because it is on no
-    list tells ``unlisted``. Rules that sample draw from ``rng``.
+    A rule is called with the throttler. It may read ``products``, ``product_packagenames`` and ``now``. If it rejects a
+    crash because its product is on no list, it records that in ``unlisted``. Rules that sample draw from ``rng``.
     """
 
     class Config:
@@ -120,7 +120,7 @@ class Throttler:
 
     @property
     def problem(self) -> str:
-        """Why other rules decide than those that the options name. It is empty while the right ones decide."""
+        """Why earlier rules decide, and not those that the options name. It is empty if there is no problem."""
         return self._loader.problem
 
     def check_rules(self) -> None:
@@ -187,8 +187,8 @@ class Throttler:
         # reported.
         message = f"throttle rule {rule.rule_name} raised {type(exc).__name__}; skipped"
         metrics.incr("rule_error", tags=[f"rule:{rule.rule_name}"])
-        # This is a warning, because Sentry would make an event of each error, but it should get one event for each
-        # rule.
+        # This is logged as a warning, because each record of an error becomes an event of Sentry. Sentry gets one event
+        # for each rule, below.
         extra = {"event": "rule_error", "rule": rule.rule_name, "reason": type(exc).__name__}
         logger.warning("%s", message, extra=extra | {"place": place_of(exc), "once": message})
         if rule.rule_name not in self._rules_reported:

@@ -31,7 +31,7 @@ class LastGood:
         self._content = b""
 
     def keep(self, texts: Texts) -> None:
-        """Keep these texts in place of the earlier ones. If they are too large, by megabytes, they are not kept."""
+        """Keep these texts in place of the earlier ones. If they have more than some 7 MB, they are not kept."""
         content = texts.to_json()
         if content == self._read() or len(content) > _MAX_SIZE:
             return

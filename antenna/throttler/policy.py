@@ -37,6 +37,7 @@ class Policy:
     digest: str = ""
     """A hash of the texts from which the rules were loaded."""
     is_file: bool = False
+    """Whether the rules come from a rules file, and not from Python."""
 
     @property
     def label(self) -> str:

@@ -36,7 +36,7 @@ SIZE = UNLISTED_START
 """Number of bytes at the start of the shared file that are used for quotas."""
 
 _PLACES = SIZE // _PLACE_SIZE
-# Number of places where a product may be. It may need another one because its first place belongs to another product.
+# Number of places that are searched for a product, because its first place may belong to another product.
 _ATTEMPTS = 64
 _FREE = bytes(_KEY.size)
 
@@ -64,12 +64,13 @@ class Quotas:
     def _count(self, key: bytes, limit: int, second: int) -> bool:
         place = self._find(key, second)
         counts = _COUNTS.unpack_from(self._memory, place + _KEY.size)
-        recent = zip(counts[::2], counts[1::2], strict=True)
-        if sum(count for of, count in recent if 0 <= second - of <= WINDOW_SECONDS) >= limit:
+        ring = list(zip(counts[::2], counts[1::2], strict=True))
+        if sum(count for counted_in, count in ring if 0 <= second - counted_in <= WINDOW_SECONDS) >= limit:
             return False
-        of, count = counts[2 * (second % _RING)], counts[2 * (second % _RING) + 1]
-        new_count = count + 1 if of == second else 1
-        _ONE_COUNT.pack_into(self._memory, place + _KEY.size + _ONE_COUNT.size * (second % _RING), second, new_count)
+        index = second % _RING
+        counted_in, count = ring[index]
+        new_count = count + 1 if counted_in == second else 1
+        _ONE_COUNT.pack_into(self._memory, place + _KEY.size + _ONE_COUNT.size * index, second, new_count)
         return True
 
     def _find(self, key: bytes, second: int) -> int:
@@ -95,7 +96,7 @@ class Quotas:
         if self._memory[place : place + _KEY.size] == _FREE:
             return True
         seconds = _COUNTS.unpack_from(self._memory, place + _KEY.size)[::2]
-        return not any(0 <= second - of <= WINDOW_SECONDS for of in seconds)
+        return not any(0 <= second - counted_in <= WINDOW_SECONDS for counted_in in seconds)
 
 
 def _hash(name: str) -> bytes:

@@ -29,11 +29,11 @@ metrics = markus.get_metrics("throttle")
 POLL_SECONDS = 1.5
 """Seconds between two reads of the files. A change counts only if two reads agree: somebody may be writing the file."""
 
-# While the rules are broken, they are loaded again after this many polls, even if no file has changed. Everything else
-# in the worker waits meanwhile. So if loading takes long, it is repeated less often: it takes at most this share of the
-# time.
+# While the rules are broken, they are loaded again after this many polls, even if no file has changed.
 _POLLS_UNTIL_RETRY = 4
-_MOST_OF_THE_TIME = 0.02
+# Largest share of the time that this loading takes. Everything else in the worker waits meanwhile, so loading that
+# takes long is repeated less often.
+_LARGEST_SHARE = 0.02
 # Seconds that the import of a changed module may take. The libraries that it needs have been imported before.
 _LONGEST_IMPORT = 5.0
 
@@ -56,7 +56,7 @@ class RulesLoader:
         self._changed: Texts | None = None
         self._polls_until_retry = _POLLS_UNTIL_RETRY
         self.problem = ""
-        """Why earlier rules decide, and not those that the options name. It is empty while the right ones decide."""
+        """Why earlier rules decide, and not those that the options name. It is empty if there is no problem."""
 
     def load(self) -> Policy:
         """Return the policy at a start. Raises ``ConfigurationError`` if it is broken and there is no earlier one."""
@@ -91,7 +91,7 @@ class RulesLoader:
             return self._load(Sources(imported=self._imported, longest_import=_LONGEST_IMPORT))
         except ConfigurationError as error:
             self._refuse(error)
-            pause = (time.monotonic() - start) / _MOST_OF_THE_TIME
+            pause = (time.monotonic() - start) / _LARGEST_SHARE
             self._polls_until_retry = max(_POLLS_UNTIL_RETRY, round(pause / POLL_SECONDS))
             return None
 

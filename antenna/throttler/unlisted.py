@@ -29,8 +29,8 @@ MAX_NAMES_PER_HOUR = 20
 
 _HOUR_SECONDS = 3600.0
 
-# The state: when the hour began, the number of reports that were not logged, the number of lines that were, and the
-# hashes of these lines.
+# The state: when the hour began, the number of reports that were not logged, the number of lines that were logged, and
+# the hashes of these lines.
 _HASH_SIZE = 8
 _STATE = struct.Struct(f"!dQQ{MAX_NAMES_PER_HOUR * _HASH_SIZE}s")
 START, SIZE = 1024 * 1024 - 4096, 4096
@@ -87,8 +87,8 @@ class UnlistedNames:
     def _note(self, line: str, now: float) -> tuple[bool | None, int, float]:
         """Record a line. Returns three things.
 
-        The first is whether to log it, or None if it was logged before. The second is the number of reports of the hour
-        before that were not logged. The third is when this hour began.
+        The first is whether to log it, or None if it was logged before. The second is 0, or in a new hour the number of
+        reports that were not logged in the hour before. The third is the time when this hour began.
         """
         began, not_logged, count, hashes = _STATE.unpack(self._read())
         left_out = 0

@@ -28,9 +28,11 @@ _THREADS = 10
 # Seconds that a start, or a health check, waits for a directory.
 _PROBE_TIMEOUT = 5.0
 
-#: Returns the content of a file. It is given a function that reads from another file, which may have the content.
+#: A function that returns the content of a file in pieces. If another file has the content, the function reads it with
+#: the function that it is given.
 Pieces = Callable[[Read], Iterable[bytes]]
-# Called in the greenlet. It gets a descriptor for the thread alone, and returns the function that the thread runs.
+# A function that is called in the greenlet, and returns the function that a thread runs. It is given a descriptor that
+# only this thread uses.
 _Prepare = Callable[[int | None], Callable[[], R]]
 
 
@@ -71,7 +73,7 @@ class Directory:
         except BackendError as error:
             raise BackendConfigurationError(f"cannot write to {error}") from error
         if lacking and not self._logged:
-            # It is logged only once, because an outage makes the caller verify it again and again.
+            # It is logged only once, because the caller verifies a backend again and again during an outage.
             self._logged = True
             logger.warning("the file system of %s has %s", self.root, "; ".join(lacking))
 
@@ -101,8 +103,8 @@ class _Threads:
         if not self._free.acquire(timeout=deadline.left()):
             raise NoAnswer("all threads hang")
         try:
-            # A thread that was left behind may go on when the report is gone, and the number of its descriptor is
-            # another file's. So it gets a descriptor of its own.
+            # A thread that was left behind may go on after its report is closed. By then, the number of the descriptor
+            # may belong to another file. So the thread gets a descriptor of its own.
             own = None if descriptor is None else os.dup(descriptor)
             running = self._pool.spawn(_returned_or_raised, prepare(own), own)
         except BaseException:

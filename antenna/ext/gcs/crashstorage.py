@@ -43,7 +43,8 @@ TEST_PREFIX = "test/"
 # Texts in Google's answer if an object exists and must not be replaced. Either the bucket has a retention policy, or
 # somebody has put a hold on the object, or the collector lacks the permission to delete, which replacing takes.
 _IS_THERE = ("retentionPolicyNotMet", "objectUnderActiveHold", "storage.objects.delete")
-# Number of uploads that are remembered, so many that a retry of a crash finds its own. Then the oldest is forgotten.
+# Number of uploads that are remembered. If there are more, the oldest is forgotten. A crash that is saved again soon
+# still finds its uploads.
 _MAX_REMEMBERED = 1000
 
 
@@ -73,8 +74,8 @@ class GcsCrashStorage(CrashStorageBase):
         self._objects_path = f"/storage/v1/b/{bucket}/o/"
         self._list_path = f"/storage/v1/b/{bucket}/o?maxResults=1&fields=items(name)"
         self._permission_path = f"/storage/v1/b/{bucket}/iam/testPermissions?permissions={_WRITE}"
-        # Names and checksums of uploads that have arrived, or may have. If a crash is saved again, all its objects are
-        # sent again.
+        # The checksums of uploads that have arrived, or may have arrived, by the names of their objects. If a crash is
+        # saved again, all its objects are sent again.
         self._sent: dict[str, str] = {}
 
     @property
@@ -187,7 +188,7 @@ class GcsCrashStorage(CrashStorageBase):
         """Raise an exception if the bucket does not answer, or says that the collector may not write to it."""
         deadline = Deadline(_HEALTH_TIMEOUT)
         self._http.get(self._list_path, deadline)
-        # Nobody needs a permission for this question. Emulators, and stores that only speak this API, do not know it.
+        # This question needs no permission. Emulators, and stores of others with the same API, may not answer it.
         try:
             answer = self._http.get(self._permission_path, deadline)
         except (BackendError, CrashRefused):

@@ -21,8 +21,8 @@ from gevent.queue import Empty, SimpleQueue
 # Seconds after which the next address is tried while an attempt goes on. RFC 8305 section 5 recommends this value.
 _ATTEMPT_DELAY = 0.25
 
-# Addresses whose results are remembered. In the course of time a name such as Google's has hundreds. If there are more,
-# all are forgotten, which costs a slower connection at worst.
+# Addresses that are remembered with their results. Over the years a name such as Google's has hundreds of addresses. If
+# there are more, all are forgotten. At worst, the next connection then takes longer.
 _MAX_REMEMBERED = 1000
 
 SocketOptions = Sequence[tuple[int, int, int | bytes]]

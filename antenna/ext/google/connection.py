@@ -4,7 +4,7 @@
 
 """A connection of urllib3 for a collector: it notices a dead peer, and sends a small request in one packet.
 
-``antenna.backend.TimeLimit`` limits the time of a request as a whole. Nothing in this module does.
+The time of a request is not limited in this module. Its caller does that, with ``antenna.backend.TimeLimit``.
 """
 
 import errno
@@ -68,7 +68,7 @@ class _Answer(http.client.HTTPResponse):
 
 
 class PlainConnection(HTTPConnection):
-    """A connection over plain TCP. It has what our connections do differently from those of urllib3."""
+    """A connection over plain TCP. Its methods replace those of urllib3's connection that do not suit a collector."""
 
     response_class = _Answer
     #: The experience with addresses that all connections share.

@@ -26,7 +26,8 @@ _TOKEN_TIMEOUT = 30.0
 # Seconds between a failed request for a token and the next one. If a token server is overloaded, it must not be asked
 # anew for each crash.
 _PAUSE = 1.0
-# Seconds for which a new token is kept, even if it expires soon or is refused like the one before it.
+# Seconds for which a new token is kept, even if it expires soon or a server refuses it. Otherwise a server that refuses
+# every token would make each request ask for a new one.
 _YOUNG = 10.0
 
 

@@ -4,9 +4,9 @@
 
 """Requests to Google's JSON APIs, over urllib3 and with Google's authentication.
 
-The convenience methods of Google's clients cost about 1 ms of CPU each, these a third of that. Requests are not
-retried here, since callers have a deadline and a spool. There is one exception: if a kept connection turns out to be
-gone, the request is repeated at once.
+A call of Google's own clients costs about 1 ms of CPU, a request here a third of that. Requests are not retried here,
+since callers have a deadline and a spool. There is one exception: if a kept connection turns out to be gone, the
+request is repeated at once.
 """
 
 import http.client
@@ -28,11 +28,11 @@ from antenna.ext.google.pools import Connections
 from antenna.ext.google.proxies import proxy_for
 from antenna.hub import Turn
 
-# _REFUSED: statuses that are about the request itself, so the same request would get the same answer again. _NOT_OURS:
-# no permission, or no such bucket or topic, which only an operator can mend. Any other status may come from anything on
-# the way, such as a proxy.
+# Statuses that are about the request itself. The same request would get the same answer again.
 _REFUSED = frozenset({400, 411, 413, 414, 415, 422, 431})
-_NOT_OURS = frozenset({401, 403, 404})
+# Statuses that say that there is no permission, or no such bucket or topic. Only an operator can mend that. Any status
+# that is in neither set may come from anything on the way, such as a proxy, and may be different the next time.
+_DENIED = frozenset({401, 403, 404})
 
 _NO_RETRIES = urllib3.Retry(total=False, redirect=False)
 # Bytes of an answer that are put into the message of an error.
@@ -231,7 +231,7 @@ def _error(status: int, data: bytes, *, is_repeat: bool) -> BackendError | Crash
     if status in _STATUS_ERRORS:
         details = data[:_MAX_DETAILS].decode("utf-8", "replace")
         return _STATUS_ERRORS[status](message, details=details, is_repeat=is_repeat)
-    if status in _NOT_OURS:
+    if status in _DENIED:
         return BackendDenied(message)
     return CrashRefused(message) if status in _REFUSED else BackendError(message)
 

@@ -9,10 +9,10 @@ send. This matcher follows all possibilities at the same time (Thompson, "Regula
 It takes what ``re`` takes, except what has to look back or ahead: references to groups, lookarounds, atomic groups,
 possessive repeats, word boundaries. Parts that match one character, such as ``[a-f]`` or ``\d``, are left to ``re``.
 
-If a pattern has no groups, and at most one repeat of a varying length, then there is only one possibility for each
-length, and ``re`` matches it as a whole. Any other pattern becomes a list of nodes. At each time the matcher is at a
-set of nodes, and the next character leads it to another set. These steps are remembered, so that most characters cost
-one lookup.
+If a pattern has no groups, and at most one repeat of a varying length, ``re`` matches it as a whole, because it then
+has only one possibility to try for each length. Any other pattern becomes a list of nodes. At each time the matcher is
+at a set of nodes, and the next character leads it to another set. These steps are remembered, so that most characters
+cost one lookup.
 """
 
 import re
@@ -41,9 +41,9 @@ class PatternError(ValueError):
 
 @dataclass(slots=True)
 class _Node:
-    """A node of a pattern. If ``reads`` is set, it reads one character.
+    """A node of a pattern. If ``reads`` is set, the matcher has to read one character that matches it.
 
-    Then it goes on to any of ``next``, if there is one.
+    Then the matcher goes on to all nodes in ``next``.
     """
 
     reads: re.Pattern[str] | None = None
@@ -128,7 +128,8 @@ class Pattern:
 class _Parser:
     def __init__(self, text: str, flags: int) -> None:
         self.nodes: list[_Node] = []
-        # Number of groups and of repeats of a varying length.
+        # Counts 2 for each group and each alternative, and 1 for each repeat of a varying length. If it is at most 1,
+        # ``re`` matches the pattern in bounded time.
         self.ways = 0
         self._text = text
         self._flags = flags
