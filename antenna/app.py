@@ -41,7 +41,6 @@ from antenna.ops.logs import set_up_logging
 from antenna.ops.metrics import set_up_metrics
 from antenna.ops.prometheus import exposition
 from antenna.ops.request_id import begin_request
-from antenna.ops.sentry import set_up_sentry
 from antenna.ops.version import read_version
 from antenna.ops.watch import Watch, Watched
 from antenna.refusal import Outcome
@@ -199,7 +198,10 @@ def build_app(environ: dict[str, str] | None = None) -> AntennaApp:
     config = build_config(environ)
     app_config = AppConfig(config)
     set_up_logging(app_config)
-    set_up_sentry(app_config)
+    if app_config.secret_sentry_dsn:
+        from antenna.ops.sentry import set_up_sentry  # noqa: PLC0415 - this takes 70 ms and 4 MiB
+
+        set_up_sentry(app_config)
     # Metrics for Prometheus are only on ADMIN_PORT. Without that port they are not added up.
     instance = Instance(workers=1)
     set_up_metrics(app_config, instance if WebServerConfig(config).admin_port else None)

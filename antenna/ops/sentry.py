@@ -5,8 +5,11 @@
 """Reports errors to Sentry: what went wrong and where in the code, but nothing that a client sent.
 
 Two kinds of log records are reported: those with a traceback (``logger.exception``), of the collector or of gunicorn,
-and those with ``extra={"tell_sentry": True}``, which are changes of state that somebody has to know about. No
-integration of Sentry's reads requests. If private data gets into a report nevertheless, fillmore's scrubber removes it.
+and those with ``extra={"tell_sentry": True}``, which are changes of state that somebody has to know about. In place of
+True there may be the exception that is reported. No integration of Sentry's reads requests. If private data gets into a
+report nevertheless, fillmore's scrubber removes it.
+
+This module is imported only if there is a DSN, or if a start fails.
 """
 
 import logging
@@ -100,10 +103,13 @@ class SentryHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Report an error or a change of state. Errors of the reporting itself are not reported."""
-        if record.exc_info and record.levelno >= logging.ERROR:
+        told = getattr(record, "tell_sentry", False)
+        if isinstance(told, BaseException):
+            sentry_sdk.capture_exception(told)
+        elif record.exc_info and record.levelno >= logging.ERROR:
             if not record.name.startswith(("fillmore", "sentry_sdk")):
                 sentry_sdk.capture_exception(record.exc_info)
-        elif getattr(record, "tell_sentry", False) and self._is_news(record):
+        elif told and self._is_news(record):
             sentry_sdk.capture_message(record.getMessage(), level=_SENTRY_LEVELS.get(record.levelno, "error"))
 
     def _is_news(self, record: logging.LogRecord) -> bool:

@@ -14,7 +14,6 @@ from antenna.backend import BackendFailure
 from antenna.config import AppConfig, ConfigurationError, build_config
 from antenna.ops.errors import describe
 from antenna.ops.logs import set_up_logging
-from antenna.ops.sentry import report_startup_error
 
 logger = logging.getLogger(__name__)
 
@@ -37,5 +36,7 @@ def abort_start(error: Exception) -> NoReturn:
         logger.critical("cannot start: %s", describe(error))
     else:
         logger.critical("cannot start: %s", describe(error), exc_info=error)
+    from antenna.ops.sentry import report_startup_error  # noqa: PLC0415 - a start that succeeds does not pay for it
+
     report_startup_error(config, error)
     sys.exit(Arbiter.WORKER_BOOT_ERROR)

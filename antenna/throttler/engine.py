@@ -13,7 +13,6 @@ from typing import Any
 
 import gevent
 import markus
-import sentry_sdk
 
 from antenna.config import ConfigManager, Option, place_of
 from antenna.throttler.crash_view import CrashView
@@ -187,10 +186,12 @@ class Throttler:
         # reported.
         message = f"throttle rule {rule.rule_name} raised {type(exc).__name__}; skipped"
         metrics.incr("rule_error", tags=[f"rule:{rule.rule_name}"])
-        # This is logged as a warning, because each record of an error becomes an event of Sentry. Sentry gets one event
-        # for each rule, below.
         extra = {"event": "rule_error", "rule": rule.rule_name, "reason": type(exc).__name__}
-        logger.warning("%s", message, extra=extra | {"place": place_of(exc), "once": message})
+        extra |= {"place": place_of(exc), "once": message}
+        told: dict[str, object] = {}
         if rule.rule_name not in self._rules_reported:
             self._rules_reported.add(rule.rule_name)
-            sentry_sdk.capture_exception(RuleError(message).with_traceback(exc.__traceback__))
+            told["tell_sentry"] = RuleError(message).with_traceback(exc.__traceback__)
+        # This is logged as a warning, because each record of an error becomes an event of Sentry. Sentry gets one event
+        # for each rule.
+        logger.warning("%s", message, extra=extra | told)

@@ -14,7 +14,6 @@ from collections.abc import Callable
 
 import gevent
 import markus
-import sentry_sdk
 
 from antenna.config import ConfigManager, ConfigurationError
 from antenna.hub import run_blocking
@@ -136,8 +135,8 @@ class RulesLoader:
         self.problem = str(error)
         self._polls_until_retry = _POLLS_UNTIL_RETRY
         metrics.incr("rules_loaded", tags=["outcome:refused"])
-        logger.error("the rules are broken, the last good ones go on deciding: %s", error)
-        sentry_sdk.capture_exception(BrokenRulesError(self.problem))
+        extra = {"tell_sentry": BrokenRulesError(self.problem)}
+        logger.error("the rules are broken, the last good ones go on deciding: %s", error, extra=extra)
 
     def _mended(self) -> None:
         if self.problem:

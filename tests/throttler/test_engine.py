@@ -22,6 +22,7 @@ from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import Transport
 
 from antenna.config import build_config
+from antenna.ops.sentry import SentryHandler
 from antenna.throttler import ACCEPT, ACCEPT_ALL, CONTINUE, DEFER, FAKEACCEPT, REJECT, Result, Rule, Throttler
 from antenna.throttler.crash_view import CrashView
 from tests.throttler.conftest import BuildThrottler
@@ -213,7 +214,10 @@ def sentry() -> Iterator[KeptEvents]:
     client = sentry_sdk.Client(dsn="http://public@127.0.0.1:9/1", transport=transport, include_local_variables=False)
     with sentry_sdk.isolation_scope() as scope:
         scope.set_client(client)
+        handler = SentryHandler(logging.INFO)
+        logging.getLogger().addHandler(handler)
         yield transport
+        logging.getLogger().removeHandler(handler)
     client.close()
 
 
