@@ -133,7 +133,11 @@ def _boundary(content_type: str) -> bytes:
     boundary = parameters.get("boundary", "")
     if not 1 <= len(boundary) <= MAX_BOUNDARY_LENGTH:
         raise Refusal(Reason.NO_BOUNDARY)
-    return boundary.encode("latin-1")  # as WSGI decoded it: PEP 3333
+    try:
+        return boundary.encode("latin-1")  # as WSGI decoded it: PEP 3333
+    except UnicodeEncodeError:
+        # Only ``boundary*=utf-8''...`` (RFC 5987) has such characters.
+        return boundary.encode("utf-8")
 
 
 def _is_gzip(content_encoding: str) -> bool:

@@ -54,7 +54,7 @@ class Access:
 
     def process_request(self, req: falcon.Request, _: falcon.Response) -> None:
         """Refuse requests that other sites make, and those of people who are not logged in."""
-        if self._is_open and req.host.strip("[]") not in _LOCAL_HOSTS:
+        if self._is_open and _host(req) not in _LOCAL_HOSTS:
             raise falcon.HTTPForbidden(title="This viewer is for this machine only: open it at http://127.0.0.1")
         if _is_cross_site(req) and not _is_link(req):
             raise falcon.HTTPForbidden(title="Another site has sent this request")
@@ -113,6 +113,14 @@ def require_protected(req: falcon.Request) -> None:
         raise falcon.HTTPForbidden(title="This is protected: log in with the token for protected data")
 
 
+def _host(req: falcon.Request) -> str:
+    """Return the host that a browser asked for. Raises ``HTTPBadRequest``."""
+    try:
+        return req.host.strip("[]").lower()
+    except ValueError as error:  # its port is no number
+        raise falcon.HTTPBadRequest(title="The header Host is not valid") from error
+
+
 def _cookie(token: str) -> str:
     """Return the value of the cookie for a token. The token cannot be read from it."""
     return hmac.new(token.encode("utf-8"), b"antenna viewer", hashlib.sha256).hexdigest()
@@ -129,4 +137,9 @@ def _is_cross_site(req: falcon.Request) -> bool:
     if site is not None:
         return site not in {"same-origin", "none"}
     origin = req.get_header("Origin")
-    return origin is not None and urlsplit(origin).netloc != req.netloc
+    if origin is None:
+        return False
+    try:
+        return urlsplit(origin).netloc != req.netloc
+    except ValueError:  # no URL, so it is not the URL of this site
+        return True

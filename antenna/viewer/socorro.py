@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from antenna.viewer.index.rows import base_name
+from antenna.viewer.index.rows import base_name, clean
 from antenna.viewer.supersearch.facts import PLATFORMS, to_boolean, to_number
 from antenna.viewer.supersearch.fields import FIELDS, Kind, snake_case
 
@@ -80,8 +80,13 @@ def _annotations(annotations: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _parsed(text: str) -> Any:
+    """Return the JSON in an annotation, or None if it is not valid.
+
+    Python reads NaN, infinities and halves of surrogate pairs. An answer cannot have them, because no JSON in UTF-8
+    has.
+    """
     try:
-        return json.loads(text)
+        return json.loads(clean(json.dumps(json.loads(text), ensure_ascii=False, allow_nan=False)))
     except (ValueError, RecursionError):
         return None
 

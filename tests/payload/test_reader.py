@@ -101,10 +101,18 @@ class TestContentType:
     def test_anything_else(self, reader: PayloadReader, content_type: str, reason: Reason) -> None:
         assert_refused(reason, lambda: read(reader, BODY, content_type))
 
-    def test_boundary_of_any_bytes(self, reader: PayloadReader) -> None:
-        body = BODY.replace(BOUNDARY.encode(), b"\xe9\xff\x80")
+    @pytest.mark.parametrize(
+        ("boundary", "parameter"),
+        [
+            (b"\xe9\xff\x80", "boundary=\xe9\xff\x80"),
+            (b"\xe9", "boundary*=iso-8859-1''%E9"),
+            ("\N{EURO SIGN}".encode(), "boundary*=utf-8''%E2%82%AC"),
+        ],
+    )
+    def test_boundary_of_any_bytes(self, reader: PayloadReader, boundary: bytes, parameter: str) -> None:
+        body = BODY.replace(BOUNDARY.encode(), boundary)
 
-        with read(reader, body, "multipart/form-data; boundary=\xe9\xff\x80") as report:
+        with read(reader, body, f"multipart/form-data; {parameter}") as report:
             assert report.annotations == {"ProductName": "Firefox"}
 
 

@@ -181,6 +181,7 @@ class TestLogin:
         ({"Sec-Fetch-Site": "same-site"}, 403),
         ({"Origin": "http://evil.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "http://["}, 403),
         ({"Origin": "http://127.0.0.1:8001"}, 403),
         ({"Origin": "http://127.0.0.1"}, 303),
         ({}, 303),
@@ -228,10 +229,16 @@ def test_names_of_others_do_not_lead_here(start_viewer: StartViewer) -> None:
         ("evil.example", 403),
         ("127.0.0.1.evil.example:8001", 403),
         ("192.0.2.1", 403),
+        ("LOCALHOST:8001", 200),
     ):
         assert viewer.client.simulate_get("/", headers={"Host": host}).status_code == status, host
         # With a token, a proxy may have any name: no page of another name has the cookie.
         assert behind.client.simulate_get("/", headers={"Host": host, **bearer(TOKEN)}).status_code == 200, host
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:", "127.0.0.1:x"])
+def test_a_host_whose_port_is_no_number(empty_viewer: RunningViewer, host: str) -> None:
+    assert empty_viewer.client.simulate_get("/", headers={"Host": host}).status_code == 400
 
 
 def test_health_checks_need_no_token(start_viewer: StartViewer) -> None:

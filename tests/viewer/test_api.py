@@ -141,6 +141,23 @@ class TestProcessedCrash:
         assert SignatureGenerator().generate(convert_to_crash_data(found)).signature == found["signature"]
 
     @pytest.mark.parametrize(
+        ("text", "value"),
+        [
+            ('{"a": NaN}', None),
+            ('{"a": [1e999]}', None),
+            (r'{"\ud800": "\ud83d\ude00\udfff"}', {"?": "\N{GRINNING FACE}?"}),
+            ("[" * 100_000, None),
+        ],
+    )
+    def test_json_in_an_annotation_is_given_if_it_is_valid(
+        self, stored: StoredCrashes, start_viewer: StartViewer, text: str, value: object
+    ) -> None:
+        crash_id = stored.add({"ProductName": "Fenix", "JavaException": text})
+        viewer = start_viewer()
+        viewer.look()
+        assert ask(viewer, f"/api/report/{crash_id}").get("java_exception") == value
+
+    @pytest.mark.parametrize(
         ("path", "status"),
         [
             ("/api/report/nonsense", 400),
