@@ -2,11 +2,16 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A small viewer: which crashes came in, grouped by signature, on pages in a browser.
+"""A small viewer. It shows in a browser which crashes came in, grouped by signature.
 
-It is a program of its own, beside the collector, which does not know it. A ``Consumer`` finds crashes in the storage,
-a topic or the directory queue, and hands each of them to ``CrashReader``. That has a child process with limits read
-the dump, walk its stacks and sign it. What comes of it goes into an SQLite ``Index``. The index is a cache: it can be
-thrown away and made again from the storage. ``resources`` are the pages; they read nothing but the index, and the
-storage for downloads. ``access`` decides who sees what.
+The viewer is a program of its own, and the collector does not know it. A crash takes this way: ``consumer`` finds it in
+the storage, in a Pub/Sub subscription or in the directory queue. ``crash_reader`` loads it and sends it to a ``child``
+process with limits, which reads the dump, walks its stacks and makes its signature (``processed``). The resulting row
+goes into the ``index``, an SQLite database. The index is a cache: it can be deleted, and is then made again from the
+storage.
+
+``app`` builds all of this, and ``resources`` has the pages. They read the index, and the storage only for downloads.
+``supersearch`` searches the index by fields. ``access`` decides how much of a crash the sender of a request may see.
+``webhook`` tells a team of new signatures. Two things are promised: no dump can harm more than its own page, and nobody
+sees private data without the token for it. Tests are in tests/viewer.
 """

@@ -21,12 +21,12 @@ from antenna.viewer.app import ViewerApp  # noqa: E402 - patched first
 from antenna.viewer.index import advice  # noqa: E402 - patched first
 from antenna.viewer.server import make_server, url_of  # noqa: E402 - patched first
 
-# Seconds that the receiver of the webhook has for the message in hand, once the viewer is told to stop.
+# Seconds that the receiver of the webhook has to take the current message after the viewer was told to stop.
 _FAREWELL = 3.0
 
 
 def main() -> int:
-    """Serve until somebody says stop; return the exit code."""
+    """Serve until SIGTERM or SIGINT. Returns the exit code, which is 3 if the viewer cannot start."""
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.INFO)
     try:
         app = ViewerApp()

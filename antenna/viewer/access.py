@@ -4,12 +4,12 @@
 
 """Decides how much the sender of a request may see.
 
-There are two levels. *Summary* is what a team may look at: stacks, counts, harmless annotations. *Protected* is what
-may hold secrets of the people whose program crashed: all annotations, comments, registers, command line, dumps.
+There are two levels. Summaries are for the whole team: stacks, counts, harmless annotations. Protected data may have
+secrets of the people whose program crashed: all annotations, comments, registers, command line, dumps.
 
-A token is sent once, at ``/login``, and kept in a cookie that scripts and other sites cannot use; tools send it as a
-bearer token. On 127.0.0.1 no token is needed. There the host that the browser asked for is checked instead, so that no
-page on the web can reach the viewer through a name of its own (DNS rebinding).
+A person sends a token once, at ``/login``. The browser keeps it in a cookie that scripts and other sites cannot use.
+Tools send it as a bearer token. On 127.0.0.1 no token is needed. There the name of the host in the request is checked
+instead. Otherwise a page on the web could give its own name the address 127.0.0.1, and read the viewer (DNS rebinding).
 """
 
 import hashlib
@@ -31,7 +31,7 @@ _PUBLIC = frozenset({"/login", "/static/viewer.css", "/__lbheartbeat__"})
 
 
 class Level(IntEnum):
-    """How much somebody may see."""
+    """How much the sender of a request may see."""
 
     NOTHING = 0
     SUMMARY = 1
@@ -42,14 +42,14 @@ class Access:
     """A middleware of Falcon that lets a request through or refuses it, and sets ``req.context.level``."""
 
     def __init__(self, config: ViewerConfig) -> None:
-        """Take the tokens and the name of the header from ``config``."""
+        """``config`` has the tokens, and the name of the header in which a proxy sends the user."""
         self._config = config
         self._cookies = {
             level: _cookie(token)
             for level, token in ((Level.SUMMARY, config.token), (Level.PROTECTED, config.protected_token))
             if token
         }
-        # Anybody who reaches the viewer may look at it. Only its address protects it.
+        # Whether everybody who reaches the viewer may look at it, so that only its address protects it.
         self._is_open = config.is_local and not config.trusted_header and not config.token
 
     def process_request(self, req: falcon.Request, _: falcon.Response) -> None:
@@ -87,13 +87,13 @@ class Access:
         return Level.NOTHING if Level.SUMMARY in self._cookies else Level.SUMMARY
 
     def cookie_for(self, token: str) -> str | None:
-        """Return the cookie for a token that somebody has typed; None for a wrong one."""
+        """Return the cookie for a token that a person has typed, or None if the token is wrong."""
         given = _cookie(token)
         found = [cookie for cookie in self._cookies.values() if hmac.compare_digest(given, cookie)]
         return found[0] if found else None
 
     def _given(self, req: falcon.Request) -> str:
-        # Crash Stats' tools send their token so.
+        # Crash Stats' tools send their token in this header.
         if auth_token := req.get_header("Auth-Token"):
             return _cookie(auth_token.strip())
         scheme, _, token = (req.get_header("Authorization") or "").partition(" ")
@@ -103,7 +103,7 @@ class Access:
 
 
 def is_for_tools(path: str) -> bool:
-    """Whether programs ask there, which read JSON rather than pages."""
+    """Whether tools use this path. They get errors as JSON, not as a page."""
     return path.endswith("/json") or path.startswith(("/api/", "/symbolicate/"))
 
 
@@ -127,12 +127,12 @@ def _cookie(token: str) -> str:
 
 
 def _is_link(req: falcon.Request) -> bool:
-    """Whether the browser opens a page. A link on another site may do that, a picture or a script may not."""
+    """Whether the request opens a page. A link on another site may do that; a picture or a script may not."""
     return req.method in {"GET", "HEAD"} and req.get_header("Sec-Fetch-Mode") in {None, "navigate"}
 
 
 def _is_cross_site(req: falcon.Request) -> bool:
-    """Whether a browser sends a request for another site (Fetch Metadata; Origin of RFC 6454)."""
+    """Whether another site has made the browser send a request (Fetch Metadata; Origin of RFC 6454)."""
     site = req.get_header("Sec-Fetch-Site")
     if site is not None:
         return site not in {"same-origin", "none"}

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Puts the viewer together: index, consumer and pages."""
+"""Builds the viewer: its index, its consumer, its pages and its webhook."""
 
 import logging
 import os
@@ -38,13 +38,13 @@ from antenna.viewer.resources.top import TopCrashersResource
 from antenna.viewer.sampling import kept_percentages
 from antenna.viewer.searcher import Searcher
 from antenna.viewer.symbolication import Symbolicator
-from antenna.viewer.webhook import Announcer, Delivery
+from antenna.viewer.webhook import Announcer, Messenger
 
 logger = logging.getLogger(__name__)
 
 
 class ViewerApp(falcon.App[falcon.Request, falcon.Response]):
-    """The WSGI application. ``consumer.run`` is to be started beside it."""
+    """The WSGI application. Start ``consumer.run`` in a greenlet beside it, and ``webhook.run`` if there is one."""
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
         """Build everything from the environment. Raises ``ConfigurationError``, ``OSError``, ``sqlite3.Error``."""
@@ -78,12 +78,12 @@ class ViewerApp(falcon.App[falcon.Request, falcon.Response]):
         self.add_error_handler(sqlite3.Error, self._answer_index_error)
         self._add_routes(access, index, storage)
 
-    def _make_webhook(self, index: Index) -> Delivery | None:
+    def _make_webhook(self, index: Index) -> Messenger | None:
         if not self.options.webhook:
             return None
         index.watch = Announcer(index.database, self.options.url).note
-        # Before everything was read once, an older crash with the same signature may come.
-        return Delivery(index.database, self.options.webhook, lambda: self.consumer.state.looked is not None)
+        # Until all crashes have been read once, an older crash with the same signature may still come.
+        return Messenger(index.database, self.options.webhook, lambda: self.consumer.state.looked is not None)
 
     def __call__(self, env: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer a request. WSGI servers call this. HEAD is answered like GET, without the content."""
@@ -121,7 +121,7 @@ class ViewerApp(falcon.App[falcon.Request, falcon.Response]):
         self._add_api(report)
 
     def _add_api(self, report: ReportResource) -> None:
-        """Add what tools ask; the names with capitals, and the slash behind them, are those of Crash Stats."""
+        """Add the routes for tools. The names with capitals, and the slash behind them, are those of Crash Stats."""
         search, fields = SuperSearchResource(self.searcher), FieldsResource(self.searcher)
         crash = CrashResource(report, self.searcher)
         self.add_route("/report/index/{crash_id}", crash, suffix="index")
@@ -153,7 +153,7 @@ class ViewerApp(falcon.App[falcon.Request, falcon.Response]):
     def _answer_error(
         self, req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, _: dict[str, object]
     ) -> None:
-        """Answer an error with a page, or with JSON where JSON was asked for."""
+        """Answer an error with a page, or with JSON if the path is one for tools."""
         resp.status = error.status
         for name, value in (error.headers or {}).items() if isinstance(error.headers, dict) else ():
             resp.set_header(name, value)

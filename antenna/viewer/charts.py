@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Charts as SVG, drawn into the page: no script, and no style but classes."""
+"""Draws charts as SVG inside the page. They have no script, and their style comes from the style sheet's classes."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,17 +10,18 @@ from markupsafe import Markup
 
 from antenna.viewer.pages import visible
 
-# Units of the drawing. The page stretches it to the width that there is.
+# Width and height of the drawing, in its own units. The page stretches it to its width.
 _WIDTH, _HEIGHT = 720, 120
-#: Colours of the style sheet: as many parts can be told apart. The last one is for all others together.
+#: Number of colours in the style sheet. If there are more parts, all further ones share the last colour.
 COLOURS = 6
+#: Name of the part that stands for all parts without a colour of their own.
 OTHERS = "others"
 
 Column = tuple[str, Sequence[tuple[str, int]]]
 
 
 def bars(columns: Sequence[Column]) -> Markup:
-    """Return a chart of bars: each column has a label, and parts with a name and a number, one above the other."""
+    """Return a chart of bars. A column has a label, and parts with a name and a number, drawn one above the other."""
     names = _names(columns)
     label, most = max(((label, _total(parts)) for label, parts in columns), key=lambda item: item[1], default=("", 0))
     drawn = [shape for index in range(len(columns)) for shape in _column(columns, index, most or 1, names)]
@@ -44,7 +45,7 @@ def _total(parts: Sequence[tuple[str, int]]) -> int:
 
 
 def _names(columns: Sequence[Column]) -> dict[str, int]:
-    """Return the names of the parts, the most frequent first, with the number of each."""
+    """Return the names of the parts, numbered from 0 on. The one with the largest sum is first, ``OTHERS`` last."""
     totals: dict[str, int] = {}
     for _, parts in columns:
         for name, number in parts:

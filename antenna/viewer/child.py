@@ -2,11 +2,12 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Reads crashes in a process of its own, whose memory and CPU are limited: dumps come from strangers.
+"""Reads crashes in a process of its own, whose memory and CPU are limited because dumps come from strangers.
 
-``python -m antenna.viewer.child [SYMBOLS]`` takes requests from stdin: a line of JSON each, with the sizes of what
-follows it, the raw crash, the names of the dumps and the minidump. It writes an answer for each to stdout, in order: a
-line of JSON, with the row of the crash or with an error. ``CrashReader`` runs it, and starts another one when it ends.
+``python -m antenna.viewer.child [SYMBOLS]`` takes requests from stdin. A request is a line of JSON with three sizes,
+and then the bytes of the raw crash, of the names of the dumps and of the minidump. For each request, in order, it
+writes a line of JSON to stdout, with the row of the crash or with an error. ``CrashReader`` runs this program, and
+starts it again when it has ended.
 """
 
 import contextlib
@@ -21,11 +22,13 @@ from antenna.symbols import Store
 from antenna.viewer.index.rows import CrashRow, make_row
 from antenna.viewer.processed import process
 
-# Bytes of address space, most of which are mapped symbol files, and of memory. The largest dumps take 200 MB.
-ADDRESS_SPACE, MEMORY = 8 * 1024**3, 768 * 1024**2
-# Seconds of CPU for one crash. Real dumps take less than one.
+# Bytes of address space, most of it for mapped symbol files. Beyond it, a crash cannot be read.
+ADDRESS_SPACE = 8 * 1024**3
+# Bytes of memory. The largest dumps take 200 MB. A dump that needs more cannot be read.
+MEMORY = 768 * 1024**2
+# Seconds of CPU for one crash. Real dumps take less than one. The kernel kills the process when they are used up.
 CPU_SECONDS = 20
-# Characters of an answer: what stands on a page, many times over.
+# Characters of an answer, many times what a real crash has on its page. Of a longer one, lists are left out.
 MAX_ANSWER = 4_000_000
 
 
@@ -56,7 +59,7 @@ def answer(request: dict[str, Any], stdin: BinaryIO, store: Store | None) -> str
             return json.dumps({"error": "the raw crash is not a JSON object"})
         row = _row(request, crash, json.loads(names or b"[]"), minidump, store)
         return _as_text(row)
-    except (Exception, MemoryError) as error:  # noqa: BLE001 - the answer says it, and the next crash follows
+    except (Exception, MemoryError) as error:  # noqa: BLE001 - the answer has the error, and the next crash follows
         return json.dumps({"error": f"{type(error).__name__}: {error}"[:500]})
 
 
@@ -69,7 +72,7 @@ def _row(
 
 
 def _as_text(row: CrashRow) -> str:
-    """Return the answer; if it is too long, without lists that a dump may have a great many entries of."""
+    """Return the answer. If it is too long, lists are left out one by one, and ``damage`` names them."""
     dump = row.body["processed"]["dump"] or {}
     for name in ("", "threads", "module_annotations", "unloaded_modules", "modules", "comments", "mac_crash_info"):
         if name in dump:

@@ -21,14 +21,14 @@ from antenna.viewer.index.rows import CrashRow
 
 MINIDUMP = "upload_file_minidump"
 
-# Seconds that the child has for one crash. Real dumps take less than one; those of 25 MB, two.
+# Seconds that the child has for one crash. Then it is killed. Real dumps take less than one, those of 25 MB two.
 TIMEOUT = 30.0
 # Environment variables that the child gets. None of them is secret.
 _ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TMPDIR")
 
 
 class CrashFailedError(Exception):
-    """A crash cannot be shown; the message says why."""
+    """A crash cannot be shown. The message says why."""
 
 
 class CrashReader:
@@ -42,12 +42,12 @@ class CrashReader:
         allowed: frozenset[str] = frozenset(),
         timeout: float = TIMEOUT,
     ) -> None:
-        """``symbols`` is the directory of the store, if there is one; ``allowed`` as for ``make_row``."""
+        """``symbols`` is the directory of the store, if there is one. ``allowed`` is as for ``make_row``."""
         self._storage = storage
         self._symbols = symbols
         self._allowed = sorted(allowed)
         self.timeout = timeout
-        #: Whether the storage lacked an object of the crash that was read last, which may still come.
+        #: Whether the storage lacked an object of the crash that was read last. The object may still come.
         self.lacked_object = False
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -68,15 +68,15 @@ class CrashReader:
             self._child.kill()
             self._child.wait()
             for pipe in (self._child.stdin, self._child.stdout):
-                with contextlib.suppress(OSError):  # what it did not take any more
+                with contextlib.suppress(OSError):  # bytes that the child has not read cannot be written any more
                     assert pipe is not None  # noqa: S101 - for mypy: it is a pipe
                     pipe.close()
             self._child = None
 
     def read(self, crash_id: str) -> CrashRow:
-        """Return the row of a crash; if its minidump cannot be read, the row says why.
+        """Return the row of a crash. If its minidump cannot be read, the row says why.
 
-        Raises ``CrashFailedError`` if not even the raw crash can be read, ``BackendError`` if the storage is away.
+        Raises ``CrashFailedError`` if the raw crash cannot be read, and ``BackendError`` if the storage is away.
         """
         raw_crash = self._storage.load(raw_crash_path(crash_id))
         self.lacked_object = raw_crash is None
@@ -93,7 +93,7 @@ class CrashReader:
         except CrashFailedError as error:
             if minidump is None:
                 raise
-            # The rest of the crash can be shown all the same.
+            # Without the minidump, the rest of the crash can be shown.
             return self.ask(crash_id, raw_crash, names, None, f"the minidump cannot be read: {error}")
 
     def ask(self, crash_id: str, raw_crash: bytes, names: bytes, minidump: bytes | None, trouble: str) -> CrashRow:
@@ -149,7 +149,7 @@ def _has_minidump(names: bytes) -> bool:
 
 
 def exchange(child: "subprocess.Popen[bytes]", pieces: list[bytes]) -> bytes:
-    """Send a request; return the answer, empty if the child has ended."""
+    """Send a request to the child. Returns the answer, or b"" if the child has ended."""
     assert child.stdin is not None  # noqa: S101 - for mypy: it is a pipe
     assert child.stdout is not None  # noqa: S101 - for mypy: it is a pipe
     try:

@@ -24,10 +24,10 @@ from antenna.config import (
 )
 from antenna.ext import CrashStorageBase
 
-#: The index, in ``VIEWER_DATA_DIR``.
+#: The name of the index's file in ``VIEWER_DATA_DIR``.
 INDEX_FILE = "index.sqlite"
 
-#: The beginning of the names of all options of the viewer.
+#: The prefix of all options of the viewer.
 PREFIX = "VIEWER_"
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -35,7 +35,7 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 @expects("a URL that begins with http:// or https://")
 def parse_url(text: str) -> str:
-    """Return ``text`` if it is a URL or empty. Raises ValueError otherwise."""
+    """Check that the text is a URL or empty. Raises ``ValueError`` if it is not."""
     parts = urlsplit(text)
     if text and (parts.scheme not in {"http", "https"} or not parts.hostname):
         raise ValueError
@@ -46,7 +46,7 @@ class StorageConfig:
     """The storage in which the collector saves crashes."""
 
     class Config:
-        """The collector's own option: both have the same environment."""
+        """An option of the collector. The viewer is started with the environment of the collector."""
 
         crashstorage_class = Option(parser=subclass_of(CrashStorageBase), doc="Where the collector saves crashes.")
 
@@ -69,8 +69,8 @@ class ViewerConfig:
         source = Option(
             default="storage",
             parser=one_of("storage", "pubsub", "queue"),
-            doc="The source of new crashes: the viewer looks through the storage, has a Pub/Sub subscription of its "
-            "own, or takes the entries of the directory queue.",
+            doc="The source of new crashes. With storage, the viewer lists the storage. With pubsub, it has a Pub/Sub "
+            "subscription of its own. With queue, it takes the entries of the directory queue.",
         )
         subscription = Option(
             default="", doc="With VIEWER_SOURCE=pubsub: the subscription, as projects/PROJECT/subscriptions/NAME."
@@ -80,7 +80,7 @@ class ViewerConfig:
             doc="Address to listen on. Any other than 127.0.0.1 needs VIEWER_TOKEN or VIEWER_TRUSTED_HEADER.",
         )
         port = Option(default="8001", parser=bounded(parse_int, "1", "65535"), doc="TCP port to listen on.")
-        data_dir = Option(default=".local/viewer", doc="Directory of the index. Made if it is not there.")
+        data_dir = Option(default=".local/viewer", doc="Directory of the index. It is made if it is not there.")
         token = Option(
             default="",
             doc="Token for summaries: stacks, counts and harmless annotations. If it is not set, everybody who reaches "
@@ -97,26 +97,28 @@ class ViewerConfig:
             "as X-Forwarded-User. Requests without it are refused.",
         )
         keep_days = Option(
-            default="0", parser=bounded(parse_int, "0"), doc="Days that a crash stays in the index. 0: for ever."
+            default="0",
+            parser=bounded(parse_int, "0"),
+            doc="Days that a crash stays in the index. If it is 0, crashes stay for ever.",
         )
         scan_days = Option(
             default="7",
             parser=bounded(parse_int, "1"),
-            doc="With VIEWER_SOURCE=storage: how many days back the viewer looks for crashes. Crashes that waited "
-            "in a spool come late.",
+            doc="With VIEWER_SOURCE=storage: number of days, today included, whose crashes the viewer lists. Crashes "
+            "that waited in a spool come late.",
         )
         annotations = Option(
             default="",
             parser=parse_names,
-            doc="Names of annotations, with commas between, that summaries show and searches find. Many that say "
-            "nothing of a person are shown anyway.",
+            doc="Names of annotations, with commas between them, that summaries show and searches find. Many "
+            "annotations without anything about a person are shown anyway.",
         )
 
         webhook = Option(
             default="",
             parser=parse_url,
-            doc="URL that is told of a signature that is first seen, or that came back after it was fixed. Keep "
-            "it secret if everybody who knows it can write into your chat.",
+            doc="URL to which the viewer sends a message for each signature that is new, or that came back after it "
+            "was fixed. Keep the URL secret if everybody who knows it can write into your chat.",
         )
         url = Option(
             default="",
@@ -149,7 +151,7 @@ class ViewerConfig:
 
     @property
     def is_local(self) -> bool:
-        """Whether only this machine reaches the viewer."""
+        """Whether the viewer can be reached only from this machine."""
         return self.listen_address in _LOOPBACK
 
 

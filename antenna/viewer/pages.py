@@ -13,17 +13,18 @@ import falcon
 import gevent
 import jinja2
 
-# Nothing is loaded from elsewhere, and no script runs, whatever a crash says.
+# Tells browsers to load nothing from elsewhere and to run no script, whatever text a crash has.
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 
-# Pieces of a page after which others have their turn: some 20 ms. A report with many threads takes half a second.
+# Pieces of a page after which other requests have their turn, which takes some 20 ms. The page of a report with many
+# threads takes half a second.
 _PIECES = 5000
-# Bytes of a form.
+# Most bytes of a form. A larger one is answered with 413.
 _MAX_FORM = 64 * 1024
 
-# Control characters, and those that turn the direction of what follows: they would show a page that is not there.
+# Control characters, and those that change the direction of text. With them a crash could make its page look different.
 _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
 
@@ -59,7 +60,7 @@ class Pages:
 
 
 class Headers:
-    """A middleware: headers that keep browsers from doing more than showing the page."""
+    """A middleware that adds headers, so that browsers do nothing with an answer but show it."""
 
     def process_response(self, _: falcon.Request, resp: falcon.Response, __: object, ___: bool) -> None:  # noqa: FBT001 - Falcon's
         """Add the headers to every answer."""
@@ -83,12 +84,12 @@ def read_form(req: falcon.Request) -> dict[str, str]:
 
 
 def visible(text: str) -> str:
-    """Return ``text`` with control characters, and those that change the direction of text, spelt out."""
+    r"""Return ``text`` with control characters, and those that change its direction, written like ``\u{202e}``."""
     return _INVISIBLE.sub(lambda found: f"\\u{{{ord(found[0]):x}}}", text)
 
 
 def moment(time: float | str | None) -> str:
-    """Return a time for people, in UTC: seconds since 1970, or as ISO 8601 writes it."""
+    """Return a time for people, in UTC. ``time`` is in seconds since 1970, or in ISO 8601."""
     try:
         if isinstance(time, str):
             time = datetime.fromisoformat(time).timestamp()

@@ -2,9 +2,9 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The processed crash: facts of the raw crash and the minidump, put together for the index and the pages.
+"""Makes the processed crash: the facts in the raw crash and in the minidump, for the index and the pages.
 
-A processed crash is JSON, so that a child process can hand it over and the index can keep it.
+A processed crash can be written as JSON, because a child process makes it and the index keeps it.
 """
 
 import re
@@ -20,12 +20,13 @@ _NUMBER = re.compile(r"0x[0-9a-f]+|[0-9][0-9,.]*")
 
 NO_MINIDUMP = "there is no minidump"
 
-# Threads whose stacks are kept, frames of each, and frames of all of them. A browser has 100 threads with 3,000 frames.
+# Most threads whose stacks are kept, most frames of each, and most frames of all together. Further ones are left out. A
+# browser has 100 threads with 3,000 frames.
 _MAX_THREADS, _MAX_FRAMES, _MAX_ALL_FRAMES = 200, 100, 6000
 
 
 class Processed(TypedDict):
-    """A processed crash. ``dump`` is what ``show_crash --json`` prints of a minidump, None without a readable one."""
+    """A processed crash. ``dump`` has what ``show_crash --json`` prints. It is None if no minidump can be read."""
 
     crash_id: str
     signature: str
@@ -33,17 +34,18 @@ class Processed(TypedDict):
     signature_is_guess: bool
     summary: str
     sentence: str
-    """Name, version and system of the program that crashed, as people read them."""
+    """The heading of the page: see ``antenna.viewer.sentence``."""
     trouble: str
     """Why there is no ``dump``."""
     has_no_minidump: bool
     """Whether the report came without a minidump, which is no error."""
     dump: dict[str, Any] | None
     missing: list[dict[str, str]]
-    """Modules on the stack of the crash whose symbols are not there."""
+    """Modules on the stack of the crash whose symbols are missing."""
     stack_modules: list[dict[str, str]]
-    """All modules on that stack."""
+    """All modules on the stack of the crash."""
     protected: dict[str, str]
+    """Command line and environment, by their titles."""
 
 
 def process(
@@ -54,9 +56,9 @@ def process(
     store: Store | None,
     trouble: str = "",
 ) -> Processed:
-    """Process a crash; ``minidump`` is its main dump. If the dump cannot be read, ``trouble`` of the result says why.
+    """Process a crash. ``minidump`` is its main dump. If that cannot be read, the result's ``trouble`` says why.
 
-    ``trouble`` says why no minidump is given although one came.
+    If the crash has a minidump but none is given here, the argument ``trouble`` says why.
     """
     if minidump is None:
         return _put_together(crash_id, raw_crash, dump_names, None, store, trouble or NO_MINIDUMP)
@@ -65,7 +67,7 @@ def process(
         return _put_together(crash_id, raw_crash, dump_names, read(dump, store), store, "")
     except MinidumpError as error:
         trouble = f"the minidump cannot be read: {error}"
-    except (Exception, MemoryError) as error:  # noqa: BLE001 - a page says it, and the next crash follows
+    except (Exception, MemoryError) as error:  # noqa: BLE001 - the page has the error, and the next crash follows
         trouble = f"the minidump cannot be read: {type(error).__name__}: {error}"
     return _put_together(crash_id, raw_crash, dump_names, None, store, trouble[:500])
 
@@ -98,7 +100,7 @@ def _put_together(
 
 
 def _kind(trouble: str) -> str:
-    """Return a trouble without its details, for the signature: crashes of the same trouble are grouped together."""
+    """Return ``trouble`` without its details, so that crashes with the same trouble have the same signature."""
     said = ": ".join(trouble.split(": ")[:2])
     return _NUMBER.sub("N", said.partition(" (")[0])
 
@@ -121,7 +123,7 @@ def _dump(facts: DumpFacts, program: str) -> dict[str, Any]:
 
 
 def _protected(facts: DumpFacts) -> dict[str, str]:
-    """Return what may hold secrets of the program's user: command line and environment."""
+    """Return the command line and the environment, which may have secrets of the program's user."""
     protected = facts.dump.protected
     found = {"command line": " ".join(protected.command_line), "environment": "\n".join(protected.environment)}
     return {name: value for name, value in found.items() if value}

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Tells how many of the crashes that come in the throttle rules keep."""
+"""Finds the throttle rules that keep only a part of their crashes, so that pages can tell which part."""
 
 import logging
 from collections.abc import Iterable
@@ -14,10 +14,10 @@ logger = logging.getLogger(__name__)
 
 
 def kept_percentages(config: ConfigManager) -> dict[str, float]:
-    """Return the percentage of each rule that keeps a part of its crashes, by its name.
+    """Return, by its name, the percentage of each rule that keeps a part of its crashes.
 
-    ``config`` has no namespace; the rules are those of the collector's own options. Without them, as beside a collector
-    on another machine, nothing is known.
+    ``config`` has no namespace. The rules are those that the collector's options name. If they cannot be loaded, for
+    example because the collector is on another machine, the result is empty.
     """
     try:
         return sampled(Throttler(config.with_namespace("breakpad").with_namespace("throttler")).rule_set)

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Runs searches beside the viewer's other work, a few at a time."""
+"""Runs searches in native threads, a few at a time, while the viewer answers other requests."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -19,9 +19,10 @@ from antenna.viewer.supersearch.fields import FieldList
 from antenna.viewer.supersearch.query import Column, Query, parse_query
 from antenna.viewer.supersearch.search import TIMEOUT, Search, SearchTimeoutError
 
-# Searches at a time: each holds a native thread, and the storage needs some of these too.
+# Searches at a time. Each takes a native thread of the common pool, and the storage needs some of these, too. Further
+# searches wait.
 _CONCURRENCY = 3
-# Parameters of a URL, more than any search can use.
+# Most parameters of a URL. No search can use as many.
 _MAX_PARAMETERS = 500
 
 
@@ -29,25 +30,25 @@ class Searcher:
     """Searches an index, each time in a native thread with a connection of its own."""
 
     def __init__(self, path: Path, allowed: frozenset[str], *, timeout: float = TIMEOUT) -> None:
-        """``path`` is that of the index; ``allowed`` are annotations that summaries show beside the harmless ones."""
+        """``path`` is the path of the index. ``allowed`` are annotations that summaries show beside ``HARMLESS``."""
         self.fields = FieldList(HARMLESS | allowed)
         self._path = path
         self._timeout = timeout
         self.slots = BoundedSemaphore(_CONCURRENCY)
 
     def search(self, params: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-        """Return the answer to what the parameters ask. Raises ``QueryError``, ``SearchTimeoutError``."""
+        """Return the answer to a search with these parameters. Raises ``QueryError`` and ``SearchTimeoutError``."""
         return self.answer(parse_query(params, self.fields, time.time()))
 
     def facts(self, crash_id: str) -> dict[str, Any]:
-        """Return the values of the fields of a crash that have one; nothing if the index does not have it."""
+        """Return the fields of a crash that have a value, by name. It is empty if the crash is not in the index."""
         columns = [Column(field.name, field) for field in self.fields]
         condition = parse(columns[1].field, crash_id)
         found = self.answer(Query([condition], columns, [columns[0]], number=1))["hits"]
         return {name: value for name, value in found[0].items() if value not in (None, [])} if found else {}
 
     def answer(self, query: Query) -> dict[str, Any]:
-        """Return the answer to a query. Raises ``QueryError``, ``SearchTimeoutError``."""
+        """Return the answer to a query. Raises ``QueryError`` and ``SearchTimeoutError``."""
         if not self.slots.acquire(timeout=self._timeout):
             raise SearchTimeoutError
         try:
@@ -64,7 +65,7 @@ class Searcher:
 
 
 def parse_parameters(query_string: str) -> dict[str, list[str]]:
-    """Return the parameters of a URL, each with all of its values. Raises ``QueryError``."""
+    """Return the parameters of a URL, each with all of its values. Raises ``QueryError`` if there are too many."""
     try:
         return parse_qs(query_string, errors="replace", max_num_fields=_MAX_PARAMETERS)
     except ValueError as error:

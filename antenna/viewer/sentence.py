@@ -9,14 +9,14 @@
 
 from antenna.minidump import DumpFacts, Frame, Kind
 
-# Characters of a name and a version: what a client sends may be a megabyte.
+# Characters of a program's name and version. Clients choose them, so longer ones are cut.
 _MAX_PROGRAM = 100
-# Names that people know these CPUs by.
+# The usual names of these CPUs.
 _MACHINES = {"amd64": "x86_64"}
 
 
 def sentence(program: str, facts: DumpFacts | None, *, has_no_minidump: bool) -> str:
-    """Return the sentence; ``facts`` are None if there is no dump that can be read."""
+    """Return the sentence. ``facts`` is None if no minidump can be read."""
     program = program or (facts.program if facts is not None else "") or "A program"
     if len(program) > _MAX_PROGRAM:
         program = program[:_MAX_PROGRAM] + "…"

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A crash as Socorro's processor writes it, so that tools which read Crash Stats can read a viewer.
+"""Returns a crash in the form in which Socorro's processor writes it, so that tools for Crash Stats can read a viewer.
 
 The names are those of Socorro's schema of processed crashes. A value that the viewer does not have is left out.
 """
@@ -15,22 +15,23 @@ from antenna.viewer.index.rows import base_name, clean
 from antenna.viewer.supersearch.facts import PLATFORMS, to_boolean, to_number
 from antenna.viewer.supersearch.fields import FIELDS, Kind, snake_case
 
-# Facts of the search whose names Socorro's processed crashes have as well.
+# Fields of the search that have the same names in Socorro's processed crashes.
 _FACTS = (
     "signature", "proto_signature", "product", "version", "release_channel", "process_type", "reason", "address",
     "cpu_arch", "cpu_info", "cpu_count", "crashing_thread_name", "uptime", "install_age",
 )  # fmt: skip
-# Names of annotations in Socorro, if they are not the same in small letters.
+# Names of annotations in Socorro, if they are not made by ``snake_case``.
 _NAMES = {"Comments": "user_comments"} | {name: field.name for field in FIELDS for name in field.annotations}
 _KINDS = {field.name: field.kind for field in FIELDS}
-# Annotations that hold JSON, which Socorro takes apart.
+# Annotations with JSON, which Socorro decodes.
 _JSON = frozenset({"JavaException", "TelemetryEnvironment"})
 
 
 def processed_crash(report: Mapping[str, Any], facts: Mapping[str, Any], crash_id: str) -> dict[str, Any]:
     """Return the processed crash.
 
-    ``report`` is what somebody may see of a crash, as on its page; ``facts`` are what searches know of it.
+    ``report`` has the parts of the crash that the sender of the request may see. ``facts`` are the fields of the
+    search.
     """
     processed = report["processed"] or {}
     dump = processed.get("dump")
@@ -62,7 +63,7 @@ def processed_crash(report: Mapping[str, Any], facts: Mapping[str, Any], crash_i
 
 
 def _annotations(annotations: Mapping[str, str]) -> dict[str, Any]:
-    """Return annotations under Socorro's names, numbers and truth values as such."""
+    """Return annotations under Socorro's names. Numbers and booleans are decoded."""
     found: dict[str, Any] = {}
     for name, text in annotations.items():
         called = _NAMES.get(name) or snake_case(name)
@@ -92,7 +93,7 @@ def _parsed(text: str) -> Any:
 
 
 def json_dump(dump: Mapping[str, Any], missing: Sequence[Mapping[str, str]]) -> dict[str, Any]:
-    """Return what a minidump says, as rust-minidump's stackwalker writes it."""
+    """Return the facts about a minidump, in the form in which rust-minidump's stackwalker writes them."""
     lacking = {(item["debug_file"], item["debug_id"]) for item in missing}
     modules = [_module(module, lacking) for module in dump["modules"]]
     unknown = {module["filename"] for module in modules if module["missing_symbols"]}
@@ -129,7 +130,7 @@ def _threads(dump: Mapping[str, Any], unknown: set[str]) -> tuple[list[dict[str,
         _thread(thread["stack"], thread["name"], unknown) | {"thread_id": thread["id"]} for thread in dump["threads"]
     ]
     if crashing is None or crashing >= len(threads):
-        # The page of a huge crash has no other threads, and that of one with many threads has the first ones.
+        # If a crash is huge, or has very many threads, the one that crashed is not among those that are kept.
         threads.append(_thread(dump["stack"], None, unknown))
         return (threads, len(threads) - 1) if dump["stack"] else (threads[:-1], None)
     if dump.get("registers") and threads[crashing]["frames"]:

@@ -2,9 +2,9 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Names for addresses that somebody asks for, from the store of symbols: Tecken's symbolication API, version 5.
+"""Finds the functions at addresses, with the store of symbols. This is version 5 of Tecken's symbolication API.
 
-A request has jobs, a job has modules and stacks, and a frame of a stack is the index of a module and an offset in it.
+A request has jobs. A job has modules and stacks. A frame of a stack is the index of a module and an offset in it.
 """
 
 import re
@@ -15,12 +15,15 @@ from typing import Any
 
 from antenna.symbols import Names, Store
 
-#: The most that one request gets: jobs (as with Tecken), modules and stacks of a job, frames of all jobs, seconds.
-MAX_JOBS, MAX_MODULES, MAX_STACKS, MAX_FRAMES, TIMEOUT = 10, 5000, 5000, 50_000, 10.0
+#: The limits of one request: jobs (as in Tecken), modules and stacks of a job, frames of all jobs. A request beyond
+#: them is refused.
+MAX_JOBS, MAX_MODULES, MAX_STACKS, MAX_FRAMES = 10, 5000, 5000, 50_000
+#: Seconds that answering a request may take. Then it is answered with 503.
+TIMEOUT = 10.0
 # The largest offset that a module can have.
 _MAX_OFFSET = 2**64 - 1
 
-# As Tecken takes them; an empty one has no symbols.
+# The debug files and debug ids that Tecken accepts. A module with an empty one has no symbols.
 _DEBUG_FILE = re.compile(r"[A-Za-z0-9_.+{}@<> ()\[\]~#$%&,=!'-]*")
 _DEBUG_ID = re.compile(r"[0-9A-Fa-f]*")
 
@@ -28,11 +31,11 @@ UNKNOWN = "<unknown>"
 
 
 class BadRequestError(Exception):
-    """A request is not what the API takes; the message says why."""
+    """A request is not one of the API. The message says why."""
 
 
 class TooLongError(Exception):
-    """There was not enough time."""
+    """The time for a request was not enough."""
 
 
 @dataclass(slots=True)
@@ -41,7 +44,7 @@ class _Module:
     debug_id: str
     names: Names | None = None
     is_found: bool | None = None
-    """None as long as nobody asked for it."""
+    """Whether the store has its symbols. None until a frame needs them."""
     error: str = ""
 
     @property
@@ -50,15 +53,15 @@ class _Module:
 
 
 class Symbolicator:
-    """Answers requests."""
+    """Answers requests for the functions at addresses."""
 
     def __init__(self, store: Store | None, *, timeout: float = TIMEOUT) -> None:
-        """Without a store there are no symbols."""
+        """``store`` has the symbols. If it is None, no module has any."""
         self._store = store
         self._timeout = timeout
 
     def answer(self, request: object) -> dict[str, Any]:
-        """Return the answer to a request. Raises ``BadRequestError``, ``TooLongError``."""
+        """Return the answer to a request. Raises ``BadRequestError`` and ``TooLongError``."""
         jobs = parse_request(request)
         until = time.monotonic() + self._timeout
         return {"results": [self._job(job, until) for job in jobs]}
@@ -125,14 +128,14 @@ def _known(found: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Modules and stacks of one job."""
+    """The modules and the stacks of one job."""
 
     modules: list[_Module]
     stacks: list[list[tuple[int, int]]]
 
 
 def parse_request(request: object) -> list[Job]:
-    """Return the jobs of a request; one job alone may stand for itself, as with Tecken. Raises ``BadRequestError``."""
+    """Return the jobs of a request. As in Tecken, a request may also be a single job. Raises ``BadRequestError``."""
     if not isinstance(request, dict):
         raise BadRequestError("the request is no JSON object")
     jobs = request.get("jobs", [request])

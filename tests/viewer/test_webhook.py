@@ -18,7 +18,7 @@ import pytest
 from antenna.config import ConfigurationError
 from antenna.crash.crash_id import mint
 from antenna.viewer.index import CrashRow, Index
-from antenna.viewer.webhook import Announcer, Delivery, delivery
+from antenna.viewer.webhook import Announcer, Messenger, messenger
 from tests.support.minidumps import samples
 from tests.support.minidumps.everything import everything
 from tests.support.receiver import Receiver
@@ -43,7 +43,7 @@ class Team:
         """Start, again."""
         self.index = Index(self._directory / "index.sqlite")
         self.index.watch = Announcer(self.index.database, "https://crashes.example.com/").note
-        self.delivery = Delivery(self.index.database, self.receiver.url, lambda: self.is_ready)
+        self.messenger = Messenger(self.index.database, self.receiver.url, lambda: self.is_ready)
 
     def restart(self) -> None:
         """Close the index, and start again."""
@@ -60,7 +60,7 @@ class Team:
 
     def told(self) -> list[tuple[str, str]]:
         """Send what there is to tell; return what was told since the start."""
-        self.delivery.deliver()
+        self.messenger.deliver()
         return [(body["event"], body["signature"]) for body in self.receiver.taken()]
 
 
@@ -73,9 +73,9 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def team(tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> Iterator[Team]:
-    monkeypatch.setattr(delivery, "_PAUSE", 0.0)
-    monkeypatch.setattr(delivery, "_FIRST_DELAY", 0.0)
-    monkeypatch.setattr(delivery, "_READ", 0.2)
+    monkeypatch.setattr(messenger, "_PAUSE", 0.0)
+    monkeypatch.setattr(messenger, "_FIRST_DELAY", 0.0)
+    monkeypatch.setattr(messenger, "_READ", 0.2)
     found = Team(tmp_path, receiver)
     yield found
     found.index.close()
@@ -176,16 +176,16 @@ def test_a_message_is_sent_again_until_it_is_taken(
     team.receiver.behaviours = [behaviour] * 2
     team.crash("a")
     assert team.told() == []
-    assert team.delivery.waiting == 1
-    assert team.delivery.trouble
-    monkeypatch.setattr("antenna.viewer.webhook.delivery._LONGEST_DELAY", 0.0)
+    assert team.messenger.waiting == 1
+    assert team.messenger.trouble
+    monkeypatch.setattr("antenna.viewer.webhook.messenger._LONGEST_DELAY", 0.0)
     team.index.database.execute("UPDATE messages SET next_try = 0")
     team.restart()
     assert team.told() == []
     assert team.told() == [(NEW, "a")]
-    assert team.delivery.waiting == 0
+    assert team.messenger.waiting == 0
     assert len({headers["Idempotency-Key"] for _, headers, _ in team.receiver.received}) == 1
-    assert "secret-path" not in caplog.text + team.delivery.trouble
+    assert "secret-path" not in caplog.text + team.messenger.trouble
 
 
 @pytest.mark.parametrize("behaviour", ["200", "204", "endless"])
@@ -197,11 +197,11 @@ def test_what_a_receiver_says_besides_does_not_matter(team: Team, behaviour: str
 
 
 def test_a_receiver_that_is_away_is_left_alone_for_a_while(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "_FIRST_DELAY", 5.0)
+    monkeypatch.setattr(messenger, "_FIRST_DELAY", 5.0)
     for signature in ("a", "b", "c"):
         team.crash(signature)
     team.receiver.behaviours = ["400", "503"]
-    team.delivery.deliver()
+    team.messenger.deliver()
     # One message is refused for itself. The next one shows that the receiver is away.
     assert len(team.receiver.received) == 2
     delays = [
@@ -216,12 +216,12 @@ def test_a_receiver_that_is_away_is_left_alone_for_a_while(team: Team, monkeypat
 def test_delays_grow_and_a_message_is_given_up_after_days(
     team: Team, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(delivery, "_FIRST_DELAY", 5.0)
+    monkeypatch.setattr(messenger, "_FIRST_DELAY", 5.0)
     team.receiver.behaviours = ["reset"] * 30
     team.crash("a")
     delays = []
     for _ in range(14):
-        team.delivery.deliver()
+        team.messenger.deliver()
         (next_try,) = team.index.database.execute("SELECT next_try FROM messages").fetchone()
         delays.append(round(next_try - time.time()))
         team.index.database.execute("UPDATE messages SET next_try = 0")
@@ -229,8 +229,8 @@ def test_delays_grow_and_a_message_is_given_up_after_days(
     assert delays[-1] == 3600
     team.index.database.execute("UPDATE messages SET created = created - 300000")
     with caplog.at_level(logging.ERROR):
-        team.delivery.deliver()
-    assert team.delivery.waiting == 0
+        team.messenger.deliver()
+    assert team.messenger.waiting == 0
     assert "dropped" in caplog.text
 
 
@@ -240,10 +240,10 @@ def test_a_receiver_that_drips_is_left() -> None:
     program = f"""
 from gevent import monkey; monkey.patch_all()
 import sqlite3, time
-from antenna.viewer.webhook import delivery
-delivery._TOTAL = 0.5
+from antenna.viewer.webhook import messenger
+messenger._TOTAL = 0.5
 began = time.monotonic()
-outcome = delivery.Delivery(sqlite3.connect(":memory:"), {receiver.url!r}, lambda: True)._send("id", "{{}}")
+outcome = messenger.Messenger(sqlite3.connect(":memory:"), {receiver.url!r}, lambda: True)._send("id", "{{}}")
 print(outcome.problem, outcome.is_away, time.monotonic() - began < 5)
 """
     done = subprocess.run(
@@ -256,7 +256,7 @@ print(outcome.problem, outcome.is_away, time.monotonic() - began < 5)
 def test_a_viewer_tells_of_what_it_reads(
     stored: StoredCrashes, start_viewer: StartViewer, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivery, "_PAUSE", 0.0)
+    monkeypatch.setattr(messenger, "_PAUSE", 0.0)
     stored.add({"ProductName": "Before"}, samples.crash(), days_ago=1)
     options = {"VIEWER_WEBHOOK": receiver.url, "VIEWER_URL": "https://crashes.example.com"}
     viewer = start_viewer(**options)

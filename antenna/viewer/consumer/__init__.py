@@ -4,9 +4,12 @@
 
 """Finds crashes and puts them into the index.
 
-A source says which crashes there are that the index does not have. ``Consumer`` reads each of them, writes the index,
-and tells the source only then. Killed at any moment, it finds the crash again, and a crash that is read twice ends in
-the same rows.
+A source yields the crashes that the index does not have yet. ``Consumer`` reads each crash, writes its row into the
+index, and only then tells the source that the crash is done. If the viewer is killed at any moment, the source yields
+the crash again. A crash that is read twice ends in the same rows.
+
+``choice`` makes the source that VIEWER_SOURCE names. ``sources`` has those for the storage and for the directory queue,
+``pubsub`` the one for a subscription.
 """
 
 from antenna.viewer.consumer.consumer import Consumer, State

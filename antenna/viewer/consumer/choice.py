@@ -31,7 +31,7 @@ def choose_source(options: ViewerConfig, config: ConfigManager, storage: CrashSt
         return QueueSource(Path(queue("fs_root")))
     if not options.subscription:
         raise ConfigurationError("VIEWER_SOURCE=pubsub needs VIEWER_SUBSCRIPTION")
-    # Google's client takes 25 MiB: only those who need it import it.
+    # Google's client takes 25 MiB of memory, so it is imported only if it is needed.
     from antenna.viewer.consumer.pubsub import PubSubSource  # noqa: PLC0415
 
     return PubSubSource(options.subscription)

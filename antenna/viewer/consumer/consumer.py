@@ -24,23 +24,26 @@ from antenna.viewer.index.rows import failed_row
 
 logger = logging.getLogger(__name__)
 
-# Crashes whose rows are written in one transaction, and seconds that the first of them waits for it.
+# Most crashes whose rows are written in one transaction, and seconds after which the transaction is written even if
+# there are fewer.
 _BATCH = 50
 _BATCH_SECONDS = 1.0
-# Seconds between two looks for new crashes; and for symbols that have come, and crashes that are too old.
+# Seconds between two searches for new crashes, and between two checks for new symbols and for crashes that are too old.
 _INTERVAL = 3.0
 _UPKEEP_INTERVAL = 15.0
-# Seconds that crashes are read again for before it is looked for new ones.
+# Most seconds in which crashes are read again. Then new crashes have their turn.
 _AGAIN_SECONDS = 10.0
-# Bytes that stay free on the disk of the index: a collector on the same machine needs them for crashes.
+# Bytes that stay free on the disk of the index, because a collector on the same machine needs them for crashes. If
+# fewer are free, no crashes are read.
 _MIN_FREE = 200 * 1024**2
-# A look that finds nothing and takes long, as in a large bucket, is followed by a pause of so many times its length.
+# If a search finds nothing, the pause after it is at least this many times as long as the search took. Listing a large
+# bucket takes long.
 _PAUSE = 5
 
-
 # Seconds after which a crash is read again if the storage lacked an object of it, for example because a disk was not
-# mounted. After the last one, only bin/viewer_index.py reads it again. And the most crashes that wait for that.
+# mounted. After the last attempt, only bin/viewer_index.py reads it again.
 _LATER = (60.0, 600.0, 3600.0, 6 * 3600.0)
+# Most crashes that wait for such an attempt. If there are more, the others are not read again.
 _MOST_LATER = 10_000
 
 
@@ -62,7 +65,7 @@ class State:
 
     started: float = field(default_factory=time.time)
     looked: float | None = None
-    """When it last had nothing left to read, in seconds since 1970."""
+    """When it last had read all crashes, in seconds since 1970. None if that was never so."""
     read: int = 0
     failed: int = 0
     reread: int = 0
@@ -71,16 +74,16 @@ class State:
     is_reading: bool = False
     """Whether it has found crashes and has not read all of them yet."""
     trouble: str = ""
-    """Why it cannot read crashes now, such as that the storage is away."""
+    """Why it cannot read crashes now, for example because the storage is away. It is empty if there is no trouble."""
 
 
 class Consumer:
-    """Reads the crashes that its source tells it of, and adds them to the index."""
+    """Reads the crashes that its source yields, and adds them to the index."""
 
     def __init__(
         self, source: Source, reader: CrashReader, index: Index, *, store: Store | None = None, keep_days: int = 0
     ) -> None:
-        """``store`` is that of the symbols; ``keep_days`` is how long crashes stay in the index, 0 for ever."""
+        """``store`` has the symbols. Crashes stay in the index for ``keep_days``, or for ever if that is 0."""
         self.state = State()
         self.source = source
         self._reader = reader
@@ -88,14 +91,14 @@ class Consumer:
         self._store = store
         self._keep_days = keep_days
         self._kept_up = 0.0
-        # Symbols for which crashes were read again: debug id and time of each.
+        # The symbols for which crashes were read again: the debug id, and the time when the symbols were added.
         self._served: set[tuple[str, str]] = set()
-        # The crashes that lacked them, in the order in which they are to be read.
+        # The crashes that lacked these symbols, in the order in which they are to be read again.
         self._again: dict[str, None] = {}
         self._incomplete: dict[str, _Incomplete] = {}
 
     def run(self) -> None:
-        """Look for crashes until the greenlet is killed."""
+        """Search for crashes and read them until the greenlet is killed."""
         while True:
             began, before = time.monotonic(), self.state.read
             try:
@@ -108,7 +111,7 @@ class Consumer:
             gevent.sleep(_INTERVAL if is_busy else max(_INTERVAL, took * _PAUSE))
 
     def look(self) -> int:
-        """Read all crashes that are new now; return how many they are."""
+        """Read all crashes that are new now, and some that are to be read again. Returns how many were new."""
         before = self.state.read
         try:
             self._keep_up()
@@ -144,7 +147,7 @@ class Consumer:
                     batch, began = [], time.monotonic()
             self.state.is_reading = False
         finally:
-            # Crashes that were read before the storage went away.
+            # If the source has failed, the crashes that were read before are written all the same.
             self._write(batch)
 
     def _write(self, batch: list[tuple[Pending, CrashRow]]) -> None:
@@ -168,7 +171,7 @@ class Consumer:
         return row
 
     def _keep_up(self) -> None:
-        """Find crashes whose symbols have come, and forget those that are too old."""
+        """Find the crashes for which symbols have been added, and remove those that are too old."""
         if self._kept_up and time.monotonic() - self._kept_up < _UPKEEP_INTERVAL:
             return
         if self._store is not None and (missing := self.index.missing_ids()):
@@ -180,7 +183,7 @@ class Consumer:
         self._kept_up = time.monotonic()
 
     def _forget(self) -> None:
-        """Remove crashes that are too old, in small steps: pages have their turn between them."""
+        """Remove crashes that are too old, in small steps. Between two steps, requests are answered."""
         has_forgotten = False
         while self.index.forget_before(self._first_day):
             has_forgotten = True
@@ -189,7 +192,7 @@ class Consumer:
             gevent.sleep(0)
 
     def _read_again(self) -> None:
-        """Read crashes again whose symbols have come, for some time: new crashes do not wait for thousands of them."""
+        """Read crashes again for which symbols have been added, until it is time to look for new crashes."""
         began = time.monotonic()
         while self._again and time.monotonic() - began < _AGAIN_SECONDS:
             crash_id = next(iter(self._again))
@@ -197,19 +200,19 @@ class Consumer:
                 self.index.add([self._reader.read(crash_id)])
                 self.state.reread += 1
             except CrashFailedError as error:
-                # Its page still shows what was there when it was read first.
+                # Its page still shows the result of the first reading.
                 logger.warning("%s cannot be read again: %s", crash_id, error)
             del self._again[crash_id]
         self.state.to_reread = len(self._again)
 
     def _read_incomplete(self) -> None:
-        """Read crashes again of which the storage lacked an object, for some time, and a few times each."""
+        """Read crashes again of which the storage lacked an object. Each is read a few times, later and later."""
         began = time.monotonic()
         for crash_id in [crash_id for crash_id, crash in self._incomplete.items() if crash.due <= began]:
             if time.monotonic() - began > _AGAIN_SECONDS:
                 return
             crash = self._incomplete[crash_id]
-            with contextlib.suppress(CrashFailedError):  # its page still says why
+            with contextlib.suppress(CrashFailedError):  # the page of the crash still says why
                 row = self._reader.read(crash_id)
                 if not self._reader.lacked_object:
                     self.index.add([row])
@@ -229,5 +232,5 @@ class Consumer:
 
 
 def _arrived(store: Store, debug_ids: set[str]) -> set[tuple[str, str]]:
-    """Return which symbols the store has of those that were missing: debug id, and when they came."""
+    """Return the symbols that the store has for ``debug_ids``: the debug id of each, and when it was added."""
     return {(entry.debug_id, entry.added) for entry in store.entries() if entry.debug_id in debug_ids}

@@ -18,21 +18,21 @@ from antenna.viewer.consumer.sources import Pending
 
 logger = logging.getLogger(__name__)
 
-# Messages that are asked for at a time, and seconds that an empty subscription is waited for.
+# Most messages of one request, and seconds that a request waits while there are none.
 _MESSAGES = 25
 _WAIT = 5.0
-# Seconds that Pub/Sub keeps a message from others, and after which it is asked to again. Reading a crash takes a minute
-# at the longest.
+# Seconds for which Pub/Sub delivers a message to nobody else, and seconds after which this time is extended. Reading a
+# crash takes at most a minute.
 _LEASE = 180
 _RENEW = 60.0
 
 
 class PubSubSource:
-    """Pulls ids, and acknowledges each one when the index has its crash: until then Pub/Sub sends it again."""
+    """Pulls ids. An id is acknowledged when its crash is in the index. If it is not, Pub/Sub delivers it again."""
 
     def __init__(self, subscription: str) -> None:
         """``subscription`` is ``projects/PROJECT/subscriptions/NAME``."""
-        # Without it, a call of gRPC stops every greenlet.
+        # Without this, each call of gRPC would stop all greenlets until it ends.
         grpc_gevent.init_gevent()
         self._client = SubscriberClient()
         self._subscription = subscription
@@ -67,7 +67,7 @@ class PubSubSource:
         return found
 
     def _renew(self) -> None:
-        """Ask Pub/Sub to keep what is not acknowledged yet, if it was asked some time ago."""
+        """Extend the time for which Pub/Sub holds back the messages that are not acknowledged, if it is time to."""
         if self._leased and (not self._leased_at or time.monotonic() - self._leased_at > _RENEW):
             self._client.modify_ack_deadline(
                 request={
@@ -84,7 +84,7 @@ class PubSubSource:
             try:
                 self._client.acknowledge(request={"subscription": self._subscription, "ack_ids": [ack_id]})
             except GoogleAPIError as error:
-                # It comes again, and ends in the same rows.
+                # The id comes again, and its crash ends in the same rows.
                 logger.warning("%s: %s", self._subscription, error)
 
         return acknowledge

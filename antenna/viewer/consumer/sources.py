@@ -17,7 +17,7 @@ from antenna.crash import raw_crash_prefix
 from antenna.ext import CrashStorageBase
 from antenna.viewer.index import Index
 
-# Seconds between two looks at the days before yesterday: crashes come there only from a spool.
+# Seconds between two searches of the days before yesterday. Only crashes that waited in a spool come there.
 _OLD_DAYS_INTERVAL = 300.0
 
 
@@ -27,28 +27,28 @@ class Pending:
 
     crash_id: str
     done: Callable[[], None]
-    """The consumer calls it when the crash is in the index."""
+    """A function that the consumer calls when the crash is in the index."""
 
 
 class Source(Protocol):
     """Tells the consumer which crashes are new."""
 
     def pending(self) -> Iterator[Pending]:
-        """Yield the crashes that there are now. Raises ``BackendError`` if the backend is away."""
+        """Yield the crashes that are not in the index now. Raises ``BackendError`` if the backend is away."""
 
 
 class StorageSource:
-    """Lists the storage, day by day. It changes nothing there, and it finds deferred crashes too."""
+    """Lists the storage, day by day. It changes nothing there, and finds deferred crashes as well."""
 
     def __init__(self, storage: CrashStorageBase, index: Index, days: int) -> None:
-        """``days`` is how far back it looks."""
+        """``days`` is the number of days, today included, whose crashes are listed."""
         self._storage = storage
         self._index = index
         self._days = days
         self._looked_at_old_days = 0.0
 
     def pending(self) -> Iterator[Pending]:
-        """Yield what the index does not have, today's crashes first."""
+        """Yield the crashes that the index does not have, today's first."""
         today = datetime.now(UTC).date()
         days = min(2, self._days)
         if time.monotonic() - self._looked_at_old_days > _OLD_DAYS_INTERVAL or not self._looked_at_old_days:
@@ -66,16 +66,16 @@ class StorageSource:
 
 
 class QueueSource:
-    """Takes the entries of the directory queue. Then the viewer is the processor, since an entry has one reader."""
+    """Takes the entries of the directory queue, and removes them. So no other processor can use the same queue."""
 
     def __init__(self, root: Path) -> None:
         """``root`` is the directory of the queue."""
         self._root = root
 
     def pending(self) -> Iterator[Pending]:
-        """Yield what waits in the queue, the oldest first. A name that begins with a dot is still being written."""
+        """Yield the crashes whose ids are in the queue, the oldest first. Files with a dot in front are incomplete."""
         for entry in sorted(self._root.glob("[!.]*")):
-            with contextlib.suppress(OSError):  # somebody else has taken it
+            with contextlib.suppress(OSError):  # another reader has removed it
                 crash_id = entry.read_text(encoding="ascii", errors="replace").strip()
                 if crash_ids.is_valid(crash_id):
                     yield Pending(crash_id, _remove(entry))

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Writes the index."""
+"""Adds crashes to the index, removes them, and makes the index anew if its layout has changed."""
 
 import contextlib
 import json
@@ -17,27 +17,27 @@ from antenna.viewer.index.rows import CrashRow
 from antenna.viewer.supersearch import tables
 from antenna.viewer.supersearch.tables import FactsWriter
 
-# Seconds that a writer waits for another one, such as a rebuild beside the viewer.
+# Seconds that a writer waits for another writer, such as a rebuild beside the viewer. Then SQLite raises an error.
 _BUSY = 30.0
-# KiB of the database that stay in memory. With SQLite's default of 2,000, crashes take 15 % longer to add.
+# KiB of the database that stay in memory. With SQLite's default of 2,000, adding crashes takes 15 % longer.
 _CACHE = 16_000
-# Crashes that are forgotten in one transaction. Pages wait for it.
+# Most crashes that are removed in one transaction, for which pages wait.
 _FORGOTTEN = 200
 
 
 class Index:
-    """The database, for one thread."""
+    """The database. Only one thread may use this object."""
 
     def __init__(self, path: Path) -> None:
-        """Open the database at ``path``, or make it. Raises ``sqlite3.Error``, ``OSError``."""
+        """Open the database at ``path``, or make it. Raises ``sqlite3.Error`` and ``OSError``."""
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.path = path
-        #: Called with crashes that are added and were not there before, in the transaction that adds them.
+        #: A function that is called with the crashes that are new, in the transaction that adds them.
         self.watch: Callable[[sqlite3.Connection, Sequence[CrashRow]], None] | None = None
         self.database = sqlite3.connect(path, timeout=_BUSY, isolation_level=None)
         self.database.row_factory = sqlite3.Row
         self.database.execute("PRAGMA journal_mode = WAL")
-        # A power cut may take the last crashes; the consumer finds them again.
+        # If the power fails, the last crashes may be lost. The consumer then finds them again.
         self.database.execute("PRAGMA synchronous = NORMAL")
         self.database.execute(f"PRAGMA cache_size = -{_CACHE}")
         (version,) = self.database.execute("PRAGMA user_version").fetchone()
@@ -55,7 +55,7 @@ class Index:
         try:
             yield self.database
         except BaseException:
-            # After some errors, such as a full disk, SQLite has done it already.
+            # After some errors, such as a full disk, SQLite has rolled back already.
             if self.database.in_transaction:
                 self.database.execute("ROLLBACK")
             raise
@@ -66,8 +66,8 @@ class Index:
         return sorted(self.path.parent.glob(self.path.name + "*"))
 
     def clear(self) -> None:
-        """Drop all tables and make them again, but for those of ``schema.KEPT``."""
-        # Virtual tables first: they take the tables that they consist of along.
+        """Drop all tables except those of ``schema.KEPT``, and make them again."""
+        # Virtual tables are dropped first, because the tables that they consist of are dropped with them.
         found = self.database.execute(
             "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' "
             "ORDER BY sql LIKE 'CREATE VIRTUAL%' DESC, name = 'vocabulary' DESC"
@@ -86,7 +86,7 @@ class Index:
         return self.database.execute("SELECT 1 FROM crashes WHERE crash_id = ?", (crash_id,)).fetchone() is not None
 
     def add(self, rows: Iterable[CrashRow]) -> None:
-        """Add crashes, or replace them, all in one transaction."""
+        """Add crashes, or replace them if they are there, all in one transaction."""
         with self.transaction() as database:
             facts = FactsWriter(database)
             fresh = []
@@ -98,7 +98,7 @@ class Index:
                 self.watch(database, fresh)
 
     def _insert(self, database: sqlite3.Connection, row: CrashRow) -> int:
-        """Add a crash; return its number."""
+        """Add a crash. Returns its number."""
         names = ", ".join(schema.COLUMNS)
         marks = ", ".join("?" * len(schema.COLUMNS))
         values = [getattr(row, name) for name in schema.COLUMNS]
@@ -122,7 +122,7 @@ class Index:
 
     @staticmethod
     def _remove(database: sqlite3.Connection, crash_id: str) -> bool:
-        """Remove a crash, and its signature if no other crash has it; return whether the crash was there."""
+        """Remove a crash, and its signature if no other crash has it. Returns whether the crash was there."""
         found = database.execute("SELECT id, signature FROM crashes WHERE crash_id = ?", (crash_id,)).fetchone()
         if found is None:
             return False
@@ -140,13 +140,13 @@ class Index:
         return True
 
     def forget_before(self, day: str) -> int:
-        """Remove some crashes of days before ``day``, YYYYMMDD; return how many: 0 if there are no more."""
+        """Remove some crashes of days before ``day``, YYYYMMDD. Returns how many. It is 0 if there are no more."""
         delete = f"DELETE FROM crashes WHERE id IN (SELECT id FROM crashes WHERE day < ? LIMIT {_FORGOTTEN})"
         with self.transaction() as database:
             return database.execute(delete, (day,)).rowcount
 
     def clean_up(self) -> Iterator[None]:
-        """Remove signatures, modules and texts that no crash has any more; yield after each step."""
+        """Remove signatures, modules and texts that no crash has any more, in steps. Yields after each step."""
         statements = [
             "DELETE FROM signatures WHERE id NOT IN (SELECT signature FROM counts)",
             "DELETE FROM modules WHERE id NOT IN (SELECT module FROM stack_modules)",
@@ -163,11 +163,11 @@ class Index:
                 self._remove(database, crash_id)
 
     def missing_ids(self) -> set[str]:
-        """Return the debug ids of modules whose symbols some crash lacks."""
+        """Return the debug ids of the modules whose symbols were missing when a crash was read."""
         return {row[0] for row in self.database.execute("SELECT debug_id FROM modules WHERE crashes")}
 
     def lacking(self, debug_id: str) -> list[str]:
-        """Return the crashes that lack the symbols of a module."""
+        """Return the ids of the crashes that were read without the symbols of a module, the newest first."""
         found = self.database.execute(
             "SELECT crash_id FROM stack_modules JOIN modules ON modules.id = module "
             "JOIN crashes ON crashes.id = crash WHERE is_missing AND debug_id = ? ORDER BY submitted DESC",
@@ -176,7 +176,7 @@ class Index:
         return [row[0] for row in found]
 
     def body(self, crash_id: str) -> dict[str, Any] | None:
-        """Return what a report page shows; None if the crash is not in the index."""
+        """Return the body of a crash, which its page shows, or None if the crash is not in the index."""
         row = self.database.execute(
             "SELECT body FROM bodies JOIN crashes ON id = crash WHERE crash_id = ?", (crash_id,)
         ).fetchone()
@@ -190,14 +190,14 @@ class Index:
         return dict(self.database.execute("SELECT * FROM crashes WHERE crash_id = ?", (crash_id,)).fetchone())
 
     def save_opinion(self, signature: str, *, fixed_in: str, note: str) -> None:
-        """Save what people say of a signature: in which version it is fixed, and a note."""
+        """Save what a person has entered about a signature: the version in which it is fixed, and a note."""
         self.database.execute(
             "INSERT OR REPLACE INTO opinions (signature, fixed_in, note) VALUES (?, ?, ?)", (signature, fixed_in, note)
         )
 
 
 def _signature(database: sqlite3.Connection, row: CrashRow) -> int:
-    """Return the number of a crash's signature, and update when it was first and last seen."""
+    """Return the number of a crash's signature, and note when it was first and last seen. A new signature is added."""
     (number,) = database.execute(
         "INSERT INTO signatures (text, first_seen, last_seen, first_version) VALUES (?1, ?2, ?2, ?3) "
         "ON CONFLICT (text) DO UPDATE SET last_seen = max(last_seen, ?2), "
@@ -209,7 +209,7 @@ def _signature(database: sqlite3.Connection, row: CrashRow) -> int:
 
 
 def advice(error: sqlite3.Error) -> str:
-    """Return what is wrong with the database, and what helps."""
+    """Return a text that says what is wrong with the database, and what an operator can do."""
     if isinstance(error, sqlite3.OperationalError):
         return f"{error}. If its disk is full, make room: the viewer then goes on by itself."
     return f"{error}. Stop the viewer, delete its files, and start it again: it makes them anew from the storage."

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Queries of all pages but the first: signatures, searches, missing symbols, failures."""
+"""The queries for all pages except the first: signatures, searches, missing symbols, failures."""
 
 import re
 import sqlite3
@@ -12,8 +12,9 @@ from typing import Any
 
 from antenna.viewer.index import schema
 
-# Crashes on the page of a signature and of a search, modules without symbols.
+# Most crashes on the page of a signature and on that of a search. The newest are shown.
 NEWEST = 50
+# Most modules without symbols that are shown.
 _MODULES = 200
 
 #: Columns by which the page of a signature divides its crashes, and their headings.
@@ -25,15 +26,16 @@ _CRASHES = (
 )
 
 
-# The last word of a term, as the full text index takes terms apart; and how many words it may begin.
+# The last word of a term. The full text index splits terms into words in the same way.
 _LAST_WORD = re.compile(r"\w+\Z")
+# Most words of the index that are searched for in place of a last word with which they begin.
 _CONTINUATIONS = 100
 
 
 class Queries:
     """Answers questions about the index, over one connection.
 
-    Names of columns in the SQL are this module's own; values are always parameters.
+    The names of columns in the SQL come from this module. Values are always parameters.
     """
 
     def __init__(self, database: sqlite3.Connection) -> None:
@@ -44,7 +46,7 @@ class Queries:
         return self._database.execute(sql, values).fetchall()
 
     def signature(self, text: str) -> sqlite3.Row | None:
-        """Return what is known of a signature; None if there is no such one."""
+        """Return the facts about a signature, or None if no crash has it."""
         rows = self._rows(
             "SELECT id, text, first_seen, last_seen, first_version, coalesce(fixed_in, '') AS fixed_in, "
             "coalesce(note, '') AS note, "
@@ -55,7 +57,7 @@ class Queries:
         return rows[0] if rows else None
 
     def facets(self, signature: int) -> dict[str, Counter[str]]:
-        """Return how often the crashes of a signature have which value of each column of ``FACETS``."""
+        """Return for each column of ``FACETS`` its values in the crashes of a signature, each with their number."""
         found: dict[str, Counter[str]] = {column: Counter() for column in FACETS}
         counted = "SELECT version, os, sum(count) AS count FROM counts WHERE signature = ? GROUP BY 1, 2"
         others = "SELECT cpu, process, reason, count(*) AS count FROM crashes WHERE signature = ? GROUP BY 1, 2, 3"
@@ -66,7 +68,7 @@ class Queries:
         return found
 
     def a_day_by_version(self, signature: int, first: str) -> list[tuple[str, str, int]]:
-        """Return day, version and number of crashes of a signature, from a day on."""
+        """Return day, version and number of the crashes of a signature, from the day ``first`` on."""
         sql = "SELECT day, version, sum(count) FROM counts WHERE signature = ? AND day >= ? GROUP BY 1, 2"
         return [(row[0], row[1], row[2]) for row in self._rows(sql, (signature, first))]
 
@@ -77,7 +79,7 @@ class Queries:
         return self._rows(f"{_CRASHES}{where}ORDER BY submitted DESC LIMIT {NEWEST}", values)
 
     def search(self, text: str) -> list[sqlite3.Row]:
-        """Return the newest crashes that have all of the words; if none has, the last one may be a beginning."""
+        """Return the newest crashes that have all words of ``text``. If there are none, the last word may be cut."""
         terms = text.replace("\0", " ").split()
         if not terms:
             return []
@@ -85,7 +87,7 @@ class Queries:
         return self._rows(f"{_CRASHES}WHERE crashes.id IN ({', '.join(numbers)}) ORDER BY submitted DESC")
 
     def _matching(self, terms: Sequence[str], lasts: Sequence[str]) -> list[str]:
-        """Return the numbers of crashes that have the terms; one of ``lasts`` stands for the last of them."""
+        """Return the numbers of the crashes that have all ``terms``, but any of ``lasts`` in place of the last one."""
         if not lasts:
             return []
         every = [*map(_quote, terms[:-1]), f"({' OR '.join(map(_quote, lasts))})"]
@@ -93,16 +95,16 @@ class Queries:
         return [str(row[0]) for row in self._rows(sql, (f"text : ({' AND '.join(every)})",))]
 
     def _continuations(self, term: str) -> list[str]:
-        """Return the first words, in the order of the alphabet, that the last word of a term may begin.
+        """Return the term with each word of the index that begins with its last word, in the order of the alphabet.
 
-        SQLite has prefix queries of its own. But they read where all of the words stand, which may be thousands.
+        SQLite has prefix queries of its own. But they read all places of all these words, which may be thousands.
         """
         match = _LAST_WORD.search(term)
         if match is None:
             return []
         beginning = word = match[0].lower()
         found: list[str] = []
-        # From one word to the next: what is read does not depend on how often a word is there.
+        # Each query reads the next word, so it does not matter how often a word is in the index.
         next_word = "SELECT term FROM vocabulary WHERE term >= ? LIMIT 1"
         while len(found) < _CONTINUATIONS and (rows := self._rows(next_word, (word,))):
             if not rows[0][0].startswith(beginning):
@@ -112,7 +114,7 @@ class Queries:
         return found
 
     def missing(self) -> list[sqlite3.Row]:
-        """Return the modules without symbols, those first that matter for most crashes."""
+        """Return the modules without symbols. Those that are on the stacks of most crashes come first."""
         return self._rows(
             "SELECT debug_file, debug_id, code_file, crashes AS count FROM modules WHERE crashes "
             f"ORDER BY 4 DESC, 1 LIMIT {_MODULES}"
@@ -124,7 +126,7 @@ class Queries:
         return self._rows(sql + f"LIMIT {NEWEST}")
 
     def totals(self) -> sqlite3.Row:
-        """Return how many crashes there are, how many could not be read, and from when to when they came."""
+        """Return how many crashes there are, how many could not be read, and when the first and the last came."""
         (row,) = self._rows(
             "SELECT (SELECT coalesce(sum(count), 0) FROM daily_counts) AS count, "
             "(SELECT min(submitted) FROM crashes) AS first, (SELECT max(submitted) FROM crashes) AS last, "
@@ -142,5 +144,5 @@ class Queries:
 
 
 def _quote(term: str) -> str:
-    """Return a term as the full text index takes it: nothing in it is an operator."""
+    """Return a term in quotation marks, so that the full text index takes nothing in it for an operator."""
     return '"' + term.replace('"', '""') + '"'

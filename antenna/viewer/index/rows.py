@@ -17,7 +17,7 @@ from antenna.crash import identify, to_text
 if TYPE_CHECKING:
     from antenna.viewer.processed import Processed
 
-#: Annotations that say nothing of a person, and that summaries show and searches find.
+#: Annotations without anything about a person. Summaries show them, and searches find them.
 HARMLESS = frozenset(
     {
         "AbortMessage", "Accessibility", "AdapterDeviceID", "AdapterVendorID", "Android_Manufacturer",
@@ -30,11 +30,14 @@ HARMLESS = frozenset(
     }
 )  # fmt: skip
 
-#: Characters of one value on a page, and of a value that crashes are counted and searched by.
-MAX_VALUE, MAX_CELL = 20_000, 255
-# Characters of all words of a crash that are searched, and of those that one annotation or function has.
+#: Characters of one value on a page. A longer one is cut.
+MAX_VALUE = 20_000
+#: Characters of a value by which crashes are counted and searched. A longer one is cut.
+MAX_CELL = 255
+# Characters of a crash that a search for words looks at, and how many of them one annotation or function may have.
 _MAX_WORDS, _MAX_WORDS_OF_ONE = 40_000, 1000
-# Annotations of one crash on its page, and characters of all their values: a real report has some 60, with 30,000.
+# Annotations of one crash on its page, and characters of all their values. A real report has some 60, with 30,000
+# characters. Further ones are left out or cut.
 _MAX_ANNOTATIONS, _MAX_ANNOTATIONS_SIZE = 1000, 500_000
 # Names that the collector adds to the annotations.
 _ADDED = frozenset({"metadata", "submitted_timestamp", "uuid", "version"})
@@ -47,12 +50,12 @@ class StackModule(NamedTuple):
     debug_id: str
     code_file: str
     is_missing: bool = False
-    """Whether its symbols are not there, and would help."""
+    """Whether its symbols are missing, and would name a frame that is not a guess."""
 
 
 @dataclass(frozen=True, slots=True)
 class CrashRow:
-    """A crash in the index: the columns to count and search it by, and the body of its report page."""
+    """A crash in the index: the columns by which it is counted and searched, and the body that its page shows."""
 
     crash_id: str
     submitted: float
@@ -71,9 +74,9 @@ class CrashRow:
     rule: str = ""
     """The throttle rule that kept it."""
     failed: str = ""
-    """Why the crash, or its dump, could not be read; empty if it could."""
+    """Why the crash, or its dump, could not be read. It is empty if both could."""
     words: str = ""
-    """The text that full text searches look through."""
+    """The text that searches for words look at."""
     loaded: str = ""
     """Names of the modules that the program had loaded."""
     annotations: dict[str, str] = field(default_factory=dict)
@@ -87,19 +90,19 @@ class CrashRow:
         return crash_ids.date_of(self.crash_id)
 
     def as_json(self) -> dict[str, Any]:
-        """Return what ``from_json`` takes."""
+        """Return the row in the form that ``from_json`` takes."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, found: dict[str, Any]) -> "CrashRow":
-        """Return the row that came from another process."""
+        """Return the row that another process has made with ``as_json``."""
         row = {one.name: found[one.name] for one in fields(cls)}
         row["stack_modules"] = tuple(StackModule(*item) for item in row["stack_modules"])
         return cls(**row)
 
 
 def make_row(raw_crash: Mapping[str, Any], processed: "Processed", allowed: frozenset[str]) -> CrashRow:
-    """Return the row of a crash; ``allowed`` are annotations that summaries may show beside the harmless ones."""
+    """Return the row of a crash. ``allowed`` are annotations that summaries may show in addition to ``HARMLESS``."""
     dump = processed["dump"] or {}
     annotations = _annotations(raw_crash)
     shown = {name: value for name, value in annotations.items() if name in HARMLESS or name in allowed}
@@ -162,7 +165,7 @@ def _stack_modules(processed: "Processed") -> tuple[StackModule, ...]:
 
 
 def failed_row(crash_id: str, why: str) -> CrashRow:
-    """Return the row of a crash of which nothing can be read: it gets a page that says why."""
+    """Return the row of a crash that cannot be read at all. Its page says why."""
     return CrashRow(
         crash_id=crash_id,
         submitted=submitted({}, crash_id),
@@ -177,7 +180,10 @@ def failed_row(crash_id: str, why: str) -> CrashRow:
 
 
 def submitted(raw_crash: Mapping[str, Any], crash_id: str) -> float:
-    """Return when a crash came in, in seconds since 1970; midnight of the id's day where the raw crash does not say."""
+    """Return when a crash came in, in seconds since 1970.
+
+    If the raw crash does not say it, this is midnight of the day in the crash id.
+    """
     try:
         return datetime.fromisoformat(raw_crash["submitted_timestamp"]).timestamp()
     except (KeyError, TypeError, ValueError, OverflowError):
@@ -185,7 +191,7 @@ def submitted(raw_crash: Mapping[str, Any], crash_id: str) -> float:
 
 
 def clean(text: str) -> str:
-    """Return ``text`` without halves of surrogate pairs: JSON can hold them, UTF-8 cannot."""
+    """Return ``text`` without halves of surrogate pairs, which JSON can have and UTF-8 cannot encode."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
@@ -195,7 +201,7 @@ def _clean_json(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def base_name(path: str) -> str:
-    """Return the name of a file on any system. Its directory may hold the name of a user."""
+    """Return the name of a file, from a path of any system. The directory is left out: it may have a user's name."""
     return PureWindowsPath(path).name if "\\" in path else PurePosixPath(path).name
 
 

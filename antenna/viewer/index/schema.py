@@ -8,7 +8,7 @@ import zlib
 
 from antenna.viewer.supersearch import tables
 
-# Version of the content of bodies and words. Raise it when the content changes, so that they are made anew.
+# Version of the content of bodies and words. Raise it when the content changes. Then every viewer makes its index anew.
 _CONTENT_VERSION = 1
 
 #: The columns of a crash that rows and exports share, in the order of the table.
@@ -130,8 +130,8 @@ CREATE VIRTUAL TABLE vocabulary USING fts5vocab (words, instance);
     + tables.TABLES
 )
 
-#: Of the tables and what they hold. An index of another version is made anew.
+#: The version of the tables and of their content. An index with another version is made anew.
 VERSION = zlib.crc32(f"{_CONTENT_VERSION} {TABLES}".encode()) >> 1
 
-#: The tables that stay then: the notes of people, and what the webhook has told or still has to tell.
+#: The tables that are kept when the index is made anew: the notes of people, and the messages of the webhook.
 KEPT = ("opinions", "webhook", "announced", "messages")

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Answers the questions of the first page: which signatures have most crashes."""
+"""The queries for the first page: which signatures have most crashes."""
 
 import sqlite3
 from collections import Counter, defaultdict
@@ -13,16 +13,20 @@ from typing import Any
 
 from antenna.viewer.index.versions import is_at_least, sort_key
 
-#: Signatures on the page of top crashers.
+#: Most signatures on the page.
 TOP = 50
-# Values to choose from, and values of each top crasher.
+# Most values in each of the page's choices, such as versions.
 _CHOICES = 30
+# Most versions, and most systems, that are shown for each signature.
 _VALUES = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which crashes count: those of days from ``first`` to ``last`` (YYYYMMDD), of a product and so on, if given."""
+    """The crashes that are counted: those of the days from ``first`` to ``last`` (YYYYMMDD), of a product and so on.
+
+    A field that is empty does not matter.
+    """
 
     first: str
     last: str
@@ -42,27 +46,27 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class TopCrasher:
-    """A signature and how often it came."""
+    """A signature, and how many crashes have it."""
 
     signature: str
     count: int
     before: int
-    """How often it came in the period before."""
+    """The number of its crashes in the period before."""
     first_seen: float
     first_version: str
     versions: tuple[str, ...]
     systems: tuple[str, ...]
     fixed_in: str
     came_back: bool
-    """Whether a version crashed that should have been fixed."""
+    """Whether a version crashed that should have the fix."""
     is_new: bool
-    """Whether it came for the first time, and others had come before."""
+    """Whether its first crash is in this period, while the index has older crashes with other signatures."""
     is_back_again: bool
-    """Whether it did not come in the period before, and did earlier."""
+    """Whether it had crashes before the last period, and none in the last period."""
 
 
 class TopCrashers:
-    """Answers the questions of the first page."""
+    """The queries for the first page, over one connection."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         """``database`` is that of an ``Index``."""
@@ -72,29 +76,32 @@ class TopCrashers:
         return self._database.execute(sql, values).fetchall()
 
     def a_day(self, chosen: Filter) -> dict[str, int]:
-        """Return how many crashes came on each day."""
+        """Return the number of crashes on each day."""
         where, values = chosen.where()
         return dict(
             map(tuple, self._rows(f"SELECT day, sum(count) FROM daily_counts WHERE {where} GROUP BY 1", values))
         )
 
     def first_day(self) -> str:
-        """Return the day of the oldest crash, empty if there is none."""
+        """Return the day of the oldest crash, or "" if there is no crash."""
         return str(self._rows("SELECT coalesce(min(day), '') FROM daily_counts")[0][0])
 
     def choices(self, column: str, chosen: Filter) -> list[tuple[str, int]]:
-        """Return the values of ``product``, ``version``, ``channel`` or ``rule``, those with most crashes first."""
+        """Return the values of ``product``, ``version``, ``channel`` or ``rule``, with their numbers of crashes.
+
+        Those with most crashes come first.
+        """
         where, values = chosen.where()
         sql = f"SELECT {column}, sum(count) FROM daily_counts WHERE {where} AND {column} != '' "
         rows = self._rows(f"{sql} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {_CHOICES}", values)
         return [(row[0], row[1]) for row in rows]
 
     def newest_versions(self, chosen: Filter) -> list[tuple[str, int]]:
-        """Return the versions that most crashes come from, the newest first."""
+        """Return the versions with most crashes, sorted with the newest first."""
         return sorted(self.choices("version", chosen), key=lambda item: sort_key(item[0]), reverse=True)
 
     def top(self, chosen: Filter, before: Filter) -> list[TopCrasher]:
-        """Return the signatures that came most often; ``before`` is the period to compare with."""
+        """Return the signatures with most crashes. ``before`` is the period to compare with."""
         where, values = chosen.where()
         sql = f"SELECT signature, sum(count) FROM counts WHERE {where} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {TOP}"
         counts = {row[0]: row[1] for row in self._rows(sql, values)}
@@ -131,7 +138,7 @@ class TopCrashers:
     def _versions_and_systems(
         self, numbers: str, chosen: Filter
     ) -> tuple[defaultdict[int, Counter[str]], defaultdict[int, Counter[str]]]:
-        """Return how often each signature came from which version, and from which system."""
+        """Return the number of crashes of each signature by version, and by system."""
         versions: defaultdict[int, Counter[str]] = defaultdict(Counter)
         systems: defaultdict[int, Counter[str]] = defaultdict(Counter)
         where, values = chosen.where()
@@ -143,7 +150,7 @@ class TopCrashers:
 
 
 def _most(counts: Counter[str]) -> tuple[str, ...]:
-    """Return the most frequent values that say anything."""
+    """Return the most frequent values that are not empty."""
     return tuple(value for value, _ in counts.most_common() if value)[:_VALUES]
 
 

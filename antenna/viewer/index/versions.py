@@ -2,23 +2,24 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Which of two versions is newer."""
+"""Decides which of two versions is newer."""
 
 import re
 
 _PARTS = re.compile(r"[0-9]+|[a-z]+", re.IGNORECASE)
-# The end of a version counts for more than the letters of a beta, and for less than another number.
+# The end of a version sorts after the letters of a beta, and before another number.
 _END = (0, 0, "")
+# Digits of a number that are compared. The rest is ignored, so that hostile numbers cost nothing.
 _DIGITS = 18
 
 
 def sort_key(version: str) -> tuple[tuple[int, int, str], ...]:
-    """Return what versions are compared by: 153.0a1 < 153.0b2 < 153.0 = 153 < 153.0.1 < 154."""
+    """Return the key by which versions are sorted: 153.0a1 < 153.0b2 < 153.0 = 153 < 153.0.1 < 154."""
     parts = [
         (1, int(part[:_DIGITS]), "") if part.isdecimal() else (-1, 0, part.casefold())
         for part in _PARTS.findall(version)
     ]
-    # A zero in front of letters or at the end says nothing.
+    # A zero in front of letters, or at the end, does not count.
     kept = [
         part
         for index, part in enumerate(parts)
@@ -28,7 +29,7 @@ def sort_key(version: str) -> tuple[tuple[int, int, str], ...]:
 
 
 def _numbers(parts: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
-    """Return the numbers up to the next letters."""
+    """Return the parts before the first one that is letters. All of them are numbers."""
     found = []
     for part in parts:
         if part[0] < 0:
@@ -38,7 +39,7 @@ def _numbers(parts: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
 
 
 def is_at_least(version: str, other: str) -> bool:
-    """Whether ``version`` is ``other`` or newer. What has no number, such as a name, is neither."""
+    """Whether ``version`` is ``other`` or newer. It is False if ``other`` has no number."""
     if not any(character.isdecimal() for character in other):
         return False
     return bool(version) and sort_key(version) >= sort_key(other)

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""``/api/``: what tools ask, under the names and in the shapes of Crash Stats."""
+"""``/api/``: searches and crashes for tools, with the names and in the shapes of Crash Stats."""
 
 import falcon
 
@@ -22,7 +22,7 @@ class SuperSearchResource:
     """``/api/search``, and ``/api/SuperSearch/``: searches."""
 
     def __init__(self, searcher: Searcher) -> None:
-        """``searcher`` answers."""
+        """``searcher`` runs the searches."""
         self._searcher = searcher
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -36,7 +36,7 @@ class SuperSearchResource:
 
 
 def answer_error(resp: falcon.Response, status: str, errors: str) -> None:
-    """Answer with what is wrong, a line each."""
+    """Answer with ``errors``, a text with one error a line."""
     lines = errors.splitlines()
     resp.status = status
     resp.media = {"error": "; ".join(lines), "errors": lines}
@@ -66,10 +66,10 @@ class FieldsResource:
 
 
 class CrashResource:
-    """Crashes, as Crash Stats gives them to tools."""
+    """Crashes, in the form in which Crash Stats gives them to tools."""
 
     def __init__(self, reports: ReportResource, searcher: Searcher) -> None:
-        """``reports`` knows what somebody may see of a crash, ``searcher`` the values of its fields."""
+        """``reports`` returns the parts of a crash that may be seen, ``searcher`` the values of its fields."""
         self._reports = reports
         self._searcher = searcher
 
@@ -83,15 +83,15 @@ class CrashResource:
         resp.media = processed_crash(self._reports.report(req, crash_id), facts, crash_id)
 
     def on_get_index(self, _: falcon.Request, __: falcon.Response, crash_id: str) -> None:
-        """``/report/index/<id>``: go to the page of the crash. Crash Stats has it there."""
+        """``/report/index/<id>``, which is the URL at Crash Stats: redirect to the page of the crash."""
         raise falcon.HTTPMovedPermanently(f"/report/{falcon.uri.encode_value(crash_id)}")
 
     def on_get_raw(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """``/api/RawCrash/?crash_id=``: answer with the annotations, or with a dump for ``format=raw``."""
+        """``/api/RawCrash/?crash_id=``: answer with the annotations, or with a dump if ``format`` is ``raw``."""
         crash_id = _crash_id(req)
         if req.get_param("format") == "raw":
             name = req.get_param("name") or MINIDUMP
-            # Crash Stats' name of the minidump.
+            # At Crash Stats, the minidump is called ``dump``.
             self._reports.on_get_dump(req, resp, crash_id, MINIDUMP if name == "dump" else name)
         elif req.context.level >= Level.PROTECTED:
             self._reports.on_get_raw(req, resp, crash_id)

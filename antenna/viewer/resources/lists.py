@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""``/symbols``, ``/status``, the style sheet and health checks."""
+"""``/symbols``, ``/status``, ``/static/viewer.css`` and ``/__lbheartbeat__``."""
 
 import shutil
 from pathlib import Path
@@ -14,16 +14,16 @@ from antenna.viewer.index import Index
 from antenna.viewer.index.queries import Queries
 from antenna.viewer.options import ViewerConfig
 from antenna.viewer.pages import Pages
-from antenna.viewer.webhook import Delivery
+from antenna.viewer.webhook import Messenger
 
 _STYLE = Path(__file__).resolve().parents[1] / "static" / "viewer.css"
 
 
 class SymbolsResource:
-    """Which symbols are missing, by how many crashes they matter for."""
+    """Shows which symbols are missing, those of most crashes first."""
 
     def __init__(self, index: Index, pages: Pages) -> None:
-        """Read from ``index``."""
+        """``index`` knows the modules whose symbols are missing."""
         self._queries = Queries(index.database)
         self._pages = pages
 
@@ -33,12 +33,12 @@ class SymbolsResource:
 
 
 class StatusResource:
-    """Shows how far the viewer has come, and what it could not read."""
+    """Shows how many crashes the viewer has read, and which of them it could not read."""
 
     def __init__(
-        self, index: Index, state: State, config: ViewerConfig, pages: Pages, webhook: Delivery | None
+        self, index: Index, state: State, config: ViewerConfig, pages: Pages, webhook: Messenger | None
     ) -> None:
-        """Show the ``state`` of the consumer, the size of ``index``, and the ``webhook`` if the team has one."""
+        """``state`` is that of the consumer. ``webhook`` is None if the team has none."""
         self._webhook = webhook
         self._index = index
         self._queries = Queries(index.database)
@@ -65,7 +65,7 @@ class StyleResource:
     """The style sheet."""
 
     def on_get(self, _: falcon.Request, resp: falcon.Response) -> None:
-        """Answer with it."""
+        """Answer with the style sheet."""
         resp.content_type = "text/css"
         resp.data = _STYLE.read_bytes()
 
@@ -74,6 +74,6 @@ class HealthResource:
     """Tells health checks that the viewer serves."""
 
     def on_get(self, _: falcon.Request, resp: falcon.Response) -> None:
-        """Answer 200."""
+        """Answer with 200."""
         resp.content_type = falcon.MEDIA_TEXT
         resp.text = ""

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""``/login``: people log in with a token."""
+"""``/login``: the page on which people log in with a token."""
 
 import re
 
@@ -12,17 +12,18 @@ import gevent
 from antenna.viewer.access import COOKIE, Access
 from antenna.viewer.pages import Pages, read_form
 
-# A page of the viewer. Browsers take // and /\ for another host, and leave tabs out.
+# The path of a page of the viewer. Paths that begin with // or /\ are not, since browsers take the rest for a host. Nor
+# may there be tabs or line breaks, since browsers leave these out.
 _OWN_PAGE = re.compile(r"/(?![/\\])[!-\[\]-~]*")
-# Seconds that a wrong token costs.
+# Seconds until a wrong token is answered, so that guessing takes long.
 _PAUSE = 1.0
 
 
 class LoginResource:
-    """Shows the form, and sets a cookie for a token that is right."""
+    """Shows the form, and sets the cookie if the token is right."""
 
     def __init__(self, access: Access, pages: Pages, *, pause: float = _PAUSE) -> None:
-        """``access`` knows the tokens; after a wrong one the answer takes ``pause`` seconds."""
+        """``access`` knows the tokens. After a wrong one the answer takes ``pause`` seconds."""
         self._access = access
         self._pages = pages
         self._pause = pause

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""``/report/<id>``: one crash."""
+"""``/report/<id>``: the page of one crash, and its downloads."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,11 +19,11 @@ from antenna.viewer.index import Index
 from antenna.viewer.index.rows import base_name
 from antenna.viewer.pages import Pages, moment
 
-# Parts of a dump that may hold secrets of the program's user.
+# Parts of a dump that may have secrets of the program's user.
 _PROTECTED = frozenset({"registers", "comments", "crashpad_annotations", "module_annotations", "mac_crash_info"})
 
 
-# Annotations in which a program says why it ends.
+# Annotations in which a program says why it ends itself.
 _LAST_WORDS = ("MozCrashReason", "AbortMessage")
 
 
@@ -31,7 +31,7 @@ class ReportResource:
     """A crash, as a page or as JSON."""
 
     def __init__(self, index: Index, storage: CrashStorageBase, pages: Pages) -> None:
-        """Read from ``index``; downloads come from ``storage``."""
+        """The page shows what is in ``index``. Downloads come from ``storage``."""
         self._index = index
         self._storage = storage
         self._pages = pages
@@ -58,7 +58,7 @@ class ReportResource:
         )
 
     def on_get_json(self, req: falcon.Request, resp: falcon.Response, crash_id: str) -> None:
-        """Answer with what the page shows, as JSON."""
+        """Answer with the content of the page, as JSON."""
         resp.media = self.report(req, _parse(crash_id))
 
     def on_get_raw(self, req: falcon.Request, resp: falcon.Response, crash_id: str) -> None:
@@ -117,7 +117,7 @@ def _parse(text: str) -> str:
 
 
 def _summary(processed: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return a processed crash without protected data. Of the paths of files only the names stay."""
+    """Return a processed crash without protected data. Paths of files are cut to the names of the files."""
     if processed is None:
         return None
     found = {name: value for name, value in processed.items() if name != "protected"}
@@ -136,7 +136,7 @@ def _summary(processed: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _facts(dump: dict[str, Any] | None, cells: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return what crashed and on what: names and values. ``cells`` is what the index counts the crash by."""
+    """Return the facts at the top of the page, as names and values. ``cells`` has the columns of the index."""
     found: dict[str, str | None] = {
         name.capitalize(): cells[name] for name in ("product", "version", "channel", "build", "process")
     }

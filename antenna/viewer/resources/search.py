@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""``/search``: crashes by words, or by fields, in the manner of Crash Stats' Super Search."""
+"""``/search``: finds crashes by words, or by fields, as Crash Stats' Super Search does."""
 
 import shlex
 from collections.abc import Iterable
@@ -22,13 +22,13 @@ from antenna.viewer.supersearch.conditions import NOT, NULL, QueryError
 from antenna.viewer.supersearch.fields import FieldList
 from antenna.viewer.supersearch.search import SearchTimeoutError
 
-# Columns, crashes and values of a facet on the page, if the URL does not say.
+# The columns, and the numbers of crashes and of values of a facet, if the URL has no parameters for them.
 _COLUMNS = ("date", "signature", "product", "version", "platform", "reason")
 _CRASHES, _VALUES = 50, 20
-# Conditions of the form, some of which are empty, and the most that a URL may fill.
+# Conditions that the form has at least, and most of those in a URL that it shows.
 _ROWS, _MAX_ROWS = 3, 20
 
-#: The operators to choose from: what stands in front of the value, and what they are called.
+#: The operators of the form: the text in front of the value, and the name.
 OPERATORS = (
     ("", "has"), ("=", "is exactly"), ("~", "contains"), ("^", "starts with"), ("$", "ends with"),
     ("@", "matches regex"), (">=", "at least"), (">", "above"), ("<=", "at most"), ("<", "below"),
@@ -41,7 +41,7 @@ _BARE = frozenset({NULL, "__true__", "!__null__", "!__true__"})
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A condition as the form shows it."""
+    """One line of the form, which has a condition."""
 
     field: str = ""
     operator: str = ""
@@ -49,17 +49,17 @@ class Row:
 
 
 class SearchResource:
-    """Finds crashes."""
+    """The page with the form, and with the crashes that were found."""
 
     def __init__(self, index: Index, searcher: Searcher, pages: Pages) -> None:
-        """Words are looked up in ``index``; ``searcher`` answers the rest."""
+        """``index`` finds crashes by words, ``searcher`` by fields."""
         self._index = index
         self._queries = Queries(index.database)
         self._searcher = searcher
         self._pages = pages
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Answer with the page of the words ``q``, or of the parameters. The id of a crash leads to its page."""
+        """Answer with the crashes for the words ``q``, or for the parameters. For a crash id, redirect to its page."""
         words = req.get_param("q")
         if words is not None:
             self._search_words(words.strip(), resp)
@@ -67,7 +67,7 @@ class SearchResource:
             self._search_fields(req, resp)
 
     def on_get_form(self, req: falcon.Request, _: falcon.Response) -> None:
-        """Take what the form says, and go to the URL of that search."""
+        """Redirect the sent form to the URL of the search that it describes."""
         params = parse_qsl(req.query_string, errors="replace", keep_blank_values=True)
         raise falcon.HTTPSeeOther(f"/search?{urlencode(list(written_out(params)))}")
 
@@ -115,7 +115,7 @@ class SearchResource:
 
 
 def written_out(params: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return the parameters of the search that the form says."""
+    """Return the parameters of the search that the sent form describes."""
     found: dict[str, list[str]] = {}
     for name, value in params:
         found.setdefault(name, []).append(value.strip())
@@ -135,7 +135,7 @@ def written_out(params: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def form_of(params: dict[str, list[str]], fields: FieldList) -> dict[str, Any]:
-    """Return what the form shows for the parameters of a search."""
+    """Return the content of the form for the parameters of a search."""
     rows = []
     for name, values in params.items():
         field = fields.find(name)
@@ -176,12 +176,12 @@ def _other_pages(params: dict[str, list[str]], answer: dict[str, Any]) -> Iterab
 
 
 def _narrowed(params: dict[str, list[str]], name: str, term: object) -> str:
-    """Return the URL of the same search for one value of a field."""
+    """Return the URL of the same search, narrowed to one value of a field."""
     kept = {key: values for key, values in params.items() if key not in {"_results_offset", name}}
     return f"/search?{urlencode(kept | {name: [f'={term}' if isinstance(term, str) else str(term)]}, doseq=True)}"
 
 
 def _command(params: dict[str, list[str]]) -> str:
-    """Return the command line that asks the same."""
+    """Return the command line that makes the same search."""
     arguments = [f"--{name}={value}" for name, values in params.items() for value in values]
     return shlex.join(["bin/supersearch.py", *arguments])

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""``/signature/``: the crashes of one signature."""
+"""``/signature/``: the page of one signature, with its crashes and the notes about it."""
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ from antenna.viewer.pages import Pages, day, read_form
 
 _CHART_DAYS = 30
 _FACET_VALUES = 10
-# Characters of what people say.
+# Characters of a version and of a note that people enter. The rest is cut off.
 _MAX_VERSION, _MAX_NOTE = 100, 2000
 
 
@@ -25,7 +25,7 @@ class SignatureResource:
     """Shows a signature, and keeps the notes that people write about it."""
 
     def __init__(self, index: Index, pages: Pages) -> None:
-        """Read from ``index``, and write notes into it."""
+        """``index`` has the crashes and the notes."""
         self._index = index
         self._queries = Queries(index.database)
         self._pages = pages
@@ -73,11 +73,11 @@ class SignatureResource:
         drawn = {version: version or "no version" for version, _ in _most(totals, COLOURS - 1)}
         found: dict[str, Counter[str]] = {one: Counter() for one in days}
         for one, version, count in counts:
-            # A day in the future is that of a collector whose clock is fast.
+            # If the clock of a collector is fast, a crash may be of a day that has not come yet.
             found.setdefault(one, Counter())[drawn.get(version, OTHERS)] += count
         return [(day(one), list(parts.items())) for one, parts in found.items()]
 
 
 def _most(counts: Counter[str], number: int) -> list[tuple[str, int]]:
-    """Return the most frequent values, those of the same number in the order of the alphabet."""
+    """Return the ``number`` most frequent values. Values with equal counts are in the order of the alphabet."""
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:number]

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""``/symbolicate/v5``: names for addresses, as Tecken gives them."""
+"""``/symbolicate/v5``: finds the functions at addresses, like Mozilla's symbol server Tecken."""
 
 import json
 
@@ -12,9 +12,9 @@ from antenna.hub import run_blocking
 from antenna.json_size import count_built
 from antenna.viewer.symbolication import BadRequestError, Symbolicator, TooLongError
 
-# Bytes of a request. That of a program with 300 threads and 300 modules has 1 MB.
+# Most bytes of a request. That of a program with 300 threads and 300 modules has 1 MB. A larger one gets 413.
 MAX_REQUEST = 4 * 1024**2
-# Containers and values of its JSON, which take some 100 bytes each.
+# Most containers and values of its JSON, which take some 100 bytes of memory each. A request with more gets 413.
 _MAX_ITEMS = 250_000
 
 
@@ -26,7 +26,7 @@ class SymbolicateResource:
         self._symbolicator = symbolicator
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Answer a request, which is JSON whatever its Content-Type is: curl sends it as a form."""
+        """Answer a request. Its body is JSON, whatever the Content-Type says: curl declares it as a form."""
         content = req.bounded_stream.read(MAX_REQUEST + 1)
         if len(content) > MAX_REQUEST:
             raise falcon.HTTPContentTooLarge(title=f"The request has more than {MAX_REQUEST} bytes")
@@ -37,7 +37,7 @@ class SymbolicateResource:
         except (ValueError, RecursionError) as error:
             raise falcon.HTTPBadRequest(title="The request is not JSON") from error
         try:
-            # Symbols are read from disk.
+            # This reads symbols from the disk.
             resp.media = run_blocking(self._symbolicator.answer, request)
         except BadRequestError as error:
             raise falcon.HTTPBadRequest(title=str(error)) from error

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""``/``: what crashes most."""
+"""``/``: the first page, with the signatures that have most crashes."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -14,22 +14,22 @@ from antenna.viewer.index import Index
 from antenna.viewer.index.top import Filter, TopCrashers
 from antenna.viewer.pages import Pages, day
 
-#: Periods to choose from, in days.
+#: The periods that the page offers, in days.
 PERIODS = (1, 3, 7, 14, 30, 90)
 _DEFAULT_PERIOD = 7
 
 
 class TopCrashersResource:
-    """The signatures of a period that came most often."""
+    """Shows the signatures with most crashes in a period."""
 
     def __init__(self, index: Index, pages: Pages, percentages: Mapping[str, float]) -> None:
-        """Read from ``index``; ``percentages`` are those of the throttle rules that keep a sample."""
+        """``percentages`` has the throttle rules that keep only a part of their crashes, with that part in percent."""
         self._percentages = percentages
         self._top = TopCrashers(index.database)
         self._pages = pages
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Answer with the page; ``days``, ``product``, ``version`` and ``channel`` choose the crashes."""
+        """Answer with the page. The parameters ``days``, ``product``, ``version`` and ``channel`` select crashes."""
         days = req.get_param_as_int("days", min_value=1, max_value=3650, default=_DEFAULT_PERIOD)
         chosen, before = _filter(req, days, 0), _filter(req, days, days)
         product = Filter(chosen.first, chosen.last, chosen.product)
@@ -60,6 +60,6 @@ def _filter(req: falcon.Request, days: int, back: int) -> Filter:
 
 
 def _days(count: int, back: int) -> list[str]:
-    """Return ``count`` days up to that ``back`` days ago, as YYYYMMDD."""
+    """Return ``count`` days as YYYYMMDD. The last of them is ``back`` days ago."""
     today = datetime.now(UTC).date() - timedelta(days=back)
     return [f"{today - timedelta(days=number):%Y%m%d}" for number in reversed(range(count))]

@@ -15,12 +15,12 @@ from antenna.viewer.supersearch.fields import Field, Kind
 from antenna.viewer.supersearch.query import Level, Query
 from antenna.viewer.supersearch.sql import Where, column, text_field
 
-#: Values in one answer, on all levels together.
+#: Most values in one answer, on all levels together. A search with more is refused.
 MAX_BUCKETS = 50_000
 
-# A value and its count, and the facets below it.
+# A bucket: a value, its count, and the facets below it.
 _Bucket = dict[str, Any]
-# The values that lead to a bucket, each with its level.
+# The place of a bucket: the values that lead to it, each with its level.
 _Place = tuple[tuple[Level, Any], ...]
 
 
@@ -28,14 +28,14 @@ class Aggregator:
     """Makes the facets of an answer."""
 
     def __init__(self, database: sqlite3.Connection, where: Where, size: int) -> None:
-        """``where`` is what crashes must fulfil; of each facet the ``size`` most frequent values are kept."""
+        """``where`` selects the crashes. Of each facet, the ``size`` most frequent values are kept."""
         self._database = database
         self._where = where
         self._size = size
         self._buckets: dict[_Place, _Bucket] = {}
 
     def facets(self, query: Query) -> dict[str, Any]:
-        """Return the facets of all aggregations; those that begin alike share their values."""
+        """Return the facets of all aggregations. Aggregations that begin with the same levels share these."""
         everything: _Bucket = {"facets": {}}
         self._buckets = {(): everything}
         paths = [path[:length] for path in query.aggregations for length in range(1, len(path) + 1)]
@@ -67,7 +67,7 @@ class Aggregator:
             self._buckets[(*above, (level, terms[-1]))] = bucket
 
     def _rows(self, path: tuple[Level, ...]) -> Iterator[sqlite3.Row]:
-        """Yield the values of the levels, and the count: most frequent first, but histograms in their order."""
+        """Yield rows with a value for each level, and their count. They are sorted by count, histograms by value."""
         level = path[-1]
         joins, names = [], []
         for number, one in enumerate(path):
@@ -90,7 +90,7 @@ class Aggregator:
 
 
 def _expression(level: Level, number: int) -> tuple[str, str]:
-    """Return the value of a level in SQL, a number for texts, and the table to join for it."""
+    """Return the SQL for the value of a level, and for the table to join. The value of a text is its number."""
     field = level.field
     if field.name == "uuid":
         return f"c{number}.crash_id", f"JOIN crashes c{number} ON c{number}.id = f.crash"
@@ -111,7 +111,7 @@ def _text_of(level: Level, key: str) -> str:
 
 
 def _term(level: Level, value: Any) -> Any:
-    """Return a value as the answer has it."""
+    """Return a value in the form that it has in the answer."""
     if level.field.kind is Kind.BOOLEAN:
         return "true" if value else "false"
     if level.interval is not None and level.field.kind is Kind.DATE:
@@ -120,7 +120,7 @@ def _term(level: Level, value: Any) -> Any:
 
 
 def shown(field: Field, value: Any) -> Any:
-    """Return a value of a field as answers have it: dates in ISO 8601, numbers as numbers."""
+    """Return a value of a field in the form that it has in answers: dates in ISO 8601, numbers as numbers."""
     if value is None:
         return None
     if field.kind is Kind.DATE:

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Conditions: a field, an operator in front of a value, and the value."""
+"""Reads conditions, such as ``!~Foo`` for a field: an operator and a value. Says whether a text fulfils them."""
 
 import re
 from collections.abc import Callable
@@ -14,12 +14,12 @@ from antenna.viewer.supersearch.facts import PLATFORMS, to_boolean, to_number
 from antenna.viewer.supersearch.fields import OPERATORS, Field, Kind
 from antenna.viewer.supersearch.patterns import Pattern, PatternError
 
-#: Operators that compare.
+#: Operators that compare values by their order.
 COMPARISONS = frozenset({">", ">=", "<", "<="})
 
 NULL, TRUE, NOT = "__null__", "__true__", "!"
 
-# Characters of a value that is searched for.
+# Most characters of a value in a condition. A longer one is refused.
 _MAX_VALUE = 2000
 
 _WORD = re.compile(r"\w+")
@@ -27,27 +27,30 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?)?(Z|[+-]\
 
 
 class QueryError(Exception):
-    """A search cannot be understood; the message says why."""
+    """A search is not valid. The message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A condition that a crash must fulfil to be found."""
+    """A condition on one field."""
 
     field: Field
     operator: str
     """One of ``OPERATORS``, or ``__null__``."""
     value: str | int | float = ""
-    """A number for fields that are numbers; seconds since 1970 for dates; 1 or 0 for booleans."""
+    """A number if the field is a number, seconds since 1970 if it is a date, 1 or 0 if it is a boolean."""
     is_negated: bool = False
 
     @property
     def is_comparison(self) -> bool:
-        """Whether it is one end of a range: all of these must hold, while of others one is enough."""
+        """Whether it is one end of a range. All such conditions on a field must hold. Of the others, one is enough."""
         return self.operator in COMPARISONS
 
     def test(self, check: Callable[[], None]) -> Callable[[str], bool]:
-        """Return what says whether a text fulfils it, the negation left out. ``check`` as for ``Pattern``."""
+        """Return a function that says whether a text fulfils the condition. The negation is left out.
+
+        ``check`` is as for ``Pattern``.
+        """
         value = str(self.value)
         if self.operator == "@":
             return Pattern(value, check).matches
@@ -74,14 +77,14 @@ class Condition:
 
 
 def compare(left: object, operator: str, right: object) -> bool:
-    """Return ``left operator right``, for two of the same kind."""
+    """Return the result of a comparison. Both values must be of the same type."""
     if operator.startswith(">"):
         return bool(left > right) or (operator == ">=" and left == right)  # type: ignore[operator]
     return bool(left < right) or (operator == "<=" and left == right)  # type: ignore[operator]
 
 
 def parse(field: Field, text: str) -> Condition:
-    """Return the condition that the value of a parameter says, such as ``!~Foo``. Raises ``QueryError``."""
+    """Return the condition in the value of a parameter, such as ``!~Foo``. Raises ``QueryError``."""
     is_negated = text.startswith(NOT)
     text = text.removeprefix(NOT)
     if len(text) > _MAX_VALUE:
@@ -114,7 +117,7 @@ def _text(field: Field, operator: str, value: str, *, is_negated: bool) -> Condi
     if field.kind is Kind.VERSION and operator in COMPARISONS and not any(map(str.isdecimal, value)):
         raise QueryError(f"{field.name}: {value!r} is no version")
     if field.kind is Kind.VERSION and operator == "" and value.endswith("b"):
-        # All betas of a version: 153.0b has no crashes, 153.0b1 has (Crash Stats).
+        # As at Crash Stats, 153.0b stands for all betas of a version. No crash has the version 153.0b itself.
         operator = "^"
     if field.name == "platform":
         value = {name.casefold(): other for name, other in PLATFORMS.items()}.get(value.casefold(), value)
@@ -124,7 +127,7 @@ def _text(field: Field, operator: str, value: str, *, is_negated: bool) -> Condi
 
 
 def parse_date(name: str, text: str) -> float:
-    """Return the moment that ``text`` says, in seconds since 1970. It is in UTC unless it says so.
+    """Return the time in ``text``, in seconds since 1970. It is in UTC unless it names another offset.
 
     Raises ``QueryError``.
     """
@@ -161,5 +164,5 @@ def _wrong_operator(field: Field, text: str) -> str:
 
 
 def _words(text: str) -> str:
-    """Return the words of a text in small letters, with a space around each."""
+    """Return the words of a text in lower case, with a space on both sides of each."""
     return f" {' '.join(_WORD.findall(text.casefold()))} "

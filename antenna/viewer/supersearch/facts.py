@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The values of the fields, taken from what the index keeps of a crash."""
+"""Takes the values of the search's fields from the row of a crash."""
 
 import math
 import re
@@ -15,10 +15,11 @@ from antenna.viewer.supersearch.fields import FIELDS, Field, Kind
 if TYPE_CHECKING:
     from antenna.viewer.index.rows import CrashRow
 
-#: Characters of a value that can be searched. Real signatures and versions are far shorter; stacks may not be.
+#: Characters of a value that can be searched. The rest is cut off. Real signatures and versions are far shorter. Stacks
+#: may be longer.
 MAX_TEXT = 2000
 
-#: Crash Stats' names of systems, where the minidump reader has others.
+#: Crash Stats' names of systems, if the minidump reader has other names.
 PLATFORMS = {"Windows": "Windows NT", "macOS": "Mac OS X"}
 
 _NUMBER = re.compile(r"[+-]?(\d{1,300}(\.\d{0,300})?|\.\d{1,300})(e[+-]?\d{1,3})?", re.IGNORECASE | re.ASCII)
@@ -26,22 +27,22 @@ _TRUE, _FALSE = frozenset({"1", "true", "t", "yes", "y"}), frozenset({"0", "fals
 # The largest integer of SQLite.
 _MAX_INTEGER = 2**63 - 1
 
-#: A text, a number, or several texts.
+#: The value of a field: a text, a number, or several texts.
 Value = str | int | float | list[str]
 
 _ANNOTATION_FIELDS = {name: field for field in FIELDS for name in field.annotations}
-# Fields of annotations that the index has read already.
+# Fields whose values come from the columns of the row, not from the annotations.
 _READ = frozenset({"product", "version", "release_channel", "process_type", "build_id"})
-# An annotation that has the name of such a field by chance says nothing of it.
+# Names of fields. If an annotation has one of these names by chance, its value is not that of the field.
 _FIELD_NAMES = frozenset(field.name for field in FIELDS)
 
 
 def facts_of(row: "CrashRow") -> dict[str, Value]:
     """Return the values of the fields that a crash has, by the names of the fields.
 
-    Annotations that are no field of ``FIELDS`` have the name of the annotation.
+    An annotation that belongs to no field of ``FIELDS`` is a field with the name of the annotation.
     """
-    # The body has them as a whole, the row only their beginnings.
+    # The body has the whole annotations, the row only their beginnings.
     whole = row.body.get("annotations", {})
     shown = {name: whole.get(name, text) for name, text in row.annotations.items()}
     dump = (row.body.get("processed") or {}).get("dump") or {}
@@ -70,7 +71,7 @@ def facts_of(row: "CrashRow") -> dict[str, Value]:
 
 
 def _process_type(row: "CrashRow") -> str:
-    """Return the process as Crash Stats names it: Mozilla's products say nothing of their main process."""
+    """Return Crash Stats' name of the process. Mozilla's products send no name for their main process."""
     return "parent" if row.process in {"", "main"} and row.product in MOZILLA_PRODUCTS else row.process
 
 
@@ -81,7 +82,7 @@ def _cut(value: Value) -> Value:
 
 
 def _stack_facts(dump: Mapping[str, Any]) -> dict[str, Value | None]:
-    """Return what the stack of the crash, and the system, say."""
+    """Return the fields that come from the stack of the crash, and those about the CPU."""
     stack = dump.get("stack") or []
     crashing = dump.get("requesting_thread_index")
     names = [thread.get("name") for thread in dump.get("threads") or [] if thread.get("index") == crashing]
@@ -101,7 +102,7 @@ def _frame_name(frame: Mapping[str, Any]) -> str:
 
 
 def _annotation_facts(shown: Mapping[str, str]) -> Iterator[tuple[str, Value | None]]:
-    """Yield the fields of annotations that summaries show."""
+    """Yield the fields that come from annotations. ``shown`` are those that summaries show."""
     for name, text in shown.items():
         field = _ANNOTATION_FIELDS.get(name)
         if field is None:
@@ -112,7 +113,7 @@ def _annotation_facts(shown: Mapping[str, str]) -> Iterator[tuple[str, Value | N
 
 
 def _ages(found: Mapping[str, Value | None], dump: Mapping[str, Any]) -> dict[str, Value | None]:
-    """Return how long the process had run, and the program had been there, as Crash Stats reckons it."""
+    """Return the seconds since the start of the process, and since the installation, computed as at Crash Stats."""
     crashed, started, installed = (found.get(name) for name in ("crash_time", "startup_time", "install_time"))
     uptime = to_number(dump.get("uptime_seconds"))
     if isinstance(crashed, int | float) and isinstance(started, int | float):
@@ -122,7 +123,7 @@ def _ages(found: Mapping[str, Value | None], dump: Mapping[str, Any]) -> dict[st
 
 
 def to_value(field: Field, text: str) -> Value | None:
-    """Return the value of a field that ``text`` says; None if it says none."""
+    """Return ``text`` as a value of a field, or None if it is not one."""
     if field.kind is Kind.NUMBER:
         return to_number(text)
     if field.kind is Kind.BOOLEAN:
@@ -131,7 +132,7 @@ def to_value(field: Field, text: str) -> Value | None:
 
 
 def to_number(value: object) -> int | float | None:
-    """Return the number that an annotation, or a dump, says; None if it is none."""
+    """Return a value of an annotation or of a dump as a number, or None if it is not a number."""
     text = str(value).strip()
     if _NUMBER.fullmatch(text) is None:
         return None
@@ -144,6 +145,6 @@ def to_number(value: object) -> int | float | None:
 
 
 def to_boolean(text: str) -> int | None:
-    """Return 1 for what says yes, 0 for what says no, None for the rest."""
+    """Return 1 for a text such as ``true``, 0 for a text such as ``false``, and None for any other."""
     word = text.strip().lower()
     return 1 if word in _TRUE else 0 if word in _FALSE else None

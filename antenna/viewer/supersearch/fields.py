@@ -2,9 +2,9 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The fields that can be searched: one list, from which docs, form and tables are made.
+"""The list of the fields that can be searched. The docs, the form and the tables are made from it.
 
-The names are those of Crash Stats, where it has the field.
+If Crash Stats has a field as well, its name there is used.
 """
 
 import difflib
@@ -15,30 +15,30 @@ from enum import Enum
 
 
 class Kind(Enum):
-    """The type of a field, which decides about its operators. Its value is Crash Stats' word for it."""
+    """The type of a field, on which its operators depend. The value is the name of the type at Crash Stats."""
 
     NAME = "enum"
     """A text that is searched as a whole."""
     TEXT = "string"
     """A text that is searched by its words."""
     VERSION = "version"
-    """A name; versions have an order, too."""
+    """A name that has an order as well, such as 153.0b2 before 153.0."""
     MIXED = "string or number"
-    """A name, compared as a number where it is one."""
+    """A name that may be a number. If it is, it can be compared as a number."""
     NUMBER = "number"
     DATE = "date"
     BOOLEAN = "bool"
 
     @property
     def is_text(self) -> bool:
-        """Whether the values are texts, which the index keeps in a table of their own."""
+        """Whether the values are texts. The index keeps texts in a table of their own."""
         return self in {Kind.NAME, Kind.TEXT, Kind.VERSION, Kind.MIXED}
 
 
 _COMPARISONS = (">=", "<=", ">", "<")
 _TEXT_OPERATORS = ("=", "~", "^", "$", "@")
 
-#: The operators of each kind, in front of a value. The longest come first. None at all is an operator, too.
+#: The operators of each kind, which stand in front of a value. The longest come first. "" is an operator, too.
 OPERATORS: dict[Kind, tuple[str, ...]] = {
     Kind.NAME: (*_TEXT_OPERATORS, ""),
     Kind.TEXT: (*_TEXT_OPERATORS, ""),
@@ -49,7 +49,7 @@ OPERATORS: dict[Kind, tuple[str, ...]] = {
     Kind.BOOLEAN: ("",),
 }
 
-#: The meaning of each operator: how the value of a crash must be. For the docs.
+#: The meaning of each operator, for the docs: a sentence about the value of a crash.
 MEANINGS = {
     "": "It is this value, in any case. A string has these words, one after the other, in any case.",
     "=": "It is exactly this value.",
@@ -68,21 +68,21 @@ MEANINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field."""
+    """A field that can be searched."""
 
     name: str
     kind: Kind
     doc: str
     annotations: tuple[str, ...] = ()
-    """The annotations that it comes from; each of their names finds the field, too."""
+    """The annotations that may state its value. Their names can be used in place of the field's name."""
     is_many: bool = False
     """Whether a crash can have several values."""
     is_known: bool = True
-    """Whether it stands in ``FIELDS``; otherwise it is an annotation that the team allows."""
+    """Whether it is one of ``FIELDS``. If not, it is an annotation that VIEWER_ANNOTATIONS allows."""
 
     @property
     def has_column(self) -> bool:
-        """Whether it has a column in the table of facts. Others have rows in the table ``extra``."""
+        """Whether it has a column in the table ``facts``. If not, its values are in the table ``extra``."""
         return self.is_known and not self.is_many and self.name != "uuid"
 
 
@@ -142,12 +142,12 @@ FIELDS = (
     Field("vendor", Kind.NAME, "Who made the product.", ("Vendor",)),
 )
 
-#: The fields with a column each, in the order of the table.
+#: The fields that have a column, in the order of the table ``facts``.
 COLUMNS = tuple(field for field in FIELDS if field.has_column)
 
 
 class FieldList:
-    """The fields of one viewer: ``FIELDS``, and annotations that its team allows."""
+    """The fields of one viewer: ``FIELDS``, and the annotations that VIEWER_ANNOTATIONS allows."""
 
     def __init__(self, annotations: Iterable[str]) -> None:
         """``annotations`` are those that summaries may show."""
@@ -167,11 +167,11 @@ class FieldList:
         yield from self._own
 
     def find(self, name: str) -> Field | None:
-        """Return the field that ``name`` means: its own name, or that of an annotation."""
+        """Return the field with a name, which may be that of an annotation. Returns None if there is none."""
         return self._found.get(name)
 
     def similar(self, name: str) -> list[str]:
-        """Return names of fields that look like ``name``."""
+        """Return names of fields that are similar to ``name``, for an error message."""
         return difflib.get_close_matches(name.lower(), [field.name for field in self], n=3, cutoff=0.75)
 
 
@@ -181,6 +181,6 @@ def _annotation_field(annotation: str) -> Field:
 
 
 def snake_case(annotation: str) -> str:
-    """Return the name of an annotation in the manner of Crash Stats' fields: MyTeamID is my_team_id."""
+    """Return the name of an annotation in the style of Crash Stats' fields: MyTeamID becomes my_team_id."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", annotation)
     return re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_") or annotation

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Intervals of histograms: how wide the ranges are that values are counted by."""
+"""Reads the intervals of histograms: the widths of the ranges in which values are counted."""
 
 import re
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from antenna.viewer.supersearch.conditions import QueryError
 from antenna.viewer.supersearch.fields import Field, Kind
 
 _TEXT = re.compile(r"(?P<count>\d{0,6})(?P<unit>[A-Za-z]+)", re.ASCII)
-# Seconds of a unit, by all of its names.
+# The seconds of each unit, which has two names.
 _UNITS = {
     **dict.fromkeys(("s", "second"), 1),
     **dict.fromkeys(("m", "minute"), 60),
@@ -26,26 +26,26 @@ _MONDAY = 4 * 86400
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """The width of a range."""
+    """The width of the ranges of a histogram."""
 
     size: float = 0
     start: float = 0
     """The beginning of one of the ranges."""
     calendar: str = ""
-    """``month`` or ``year``, whose sizes differ."""
+    """``month`` or ``year``, whose lengths vary. It is empty for ranges of a fixed ``size``."""
 
     def lower_bound(self, value: str) -> str:
-        """Return the lower bound of the range of ``value``, both in SQL. The numbers are our own."""
+        """Return the SQL for the lower bound of the range in which ``value`` lies, which is SQL as well."""
         if self.calendar:
             return f"CAST(strftime('%s', {value}, 'unixepoch', 'start of {self.calendar}') AS INTEGER)"
         steps = f"({value} - {self.start}) / {self.size}"
         whole = f"CAST({steps} AS INTEGER)"
-        # The cast goes towards zero, so it goes up for values below.
+        # The cast rounds towards zero. For a negative value that is up, so 1 is subtracted.
         return f"(({whole} - ({steps} < {whole})) * {self.size} + {self.start})"
 
 
 def parse_interval(field: Field, text: str) -> Interval:
-    """Return the interval that ``text`` says: a number, or for dates 1d, 12h, week. Raises ``QueryError``."""
+    """Read an interval: a number, or for a date a text such as 1d, 12h or week. Raises ``QueryError``."""
     if field.kind is Kind.NUMBER:
         if not re.fullmatch(r"\d{1,15}", text, re.ASCII) or not int(text):
             raise QueryError(f"_histogram_interval.{field.name}: {text!r} is no whole number above 0")

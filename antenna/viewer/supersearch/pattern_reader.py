@@ -2,13 +2,13 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Reads regular expressions. ``patterns`` says what they look like."""
+"""Reads a regular expression, and builds its automaton. The head of ``patterns`` describes the syntax."""
 
 from collections.abc import Callable
 
 from antenna.viewer.supersearch.automaton import MAX_STATES, Automaton, PatternError, Test
 
-# Characters of an expression, and depth of its brackets.
+# Most characters of an expression, and most levels of brackets. Beyond these it is refused.
 _MAX_LENGTH, _MAX_DEPTH = 1000, 50
 
 _CLASSES: dict[str, Test] = {
@@ -21,7 +21,7 @@ _CLASSES |= {
     for name, has in list(_CLASSES.items())
 }
 
-#: A part of an expression. It adds its states in front of a given one, and returns the first of them.
+#: A part of an expression: a function that adds its states in front of a given state, and returns the first of them.
 Part = Callable[[Automaton, int], int]
 
 
@@ -29,11 +29,11 @@ class PatternReader:
     """Reads one expression: alternatives of sequences of items, which may be repeated."""
 
     def __init__(self, text: str) -> None:
-        """Raises ``PatternError``."""
+        """Read the expression ``text``. Raises ``PatternError``."""
         if len(text) > _MAX_LENGTH:
             raise PatternError(f"it has more than {_MAX_LENGTH} characters")
         self._text, self._position, self._depth = text, 0, 0
-        # The text that the item read last stands for, if it stands for a single text.
+        # The text that the last item matches, if it matches only one text.
         self._literal = ""
         #: A text that every match contains.
         self.needed = ""

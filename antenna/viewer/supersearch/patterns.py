@@ -4,14 +4,14 @@
 
 r"""Regular expressions that take time in proportion to the text, whatever the expression.
 
-The syntax is that of Crash Stats, which is Lucene's: an expression matches a value as a whole, what stands in quotation
-marks means itself, and ``^`` and ``$`` are no anchors. ``. ? + * {2,5} | ( ) [a-z] [^a-z] \d \w \s`` have their usual
-meaning, and a backslash takes the meaning from any other character. Lucene's ``~ & < > @ #`` mean themselves here, as
-people who search for functions of C++ expect.
+The syntax is that of Crash Stats, which is Lucene's. An expression has to match the whole value. Text in quotation
+marks is literal, and ``^`` and ``$`` are no anchors. ``. ? + * {2,5} | ( ) [a-z] [^a-z] \d \w \s`` have their usual
+meaning. A backslash makes any other character literal. Lucene's operators ``~ & < > @ #`` are literal here, because
+people search for functions of C++, whose names have these characters.
 
-An expression becomes an automaton that is in several states at once, so nothing is tried twice. Each set of states
-that was met is remembered with where each character leads from it: most characters then take one look-up. A text that
-does not contain the longest part of the expression that stands for itself is not looked at any further.
+An expression becomes an automaton that is in several states at once, so no possibility is tried twice. For each set of
+states that was reached, the sets to which characters lead are remembered, so most characters cost one lookup. A text
+without the longest literal part of the expression cannot match, so the automaton does not read it.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from antenna.viewer.supersearch.pattern_reader import PatternReader
 
 __all__ = ["Pattern", "PatternError"]
 
-# States in all sets of them that are remembered, each of which takes some 50 bytes.
+# Most states in all remembered sets together. Each takes some 50 bytes. If there are more, all sets are forgotten.
 _MAX_REMEMBERED = 100_000
 
 
@@ -29,7 +29,7 @@ class Pattern:
     """A regular expression."""
 
     def __init__(self, text: str, check: Callable[[], None] = lambda: None) -> None:
-        """Read an expression. ``check`` is called again and again, and raises when there is no more time.
+        """Read an expression. ``check`` is called again and again. It raises an exception when the time is over.
 
         Raises ``PatternError``.
         """
@@ -38,7 +38,7 @@ class Pattern:
         self._needed = reader.needed
         self._automaton = Automaton()
         self._start = self._automaton.closure([reader.part(self._automaton, END)])
-        # For each set of states that was met: the set that each character leads to.
+        # For each set of states that was reached, the set to which each character leads.
         self._known: dict[frozenset[int], dict[str, frozenset[int]]] = {}
         self._remembered = 0
 

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Queries: what the parameters of a URL ask for."""
+"""Reads the parameters of a URL, and returns the query that they describe."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,10 +11,11 @@ from antenna.viewer.supersearch.conditions import Condition, QueryError, parse
 from antenna.viewer.supersearch.fields import Field, FieldList, Kind
 from antenna.viewer.supersearch.intervals import Interval, parse_interval
 
-#: The parameters that Crash Stats has when none are given.
+#: The defaults, which are those of Crash Stats: columns, number of results, values of a facet, days.
 COLUMNS = ("uuid", "date", "signature", "product", "version")
 RESULTS, FACETS_SIZE, DAYS = 100, 50, 7
-#: The most that one query gets: results, values of a facet, aggregations, levels of one, conditions, fields to sort by.
+#: The limits of one query: results, values of a facet, aggregations, levels of an aggregation, conditions, fields to
+#: sort by. A query beyond them is refused.
 MAX_RESULTS, MAX_FACETS_SIZE, MAX_AGGREGATIONS, MAX_LEVELS, MAX_CONDITIONS = 1000, 1000, 20, 4, 100
 MAX_SORT = 10
 _MAX_OFFSET = 10_000_000
@@ -25,29 +26,32 @@ _NUMBERS = {"_results_number": MAX_RESULTS, "_results_offset": _MAX_OFFSET, "_fa
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """A way to count crashes: by the values of a field or ranges of them, or by how many values there are."""
+    """One level of an aggregation. It counts crashes by the values of a field, or by ranges of values.
+
+    With ``is_cardinality`` it counts the different values instead.
+    """
 
     name: str
     """Its name in the answer."""
     field: Field
     interval: Interval | None = None
-    """How wide the ranges of a histogram are."""
+    """The width of the ranges, if it is a histogram."""
     is_cardinality: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A field that hits have, or are sorted by."""
+    """A field of the results, or one by which they are sorted."""
 
     name: str
-    """As it was asked for."""
+    """The name in the parameters, which may be that of an annotation."""
     field: Field
     is_descending: bool = False
 
 
 @dataclass(slots=True)
 class Query:
-    """A search."""
+    """A search: its conditions, and what the answer is to have."""
 
     conditions: list[Condition] = field(default_factory=list)
     columns: list[Column] = field(default_factory=list)
@@ -55,15 +59,15 @@ class Query:
     number: int = RESULTS
     offset: int = 0
     aggregations: list[tuple[Level, ...]] = field(default_factory=list)
-    """Each is a path: values of the first level, those of the second level for each of these, and so on."""
+    """Each is a path of levels. The values of a level are counted for each value of the level before it."""
     facets_size: int = FACETS_SIZE
 
 
 def parse_query(params: Mapping[str, Sequence[str]], fields: FieldList, now: float) -> Query:
-    """Return the query that the parameters say; ``now`` is the time in seconds since 1970.
+    """Return the query that the parameters describe. ``now`` is the time in seconds since 1970.
 
-    Without a ``date`` it is for the last week, as at Crash Stats. Raises ``QueryError``, with all that is wrong, a line
-    each.
+    Without a ``date`` it is for the last week, as at Crash Stats. Raises ``QueryError``, whose text has a line for each
+    error.
     """
     reader = _Reader(params, fields)
     query = reader.read(now)
@@ -73,13 +77,13 @@ def parse_query(params: Mapping[str, Sequence[str]], fields: FieldList, now: flo
 
 
 class _Reader:
-    """Reads the parameters of one query, and gathers what is wrong with them."""
+    """Reads the parameters of one query, and collects the errors in them."""
 
     def __init__(self, params: Mapping[str, Sequence[str]], fields: FieldList) -> None:
         self._fields = fields
         self.errors: list[str] = []
         self._intervals: dict[str, Interval] = {}
-        # An empty value says nothing: forms send it.
+        # Empty values, which forms send, are left out.
         self._params = {name: found for name, values in params.items() if (found := [text for text in values if text])}
 
     def read(self, now: float) -> Query:
@@ -172,7 +176,7 @@ class _Reader:
         return found
 
     def _limit_date(self, query: Query, now: float) -> None:
-        """Add the lower end of the time that is searched, unless there is one."""
+        """Add a lower bound on ``date``, unless there is one."""
         dates = [one for one in query.conditions if one.field.name == "date" and not one.is_negated]
         if not any(one.operator.startswith(">") for one in dates):
             upper = [float(one.value) for one in dates if one.operator.startswith("<")]

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Answers queries."""
+"""Answers queries from the index, within a time limit."""
 
 import json
 import sqlite3
@@ -16,9 +16,9 @@ from antenna.viewer.supersearch.fields import Field, Kind
 from antenna.viewer.supersearch.query import Column, Query
 from antenna.viewer.supersearch.sql import Compiler, Where, column, text_field
 
-#: Seconds that a search may take.
+#: Seconds that a search may take. Then it raises ``SearchTimeoutError``.
 TIMEOUT = 10.0
-# Steps of SQLite between two looks at the clock: some hundred microseconds.
+# Steps of SQLite between two looks at the clock. They take some hundred microseconds.
 _STEPS = 10_000
 
 
@@ -27,7 +27,7 @@ class SearchTimeoutError(Exception):
 
 
 class Search:
-    """A connection to an index that searches only read from, for one thread."""
+    """A connection to an index, which is opened for reading only. Only one thread may use it."""
 
     def __init__(self, path: Path, *, timeout: float = TIMEOUT) -> None:
         """Open the index at ``path``. Raises ``sqlite3.Error`` if there is none."""
@@ -48,15 +48,15 @@ class Search:
         return int(version)
 
     def annotations(self) -> set[str]:
-        """Return the annotations that the index has fields for, beside those of ``FIELDS``."""
+        """Return the annotations that are fields of this index, in addition to ``FIELDS``."""
         known = "SELECT DISTINCT field FROM texts WHERE id IN (SELECT text FROM extra)"
         return {row[0] for row in self.database.execute(known)}
 
     def answer(self, query: Query) -> dict[str, Any]:
-        """Return the answer to a query, as Crash Stats shapes it. Raises ``QueryError``, ``SearchTimeoutError``."""
+        """Return the answer to a query, shaped as at Crash Stats. Raises ``QueryError`` and ``SearchTimeoutError``."""
         self._until = time.monotonic() + self._timeout
         try:
-            # All parts of the answer are of one state of the index.
+            # In a transaction, all parts of the answer are of the same state of the index.
             self.database.execute("BEGIN")
             try:
                 return self._answer(query)
@@ -95,7 +95,7 @@ class Search:
 
 
 def _value(field: Field) -> str:
-    """Return the value of a field in SQL: a list in JSON for fields that can have several."""
+    """Return the SQL for the value of a field. If the field has no column, the value is a list in JSON."""
     if field.name == "uuid":
         return "(SELECT crash_id FROM crashes WHERE id = f.crash)"
     if not field.has_column:
@@ -124,7 +124,7 @@ def _order(of: Column) -> str:
 
 
 def _version_key(version: str | None) -> str | None:
-    """Return a text that is in the order of versions: letters come before the end, and the end before numbers."""
+    """Return a text that sorts as versions do: letters come before the end of a version, and the end before numbers."""
     if version is None:
         return None
     return "".join(map(_part_key, sort_key(version)))

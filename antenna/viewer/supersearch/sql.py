@@ -4,7 +4,7 @@
 
 """Turns conditions into SQL over the tables of ``tables``.
 
-Names in the SQL are those of our own columns; all that comes from a request is a parameter.
+The names in the SQL are those of our own columns. Everything that comes from a request is a parameter.
 """
 
 import json
@@ -20,19 +20,19 @@ from antenna.viewer.supersearch.tables import key_of
 
 @dataclass(slots=True)
 class Where:
-    """The condition behind WHERE, and its parameters. It calls the table of facts ``f``."""
+    """The condition behind WHERE, and its parameters. The table ``facts`` is called ``f`` in it."""
 
     sql: str = "1"
     values: list[str | int | float] = field(default_factory=list)
 
 
 def column(of: Field) -> str:
-    """Return the column of a field that has one."""
+    """Return the column of a field, which must have one."""
     return f'f."{of.name}"'
 
 
 def text_field(of: Field) -> str:
-    """Return what a field is called in the table of texts."""
+    """Return the name of a field in the table ``texts``."""
     return of.name if of.is_known else of.annotations[0]
 
 
@@ -40,14 +40,14 @@ class Compiler:
     """Makes the SQL of one query."""
 
     def __init__(self, database: sqlite3.Connection, check: Callable[[], None]) -> None:
-        """``check`` is called again and again, and raises when there is no more time."""
+        """``check`` is called again and again. It raises an exception when the time is over."""
         self._database = database
         self._check = check
 
     def where(self, conditions: Iterable[Condition]) -> Where:
-        """Return the condition that a crash must fulfil.
+        """Return the SQL for all conditions together.
 
-        Of several conditions on one field one must hold; but all comparisons must, and none that is negated may fail.
+        Comparisons and negated conditions must all hold. Of the other conditions on one field, one must hold.
         """
         found = Where()
         parts = []
@@ -65,7 +65,7 @@ class Compiler:
         return found
 
     def _condition(self, alternatives: list[Condition], values: list[str | int | float]) -> str:
-        """Return the SQL of conditions on one field, one of which must hold; its parameters go to ``values``."""
+        """Return the SQL for conditions on one field, of which one must hold. Adds its parameters to ``values``."""
         parts = [self._null(one.field, values) for one in alternatives if one.operator == NULL]
         rest = [one for one in alternatives if one.operator != NULL]
         if rest:
@@ -98,7 +98,7 @@ class Compiler:
         return "f.crash IN (SELECT crash FROM extra WHERE text IN (SELECT value FROM json_each(?)))"
 
     def _texts(self, of: Field, alternatives: list[Condition]) -> list[int]:
-        """Return the ids of the texts that fulfil one of the conditions."""
+        """Return the ids of the texts that fulfil at least one of the conditions."""
         if all(one.operator == "=" for one in alternatives):
             sql = "SELECT id FROM texts WHERE field = ? AND key = ?"
             keys = [key_of(str(one.value)) for one in alternatives]

@@ -4,11 +4,13 @@
 
 """The tables in which the index keeps the values of fields.
 
-``facts`` has a row for each crash, and a column for each field that has one value. ``extra`` has the values of other
-fields: several of a crash, and annotations that the team allows. Texts are numbers in both: ``texts`` has each of them
-once, by field. A search looks for the texts that match, which are few, and then for their numbers, which is fast.
+``facts`` has a row for each crash, and a column for each field that has one value. ``extra`` has the values of all
+other fields, which are those with several values and the annotations that VIEWER_ANNOTATIONS allows. In both, a text is
+stored as its number in ``texts``, which has each text of a field once. A search first finds the few texts that match,
+and then looks for their numbers, which is fast.
 
-A text is found by its key. The key of a long text, such as a stack, is a short one: the index of keys stays small.
+A text is found by its key. A short text is its own key. The key of a long one, such as a stack, is its beginning with a
+hash, so that the index of keys stays small.
 """
 
 import hashlib
@@ -42,7 +44,7 @@ CREATE TRIGGER facts_go AFTER DELETE ON crashes BEGIN
 END;
 """
 
-# Characters of a text that is its own key. More than those of most signatures.
+# Most characters of a text that is its own key. Most signatures have fewer.
 _LONGEST_KEY = 100
 
 _INSERT = f"INSERT INTO facts VALUES (?{', ?' * len(COLUMNS)})"
@@ -52,12 +54,12 @@ class FactsWriter:
     """Adds the facts of crashes, within one transaction."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
-        """``database`` is in a transaction that writes: nobody else changes the texts meanwhile."""
+        """``database`` must be in a transaction that writes, so that no other connection changes the texts."""
         self._database = database
         self._ids: dict[tuple[str, str], int] = {}
 
     def add(self, number: int, row: "CrashRow") -> None:
-        """Add the facts of a crash; ``number`` is its id in the table of crashes."""
+        """Add the facts of a crash. ``number`` is its id in the table ``crashes``."""
         facts = facts_of(row)
         values: list[int | float | None] = [number]
         for field in COLUMNS:
@@ -86,14 +88,14 @@ class FactsWriter:
 
 
 def key_of(text: str) -> str:
-    """Return what a text is found by, the text itself unless that is long."""
+    """Return the key of a text."""
     if len(text) <= _LONGEST_KEY:
         return text
     return f"{text[:_LONGEST_KEY]}\0{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}"
 
 
 def prune() -> Iterator[str]:
-    """Yield statements that remove the texts which no crash has any more: each is short enough to wait for."""
+    """Yield statements that remove the texts which no crash has any more. Each takes little time."""
     for field in COLUMNS:
         if field.kind.is_text:
             name = field.name

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Notes what there is to tell of crashes that the index gets."""
+"""Writes the messages about crashes that are added to the index."""
 
 import json
 import sqlite3
@@ -18,12 +18,13 @@ from antenna.viewer.index.versions import is_at_least
 
 NEW, BACK = "new_signature", "signature_came_back"
 
-# These stay when the rest of the index is made anew: what was told is not told again.
+# These tables are kept when the rest of the index is made anew, so that no message is sent a second time.
 _TABLES = """
 BEGIN IMMEDIATE;
 -- When the webhook was first used. Signatures that were seen before are not new.
 CREATE TABLE IF NOT EXISTS webhook (since REAL NOT NULL);
--- Signatures that were told of, or were there before; and the version with the fix that they came back in spite of.
+-- Signatures that have had their message, or are older than the webhook. fixed_in is the version with the fix, if there
+-- was a message that the signature came back in spite of it.
 CREATE TABLE IF NOT EXISTS announced (signature TEXT PRIMARY KEY, fixed_in TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS messages (
     id TEXT PRIMARY KEY,
@@ -39,17 +40,17 @@ COMMIT;
 
 
 class Announcer:
-    """Notes signatures that are new, and those that came back."""
+    """Writes a message for each signature that is new, and for each that came back."""
 
     def __init__(self, database: sqlite3.Connection, url: str) -> None:
-        """``database`` is that of the index; ``url`` is where people open the viewer, empty if that is not known."""
+        """``database`` is that of the index. ``url`` is the viewer's URL for people, or "" if it is not known."""
         self._url = url.rstrip("/")
         database.executescript(_TABLES)
         database.execute("INSERT INTO webhook SELECT ? WHERE NOT EXISTS (SELECT 1 FROM webhook)", (time.time(),))
         (self._since,) = database.execute("SELECT since FROM webhook").fetchone()
 
     def note(self, database: sqlite3.Connection, rows: Sequence[CrashRow]) -> None:
-        """Note what there is to tell of crashes that the index did not have before, in its transaction."""
+        """Write the messages about ``rows``, which are new in the index, in the transaction of ``database``."""
         by_signature: dict[str, list[CrashRow]] = {}
         for row in rows:
             by_signature.setdefault(row.signature, []).append(row)
@@ -81,7 +82,7 @@ class Announcer:
 
 
 def message(event: str, row: CrashRow, url: str) -> dict[str, Any]:
-    """Return what a message says. Nothing in it is of a person: all of it stands on the first page of the viewer."""
+    """Return the content of a message. It has nothing about a person: all of it is on pages that the team sees."""
     program = " ".join(filter(None, (row.product or "an unknown product", row.version)))
     where = f"{program} on {row.os}" if row.os else program
     what = "New signature" if event == NEW else "A signature came back after it was fixed"
@@ -104,7 +105,7 @@ def message(event: str, row: CrashRow, url: str) -> dict[str, Any]:
 
 
 def _plain(text: str) -> str:
-    """Return text that stays between backquotes, and is no command of Slack's, such as ``<!channel>``."""
+    """Return text that cannot end its backquotes, and is no command of Slack's, such as ``<!channel>``."""
     for char, instead in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("`", "'"), ("\n", " "), ("\r", " ")):
         text = text.replace(char, instead)
     return text

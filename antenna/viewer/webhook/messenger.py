@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Sends messages that wait."""
+"""Sends the messages of the webhook that wait."""
 
 import logging
 import sqlite3
@@ -18,16 +18,18 @@ from antenna.viewer.webhook.announcer import NEW
 
 logger = logging.getLogger(__name__)
 
-# Seconds between two looks for messages, and between two messages: a receiver may bound how many it takes.
+# Seconds between two searches for messages, and between two messages, because receivers limit how many they take.
 _INTERVAL, _PAUSE = 2.0, 1.0
-# Seconds that a receiver has to take the connection, to send the next piece of its answer, and altogether.
+# Seconds that a receiver has to take the connection, to send the next piece of its answer, and in all.
 _CONNECT, _READ, _TOTAL = 5.0, 10.0, 20.0
-# Seconds before a message is tried again: the first time, and at most; and how long it is tried.
-_FIRST_DELAY, _LONGEST_DELAY, _GIVE_UP = 5.0, 3600.0, 3 * 86400.0
-# Messages of one round.
+# Seconds until a message is sent again. They double with each attempt, from the first to the longest.
+_FIRST_DELAY, _LONGEST_DELAY = 5.0, 3600.0
+# Seconds after which a message that no attempt could deliver is dropped.
+_GIVE_UP = 3 * 86400.0
+# Most messages that are sent before the next search for messages.
 _ROUND = 20
-
-_GREATEST_EXPONENT = 20
+# The delay is not doubled more often than this, because a message may have any number of attempts.
+_MOST_DOUBLINGS = 20
 
 
 @dataclass(slots=True)
@@ -35,48 +37,48 @@ class Outcome:
     """The outcome of sending a message."""
 
     problem: str = ""
-    """Why it was not taken; empty if it was."""
+    """Why the receiver has not taken it. It is empty if it has."""
     delay: float = 0.0
     """Seconds that the receiver asks to wait."""
     is_away: bool = False
     """Whether other messages would fail in the same way."""
 
 
-class Delivery:
+class Messenger:
     """Sends messages to one URL."""
 
     def __init__(self, database: sqlite3.Connection, url: str, is_ready: Callable[[], bool]) -> None:
-        """``is_ready`` says whether all crashes were read that there are. Before that, nothing is known to be new."""
+        """``is_ready`` says whether all crashes have been read once. Until then no signature is known to be new."""
         self._database = database
         self._url = url
         self._is_ready = is_ready
-        #: Why the last message was not taken; empty if it was.
+        #: Why the receiver has not taken the last message. It is empty if it has.
         self.trouble = ""
         self._is_stopped = Event()
         self._session = requests.Session()
 
     @property
     def waiting(self) -> int:
-        """How many messages wait."""
+        """The number of messages that wait."""
         (count,) = self._database.execute("SELECT count(*) FROM messages").fetchone()
         return int(count)
 
     def run(self) -> None:
-        """Go on until ``stop`` is called."""
+        """Send messages until ``stop`` is called."""
         while not self._is_stopped.wait(_INTERVAL):
             try:
                 self.deliver()
-            except Exception as error:  # noqa: BLE001 - the log has it, and it is tried again
+            except Exception as error:  # noqa: BLE001 - it is logged, and the next round tries again
                 self.trouble = type(error).__name__
-                # Its message could hold the URL, which is a secret.
+                # The text of the error could have the URL, which is a secret.
                 logger.error("the webhook failed: %s", self.trouble)  # noqa: TRY400 - see above
 
     def stop(self) -> None:
-        """Let ``run`` end once the message in hand is sent: otherwise nobody would know whether it was taken."""
+        """Let ``run`` end after the current message. If it ended at once, the message might be sent a second time."""
         self._is_stopped.set()
 
     def deliver(self) -> int:
-        """Send the messages whose time has come; return how many were taken."""
+        """Send the messages whose time has come. Returns how many the receiver has taken."""
         taken = 0
         if not self._is_ready():
             return taken
@@ -100,7 +102,7 @@ class Delivery:
         return taken
 
     def _drop_old_news(self) -> None:
-        """Drop messages on signatures that are not new after all: an older crash has come since."""
+        """Drop messages about signatures that are not new, because an older crash has come since."""
         self._database.execute(
             "DELETE FROM messages WHERE event = ? AND signature IN "
             "(SELECT text FROM signatures WHERE first_seen < (SELECT since FROM webhook))",
@@ -113,7 +115,7 @@ class Delivery:
             logger.error("the webhook has not taken a message for days: it is dropped (%s)", outcome.problem)
             self._database.execute("DELETE FROM messages WHERE id = ?", (found["id"],))
             return
-        delay = _FIRST_DELAY * 2 ** min(found["attempts"], _GREATEST_EXPONENT)
+        delay = _FIRST_DELAY * 2 ** min(found["attempts"], _MOST_DOUBLINGS)
         delay = min(max(delay, outcome.delay), _LONGEST_DELAY)
         logger.warning("the webhook has not taken a message (%s): again in %.0f s", outcome.problem, delay)
         self._database.execute(
@@ -124,7 +126,7 @@ class Delivery:
         headers = {
             "Content-Type": "application/json",
             "User-Agent": "Antenna viewer",
-            # The same whenever the message is sent again.
+            # If the message is sent again, the key is the same, so a receiver can tell.
             "Idempotency-Key": number,
         }
         try:
@@ -135,7 +137,7 @@ class Delivery:
                     headers=headers,
                     timeout=(_CONNECT, _READ),
                     allow_redirects=False,
-                    # Nobody reads what the receiver says.
+                    # The content of the answer does not matter, so it is not read.
                     stream=True,
                 )
                 answer.close()
@@ -148,6 +150,6 @@ class Delivery:
 
 
 def _retry_after(answer: requests.Response) -> float:
-    """Return the seconds that an answer asks to wait. RFC 9110 has dates there, too, which hardly anybody sends."""
+    """Return the seconds that an answer asks to wait, or 0. RFC 9110 also allows a date, which hardly anybody sends."""
     text = answer.headers.get("Retry-After", "")
     return float(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0.0  # noqa: PLR2004 - digits of a number of seconds
