@@ -19,6 +19,7 @@ import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -133,5 +134,10 @@ def _own_path(module: ModuleType) -> Path | None:
     if not origin or not str(origin).endswith(".py"):
         return None
     path = Path(origin)
-    libraries = [*site.getsitepackages(), sysconfig.get_path("stdlib"), str(_ANTENNA)]
-    return None if any(path.is_relative_to(library) for library in libraries) else path
+    return None if any(path.is_relative_to(library) for library in _libraries()) else path
+
+
+@cache
+def _libraries() -> list[str]:
+    """Return the directories of modules that are not the operator's own."""
+    return [*site.getsitepackages(), sysconfig.get_path("stdlib"), str(_ANTENNA)]

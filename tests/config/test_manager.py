@@ -220,3 +220,10 @@ def test_bad_option_stops_the_start_and_is_named(name: str, value: str) -> None:
 
     with pytest.raises(ConfigurationError, match=f"^{name} has a bad value .*expected "):
         _ = AppConfig(config), WebServerConfig(config)
+
+
+def test_admin_port_has_to_be_another_port() -> None:
+    config = build_config({"PORT": "8125", "ADMIN_PORT": "8125"})
+
+    with pytest.raises(ConfigurationError, match="ADMIN_PORT has a bad value '8125': expected another port than PORT"):
+        WebServerConfig(config)

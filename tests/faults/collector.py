@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from tests.support.programs import free_port
+from tests.support.programs import children_of, free_port
 from tests.support.server import AntennaServer
 
 _POLL = 0.05
@@ -110,7 +110,7 @@ class SupervisedCollector:
 
 def _children(pid: int) -> list[int]:
     with contextlib.suppress(OSError):
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return children_of(pid)
     return []
 
 

@@ -29,7 +29,7 @@ def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
 
 
 # An example takes ten times as long as one that is not sent.
-@settings(max_examples=EXAMPLES // 4)
+@settings(max_examples=EXAMPLES // 3)
 @given(
     sent=st.lists(sent_reports(), min_size=1, max_size=3), packet_size=st.integers(1, 100_000), pipelined=st.booleans()
 )

@@ -16,6 +16,16 @@ import requests
 TIMEOUT_SECONDS = 10
 
 
+def _session() -> requests.Session:
+    """Return a session for an emulator, which needs no proxy and no password.
+
+    Looking for them, in the environment and in files, would take half of the time of each request.
+    """
+    session = requests.Session()
+    session.trust_env = False
+    return session
+
+
 class GcsBucket:
     """A bucket that one test has to itself.
 
@@ -25,7 +35,7 @@ class GcsBucket:
     def __init__(self, emulator_url: str) -> None:
         """Make the bucket in the emulator at ``emulator_url``."""
         self.emulator_url = emulator_url
-        self._session = requests.Session()
+        self._session = _session()
         self.name = f"crashes-{uuid.uuid4().hex}"
         self._objects_url = f"{emulator_url}/storage/v1/b/{self.name}/o"
         answer = self._session.post(
@@ -62,7 +72,7 @@ class GcsBucket:
 
     def put(self, object_name: str, content: bytes, content_type: str = "application/octet-stream") -> None:
         """Store an object."""
-        requests.post(
+        self._session.post(
             f"{self.emulator_url}/upload/storage/v1/b/{self.name}/o",
             params={"uploadType": "media", "name": object_name},
             data=content,
@@ -96,7 +106,7 @@ class PubSubTopic:
     def __init__(self, emulator_host: str, project_id: str = "test") -> None:
         """Make topic and subscription in the emulator at ``emulator_host`` (host and port)."""
         self.emulator_host = emulator_host
-        self._session = requests.Session()
+        self._session = _session()
         self.project_id = project_id
         self.name = f"crash-ids-{uuid.uuid4().hex}"
         self.subscription_name = self.name

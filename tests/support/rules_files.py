@@ -5,6 +5,7 @@
 """Rules files for tests."""
 
 import random
+from functools import lru_cache
 from typing import Any
 
 from antenna.config import build_config
@@ -21,5 +22,11 @@ def throttler_of(text: str, **options: Any) -> Throttler:
 
 def matches(condition: str, crash: dict[str, Any], head: str = "", **options: Any) -> bool:
     """Whether a condition, written as the keys of a rule, is true of a crash."""
-    throttler = throttler_of(f'{head}\n[[rules]]\nname = "it"\n{condition}\nresult = "ACCEPT"\n', **options)
-    return throttler.throttle(crash)[1] == "it"
+    rule = f'{head}\n[[rules]]\nname = "it"\n{condition}\nresult = "ACCEPT"\n'
+    return _throttler_of_last(rule, tuple(options.items())).throttle(crash)[1] == "it"
+
+
+# To make one takes milliseconds, and tests try a condition on many crashes.
+@lru_cache(maxsize=1)
+def _throttler_of_last(text: str, options: tuple[tuple[str, Any], ...]) -> Throttler:
+    return throttler_of(text, **dict(options))

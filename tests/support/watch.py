@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 
 from tests.support.collector import Collector
+from tests.support.programs import children_of
 from tests.support.raw_http import RawResponse
 from tests.support.reports import annotation, dump, report
 
@@ -67,8 +68,8 @@ class Target:
     @property
     def worker(self) -> psutil.Process:
         """The worker's process."""
-        (worker,) = psutil.Process(self.server.pid).children()
-        return worker
+        (worker,) = children_of(self.server.pid)
+        return psutil.Process(worker)
 
     def submit(self, request: bytes) -> RawResponse:
         """Send a request on a connection of its own."""
@@ -125,9 +126,13 @@ class Target:
 
         A line that is no record, such as one of a traceback, makes the test fail.
         """
-        lines = self.server.logs().splitlines()
-        new, self._log_read = lines[self._log_read :], len(lines)
-        return [json.loads(line) for line in new]
+        # The log of a collector that many tests share is long, and this is called twice a test.
+        with self.server.log_file.open("rb") as log:
+            log.seek(self._log_read)
+            # A line that is still being written is left for the next call.
+            new = log.read().rpartition(b"\n")[0]
+        self._log_read += len(new) + 1 if new else 0
+        return [json.loads(line) for line in new.splitlines()]
 
     def _wait_until_descriptors_are_closed(self, number: int) -> None:
         # Connections of the test may just be closing; gevent's pool of threads may have been made by it.

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import requests
 
 from tests.support.collector import Collector
 from tests.support.intervals import shortened
 from tests.support.peer import Peer, Request, answer, send
+from tests.support.programs import children_of
 from tests.support.reports import annotation, dump, report
 from tests.support.statsd import Metric, StatsdSink, totals
 from tests.system.conftest import running_on_files
@@ -201,8 +201,8 @@ def test_one_process_sends_the_state_of_the_instance(drill: Drill) -> None:
 
 
 def test_worker_that_was_killed_is_told(drill: Drill) -> None:
-    worker, _ = psutil.Process(drill.collector.server.pid).children()
-    os.kill(worker.pid, signal.SIGKILL)
+    worker, _ = children_of(drill.collector.server.pid)
+    os.kill(worker, signal.SIGKILL)
 
     wait_for(lambda: drill.totals()["instance.workers_ended,cause:killed"] == 1)
     wait_for(lambda: drill.totals()["instance.workers_started"] == 1)
