@@ -8,12 +8,12 @@ import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-from tests.faults.conftest import StartCollector
+from tests.faults.conftest import Setting, StartCollector
 from tests.faults.machine import Machine
 from tests.support.collector import Collector
 from tests.support.faulty import PASS, REFUSE, Fault, FaultyProxy
+from tests.support.programs import children_of
 from tests.support.raw_http import RawResponse
 from tests.support.reports import annotation, dump, report
 
@@ -33,13 +33,11 @@ def assert_kept_in_the_end(collector: Collector, machine: Machine, answer: RawRe
     collector.assert_published(collector.assert_saved(answer).crash_id)
 
 
-def test_crash_goes_to_the_spool_while_no_names_are_looked_up(
-    start_collector: StartCollector, machine: Machine, storage_proxy: FaultyProxy
-) -> None:
-    collector = start_collector()
+def test_crash_goes_to_the_spool_while_no_names_are_looked_up(setting: Setting) -> None:
+    collector, machine = setting.collector, setting.machine
     machine.set_names("silence")
     # The next request needs a new connection, and so a look-up of the name.
-    storage_proxy.reset_connections()
+    setting.storage.reset_connections()
     with ThreadPoolExecutor(24) as clients:
         answers = list(clients.map(collector.submit, [REPORT] * 24))
 
@@ -52,44 +50,40 @@ def test_crash_goes_to_the_spool_while_no_names_are_looked_up(
         assert_kept_in_the_end(collector, machine, answer)
 
 
-def test_collector_ends_while_no_names_are_looked_up(
-    start_collector: StartCollector, machine: Machine, storage_proxy: FaultyProxy
-) -> None:
-    collector = start_collector()
-    machine.set_names("silence")
-    storage_proxy.reset_connections()
-    collector.assert_kept(collector.submit(REPORT))
-
-    start = time.monotonic()
-    assert collector.server.stop() == 0
-    assert time.monotonic() - start < 6
-
-
-def test_id_that_can_be_neither_published_nor_spooled_is_not_promised(
-    start_collector: StartCollector, machine: Machine, publish_proxy: FaultyProxy
-) -> None:
-    collector = start_collector()
-    publish_proxy.fault = REFUSE
+def test_id_that_can_be_neither_published_nor_spooled_is_not_promised(setting: Setting) -> None:
+    collector, machine = setting.collector, setting.machine
+    setting.publish.fault = REFUSE
     for error in ("ENOSPC", "EIO", "EROFS"):
         machine.set_disk(error)
         assert collector.submit(REPORT).status == 503
 
     machine.set_disk("pass")
     answer = collector.submit(REPORT)
-    publish_proxy.fault = PASS
+    setting.publish.fault = PASS
     assert_kept_in_the_end(collector, machine, answer)
 
 
-def test_worker_is_replaced_while_the_disk_fails(start_collector: StartCollector, machine: Machine) -> None:
-    collector = start_collector()
-    pid = collector.server.pid
+def test_worker_is_replaced_while_the_disk_fails(setting: Setting) -> None:
+    collector, pid = setting.collector, setting.collector.server.pid
     for error in ("ENOSPC", "EIO", "EROFS"):
-        machine.set_disk(error)
-        for worker in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-            os.kill(int(worker), signal.SIGKILL)
+        setting.machine.set_disk(error)
+        for worker in children_of(pid):
+            os.kill(worker, signal.SIGKILL)
 
         collector.assert_saved(collector.submit(REPORT))
         assert collector.server.is_running
+
+
+# The last test of the shared collector, since it ends it.
+def test_collector_ends_while_no_names_are_looked_up(setting: Setting) -> None:
+    collector = setting.collector
+    setting.machine.set_names("silence")
+    setting.storage.reset_connections()
+    collector.assert_kept(collector.submit(REPORT))
+
+    start = time.monotonic()
+    assert collector.server.stop() == 0
+    assert time.monotonic() - start < 6
 
 
 def test_start_with_a_disk_that_fails_saves_crashes_and_delivers_when_it_is_mended(
