@@ -36,27 +36,20 @@ def serves_on(server: AntennaServer, host: str) -> bool:
         return False
 
 
+# tests/server/test_conf.py checks to which addresses each value of the option leads. If a system lets a socket of IPv6
+# take connections of IPv4 too, only a running server shows that ours does not.
 @needs_ipv6
-@pytest.mark.parametrize(
-    ("listen_address", "hosts"),
-    [
-        ("", {"127.0.0.1", "::1"}),
-        ("127.0.0.1", {"127.0.0.1"}),
-        ("[::]", {"::1"}),
-    ],
-)
-def test_listens_where_it_is_told(
-    start_server: StartServer, tmp_path: Path, listen_address: str, hosts: set[str]
-) -> None:
-    server = start_server(file_system_environment(tmp_path) | {"LISTEN_ADDRESS": listen_address}, wait=False)
-    server.wait_until(lambda: serves_on(server, min(hosts)))
+def test_listens_on_ipv6_alone_where_it_is_told_so(start_server: StartServer, tmp_path: Path) -> None:
+    server = start_server(file_system_environment(tmp_path) | {"LISTEN_ADDRESS": "[::]"}, wait=False)
+    server.wait_until(lambda: serves_on(server, "::1"))
 
-    assert {host for host in ("127.0.0.1", "::1") if serves_on(server, host)} == hosts
+    assert not serves_on(server, "127.0.0.1")
 
 
 @needs_ipv6
-def test_another_server_takes_over_both(start_server: StartServer, tmp_path: Path) -> None:
+def test_listens_on_both_and_another_server_takes_over_both(start_server: StartServer, tmp_path: Path) -> None:
     server = start_server(file_system_environment(tmp_path) | {"LISTEN_ADDRESS": ""})
+    assert serves_on(server, "::1")
     os.kill(server.pid, signal.SIGUSR2)
     server.wait_until(lambda: server.logs().count("crashes are saved in") == 2)
     server.terminate()

@@ -218,13 +218,6 @@ class TestRefused:
             connection.send(report(PRODUCT, DUMP)[:-20])
             mozilla_collector.assert_discarded(connection.receive(), "timeout")
 
-    def test_client_that_sends_on_sees_the_answer(self, collector: Collector) -> None:
-        body = multipart(PRODUCT, dump(bytes(60_000_000)))
-
-        with collector.keeps_nothing():
-            for request in (post(body), post(chunked(body, 1_000_000), CHUNKED)):
-                collector.assert_discarded(collector.submit(request), "malformed_too_large")
-
     @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
     def test_other_methods(self, collector: Collector, method: str) -> None:
         request = report(PRODUCT).replace(b"POST", method.encode(), 1)

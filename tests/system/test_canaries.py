@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.collector import Collector
 from tests.support.peer import Peer, answer, send
 from tests.support.reports import annotation, dump, extra, gzipped_report, post, report
 from tests.support.server import PROJECT_ROOT
@@ -149,21 +150,19 @@ def test_nothing_private_leaks(start_local_collector: StartCollector, tmp_path: 
         canaries.assert_absent("metrics", str(statsd.metrics))
         canaries.assert_absent("Sentry", sentry_events(sentry))
         canaries.assert_absent("answers", "\n".join(answers))
-        assert "leaky.py" in collector.server.logs(), "where an error was raised is said"
+        assert_each_error_has_its_place(collector)
         commands = [["bin/show_config.py"], ["bin/check_config.py", "--offline"], ["bin/spool.py", "list", "--json"]]
         # Their output does not depend on whether there is a spool.
         for command in commands if spool else ():
             canaries.assert_absent(command[0], run_tool(command, options, tmp_path))
 
 
-def test_import_of_rules_leaks_nothing(tmp_path: Path) -> None:
-    canary = CANARY.format("rules-url")
-    options = HOUSE_RULES | {"BREAKPAD_THROTTLER_RULES": "leaky_import.RULES", "RULES_URL": f"https://{canary}/"}
-
-    told = run_tool(["bin/check_config.py", "--offline"], options, tmp_path)
-
-    assert "RuntimeError at leaky_import.py:" in told
-    assert canary not in told
+def assert_each_error_has_its_place(collector: Collector) -> None:
+    """Check that the log says of an error of the storage where it was raised, and says so once a type and minute."""
+    fields = [json.loads(line)["Fields"] for line in collector.server.logs().splitlines()]
+    places = [record["error"] for record in fields if "ValueError" in record.get("error", "")]
+    assert 1 <= len(places) <= 2, "the test may last from one minute to the next"
+    assert all(place.startswith("ValueError at leaky.py:") for place in places)
 
 
 def run_tool(command: list[str], options: dict[str, str], directory: Path) -> str:
@@ -182,15 +181,3 @@ def run_tool(command: list[str], options: dict[str, str], directory: Path) -> st
         stderr=subprocess.STDOUT,
         text=True,
     ).stdout
-
-
-def test_every_error_of_others_has_its_place(start_local_collector: StartCollector) -> None:
-    collector = start_local_collector(
-        **HOUSE_RULES, CRASHMOVER_CRASHSTORAGE_CLASS="leaky.LeakyStorage", CRASHMOVER_MAX_ATTEMPTS="1"
-    )
-    for _ in range(3):
-        collector.submit(report(annotation("Fate", "value")))
-
-    records = [json.loads(line)["Fields"] for line in collector.server.logs().splitlines()]
-    (error,) = [fields["error"] for fields in records if "ValueError" in fields.get("error", "")]
-    assert error.startswith("ValueError at leaky.py:"), "once a type and minute"

@@ -14,7 +14,7 @@ import pytest
 from tests.support.captures import load_captures
 from tests.support.collector import Collector
 from tests.support.reports import annotation, chunked_report, dump, extra, gzipped_report, post, report
-from tests.system.conftest import HOUSE_RULES, StartCollector
+from tests.system.conftest import HOUSE_RULES, STATSD_NAMESPACE, TOKEN, StartCollector
 
 # A text that is put into every place of a request.
 PRIVATE = "wont-tell"
@@ -36,6 +36,19 @@ def test_lines_are_mozlog(collector: Collector) -> None:
         assert {"Timestamp", "Type", "Logger", "Hostname", "EnvVersion", "Severity", "Pid", "Fields"} == record.keys()
         assert record["Logger"] == "antenna"
         assert record["EnvVersion"] == "2.0"
+
+
+def test_running_configuration_is_logged_without_secrets(collector: Collector) -> None:
+    logged = {record["Fields"].get("msg") for record in log_records(collector)}
+
+    assert TOKEN not in collector.server.logs()
+    assert {
+        "configuration: BREAKPAD_STAGE_SUBMITTER_BEARER_TOKEN=*****",
+        "configuration: BREAKPAD_MAX_PAYLOAD_SIZE=25MiB",
+        "configuration: BREAKPAD_THROTTLER_RULES=house_rules.RULES",
+        f"configuration: STATSD_NAMESPACE={STATSD_NAMESPACE}",
+        "configuration: CRASHMOVER_CRASHSTORAGE_CLASS=antenna.ext.gcs.crashstorage.GcsCrashStorage",
+    } <= logged
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.captures import load_capture
 from tests.support.collector import Collector
 from tests.support.fixtures import StartServer
 from tests.support.programs import free_port
@@ -36,19 +35,6 @@ def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
 def send_crash_report(url: str) -> subprocess.CompletedProcess[str]:
     program = PROJECT_ROOT / "bin" / "send_crash_report.sh"
     return subprocess.run([program, url], capture_output=True, text=True, check=False, timeout=60)
-
-
-def test_sigterm_finishes_a_request_in_flight(start_server: StartServer, environment: dict[str, str]) -> None:
-    request = load_capture("curl-form").request
-    server = start_server(environment)
-    with server.connect() as connection:
-        connection.send(request[:-100])
-        # The next connection is accepted after this one: by then the first is in flight.
-        assert server.is_serving()
-        server.terminate()
-        connection.send(request[-100:])
-        assert connection.receive().text.startswith("CrashID=bp-")
-    assert server.wait() == 0
 
 
 def test_cmd_prefix_is_the_command_that_the_collector_runs_under(collector: Collector) -> None:

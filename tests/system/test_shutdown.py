@@ -37,9 +37,12 @@ def test_a_crash_in_flight_is_finished_and_answered(start_collector: StartCollec
     collector.assert_published(crash.crash_id)
 
 
-def test_idle_connections_are_served_a_little_longer_and_then_closed(start_local_collector: StartCollector) -> None:
+def test_connections_are_served_a_little_longer_and_then_closed(start_local_collector: StartCollector) -> None:
     collector = start_local_collector()
-    with collector.server.connect() as used, collector.server.connect() as idle, collector.server.connect() as unused:
+    with ExitStack() as connections:
+        used, idle, unused, half_sent = (connections.enter_context(collector.server.connect()) for _ in range(4))
+        half_sent.send(REPORT[:-100])
+        # These are accepted after that one, so it is in flight when they are answered.
         for connection in (used, idle):
             connection.send(REPORT)
             collector.assert_kept(connection.receive())
@@ -49,9 +52,11 @@ def test_idle_connections_are_served_a_little_longer_and_then_closed(start_local
         # A client does not know yet that the collector stops, and sends another crash.
         time.sleep(0.3)
         used.send(REPORT)
+        half_sent.send(REPORT[-100:])
         collector.assert_saved(used.receive())
+        collector.assert_saved(half_sent.receive())
 
-        for connection in (used, idle, unused):
+        for connection in (used, idle, unused, half_sent):
             assert connection.is_closed_by_server()
         assert collector.server.wait() == 0
         assert time.monotonic() - start < 4

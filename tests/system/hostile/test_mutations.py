@@ -22,7 +22,7 @@ NAMES = [
     "firefox-client-curl",
     "socorro-submitter-multipart-gzip",
 ]
-TIMES = 100
+TIMES = 50
 ODD = [
     b"\r\n",
     b"\n",

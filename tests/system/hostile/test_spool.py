@@ -9,7 +9,8 @@ import os
 import random
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -21,23 +22,35 @@ from tests.support.collector import Collector
 from tests.support.odd_things import ODD_THINGS, make_odd_thing
 from tests.support.raw_http import RawResponse
 from tests.support.reports import annotation, dump, multipart, post, report
-from tests.system.conftest import StartCollector
+from tests.system.conftest import running_on_files
 
 MIB = 1024 * 1024
 
 
 class Outage:
-    """A collector whose storage does not answer until ``end()``."""
+    """A collector whose storage does not answer from ``begin()`` to ``end()``."""
 
     def __init__(self, collector: Collector, directory: Path) -> None:
         self.collector = collector
         self.spool = directory / "spool"
         self._crashes = directory / "crashes"
+
+    def begin(self) -> None:
         shutil.rmtree(self._crashes)
         self._crashes.touch()
 
     def end(self) -> None:
         self._crashes.unlink()
+
+    def clean_up(self) -> None:
+        """Remove what a test leaves in the spool, and wait until the collector is well."""
+        for directory in ("save", "publish", "tmp", "set_aside"):
+            for path in (self.spool / directory).iterdir():
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+        self.collector.server.wait_until(self.is_well)
 
     def assert_delivered(self, answers: list[RawResponse]) -> None:
         """Check that all crashes that were answered with ids are saved completely, and published."""
@@ -61,15 +74,39 @@ class Outage:
         return " ".join(check["message"] for check in checks if check["status"] == "warning")
 
 
-@pytest.fixture
-def outage(start_local_collector: StartCollector, tmp_path: Path) -> Callable[..., Outage]:
-    def begin(**options: str) -> Outage:
-        collector = start_local_collector(
-            CRASHMOVER_SPOOL_DIR=str(tmp_path / "spool"), BREAKPAD_TEMP_DIR=str(tmp_path), **options
-        )
-        return Outage(collector, tmp_path)
+@contextmanager
+def running(directory: Path, options: Mapping[str, str]) -> Iterator[Outage]:
+    usual = {"CRASHMOVER_SPOOL_DIR": str(directory / "spool"), "BREAKPAD_TEMP_DIR": str(directory)}
+    with running_on_files(directory, usual | dict(options)) as collector:
+        yield Outage(collector, directory)
 
-    return begin
+
+@pytest.fixture(scope="module")
+def shared_outage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outage]:
+    with running(tmp_path_factory.mktemp("outage"), {}) as outage:
+        yield outage
+
+
+@pytest.fixture(scope="module")
+def shared_small_outage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outage]:
+    with running(tmp_path_factory.mktemp("outage"), {"CRASHMOVER_SPOOL_MAX_SIZE": "32MiB"}) as outage:
+        yield outage
+
+
+@pytest.fixture
+def away(shared_outage: Outage) -> Iterator[Outage]:
+    """An outage of the storage. The tests share the collector."""
+    shared_outage.begin()
+    yield shared_outage
+    shared_outage.clean_up()
+
+
+@pytest.fixture
+def small_away(shared_small_outage: Outage) -> Iterator[Outage]:
+    """An outage of the storage while there is room for 32 MiB in the spool. The tests share the collector."""
+    shared_small_outage.begin()
+    yield shared_small_outage
+    shared_small_outage.clean_up()
 
 
 def honest_report() -> bytes:
@@ -82,8 +119,8 @@ def bomb(content: bytes) -> bytes:
     return post(gzip.compress(body), {"Content-Encoding": "gzip"})
 
 
-def test_hostile_clients_do_not_turn_honest_ones_away(outage: Callable[..., Outage]) -> None:
-    away = outage(CRASHMOVER_SPOOL_MAX_SIZE="32MiB")
+def test_hostile_clients_do_not_turn_honest_ones_away(small_away: Outage) -> None:
+    away = small_away
     hostile = bomb(b"MDMP" * MIB)
     assert len(hostile) < 10_000
 
@@ -100,9 +137,8 @@ def test_hostile_clients_do_not_turn_honest_ones_away(outage: Callable[..., Outa
     away.assert_delivered([*kept, *(answer for answer in bombs if answer.status != 503)])
 
 
-def test_zeros_take_no_room(outage: Callable[..., Outage]) -> None:
-    away = outage(CRASHMOVER_SPOOL_MAX_SIZE="4MiB")
-
+def test_zeros_take_no_room(small_away: Outage) -> None:
+    away = small_away
     hostile = bomb(bytes(20 * MIB))
     kept = [away.collector.submit(hostile) for _ in range(3)]
     kept += [away.collector.submit(honest_report()) for _ in range(10)]
@@ -111,8 +147,7 @@ def test_zeros_take_no_room(outage: Callable[..., Outage]) -> None:
     away.assert_delivered(kept)
 
 
-def test_what_was_damaged_is_set_aside_and_the_heartbeat_says_so(outage: Callable[..., Outage]) -> None:
-    away = outage()
+def test_what_was_damaged_is_set_aside_and_the_heartbeat_says_so(away: Outage) -> None:
     answers = [away.collector.submit(honest_report()) for _ in range(5)]
     damaged, _, emptied, *_ = entries = sorted((away.spool / "save").iterdir())
     content = bytearray((damaged / "dump.upload_file_minidump").read_bytes())
@@ -137,8 +172,7 @@ def test_what_was_damaged_is_set_aside_and_the_heartbeat_says_so(outage: Callabl
     assert away.warning() == ""
 
 
-def test_things_that_do_not_belong_there_hold_up_nothing(outage: Callable[..., Outage]) -> None:
-    away = outage()
+def test_things_that_do_not_belong_there_hold_up_nothing(away: Outage) -> None:
     names = [f"20200101T000000.000000-{number:08x}-1111-4111-8111-111110160918" for number in range(20)]
     things = [*ODD_THINGS, "file", "device"]
     for name, thing in zip(names, things, strict=False):
@@ -162,9 +196,8 @@ def test_things_that_do_not_belong_there_hold_up_nothing(outage: Callable[..., O
     away.collector.server.wait_until(lambda: "entries can never be delivered" in away.warning())
 
 
-def test_raw_crash_that_is_none_is_set_aside(outage: Callable[..., Outage]) -> None:
+def test_raw_crash_that_is_none_is_set_aside(away: Outage) -> None:
     contents = [b"", b'{"a":' * 100_000, b"[1]", b"\xff\xfe", b'{"uuid": "x"}']
-    away = outage()
     answers = [away.collector.submit(honest_report()) for _ in range(len(contents) + 1)]
     entries = sorted((away.spool / "save").iterdir())
     for entry, content in zip(entries, contents, strict=False):
@@ -179,8 +212,7 @@ def test_raw_crash_that_is_none_is_set_aside(outage: Callable[..., Outage]) -> N
     away.collector.server.wait_until(lambda: len(list((away.spool / "set_aside").iterdir())) == len(contents))
 
 
-def test_large_entries_are_verified_while_others_are_served(outage: Callable[..., Outage]) -> None:
-    away = outage()
+def test_large_entries_are_verified_while_others_are_served(away: Outage) -> None:
     large = [report(annotation("ProductName", "Firefox"), dump(random.randbytes(20 * MIB))) for _ in range(2)]
     answers = [away.collector.submit(request) for request in large]
     away.end()
