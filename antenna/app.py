@@ -85,12 +85,9 @@ class AntennaApp(falcon.App[falcon.Request, falcon.Response]):
         web_server = WebServerConfig(config)
         self._admin_port = str(web_server.admin_port or "")
         parts = [part.config for part in (app_config, web_server, submit, reader, reader.limits, throttler)]
-        options = [option for part in (*parts, *mover.components()) for option in collect_options(part)]
-        # In the local environment somebody reads along, and would look for the crashes among 50 lines of options.
+        # In the local environment a person reads the log, and would search for the crashes among 50 lines of options.
         level = logging.DEBUG if app_config.local_dev_env else logging.INFO
-        for name, value in options:
-            logger.log(level, "configuration: %s=%s", name, value)
-        self.option_names = [name for name, _ in options]
+        self.option_names = _log_options([*parts, *mover.components()], level)
         self._admin: falcon.App[falcon.Request, falcon.Response] = falcon.App()
         for app in (self, self._admin):
             app.add_error_handler(Exception, _answer_error)
@@ -215,6 +212,14 @@ def build_app(environ: dict[str, str] | None = None) -> AntennaApp:
     for name, value in service_links(environ, app.option_names):
         logger.warning("%s=%s is ignored: Kubernetes sets it for a service of that name", name, value)
     return app
+
+
+def _log_options(parts: Iterable[ConfigManager], level: int) -> list[str]:
+    """Log the options of these parts with their values. Returns the names of the options."""
+    options = [option for part in parts for option in collect_options(part)]
+    for name, value in options:
+        logger.log(level, "configuration: %s=%s", name, value)
+    return [name for name, _ in options]
 
 
 def _checks(submit: BreakpadSubmitterResource, mover: CrashMover, throttler: Throttler) -> dict[str, HealthCheck]:

@@ -17,7 +17,7 @@ from antenna.config import (
     describe_options,
     mask_value,
 )
-from antenna.config.environment import option_values
+from antenna.config.environment import LIBRARY_VARIABLES, option_values
 from antenna.crashmover import CrashMover
 from antenna.crashmover.timeouts import Timeouts, TimeoutsWithoutSpool
 from antenna.ext import NoOpCrashPublish, NoOpCrashStorage
@@ -57,8 +57,6 @@ _CHOICES: list[tuple[type, tuple[str, ...]]] = [
     (FSCrashPublish, PUBLISH),
     (NoOpCrashPublish, PUBLISH),
 ]
-# Variables that libraries read directly.
-_OF_LIBRARIES = ("GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +83,7 @@ def settings(environ: Mapping[str, str]) -> Iterator[Setting]:
     values = option_values(environ)
     for component, namespaces in _components(environ):
         yield from _settings_of(component, namespaces, values, environ)
-    for name in _OF_LIBRARIES:
+    for name in LIBRARY_VARIABLES:
         if name in values:
             yield Setting(name, mask_value(name, values[name]), is_set=True, doc="Read by Google's libraries, too.")
 

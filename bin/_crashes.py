@@ -19,8 +19,8 @@ from antenna.ext import CrashStorageBase
 
 
 @dataclass(frozen=True)
-class StoredCrash:
-    """A crash id with its raw crash."""
+class ListedCrash:
+    """A crash as lists need it: its id and its raw crash, without the dumps."""
 
     crash_id: str
     raw_crash: dict[str, Any]
@@ -61,7 +61,7 @@ class Reader:
         #: Number of crashes that could not be read. Each is named on stderr.
         self.damaged = 0
 
-    def read(self, ids: Iterable[str]) -> Iterator[StoredCrash]:
+    def read(self, ids: Iterable[str]) -> Iterator[ListedCrash]:
         """Yield the crashes that exist and are not damaged."""
         for crash_id, content in _backends.side_by_side(self._load, ids):
             if isinstance(content, Exception):
@@ -77,7 +77,7 @@ class Reader:
         except BackendError as error:
             return crash_id, error
 
-    def _parse(self, crash_id: str, content: bytes) -> StoredCrash | None:
+    def _parse(self, crash_id: str, content: bytes) -> ListedCrash | None:
         try:
             raw_crash = json.loads(content)
         except (ValueError, RecursionError) as error:
@@ -86,7 +86,7 @@ class Reader:
         if not isinstance(raw_crash, dict):
             self._name(crash_id, "the raw crash is not a JSON object")
             return None
-        return StoredCrash(crash_id, raw_crash)
+        return ListedCrash(crash_id, raw_crash)
 
     def _name(self, crash_id: str, problem: str) -> None:
         self.damaged += 1

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Gives processed crashes to programs. They come from a viewer, or are made from stored crashes."""
+"""Loads processed crashes for the programs: from a viewer, or by reading the dumps in the storage."""
 
 import json
 import os

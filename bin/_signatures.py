@@ -15,7 +15,7 @@ from antenna.symbols import Signature, Store, crash_facts, sign
 _MINIDUMP = "upload_file_minidump"
 
 
-def sign_stored(storage: CrashStorageBase, store: Store | None, crash: _crashes.StoredCrash) -> Signature:
+def sign_stored(storage: CrashStorageBase, store: Store | None, crash: _crashes.ListedCrash) -> Signature:
     """Return the signature of a crash. Its minidump is read from the storage."""
     product = identify(crash.raw_crash, "product")
     names = crash.dump_names

@@ -13,25 +13,23 @@ from typing import Any
 
 from bin import _backends, _common, _crashes, _java, _minidumps  # isort: split
 
-from antenna.crash import dump_names_path, dump_path, identify, raw_crash_path
+from antenna.crash import algorithms_of, dump_names_path, dump_path, identify, raw_crash_path
 from antenna.ext import CrashStorageBase
 from antenna.minidump import Minidump, MinidumpError
 from antenna.symbols import Signature, Store, crash_facts, sign
 
 MAIN_DUMP = "upload_file_minidump"
-# The algorithms that are tried, because the collector that took the crash may have used another one than today's.
-ALGORITHMS = ("md5", "sha256", "sha1", "sha512")
 
 
 def verify(content: bytes | None, checksum: str | None, *, is_named: bool) -> str:
-    """Return the algorithm with which the checksum is right, or else what is wrong, in capitals."""
+    """Return the name of the hash with which the checksum is right. If it is not, return the problem in capitals."""
     if content is None:
         return "MISSING"
     if checksum is None:
         return "NO CHECKSUM"
     if not is_named:
         return "NOT AMONG THE DUMP NAMES"
-    for algorithm in ALGORITHMS:
+    for algorithm in algorithms_of(checksum):
         if hashlib.new(algorithm, content, usedforsecurity=False).hexdigest() == checksum:
             return algorithm
     return "WRONG CHECKSUM"
@@ -68,7 +66,7 @@ class StoredDump:
     @property
     def is_whole(self) -> bool:
         """Whether the dump exists and is not damaged."""
-        return self.verified in ALGORITHMS
+        return self.verified in hashlib.algorithms_guaranteed
 
     def as_json(self) -> dict[str, Any]:
         """Return the facts about the object."""

@@ -14,7 +14,7 @@ from bin import _common  # isort: split
 
 FORMATS = ("table", "tab", "csv", "markdown", "json")
 
-# A name, the headings and the rows.
+# A table: its name, the headings and the rows.
 Table = tuple[str, list[str], list[list[Any]]]
 
 # The text in the last row of a facet.

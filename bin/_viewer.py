@@ -17,7 +17,7 @@ import requests  # noqa: E402 - needs the packages
 
 from antenna.backend import BackendError  # noqa: E402 - needs the packages
 
-#: Where the viewer is, and its token. The last name is that of Crash Stats' tools.
+#: The environment variables with the URL of the viewer and with its token. Crash Stats' tools use the last name.
 URL, TOKENS = "VIEWER_URL", ("VIEWER_PROTECTED_TOKEN", "VIEWER_TOKEN", "CRASHSTATS_API_TOKEN")
 
 # Seconds to connect, and between two pieces of an answer.
@@ -38,7 +38,7 @@ class Viewer:
             raise _common.ToolError(f"{base!r} is no URL of a viewer: it begins with http:// or https://")
         self.place = base
         self._session = requests.Session()
-        # Otherwise a .netrc could take the token's place.
+        # Without this, requests would replace the token by credentials in a .netrc.
         self._session.auth = lambda request: request
         token = next((os.environ[name].strip() for name in TOKENS if os.environ.get(name)), "")
         if token:

@@ -64,7 +64,7 @@ def parse_since(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def describe(crash: _crashes.StoredCrash) -> dict[str, Any]:
+def describe(crash: _crashes.ListedCrash) -> dict[str, Any]:
     """Return the object that --json prints for a crash."""
     return {
         "crash_id": crash.crash_id,
@@ -74,7 +74,7 @@ def describe(crash: _crashes.StoredCrash) -> dict[str, Any]:
     }
 
 
-def row(crash: _crashes.StoredCrash) -> list[str]:
+def row(crash: _crashes.ListedCrash) -> list[str]:
     """Return the cells of the table for a crash."""
     cells = [f"{crash.submitted:%Y-%m-%d %H:%M:%S}"]
     cells += [crash.says(what) for what in ("product", "version", "channel", "process_type")]
@@ -96,7 +96,7 @@ def _shorten(text: str, most: int) -> str:
 
 
 def table(
-    search: "Search", args: argparse.Namespace, crashes: list[_crashes.StoredCrash]
+    search: "Search", args: argparse.Namespace, crashes: list[_crashes.ListedCrash]
 ) -> tuple[list[tuple[str, int]], list[list[str]]]:
     """Return the columns and the rows of the table of crashes."""
     rows = [row(crash) for crash in crashes]
@@ -125,16 +125,16 @@ class Search:
             return (crash.crash_id for crash in self.crashes())
         return _backends.stored_ids(self.storage, self.dates)
 
-    def crashes(self) -> Iterator[_crashes.StoredCrash]:
+    def crashes(self) -> Iterator[_crashes.ListedCrash]:
         """Yield the crashes, in the order of their ids."""
         ids = _backends.stored_ids(self.storage, self.dates)
         return filter(self._matches, _common.Progress("read").watch(self.reader.read(ids)))
 
-    def sign(self, crash: _crashes.StoredCrash) -> Signature:
+    def sign(self, crash: _crashes.ListedCrash) -> Signature:
         """Return the signature of a crash. Its minidump is read from the storage."""
         return _signatures.sign_stored(self.storage, self._symbols, crash)
 
-    def _matches(self, crash: _crashes.StoredCrash) -> bool:
+    def _matches(self, crash: _crashes.ListedCrash) -> bool:
         args = self._args
         return (
             (args.product is None or crash.says("product").casefold() == args.product.casefold())
@@ -216,7 +216,7 @@ def print_crashes(search: Search, args: argparse.Namespace) -> int:
     return count
 
 
-def _age(crash: _crashes.StoredCrash) -> datetime:
+def _age(crash: _crashes.ListedCrash) -> datetime:
     return crash.submitted
 
 

@@ -40,9 +40,9 @@ PAUSE = 0.5
 
 
 def pull(queue: Queue, *, limit: int, follow: bool) -> Iterator[list[Message]]:
-    """Yield messages as they come, each once, until there are ``limit`` ids or the queue ends.
+    """Yield messages as they come, each once, until there are ``limit`` ids or the queue is empty.
 
-    ``follow``: it never ends.
+    With ``follow``, an empty queue is asked again and again.
     """
     seen: set[str] = set()
     while limit > 0:

@@ -57,10 +57,10 @@ _FACETS = ("_facets", "_aggs.", "_histogram.", "_cardinality")
 _PERIODS = {"hourly": "1h", "daily": "1d", "weekly": "1w"}
 _RANGE = re.compile(r"(\d{1,6})([hdw])", re.IGNORECASE | re.ASCII)
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
-# What is a line on stderr.
+# The exceptions that are printed as one line on stderr.
 ERRORS = (BackendError, ConfigurationError, QueryError, sqlite3.Error, OSError)
 
-# Seconds that a search of the index may take: here nobody else waits for it.
+# Seconds that a search of the index may take. They are more than in the viewer, where other searches wait.
 _TIMEOUT = 300.0
 
 
@@ -145,7 +145,7 @@ def search_parameters(args: argparse.Namespace, rest: Sequence[str]) -> Params:
 
 
 def url_parameters(url: str, *, has_facets: bool) -> Params:
-    """Return the parameters in the URL of a search, without those that concern other output than this program's."""
+    """Return the parameters in the URL of a search, without those that only concern a page."""
     params = parse_qs(urlsplit(url).query)
     unwanted = ("page", "_results_", *(("_columns",) if has_facets else _FACETS))
     return {name: values for name, values in params.items() if not name.startswith(unwanted)}

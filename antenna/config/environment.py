@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 
 _SERVICE_LINK = re.compile(r"(?:tcp|udp|sctp)://[^/\s]+:\d+", re.IGNORECASE)
 
-# Variables that libraries read directly.
-_OF_LIBRARIES = ("GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST")
+#: Variables that libraries read directly, and not through the configuration.
+LIBRARY_VARIABLES = ("GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST")
 
 
 def option_values(environ: Mapping[str, str]) -> dict[str, str]:
@@ -35,6 +35,6 @@ def service_links(environ: Mapping[str, str], names: Iterable[str]) -> Iterator[
 
 def strip_library_variables(environ: MutableMapping[str, str]) -> None:
     """Remove white space around the values of the variables that libraries read directly."""
-    for name in _OF_LIBRARIES:
+    for name in LIBRARY_VARIABLES:
         if name in environ:
             environ[name] = environ[name].strip()

@@ -17,7 +17,7 @@ from antenna.crash import crash_id, dump_names
 from antenna.crash.buffer import Buffer, Content, Room, StoredFile, TemporaryFilesFailed
 from antenna.crash.identity import IDENTITY, identify, product_of, to_text, version_of
 from antenna.crash.object_names import dump_names_path, dump_path, raw_crash_path, raw_crash_prefix
-from antenna.crash.report import CrashReport, Dump
+from antenna.crash.report import CrashReport, Dump, algorithms_of
 
 __all__ = [
     "IDENTITY",
@@ -28,6 +28,7 @@ __all__ = [
     "Room",
     "StoredFile",
     "TemporaryFilesFailed",
+    "algorithms_of",
     "crash_id",
     "dump_names",
     "dump_names_path",

@@ -29,6 +29,25 @@ RAW_CRASH_VERSION = 2
 # less.
 _SMALL_ANNOTATIONS = 256 * 1024
 
+# The hashes that BREAKPAD_DUMP_CHECKSUM_ALGORITHM may name, by the number of hexadecimal digits of their checksums. Of
+# hashes with as many digits, the most usual comes first.
+_ALGORITHMS = {
+    32: ("md5",),
+    40: ("sha1",),
+    56: ("sha224", "sha3_224"),
+    64: ("sha256", "sha3_256", "blake2s"),
+    96: ("sha384", "sha3_384"),
+    128: ("sha512", "sha3_512", "blake2b"),
+}
+
+
+def algorithms_of(checksum: object) -> tuple[str, ...]:
+    """Return the hashes by which a checksum in a raw crash may have been made, the most usual first.
+
+    A checksum does not name its hash, and the collector that took the crash may have used another hash than today's.
+    """
+    return _ALGORITHMS.get(len(checksum), ()) if isinstance(checksum, str) else ()
+
 
 class Dump:
     """One dump of a crash: its name, its bytes and their checksums.

@@ -6,8 +6,8 @@
 
 ``Minidump`` takes a file or bytes and offers their content: the machine (``system``), why the dump was written
 (``reason``), threads with their registers, modules with the ids of their symbols, memory, annotations. ``StackWalker``
-finds the calls on a thread's stack, and says how far each can be trusted. Symbols plug in as an ``Unwinder``.
-``DumpFacts`` tells all of it in one sentence for people, and as JSON.
+finds the calls on a thread's stack, and says how far each can be trusted. An ``Unwinder`` that knows symbols can be
+plugged in. ``DumpFacts`` returns all of this as one sentence for people, and as JSON.
 
 Dumps come from strangers. So ``source.Reader`` checks each offset, count and length against the file, and bounds the
 bytes that are read. Lists have limits. Lookups by address are binary searches in sorted, disjoint ranges. The only

@@ -69,7 +69,7 @@ def _follow(registers: Registers, process: Process, *, in_chain: bool) -> tuple[
         # A program begins with a frame pointer of 0. The arguments of the program are above it.
         return 0, 0, fp
     # The caller uses the register for something else, so this frame pointer is the last of the chain.
-    return (ip, next_fp, fp) if process.is_code(ip - cpu.return_adjustment) else None
+    return (ip, next_fp, fp) if process.may_be_module_code(ip - cpu.return_adjustment) else None
 
 
 def _is_frame_pointer(next_fp: int, fp: int, registers: Registers, process: Process) -> bool:
@@ -93,6 +93,6 @@ def _leaf(registers: Registers, process: Process, chained: tuple[int, int, int] 
     link = process.plain_address(registers.lr or 0, registers.cpu)
     if chained is not None and chained[0] == link:
         return None
-    if not process.is_code(link - registers.cpu.return_adjustment) or abs(link - registers.ip) < _NEAR:
+    if not process.may_be_module_code(link - registers.cpu.return_adjustment) or abs(link - registers.ip) < _NEAR:
         return None
     return caller(registers.cpu, ip=link, sp=registers.sp, fp=registers.fp)

@@ -22,9 +22,15 @@ from antenna.minidump.system_info import SystemInfo, read_system_info
 T = TypeVar("T")
 D = TypeVar("D")
 
+# Streams that tell of a process. A file that has none of them only happens to begin like a dump, and is refused.
+_TELLING = {
+    StreamType.SYSTEM_INFO, StreamType.EXCEPTION, StreamType.THREAD_LIST, StreamType.MODULE_LIST,
+    StreamType.CRASHPAD_INFO, StreamType.MISC_INFO,
+}  # fmt: skip
+
 
 class Minidump:
-    """A minidump: what crashed, where, and what else is known of the process.
+    """A minidump: what crashed, where, and the other facts about the process.
 
     The streams are read when the object is made, memory when it is asked for. So close the object when you are done, or
     use it as a context manager. A part that a dump lacks, or that is damaged, is None or empty, and ``damage`` says
@@ -188,10 +194,3 @@ class Minidump:
     def protected(self) -> linux.ProtectedData:
         """The command line and the environment, which may have secrets of the program's user."""
         return linux.read_protected_data(self._reader, self._streams)
-
-
-# A file without any of these streams is not a dump. Its bytes happen to begin like one.
-_TELLING = {
-    StreamType.SYSTEM_INFO, StreamType.EXCEPTION, StreamType.THREAD_LIST, StreamType.MODULE_LIST,
-    StreamType.CRASHPAD_INFO, StreamType.MISC_INFO,
-}  # fmt: skip

@@ -24,7 +24,7 @@ class Process:
     modules: Modules
     memory_map: MemoryMap
 
-    def is_code(self, address: int) -> bool:
+    def may_be_module_code(self, address: int) -> bool:
         """Whether there may be code of a module at an address."""
         return self.modules.find(address) is not None and self.memory_map.may_execute(address)
 
@@ -33,7 +33,7 @@ class Process:
 
         Code that was compiled at run time, and belongs to no module, counts as well.
         """
-        if self.is_code(address):
+        if self.may_be_module_code(address):
             return True
         mapping = self.memory_map.find(address)
         return mapping is not None and mapping.executable

@@ -24,7 +24,7 @@ def unwind(registers: Registers, process: Process, count: int) -> Registers | No
     start = registers.sp + -registers.sp % word
     for index, value in enumerate(process.memory.words(start, word, count)):
         ip = process.plain_address(value, cpu)
-        if process.is_code(ip - cpu.return_adjustment):
+        if process.may_be_module_code(ip - cpu.return_adjustment):
             place = start + index * word
             return caller(cpu, ip=ip, sp=place + word, fp=_frame_pointer(registers, process, place))
     return None

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from antenna.crash import Content, CrashReport, Dump, StoredFile
+from antenna.crash import Content, CrashReport, Dump, StoredFile, algorithms_of
 from antenna.files import (
     REFUSED,
     WrongType,
@@ -35,17 +35,6 @@ _METADATA = 2048
 _MOST_RAW_CRASH = 256 * 1024 * 1024
 _MOST_DUMP = 4 * 1024 * 1024 * 1024
 
-# The hashes that BREAKPAD_DUMP_CHECKSUM_ALGORITHM may name, by their number of hexadecimal digits. A checksum does not
-# name its hash, and the collector that wrote the entry may have used another one than this. So all that have as many
-# digits are tried, the most usual first.
-_ALGORITHMS = {
-    32: ("md5",),
-    40: ("sha1",),
-    56: ("sha224", "sha3_224"),
-    64: ("sha256", "sha3_256", "blake2s"),
-    96: ("sha384", "sha3_384"),
-    128: ("sha512", "sha3_512", "blake2b"),
-}
 
 # Errors of link(2) if a file cannot be given another name. EXDEV: the name would be on another file system. ENOENT: the
 # file once had a name, or there is no /proc. EMLINK: the file has the largest number of names. The dump is then copied.
@@ -124,7 +113,7 @@ def _dump_with_checksum(name: str, content: Content, checksum: str) -> Dump | No
     """Return a dump with this content, or None if its bytes do not have the ``checksum``. Raises ``OSError``."""
     if content.size > _MOST_DUMP:
         return None
-    dumps = (Dump(name, content, algorithm) for algorithm in _ALGORITHMS.get(len(checksum), ()))
+    dumps = (Dump(name, content, algorithm) for algorithm in algorithms_of(checksum))
     return next((dump for dump in dumps if dump.checksum == checksum), None)
 
 

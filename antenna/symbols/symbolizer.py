@@ -62,7 +62,7 @@ class Symbolizer:
         elif cpu.name == "x86" and (rule := index.windows_rule_at(offset)) is not None:
             self._parameters[frame.index] = rule.parameters
             below = self._parameters.get(frame.index - 1, 0)
-            caller = windows_rules.unwind(rule, below, frame.registers, word, process.is_code)
+            caller = windows_rules.unwind(rule, below, frame.registers, word, process.may_be_module_code)
         else:
             return None
         return None if caller is None else _plain(caller, process)

@@ -309,6 +309,12 @@ def damaged(tmp_path: Path) -> dict[str, Path]:
     return paths
 
 
+def test_show_verifies_checksums_of_any_hash_that_the_option_may_name(damaged: dict[str, Path], tmp_path: Path) -> None:
+    checksums = {"upload_file_minidump": hashlib.sha384(damaged["dump"].read_bytes()).hexdigest()}
+    damaged["raw_crash"].write_text(json.dumps({"metadata": {"dump_checksums": checksums}}))
+    assert "sha384 verified" in run_shell(f"bin/show_crash.py {OTHER_DAY_ID}", fs_environment(tmp_path)).stdout
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

@@ -40,8 +40,7 @@ EXCEPTIONS = {
     0xC0000194: "EXCEPTION_POSSIBLE_DEADLOCK",
     0xC0000374: "EXCEPTION_HEAP_CORRUPTION",
     _STACK_BUFFER_OVERRUN: "EXCEPTION_STACK_BUFFER_OVERRUN",
-    # Numbers that the programs that raise them chose: Chromium's allocator, compilers and run time systems,
-    # MS_VC_EXCEPTION.
+    # Numbers that are not Windows' own. Chromium's allocator, compilers and run-time systems have chosen them.
     0xE0000008: "Out of Memory",
     0xE06D7363: "Unhandled C++ Exception",
     0xE0434F4D: "CLR exception",

@@ -78,8 +78,3 @@ class Signature:
     """Name and version of the rules that made it."""
     is_guess: bool = False
     """Whether it was made from guessed frames, which may not be real calls."""
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there was nothing from which to make a signature."""
-        return self.text.startswith("EMPTY:")
