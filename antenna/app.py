@@ -240,7 +240,7 @@ def _checks(submit: BreakpadSubmitterResource, mover: CrashMover, throttler: Thr
 def _watched(
     submit: BreakpadSubmitterResource, mover: CrashMover, checks: dict[str, HealthCheck], version: dict[str, Any]
 ) -> Watched:
-    """Return what the watch observes."""
+    """Return the functions by which the watch observes the collector."""
     space, writer = submit.payload_reader.temporary_space, mover.writer
     probes = {"temp": lambda: submit.note_temporary_files(checks["temporary_files"].error())}
     if writer is not None:

@@ -106,7 +106,7 @@ def look_up_names_apart() -> None:
 
 
 def _returned_or_raised(func: Callable[[], Any]) -> tuple[Any, BaseException | None]:
-    """Return what ``func`` returns and what it raises. If the error left the pool, gevent would print it."""
+    """Call ``func``. Returns its result and None, or None and its error, which gevent would print if it was raised."""
     try:
         return func(), None
     except BaseException as error:  # noqa: BLE001 - raised again by the caller

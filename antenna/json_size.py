@@ -30,7 +30,7 @@ def count_built(data: bytes, most: int) -> int:
     """Return how many containers, names and values JSON in UTF-8 has.
 
     If it has more than ``most``, return any larger number. The count is never too low. It may be too high, but at most
-    by as much as ``most`` allows, if strings contain commas, colons or brackets; an empty container counts as if it had
+    by as much as ``most`` allows, if strings contain commas, colons or brackets. An empty container counts as if it had
     an item. Counting takes some 2 ns for each byte, and other greenlets have their turn meanwhile.
     """
     turn = Turn()

@@ -5,8 +5,8 @@
 """Every limit on what a client may send.
 
 The constants are bounds that no operator has a reason to change, and that no known client comes near. ``Limits`` has
-those that are options. If a report goes over a limit, it is refused, in most cases with 413; docs/reasons.rst says with
-which answer. Tests are in ``tests/test_breakpad_resource.py``, ``tests/payload`` and ``tests/server``.
+those that are options. If a report goes over a limit, it is refused, in most cases with 413. docs/reasons.rst has the
+answers. Tests are in ``tests/test_breakpad_resource.py``, ``tests/payload`` and ``tests/server``.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ MAX_CHUNK_HEAD = 4 * 1024
 # it is, and its framing has at least five bytes. Clients send chunks of 4 KiB and more.
 MAX_CHUNK_FRAMING = 2 * 1024 * 1024
 
-# Characters of a boundary. RFC 2046 section 5.1.1 allows 70; some old clients used more.
+# Characters of a boundary. RFC 2046 section 5.1.1 allows 70. Some old clients used more.
 MAX_BOUNDARY_LENGTH = 256
 # Lines of the content that begin with the boundary. Clients choose a boundary that does not occur in the content at all
 # (RFC 2046 section 5.1.1).
@@ -41,8 +41,8 @@ MAX_PART_HEADER_SIZE = 16 * 1024
 MAX_ALL_PART_HEADERS_SIZE = 4 * 1024 * 1024
 MAX_PARAMETERS = 32
 
-# Annotations of one report, and characters of an annotation's name. A report of Firefox has some 60 annotations, with
-# names of up to 50 characters; together they take 0.2 MiB.
+# Annotations of one report, and characters of an annotation's name. A report of Firefox has some 60 annotations with
+# names of up to 50 characters. They take 0.2 MiB together.
 MAX_ANNOTATIONS = 2000
 MAX_ANNOTATION_NAME_SIZE = 1024
 # Bytes of all annotations of a report as they were sent. More would not fit into the memory that one request may take.
@@ -66,9 +66,9 @@ MAX_JSON_DEPTH = 200
 MAX_JSON_ITEMS = 100_000
 # Digits of an integer in JSON. The cost of converting an integer grows with the square of its length.
 MAX_JSON_DIGITS = 1000
-# Characters of a number in JSON that counts as long; a 64-bit number is never longer. And characters of all long
-# numbers of a report together. No crash reporter sends long ones.
+# A number in JSON with more characters than this counts as long. A 64-bit number is never longer.
 LONG_JSON_NUMBER = 24
+# Characters of all long numbers of a report together. No crash reporter sends long numbers.
 MAX_LONG_JSON_NUMBERS_SIZE = 200_000
 # JSON in an annotation that throttle rules read, such as a TelemetryEnvironment: its characters, and its containers,
 # names and values. That of a small profile has 13,000 characters and 1,000 items. Decoding takes at most 20 ms and 8

@@ -14,7 +14,7 @@ from http import HTTPStatus
 
 
 class _Tag(Enum):
-    """A list of what the value of a metric's tag may be."""
+    """A list of the values that the tag of a metric may have."""
 
     def __init__(self, tag: str, doc: str) -> None:
         """``tag`` is the value, ``doc`` a sentence for the docs."""
@@ -167,7 +167,7 @@ class Refusal(Exception):
     """
 
     def __init__(self, reason: Reason, detail: str = "") -> None:
-        """``detail`` adds to the log line what the reason alone does not say."""
+        """``detail`` says more than the reason, such as which limit was exceeded."""
         super().__init__(reason.answer, detail)
         self.reason = reason
         self.detail = detail
@@ -177,6 +177,6 @@ class Lost(Refusal):
     """Raised when a crash can be kept nowhere, by no fault of the client's. ``cause`` says why. The answer is 503."""
 
     def __init__(self, cause: LossCause, detail: str = "") -> None:
-        """``detail`` adds to the log line what the cause alone does not say."""
+        """``detail`` says more than the cause, such as what there was no room for."""
         super().__init__(Reason.UNAVAILABLE, detail)
         self.cause = cause

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Removes from the environment what is not a setting: variables of the platform, and white space around values.
+"""Removes two things from the environment: variables of the platform, which are no options, and space around values.
 
 Kubernetes sets ``STATSD_PORT=tcp://10.0.0.1:8125`` in every pod of a namespace that has a service called statsd, unless
 the pod has ``enableServiceLinks: false``. Docker did the same for linked containers. Secrets and names that were made

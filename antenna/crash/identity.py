@@ -55,8 +55,8 @@ def to_text(value: object) -> str:
     """Return the value of an annotation as text. A value that is not a string becomes compact JSON.
 
     Returns "" if the value cannot be written as JSON (nested too deeply, thousands of digits). Also returns "" if it is
-    larger than ``MAX_READ_JSON_SIZE`` and ``MAX_READ_JSON_ITEMS`` in ``antenna.limits`` allow, because the text of a
-    large value would take its time and memory once more.
+    larger than ``MAX_READ_JSON_SIZE`` and ``MAX_READ_JSON_ITEMS`` in ``antenna.limits`` allow, because making the text
+    would take as much time and memory as decoding the value has taken.
     """
     if isinstance(value, str):
         return value

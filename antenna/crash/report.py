@@ -151,7 +151,7 @@ class CrashReport:
         }
 
     def raw_crash(self) -> dict[str, Any]:
-        """Return the annotations with what the collector adds, which replaces annotations of the same name."""
+        """Return the annotations, and the facts that the collector adds. These replace annotations of the same name."""
         return {
             **self.annotations,
             "uuid": self.crash_id,

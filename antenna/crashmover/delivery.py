@@ -68,7 +68,7 @@ class Delivery:
         return run_blocking(self._spool.claim, kind, name)
 
     def deliver(self, entry: Entry, time_factor: int = 1) -> Delivered:
-        """Save and publish what is left of an entry, and remove it from the spool.
+        """Save and publish the crash of an entry, or publish its id, and remove the entry from the spool.
 
         It may take ``time_factor`` times the usual time. Raises ``BackendError``, ``CrashRefused``, ``EntryDamaged``,
         and ``OSError`` if the spool's disk fails. If the disk fails after the backend has done its work, the next call

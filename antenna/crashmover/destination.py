@@ -40,7 +40,7 @@ class Destination:
         self._writer = writer
 
     def send(self, action: Callable[[], AttemptOutcome | None], else_spool: Callable[[SpoolWriter], object]) -> Sent:
-        """Try the backend with ``action``; if it does not work, write to the spool with ``else_spool``.
+        """Try the backend with ``action``. If that does not work, write to the spool with ``else_spool``.
 
         Raises ``Lost``. ``action`` may return None while its attempt still goes on. If it is called a second time, it
         waits for the outcome.

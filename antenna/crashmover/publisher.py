@@ -101,9 +101,9 @@ class Publisher:
             self._late.spawn(self._settle, attempt, entry, writer.spool)
 
     def _settle(self, attempt: "_PatientAttempt", entry: Entry, spool: Spool) -> None:
-        """Wait for the end of an attempt.
+        """Wait for the end of an attempt. If it worked, remove the entry of its id.
 
-        If it worked, remove the entry of its id; if not, leave the entry to the delivery.
+        If it did not work, the entry is released, and the delivery of the spool publishes the id later.
         """
         try:
             if attempt.wait() is AttemptOutcome.DONE:

@@ -21,8 +21,8 @@ _LARGEST_STRUCTURE = 4096
 def entries(reader: Reader, location: Location, layout: Struct, what: str, *, most: int) -> Iterator[tuple[Any, ...]]:
     """Yield the structures of a list that begins with its count (thread list, module list, memory list, ...).
 
-    If the count is over ``most``, or over what fits into the stream, that is noted as damage, and those that exist are
-    read.
+    If the count is over ``most``, or if the stream has no room for so many, that is noted as damage, and the structures
+    that exist are read.
     """
     (count,) = reader.unpack(_COUNT, location.offset, f"the {what}")
     start = 4

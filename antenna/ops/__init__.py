@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""The tools of an operator: logs, metrics, Sentry, and what the workers of an instance know about each other.
+"""The tools of an operator: logs, metrics, Sentry, and the table by which the workers of an instance know each other.
 
 ``antenna.app`` calls ``set_up_logging``, ``set_up_sentry`` and ``set_up_metrics`` at start. The other packages then log
 and emit metrics without knowing where these go. ``instance`` is a table in memory that all workers share. ``watch``

@@ -2,9 +2,10 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Decides what may be told about an error: its message if it is our own, else its type and where it was raised.
+"""Describes errors for logs and Sentry, without private data.
 
-Storages, rules and libraries of other authors put into their messages the data that they were given: annotations,
+An error of our own is described by its message, any other error by its type and the place where it was raised.
+Storages, rules and libraries of other authors may put the data that they were given into their messages: annotations,
 headers, tokens.
 """
 

@@ -52,7 +52,7 @@ _SENTRY_LEVELS: dict[int, Literal["info", "warning", "error"]] = {
 
 
 def set_up_sentry(app_config: AppConfig) -> None:
-    """Report errors to the Sentry project of ``SECRET_SENTRY_DSN``; without a DSN, do nothing."""
+    """Report errors to the Sentry project of ``SECRET_SENTRY_DSN``. Without a DSN, do nothing."""
     _set_up(app_config.secret_sentry_dsn, app_config.basedir, app_config.hostname)
 
 
@@ -143,7 +143,7 @@ _PRIVATE = re.compile(
 
 
 def scrub_message(message: object) -> str:
-    """Remove from the message of an error what a client may have sent, and cut it."""
+    """Remove private data from the message of an error, and cut the message."""
     return _PRIVATE.sub(MASK, str(message))[:MAX_MESSAGE_LENGTH]
 
 
@@ -169,7 +169,7 @@ def _drop_messages_of_others(event: Any) -> None:
 
 
 def scrub_event(event: Any, hint: Any) -> Any:
-    """Return what is sent instead of ``event``.
+    """Return a scrubbed event, which is sent instead of ``event``.
 
     If the event cannot be scrubbed, only the type of the error and where it was raised are sent.
     """

@@ -44,7 +44,7 @@ _PAGE = resource.getpagesize()
 
 @dataclass(frozen=True)
 class Watched:
-    """Functions that find out what is watched. The application provides them."""
+    """Functions by which the watch observes a worker and its instance. The application provides them."""
 
     #: For each backend, whether this worker finds it down.
     is_down: Mapping[str, Callable[[], bool]]
@@ -140,7 +140,7 @@ class Watch:
                 logger.warning("the spool could not be cleaned up and counted: %s", error.strerror)
 
     def _speak(self) -> None:
-        """Report what has happened to workers, and which conditions are over."""
+        """Report which workers have started and ended since the last time, and which conditions are over."""
         self._gauges.note_lag()
         if started := self._instance.untold_starts():
             metrics.incr("workers_started", started)

@@ -41,9 +41,9 @@ class _EncodedPart:
 class PartCollector:
     """Takes the parts of one body from the parser. ``report()`` makes a crash report of them.
 
-    The type of a part and whether it has a file name decide what it is; its name does not. All annotations share one
-    buffer, so that thousands of annotations take at most one temporary file. Raises ``Refusal``. Call ``close()`` in
-    any case: it releases memory and temporary files.
+    The type of a part, and whether it has a file name, decide whether it is an annotation or a dump. Its name does not
+    matter. All annotations share one buffer, so that thousands of annotations take at most one temporary file. Raises
+    ``Refusal``. Call ``close()`` in any case: it releases memory and temporary files.
     """
 
     def __init__(self, room: Room, limits: PartLimits = PART_LIMITS) -> None:

@@ -116,7 +116,7 @@ class EncodedContent:
     def __init__(self, decoder: Decoder, room: Room, max_size: int) -> None:
         """Both forms of the content take some of ``room``.
 
-        Each may have ``max_size`` bytes; decoding never makes it larger.
+        Each form may have ``max_size`` bytes. Decoding never makes content larger.
         """
         self._decoder = decoder
         self._max_size = max_size

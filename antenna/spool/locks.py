@@ -47,7 +47,7 @@ class Locks:
         self._held: dict[tuple[int, int], object] = {}
 
     def acquire(self, path: Path, file_type: int) -> Lock | None:
-        """Lock what is at ``path``. Returns None if it is locked already, or if it is not there (any more).
+        """Lock the file or directory at ``path``. Returns None if it is locked already, or not there (any more).
 
         Raises ``WrongType`` if it is not of the type ``file_type``, such as ``stat.S_IFDIR``, and ``OSError``.
         """

@@ -71,7 +71,7 @@ class SpoolRoom:
         self._next_count = 0.0
 
     def count(self) -> Statistics:
-        """Count what is in the spool. Raises ``OSError``."""
+        """Count the entries in the spool and their bytes. Raises ``OSError``."""
         start = time.monotonic()
         self.statistics = take_stock(self._root)
         self._added = 0
@@ -140,7 +140,7 @@ class SpoolRoom:
 
 @dataclass(frozen=True, slots=True)
 class _Disk:
-    """The disk of the spool, in bytes: what is free, what of that the spool may take, and the size of a block."""
+    """The disk of the spool: the bytes that are free, those that the spool may take, and the size of a block."""
 
     free: int
     room: int

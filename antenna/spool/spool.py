@@ -76,7 +76,7 @@ class Spool:
         return self._room.statistics
 
     def prepare(self) -> list[str]:
-        """Make the spool ready, and check that it works by doing to test entries what is done to a crash and to an id.
+        """Make the spool ready, and check that it works by writing, renaming and removing test entries.
 
         Returns sentences about the durability that its file system lacks. Raises ``OSError``.
         """

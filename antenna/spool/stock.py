@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Counts and lists what is in the spool: entries that wait, entries that were set aside, and files of other kinds."""
+"""Counts and lists the content of the spool: entries that wait, entries that were set aside, and foreign files."""
 
 import contextlib
 import os
@@ -25,7 +25,7 @@ _MEASURED = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """Numbers about what is in the spool."""
+    """The numbers of entries in the spool, and their bytes."""
 
     #: Crashes and ids that wait, the bytes that they take on the disk, and since when the oldest waits, in seconds
     #: since the epoch. ``oldest`` is None if none waits.
@@ -55,7 +55,7 @@ class SetAside:
 
 
 def take_stock(root: Path) -> Statistics:
-    """Count what is in the spool. Raises ``OSError``."""
+    """Count the entries in the spool and their bytes. Raises ``OSError``."""
     counts = dict.fromkeys(Kind, 0)
     size = 0
     oldest: EntryName | None = None

@@ -33,7 +33,7 @@ def make_spool_directories(root: Path) -> None:
 
 
 def verify(root: Path, locks: Locks) -> list[str]:
-    """Check that the spool works, by doing to test entries what is done to a crash and to an id.
+    """Check that the spool works: write, lock, rename and remove test entries, as is done with a crash and an id.
 
     Returns sentences about the durability that the file system lacks. Raises ``OSError``.
     """

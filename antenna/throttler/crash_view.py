@@ -80,9 +80,10 @@ class CrashView(dict[str, Any]):
 
 
 def _texts(raw: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
-    """Yield names and texts.
+    """Yield the name and the text of each annotation.
 
-    The text of values that are not strings is limited; beyond the limit they have an empty text.
+    The values that are not strings may have ``MAX_READ_JSON_SIZE`` characters of text together. The text of any further
+    one is empty.
     """
     left = MAX_READ_JSON_SIZE
     for name, value in raw.items():

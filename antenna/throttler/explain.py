@@ -26,7 +26,7 @@ class Step:
     rule_name: str
     matches: bool
     seen: str
-    """The text that the rule looked at, and what it found there."""
+    """The value that the rule looked at, in words, and the condition on it."""
     results: str
     """The results that the rule gives to crashes that match."""
 

@@ -16,7 +16,7 @@ _AGAIN = 0.5
 
 
 class ImportTooSlow(BaseException):
-    """Raised in an import that takes too long. It is no ``Exception``, because modules often swallow exceptions."""
+    """Raised in an import that takes too long. It is not an ``Exception``, because modules often swallow these."""
 
 
 @contextmanager

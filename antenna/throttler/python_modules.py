@@ -28,7 +28,7 @@ _ANTENNA = Path(__file__).resolve().parents[1]
 
 
 class NoSuchAttribute(Exception):
-    """A module does not have what a dotted path names in it."""
+    """A module does not have the attribute that a dotted path names."""
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,10 @@ class _Threads:
 
 
 def _returned_or_raised(action: Callable[[], R], own: int | None) -> tuple[R | None, Exception | None]:
-    """Return what ``action`` returns and what it raises. If the error left the pool, gevent would print it."""
+    """Call ``action``, and close ``own``. Returns the result and None, or None and the error.
+
+    If the error was raised here, gevent would print it.
+    """
     try:
         return action(), None
     except (OSError, TemporaryFilesFailed) as error:

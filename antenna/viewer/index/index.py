@@ -50,7 +50,7 @@ class Index:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Make what is written within the context one transaction."""
+        """Make everything that is written inside the block one transaction."""
         self.database.execute("BEGIN IMMEDIATE")
         try:
             yield self.database
