@@ -8,6 +8,7 @@ They need the standard library only.
 """
 
 import argparse
+import gc
 import io
 import json
 import os
@@ -43,6 +44,8 @@ def run(main: Callable[[], int], *errors: type[Exception]) -> NoReturn:
 
     ``ToolError`` and ``errors`` are printed as one line on stderr, and the exit code is 1.
     """
+    # What the program has imported stays. Otherwise Python would look at all of it once more at the end.
+    gc.freeze()
     program = Path(sys.argv[0]).name
     expected: tuple[type[Exception], ...] = (ToolError, *errors)
     if isinstance(sys.stdout, io.TextIOWrapper):

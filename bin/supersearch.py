@@ -44,8 +44,8 @@ from bin import _common, _tables, _viewer  # isort: split
 from antenna.backend import BackendError
 from antenna.config import ConfigurationError, build_config
 from antenna.viewer.index import schema
-from antenna.viewer.index.rows import HARMLESS
 from antenna.viewer.options import INDEX_FILE, ViewerConfig
+from antenna.viewer.rows import HARMLESS
 from antenna.viewer.supersearch.conditions import QueryError
 from antenna.viewer.supersearch.fields import FieldList
 from antenna.viewer.supersearch.query import MAX_RESULTS, parse_query

@@ -34,8 +34,8 @@ from antenna.config import build_config
 from antenna.viewer.crash_reader import CrashFailedError, CrashReader
 from antenna.viewer.index import CrashRow, Index
 from antenna.viewer.index.queries import Queries
-from antenna.viewer.index.rows import failed_row
 from antenna.viewer.options import INDEX_FILE, ViewerConfig
+from antenna.viewer.rows import failed_row
 
 # Crashes whose rows are written together.
 _BATCH = 50

@@ -16,7 +16,7 @@ was added before is still used. Tests are in tests/symbols.
 """
 
 from antenna.symbols.compiler import SymbolError
-from antenna.symbols.names import Names
+from antenna.symbols.names import Names, prepare_demangling
 from antenna.symbols.processing import crash_facts, missing, on_stack, read
 from antenna.symbols.signature import CrashFacts, Signature, sign
 from antenna.symbols.store import Entry, Store, breakpad_id
@@ -35,6 +35,7 @@ __all__ = [
     "crash_facts",
     "missing",
     "on_stack",
+    "prepare_demangling",
     "read",
     "sign",
 ]

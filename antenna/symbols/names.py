@@ -5,7 +5,7 @@
 """Looks up functions, files and lines of a module by address, in its SymCache."""
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,13 +16,6 @@ except ImportError:  # installed by `make symbols`
     _symbolic: ModuleType | None = None
 else:
     _symbolic = symbolic
-
-try:
-    import cxxfilt
-except ImportError:
-    _cxxfilt: Any = None
-else:
-    _cxxfilt = cxxfilt
 
 # The address that symbolic gives for a function whose start it does not know, such as an inlined one.
 _UNKNOWN = 0xFFFFFFFF
@@ -67,10 +60,29 @@ class Names:
 @lru_cache(maxsize=10_000)
 def demangle(symbol: str) -> str:
     """Return a function's name as it is in the source. If it cannot be demangled, it is returned unchanged."""
-    if _cxxfilt is None or not symbol.startswith(("_Z", "__Z")):
+    cxxfilt = _cxxfilt() if symbol.startswith(("_Z", "__Z")) else None
+    if cxxfilt is None:
         return symbol
     try:
-        name: str = _cxxfilt.demangle(symbol.removeprefix("_") if symbol.startswith("__Z") else symbol)
-    except _cxxfilt.Error:
+        name: str = cxxfilt.demangle(symbol.removeprefix("_") if symbol.startswith("__Z") else symbol)
+    except cxxfilt.Error:
         return symbol
     return name
+
+
+def prepare_demangling() -> None:
+    """Import what ``demangle`` needs. Call this in gevent's own thread before names are looked up in another one."""
+    _cxxfilt()
+
+
+@cache
+def _cxxfilt() -> Any:
+    """Return the package cxxfilt, None if it is not installed.
+
+    It runs ldconfig when it is imported. That takes a moment, and gevent can start programs only in its own thread.
+    """
+    try:
+        import cxxfilt  # noqa: PLC0415 - only if a name needs it
+    except ImportError:
+        return None
+    return cxxfilt

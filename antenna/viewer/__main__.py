@@ -8,6 +8,7 @@ from antenna.hub import patch_all
 
 patch_all()
 
+import gc  # noqa: E402 - patched first
 import logging  # noqa: E402 - patched first
 import signal  # noqa: E402 - patched first
 import sqlite3  # noqa: E402 - patched first
@@ -48,6 +49,8 @@ def main() -> int:
         gevent.signal_handler(number, server.stop)
     consumer = gevent.spawn(app.consumer.run)
     webhook = None if app.webhook is None else gevent.spawn(app.webhook.run)
+    # What has been imported stays, so neither collections of garbage nor the end have to look at it.
+    gc.freeze()
     sys.stderr.write(f"Crashes are at {url_of(options.listen_address, options.port)}\n")
     try:
         server.serve_forever()

@@ -8,7 +8,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import falcon
 
@@ -38,7 +38,9 @@ from antenna.viewer.resources.top import TopCrashersResource
 from antenna.viewer.sampling import kept_percentages
 from antenna.viewer.searcher import Searcher
 from antenna.viewer.symbolication import Symbolicator
-from antenna.viewer.webhook import Announcer, Messenger
+
+if TYPE_CHECKING:
+    from antenna.viewer.webhook import Messenger
 
 logger = logging.getLogger(__name__)
 
@@ -78,9 +80,11 @@ class ViewerApp(falcon.App[falcon.Request, falcon.Response]):
         self.add_error_handler(sqlite3.Error, self._answer_index_error)
         self._add_routes(access, index, storage)
 
-    def _make_webhook(self, index: Index) -> Messenger | None:
+    def _make_webhook(self, index: Index) -> "Messenger | None":
         if not self.options.webhook:
             return None
+        from antenna.viewer.webhook import Announcer, Messenger  # noqa: PLC0415 - requests takes a tenth of the start
+
         index.watch = Announcer(index.database, self.options.url).note
         # Until all crashes have been read once, an older crash with the same signature may still come.
         return Messenger(index.database, self.options.webhook, lambda: self.consumer.state.looked is not None)

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from antenna.symbols import Store
-from antenna.viewer.index.rows import CrashRow, make_row
 from antenna.viewer.processed import process
+from antenna.viewer.rows import CrashRow, make_row
 
 # Bytes of address space, most of it for mapped symbol files. Beyond it, a crash cannot be read.
 ADDRESS_SPACE = 8 * 1024**3

@@ -17,7 +17,7 @@ from gevent import subprocess as gevent_subprocess
 
 from antenna.crash import dump_names_path, dump_path, raw_crash_path
 from antenna.ext import CrashStorageBase
-from antenna.viewer.index.rows import CrashRow
+from antenna.viewer.rows import CrashRow
 
 MINIDUMP = "upload_file_minidump"
 

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 from gevent.lock import BoundedSemaphore
 
 from antenna.hub import run_blocking
-from antenna.viewer.index.rows import HARMLESS
+from antenna.viewer.rows import HARMLESS
 from antenna.viewer.supersearch.conditions import QueryError, parse
 from antenna.viewer.supersearch.fields import FieldList
 from antenna.viewer.supersearch.query import Column, Query, parse_query

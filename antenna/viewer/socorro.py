@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from antenna.viewer.index.rows import base_name, clean
+from antenna.viewer.rows import base_name, clean
 from antenna.viewer.supersearch.facts import PLATFORMS, to_boolean, to_number
 from antenna.viewer.supersearch.fields import FIELDS, Kind, snake_case
 

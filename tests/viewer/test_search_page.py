@@ -9,8 +9,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 
-from antenna.viewer.index.rows import HARMLESS
 from antenna.viewer.resources.search import OPERATORS, Row, form_of, written_out
+from antenna.viewer.rows import HARMLESS
 from antenna.viewer.supersearch.fields import FieldList
 from tests.support.minidumps import samples
 from tests.support.viewer import RunningViewer

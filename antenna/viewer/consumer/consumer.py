@@ -20,7 +20,7 @@ from antenna.symbols import Store
 from antenna.viewer.consumer.sources import Pending, Source
 from antenna.viewer.crash_reader import CrashFailedError, CrashReader
 from antenna.viewer.index import CrashRow, Index
-from antenna.viewer.index.rows import failed_row
+from antenna.viewer.rows import failed_row
 
 logger = logging.getLogger(__name__)
 

@@ -10,6 +10,6 @@ storage. Only the notes that people have written about signatures are lost.
 """
 
 from antenna.viewer.index.index import Index, advice
-from antenna.viewer.index.rows import CrashRow, StackModule
+from antenna.viewer.rows import CrashRow, StackModule
 
 __all__ = ["CrashRow", "Index", "StackModule", "advice"]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from antenna.viewer.index import schema
-from antenna.viewer.index.rows import CrashRow
+from antenna.viewer.rows import CrashRow
 from antenna.viewer.supersearch import tables
 from antenna.viewer.supersearch.tables import FactsWriter
 

@@ -6,6 +6,7 @@
 
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import falcon
 
@@ -14,7 +15,9 @@ from antenna.viewer.index import Index
 from antenna.viewer.index.queries import Queries
 from antenna.viewer.options import ViewerConfig
 from antenna.viewer.pages import Pages
-from antenna.viewer.webhook import Messenger
+
+if TYPE_CHECKING:
+    from antenna.viewer.webhook import Messenger
 
 _STYLE = Path(__file__).resolve().parents[1] / "static" / "viewer.css"
 
@@ -36,7 +39,7 @@ class StatusResource:
     """Shows how many crashes the viewer has read, and which of them it could not read."""
 
     def __init__(
-        self, index: Index, state: State, config: ViewerConfig, pages: Pages, webhook: Messenger | None
+        self, index: Index, state: State, config: ViewerConfig, pages: Pages, webhook: "Messenger | None"
     ) -> None:
         """``state`` is that of the consumer. ``webhook`` is None if the team has none."""
         self._webhook = webhook

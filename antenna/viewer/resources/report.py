@@ -16,8 +16,8 @@ from antenna.ext import CrashStorageBase
 from antenna.minidump import describe_system
 from antenna.viewer.access import Level, require_protected
 from antenna.viewer.index import Index
-from antenna.viewer.index.rows import base_name
 from antenna.viewer.pages import Pages, moment
+from antenna.viewer.rows import base_name
 
 # Parts of a dump that may have secrets of the program's user.
 _PROTECTED = frozenset({"registers", "comments", "crashpad_annotations", "module_annotations", "mac_crash_info"})

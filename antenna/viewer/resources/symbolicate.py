@@ -10,6 +10,7 @@ import falcon
 
 from antenna.hub import run_blocking
 from antenna.json_size import count_built
+from antenna.symbols import prepare_demangling
 from antenna.viewer.symbolication import BadRequestError, Symbolicator, TooLongError
 
 # Most bytes of a request. That of a program with 300 threads and 300 modules has 1 MB. A larger one gets 413.
@@ -36,6 +37,7 @@ class SymbolicateResource:
             request = json.loads(content)
         except (ValueError, RecursionError) as error:
             raise falcon.HTTPBadRequest(title="The request is not JSON") from error
+        prepare_demangling()
         try:
             # This reads symbols from the disk.
             resp.media = run_blocking(self._symbolicator.answer, request)

@@ -13,7 +13,7 @@ from antenna.throttler import MOZILLA_PRODUCTS
 from antenna.viewer.supersearch.fields import FIELDS, Field, Kind
 
 if TYPE_CHECKING:
-    from antenna.viewer.index.rows import CrashRow
+    from antenna.viewer.rows import CrashRow
 
 #: Characters of a value that can be searched. The rest is cut off. Real signatures and versions are far shorter. Stacks
 #: may be longer.

@@ -22,7 +22,7 @@ from antenna.viewer.supersearch.facts import facts_of
 from antenna.viewer.supersearch.fields import COLUMNS
 
 if TYPE_CHECKING:
-    from antenna.viewer.index.rows import CrashRow
+    from antenna.viewer.rows import CrashRow
 
 _TYPES = ", ".join(f'"{field.name}" {"INTEGER" if field.kind.is_text else "NUMERIC"}' for field in COLUMNS)
 

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from antenna.viewer.index.rows import CrashRow
 from antenna.viewer.index.versions import is_at_least
+from antenna.viewer.rows import CrashRow
 
 NEW, BACK = "new_signature", "signature_came_back"
 

@@ -6,7 +6,7 @@
 
 import pytest
 
-from antenna.viewer.index.rows import HARMLESS
+from antenna.viewer.rows import HARMLESS
 from antenna.viewer.supersearch.conditions import QueryError
 from antenna.viewer.supersearch.fields import FIELDS, FieldList, snake_case
 from antenna.viewer.supersearch.query import parse_query
