@@ -6,6 +6,7 @@
 
 import re
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,21 +33,8 @@ class Pages:
     """Renders templates. All values are escaped, and invisible characters in them are spelt out."""
 
     def __init__(self) -> None:
-        """Load the templates from the directory beside this module."""
-        self._templates = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
-            autoescape=True,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            undefined=jinja2.StrictUndefined,
-            finalize=lambda value: visible(value) if type(value) is str else value,
-        )
-        self._templates.filters |= {
-            "moment": moment,
-            "number": "{:,}".format,
-            "size": size,
-            "urlencode": falcon.uri.encode_value,
-        }
+        """Take the templates from the directory beside this module."""
+        self._templates = _templates()
 
     def render(self, resp: falcon.Response, template: str, **values: Any) -> None:
         """Answer with a page."""
@@ -57,6 +45,26 @@ class Pages:
             if number % _PIECES == 0:
                 gevent.sleep(0)
         resp.data = "".join(pieces).encode("utf-8", "replace")
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    """Return what loads the templates. It keeps those that were used, since each takes some 10 ms to compile."""
+    templates = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=lambda value: visible(value) if type(value) is str else value,
+    )
+    templates.filters |= {
+        "moment": moment,
+        "number": "{:,}".format,
+        "size": size,
+        "urlencode": falcon.uri.encode_value,
+    }
+    return templates
 
 
 class Headers:

@@ -81,7 +81,7 @@ class Receiver:
     def _drip(self, connection: socket.socket, piece: bytes) -> None:
         began = time.monotonic()
         try:
-            while time.monotonic() - began < 10 and not self._is_closed.wait(0.05):
+            while time.monotonic() - began < 60 and not self._is_closed.wait(0.05):
                 connection.sendall(piece)
         except OSError:  # the client has gone
             return

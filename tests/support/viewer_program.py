@@ -23,10 +23,11 @@ QUICK = shortened(
         "antenna.viewer.consumer.pubsub._WAIT": 0.5,
         "antenna.viewer.consumer.pubsub._LEASE": 4,
         "antenna.viewer.consumer.pubsub._RENEW": 1.0,
-        "antenna.viewer.webhook.delivery._INTERVAL": 0.2,
-        "antenna.viewer.webhook.delivery._PAUSE": 0.0,
-        "antenna.viewer.webhook.delivery._READ": 1.0,
-        "antenna.viewer.webhook.delivery._FIRST_DELAY": 0.1,
+        "antenna.viewer.webhook.messenger._INTERVAL": 0.2,
+        "antenna.viewer.webhook.messenger._PAUSE": 0.0,
+        "antenna.viewer.webhook.messenger._READ": 1.0,
+        "antenna.viewer.webhook.messenger._TOTAL": 2.0,
+        "antenna.viewer.webhook.messenger._FIRST_DELAY": 0.1,
     }
 )
 
