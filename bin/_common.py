@@ -95,7 +95,8 @@ def printable(text: str) -> str:
     DEL), those that change the direction of text, and halves of surrogate pairs, which names of files may have. Line
     breaks stay.
     """
-    return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
+    odd = {ord(char): json.dumps(char)[1:-1] for char in set(text) if not (char.isprintable() or char == "\n")}
+    return text.translate(odd) if odd else text
 
 
 def note(message: str) -> None:

@@ -20,8 +20,9 @@ _MAX_FRAMES = 60
 _MAX_GUESSES = 8
 # Most modules without symbols that are printed.
 _MAX_WITHOUT_SYMBOLS = 8
-# Most characters of a value that are printed.
-_MAX_VALUE = 400
+# Most characters of a value, and of any line, that are printed. In a hostile dump thousands of modules may share one
+# long name.
+_MAX_VALUE, _MAX_LINE = 400, 2000
 _REGISTERS_A_LINE = 4
 # A remark on how a frame was found. The innermost frame needs none.
 _HOW = {Trust.CONTEXT: "", Trust.CFI: "cfi", Trust.FRAME_POINTER: "frame pointer", Trust.SCAN: "scan: a guess"}
@@ -65,7 +66,9 @@ class ReadDump:
 
 
 def line(text: str) -> str:
-    """Return text as one line that a terminal can show."""
+    """Return text as one line that a terminal can show. A very long line is cut."""
+    if len(text) > _MAX_LINE:
+        text = f"{text[:_MAX_LINE]}... ({len(text):,} characters; --json has them all)"
     return _common.printable(text).replace("\n", "\\n")
 
 

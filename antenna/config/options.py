@@ -122,7 +122,8 @@ class WebServerConfig:
         gunicorn_workers = Option(
             default="1",
             doc="Number of worker processes. A worker uses one CPU core: set the number of cores of the container.",
-            parser=bounded(parse_int, "1"),
+            # A number meant for another option would make so many processes that the machine stops answering.
+            parser=bounded(parse_int, "1", "256"),
         )
         gunicorn_worker_class = Option(
             default="gevent",

@@ -15,7 +15,7 @@ import pytest
 
 from antenna.minidump import Minidump
 from bin import _minidumps
-from tests.support.minidumps.builder import DumpBuilder
+from tests.support.minidumps.builder import DumpBuilder, ModuleSpec
 from tests.support.minidumps.samples import (
     LINUX,
     PLATFORMS,
@@ -172,6 +172,15 @@ def test_long_values_are_cut(store: Store) -> None:
     result = store.show()
     assert max(map(len, result.lines)) < 1000
     assert "(5,000 characters; --json has them all)" in result.stdout
+
+
+def test_modules_with_long_names_are_cut(tmp_path: Path) -> None:
+    builder = DumpBuilder()
+    builder.modules([ModuleSpec(0x400000 + 0x1000 * number, 0x1000, "\x1b" * 4000) for number in range(1000)])
+    result = show_file(tmp_path, builder.build(), "--modules")
+    assert result.exit_code == 0
+    assert max(map(len, result.lines)) < 20_000
+    assert "characters; --json has them all)" in result.stdout
 
 
 def test_a_crash_with_neither(store: Store) -> None:

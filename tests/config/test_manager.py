@@ -203,6 +203,7 @@ def test_gunicorn_gets_whole_seconds() -> None:
         ("PORT", "65536"),
         ("PORT", "http"),
         ("GUNICORN_WORKERS", "0"),
+        ("GUNICORN_WORKERS", "8000"),
         ("GUNICORN_WORKER_CONNECTIONS", "-1"),
         ("GUNICORN_MAX_REQUESTS", "-1"),
         ("GUNICORN_MAX_REQUESTS_JITTER", "x"),

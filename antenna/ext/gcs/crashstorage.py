@@ -62,7 +62,10 @@ class GcsCrashStorage(CrashStorageBase):
         bucket_name = Option(doc="Name of the bucket that crashes are saved in.")
 
     def __init__(self, config: ConfigManager) -> None:
-        """``config`` has the namespace ``CRASHMOVER_CRASHSTORAGE``. Raises ``BackendConfigurationError``."""
+        """``config`` has the namespace ``CRASHMOVER_CRASHSTORAGE``.
+
+        Raises ``ConfigurationError`` and ``BackendConfigurationError``.
+        """
         self.config = config.with_options(self)
         self.bucket_name: str = self.config("bucket_name")
         emulator = emulator_endpoint("STORAGE_EMULATOR_HOST")

@@ -15,6 +15,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import google.auth.exceptions
 import urllib3
@@ -22,6 +23,7 @@ import urllib3.exceptions
 from google.auth.credentials import Credentials
 
 from antenna.backend import BackendDenied, BackendError, CrashRefused, Deadline, NoAnswer, TimeLimit
+from antenna.config import ConfigurationError
 from antenna.ext.google.connection import KeptConnectionGoneError
 from antenna.ext.google.credentials import SharedToken
 from antenna.ext.google.pools import Connections
@@ -181,12 +183,25 @@ class _Pieces:
 def emulator_endpoint(variable: str) -> str | None:
     """Return the URL of the emulator that an environment variable names, or None.
 
-    It may name a host and port, or a URL.
+    It may name a host and port, or a URL. Raises ``ConfigurationError``.
     """
-    emulator = os.environ.get(variable, "").rstrip("/")
+    emulator = os.environ.get(variable, "").strip()
     if not emulator:
         return None
-    return emulator if "://" in emulator else f"http://{emulator}"
+    url = emulator if "://" in emulator else f"http://{emulator}"
+    if not _is_address(url):
+        raise ConfigurationError(
+            f"{variable} has a bad value {emulator!r}: expected a host and a port, such as 127.0.0.1:8085, or a URL."
+        )
+    return url.rstrip("/")
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # an IPv6 address that is none, or a port that is no number
+        return False
 
 
 def _shared_token(credentials: Credentials, connections: Connections) -> SharedToken:

@@ -54,7 +54,10 @@ class PubSubCrashPublish(CrashPublishBase):
         )
 
     def __init__(self, config: ConfigManager) -> None:
-        """``config`` has the namespace ``CRASHMOVER_CRASHPUBLISH``. Raises ``BackendConfigurationError``."""
+        """``config`` has the namespace ``CRASHMOVER_CRASHPUBLISH``.
+
+        Raises ``ConfigurationError`` and ``BackendConfigurationError``.
+        """
         self.config = config.with_options(self)
         self._timeout: float = self.config("timeout")
         emulator = emulator_endpoint("PUBSUB_EMULATOR_HOST")

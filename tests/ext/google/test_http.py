@@ -12,7 +12,8 @@ import gevent
 import pytest
 
 from antenna.backend import BackendDenied, BackendError, CrashRefused, Deadline
-from antenna.ext.google.http import GoogleHttp
+from antenna.config import ConfigurationError
+from antenna.ext.google.http import GoogleHttp, emulator_endpoint
 from tests.support.google_http import LARGE, OK, RESULT, assert_fails, connect, post
 from tests.support.peer import (
     Answer,
@@ -227,6 +228,31 @@ class TestAnswer:
     def test_that_is_no_json_object_is_an_error(self, content: bytes, match: str) -> None:
         with Peer(send(answer(content))) as peer:
             assert_fails(peer, match)
+
+
+@pytest.mark.parametrize(
+    ("value", "url"),
+    [
+        (" 127.0.0.1:8085/ ", "http://127.0.0.1:8085"),
+        ("[::1]:8085", "http://[::1]:8085"),
+        ("https://emulator", "https://emulator"),
+        (" ", None),
+    ],
+)
+def test_emulator_that_a_variable_names(monkeypatch: pytest.MonkeyPatch, value: str, url: str | None) -> None:
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", value)
+
+    assert emulator_endpoint("PUBSUB_EMULATOR_HOST") == url
+
+
+@pytest.mark.parametrize(
+    "value", ["http://[", "host:port", "host:99999", "tcp://host:1", "http://", "://host", ":8085"]
+)
+def test_emulator_that_is_no_address_is_a_bad_value(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", value)
+
+    with pytest.raises(ConfigurationError, match=r"^PUBSUB_EMULATOR_HOST has a bad value "):
+        emulator_endpoint("PUBSUB_EMULATOR_HOST")
 
 
 def test_server_that_is_not_there_is_an_error() -> None:
