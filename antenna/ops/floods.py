@@ -21,7 +21,7 @@ _ERROR_PAUSE = 60.0
 
 
 @dataclass(slots=True)
-class _Kind:
+class _LineCount:
     """Lines of one kind: when their count began, how many were logged since, and how many were left out."""
 
     since: float = 0.0
@@ -39,14 +39,14 @@ class Floods:
     def __init__(self, *, sums_up: bool = True) -> None:
         """``sums_up`` says whether to log how many lines were left out."""
         self._sums_up = sums_up
-        self._kinds: dict[str, _Kind] = {}
+        self._kinds: dict[str, _LineCount] = {}
         self._timer: threading.Timer | None = None
 
     def passes(self, name: str, most: int = _LINES_A_SECOND, seconds: float = 1.0) -> bool:
         """Count a line of the kind ``name``. Returns whether it is one of the first ``most`` in these ``seconds``."""
         kind = self._kinds.get(name)
         if kind is None:
-            kind = self._kinds[name] = _Kind()
+            kind = self._kinds[name] = _LineCount()
         now = time.monotonic()
         if now - kind.since >= seconds:
             kind.since, kind.passed = now, 0

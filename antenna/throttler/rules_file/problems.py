@@ -12,7 +12,7 @@ class RulesFileError(ValueError):
     """A rules file is wrong. The text names each line and rule that is wrong, and what was expected there."""
 
 
-class Problem(Exception):
+class RuleProblem(Exception):
     """One thing that is wrong with a rule, at the key ``key``."""
 
     def __init__(self, key: str, what: str) -> None:

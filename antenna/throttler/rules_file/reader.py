@@ -16,7 +16,7 @@ from antenna.throttler.policy import Policy, Quota
 from antenna.throttler.rule import DEFER, REJECT, WHOLE_CRASH, Rule
 from antenna.throttler.rules_file.conditions import Always
 from antenna.throttler.rules_file.lines import Lines
-from antenna.throttler.rules_file.problems import Problem, RulesFileError, meant
+from antenna.throttler.rules_file.problems import RuleProblem, RulesFileError, meant
 from antenna.throttler.rules_file.rule_table import read_rule
 from antenna.throttler.rules_file.values import SECTIONS, read_count, read_names, read_result
 
@@ -82,7 +82,7 @@ class _Reader:
             name = table.get("name")
             try:
                 rule = read_rule(table, taken=rules)
-            except Problem as problem:
+            except RuleProblem as problem:
                 line = self._lines.of_rule(position, len(tables), name, problem.key)
                 called = f"rule {name!r}" if isinstance(name, str) else f"rule number {position + 1}"
                 self._problems.append(f"{self._file_name}, line {line}, {called}: {problem}")

@@ -11,7 +11,7 @@ from antenna.throttler.rule import REJECT, WHOLE_CRASH, Result, Rule, Sample
 from antenna.throttler.rule import Condition as AnyCondition
 from antenna.throttler.rules_file.condition_table import CONDITION_KEYS, read_condition
 from antenna.throttler.rules_file.conditions import Condition, Test
-from antenna.throttler.rules_file.problems import Problem, meant
+from antenna.throttler.rules_file.problems import RuleProblem, meant
 from antenna.throttler.rules_file.values import SECTIONS, read_names, read_result
 
 # The keys of a rule, apart from those of its condition.
@@ -31,17 +31,17 @@ _SAMPLE_KEYS = ("percentage", "chosen", "otherwise")
 
 
 def read_rule(table: Mapping[str, Any], taken: Container[str] = ()) -> Rule:
-    """Return the rule that a table describes. Its name must not be one of ``taken``. Raises ``Problem``."""
+    """Return the rule that a table describes. Its name must not be one of ``taken``. Raises ``RuleProblem``."""
     for key in table:
         if key in SECTIONS:
-            raise Problem(key, f"{key} belongs to the top of the file, above the first line in brackets")
+            raise RuleProblem(key, f"{key} belongs to the top of the file, above the first line in brackets")
         if key not in _RULE_KEYS and key not in CONDITION_KEYS:
-            raise Problem(key, f"unknown key {key!r}{meant(key, (*_RULE_KEYS, *CONDITION_KEYS))}")
+            raise RuleProblem(key, f"unknown key {key!r}{meant(key, (*_RULE_KEYS, *CONDITION_KEYS))}")
     name = table.get("name")
     if not isinstance(name, str):
-        raise Problem("name", "a rule needs a name")
+        raise RuleProblem("name", "a rule needs a name")
     if name in taken:
-        raise Problem("name", "another rule has this name")
+        raise RuleProblem("name", "another rule has this name")
     result = _results(table)
     condition = read_condition({key: value for key, value in table.items() if key not in _RULE_KEYS})
     try:
@@ -55,11 +55,11 @@ def read_rule(table: Mapping[str, Any], taken: Container[str] = ()) -> Rule:
             comment=" ".join(filter(None, (_text(table, "comment"), _text(table, "link")))),
         )
     except ValueError as error:
-        raise Problem("percentage" if "percentage" in table else "name", str(error)) from None
+        raise RuleProblem("percentage" if "percentage" in table else "name", str(error)) from None
     if rule.stop_sending and REJECT not in rule.results:
-        raise Problem("stop_sending", "goes only with a result REJECT")
+        raise RuleProblem("stop_sending", "goes only with a result REJECT")
     if rule.sample_by and isinstance(result, Result):
-        raise Problem("sample_by", "goes only with percentage")
+        raise RuleProblem("sample_by", "goes only with percentage")
     return rule
 
 
@@ -73,16 +73,16 @@ def _results(table: Mapping[str, Any]) -> Result | Sample:
     sample = [key for key in _SAMPLE_KEYS if key in table]
     if "result" in table:
         if sample:
-            raise Problem(sample[0], "give either result, or percentage, chosen and otherwise")
+            raise RuleProblem(sample[0], "give either result, or percentage, chosen and otherwise")
         return _result_of(table, "result")
     if not sample:
-        raise Problem("name", "a rule needs a result, or percentage, chosen and otherwise")
+        raise RuleProblem("name", "a rule needs a result, or percentage, chosen and otherwise")
     for key in _SAMPLE_KEYS:
         if key not in table:
-            raise Problem(sample[0], f"needs {key}, too")
+            raise RuleProblem(sample[0], f"needs {key}, too")
     percentage = table["percentage"]
     if not isinstance(percentage, int | float) or isinstance(percentage, bool):
-        raise Problem("percentage", "takes a number from 0 to 100")
+        raise RuleProblem("percentage", "takes a number from 0 to 100")
     return percentage, _result_of(table, "chosen"), _result_of(table, "otherwise")
 
 
@@ -90,20 +90,20 @@ def _result_of(table: Mapping[str, Any], key: str) -> Result:
     try:
         return read_result(table[key])
     except ValueError as error:
-        raise Problem(key, f"{key} {error}") from None
+        raise RuleProblem(key, f"{key} {error}") from None
 
 
 def _text(table: Mapping[str, Any], key: str) -> str:
     value = table.get(key, "")
     if not isinstance(value, str):
-        raise Problem(key, f"{key} takes a text")
+        raise RuleProblem(key, f"{key} takes a text")
     return value
 
 
 def _boolean(table: Mapping[str, Any], key: str) -> bool:
     value = table.get(key, False)
     if not isinstance(value, bool):
-        raise Problem(key, f"{key} takes true or false")
+        raise RuleProblem(key, f"{key} takes true or false")
     return value
 
 
@@ -111,4 +111,4 @@ def _remove(table: Mapping[str, Any]) -> tuple[str, ...]:
     try:
         return read_names(table.get("remove", []))
     except ValueError as error:
-        raise Problem("remove", f"remove {error}") from None
+        raise RuleProblem("remove", f"remove {error}") from None

@@ -33,7 +33,7 @@ _MOST_DOUBLINGS = 20
 
 
 @dataclass(slots=True)
-class Outcome:
+class SendOutcome:
     """The outcome of sending a message."""
 
     problem: str = ""
@@ -109,7 +109,7 @@ class Messenger:
             (NEW,),
         )
 
-    def _put_off(self, found: sqlite3.Row, outcome: Outcome) -> None:
+    def _put_off(self, found: sqlite3.Row, outcome: SendOutcome) -> None:
         now = time.time()
         if now - found["created"] > _GIVE_UP:
             logger.error("the webhook has not taken a message for days: it is dropped (%s)", outcome.problem)
@@ -122,7 +122,7 @@ class Messenger:
             "UPDATE messages SET attempts = attempts + 1, next_try = ? WHERE id = ?", (now + delay, found["id"])
         )
 
-    def _send(self, number: str, body: str) -> Outcome:
+    def _send(self, number: str, body: str) -> SendOutcome:
         headers = {
             "Content-Type": "application/json",
             "User-Agent": "Antenna viewer",
@@ -142,11 +142,11 @@ class Messenger:
                 )
                 answer.close()
         except (requests.RequestException, OSError) as error:
-            return Outcome(f"it cannot be reached: {type(error).__name__}", is_away=True)
+            return SendOutcome(f"it cannot be reached: {type(error).__name__}", is_away=True)
         status = answer.status_code
         if 200 <= status < 300:  # noqa: PLR2004 - successful, says RFC 9110
-            return Outcome()
-        return Outcome(f"it answered {status}", _retry_after(answer), is_away=status >= 500 or status == 429)  # noqa: PLR2004 - RFC 9110
+            return SendOutcome()
+        return SendOutcome(f"it answered {status}", _retry_after(answer), is_away=status >= 500 or status == 429)  # noqa: PLR2004 - RFC 9110
 
 
 def _retry_after(answer: requests.Response) -> float:
