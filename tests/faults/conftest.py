@@ -128,3 +128,5 @@ def setting(shared_setting: Setting) -> Iterator[Setting]:
     shared_setting.reset()
     yield shared_setting
     shared_setting.reset()
+    # pytest shows this if the test fails.
+    print(shared_setting.collector.server.logs())

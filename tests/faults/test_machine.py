@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""A collector keeps its promises on a machine whose disk or name service fails."""
+"""A collector keeps its promises on a machine whose disk or name service fails, and while it cannot publish ids."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from tests.faults.conftest import Setting, StartCollector
 from tests.faults.machine import Machine
 from tests.support.collector import Collector
-from tests.support.faulty import PASS, REFUSE, Fault, FaultyProxy
+from tests.support.faulty import LATE_ANSWER, PASS, REFUSE, SILENCE, Fault, FaultyProxy
 from tests.support.programs import children_of
 from tests.support.raw_http import RawResponse
 from tests.support.reports import annotation, dump, report
@@ -61,6 +61,24 @@ def test_id_that_can_be_neither_published_nor_spooled_is_not_promised(setting: S
     answer = collector.submit(REPORT)
     setting.publish.fault = PASS
     assert_kept_in_the_end(collector, machine, answer)
+
+
+def test_crash_is_answered_soon_while_nothing_can_be_published_and_published_in_the_end(setting: Setting) -> None:
+    collector = setting.collector
+    for fault in (REFUSE, SILENCE, LATE_ANSWER):
+        setting.publish.fault = fault
+
+        start = time.monotonic()
+        answers = [collector.submit(REPORT) for _ in range(3)]
+        assert time.monotonic() - start < 3 * 0.9, fault
+
+        setting.publish.fault = PASS
+        wait_until_delivered(setting.machine)
+        for answer in answers:
+            crash = collector.assert_saved(answer)
+            # The backend has done the work of a request whose answer is late.
+            if fault is not LATE_ANSWER:
+                collector.assert_published(crash.crash_id)
 
 
 def test_worker_is_replaced_while_the_disk_fails(setting: Setting) -> None:

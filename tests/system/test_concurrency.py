@@ -83,7 +83,7 @@ def test_clients_that_stall_hold_up_nobody(collector: Collector) -> None:
 
 
 def test_big_dumps_at_once_are_each_kept_whole(collector: Collector) -> None:
-    contents = [bytes([number]) * 12_000_000 for number in range(4)]
+    contents = [bytes([number]) * 4_000_000 for number in range(4)]
     barrier = threading.Barrier(len(contents))
 
     def submit(content: bytes) -> None:

@@ -126,7 +126,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = RELOAD) -> None:
 
 def all_workers_decide_by(collector: Collector, rule: str) -> bool:
     """Whether this rule decides so many crashes in a row that each worker has had some of them."""
-    return all(rule_that_rejects(collector) == rule for _ in range(20))
+    return all(rule_that_rejects(collector) == rule for _ in range(12))
 
 
 def break_rules(rules: Rules, collector: Collector, workers: int = WORKERS) -> None:
@@ -247,7 +247,7 @@ def test_quota_is_one_of_the_whole_instance(start_local_collector: StartCollecto
     )
 
     def kept(product: str) -> int:
-        answers = [collector.submit_parts(annotation("ProductName", product)).text for _ in range(40)]
+        answers = [collector.submit_parts(annotation("ProductName", product)).text for _ in range(25)]
         assert {answer for answer in answers if not answer.startswith("CrashID=")} == {"Discarded=rule_over_quota"}
         return sum(answer.startswith("CrashID=") for answer in answers)
 

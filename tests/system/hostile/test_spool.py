@@ -213,7 +213,7 @@ def test_raw_crash_that_is_none_is_set_aside(away: Outage) -> None:
 
 
 def test_large_entries_are_verified_while_others_are_served(away: Outage) -> None:
-    large = [report(annotation("ProductName", "Firefox"), dump(random.randbytes(20 * MIB))) for _ in range(2)]
+    large = [report(annotation("ProductName", "Firefox"), dump(random.randbytes(10 * MIB))) for _ in range(2)]
     answers = [away.collector.submit(request) for request in large]
     away.end()
     longest = 0.0
