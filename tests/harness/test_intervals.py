@@ -38,6 +38,11 @@ def test_constant_that_is_not_there_ends_the_program(program: Path) -> None:
         importlib.import_module("changed_program")
 
 
+def test_module_that_is_not_there_is_noticed_before_the_program_starts() -> None:
+    with pytest.raises(AssertionError, match="renamed"):
+        shortened({"antenna.ops.renamed._SEND": 0.5})
+
+
 def test_paths_are_added_to_those_of_the_program(tmp_path: Path) -> None:
     environment = shortened({"a._B": 1}, tmp_path)
 
