@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Google's clients for Cloud Storage and Pub/Sub, with the application default credentials, or for their emulators.
+"""Google's clients for Pub/Sub, with the application default credentials, or for its emulator; and Google's errors.
 
 The clients for Pub/Sub use JSON over HTTP and not gRPC, so that they go through the same proxies as all other requests.
 """
@@ -10,7 +10,7 @@ The clients for Pub/Sub use JSON over HTTP and not gRPC, so that they go through
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bin import _common, _python  # isort: split
 
@@ -22,31 +22,17 @@ from google.api_core.exceptions import GoogleAPICallError, GoogleAPIError, Retry
 from google.api_core.retry import Retry, if_transient_error  # noqa: E402 - needs the packages
 from google.auth.credentials import AnonymousCredentials  # noqa: E402 - needs the packages
 from google.auth.exceptions import GoogleAuthError  # noqa: E402 - needs the packages
-from google.cloud import storage  # noqa: E402 - needs the packages
-from google.cloud.storage.retry import DEFAULT_RETRY  # noqa: E402 - needs the packages
-from google.pubsub_v1 import PublisherClient, SubscriberClient  # noqa: E402 - needs the packages
+
+if TYPE_CHECKING:
+    from google.pubsub_v1 import PublisherClient, SubscriberClient
 
 _PUBSUB_SCOPES = ("https://www.googleapis.com/auth/pubsub",)
 
 #: Options of calls. Since a person waits, they limit the retries. By default, the clients retry for minutes, or not at
 #: all.
-STORAGE_OPTIONS: dict[str, Any] = {"timeout": 60.0, "retry": DEFAULT_RETRY.with_timeout(5.0)}
 PUBSUB_OPTIONS: dict[str, Any] = {"timeout": 60.0, "retry": Retry(predicate=if_transient_error, timeout=5.0)}
 
-PubSubClient = TypeVar("PubSubClient", PublisherClient, SubscriberClient)
-
-
-def storage_client(project: str | None = None) -> storage.Client:
-    """Return a client for Cloud Storage. Raises ``GoogleAuthError``.
-
-    The client asks for a project, but an object belongs to a bucket, not to a project.
-    """
-    emulator = os.environ.get("STORAGE_EMULATOR_HOST")
-    if not emulator:
-        credentials, _ = google.auth.default(scopes=storage.Client.SCOPE)
-        return storage.Client(project=project or "none", credentials=credentials)
-    endpoint = {"api_endpoint": _with_scheme(emulator)}
-    return storage.Client(project=project or "none", credentials=AnonymousCredentials(), client_options=endpoint)
+PubSubClient = TypeVar("PubSubClient", "PublisherClient", "SubscriberClient")
 
 
 def pubsub_client(kind: type[PubSubClient]) -> PubSubClient:
@@ -57,7 +43,7 @@ def pubsub_client(kind: type[PubSubClient]) -> PubSubClient:
         return kind(credentials=credentials, transport="rest")
     # By default, the client would use gRPC for an emulator.
     transport = kind.get_transport_class("rest")
-    return kind(transport=transport(host=_with_scheme(emulator), credentials=AnonymousCredentials()))
+    return kind(transport=transport(host=with_scheme(emulator), credentials=AnonymousCredentials()))
 
 
 @contextmanager
@@ -83,5 +69,6 @@ def _reason(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def _with_scheme(emulator: str) -> str:
+def with_scheme(emulator: str) -> str:
+    """Return the URL of an emulator."""
     return (emulator if "://" in emulator else f"http://{emulator}").rstrip("/")

@@ -25,14 +25,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bin import _common, _google  # isort: split
+from bin import _common, _google, _google_storage  # isort: split
 
 from google.api_core.exceptions import Conflict
 
 
 def list_buckets(args: argparse.Namespace) -> None:
     """Print the buckets of the project."""
-    for bucket in _google.storage_client(args.project).list_buckets(**_google.STORAGE_OPTIONS):
+    for bucket in _google_storage.client(args.project).list_buckets(**_google_storage.OPTIONS):
         if args.json:
             _common.print_json({"name": bucket.name, "created": _time(bucket.time_created)})
         else:
@@ -43,8 +43,8 @@ def create_bucket(args: argparse.Namespace) -> None:
     """Make the bucket."""
     outcome = "created"
     try:
-        _google.storage_client(args.project).create_bucket(
-            args.bucket, location=args.location, **_google.STORAGE_OPTIONS
+        _google_storage.client(args.project).create_bucket(
+            args.bucket, location=args.location, **_google_storage.OPTIONS
         )
     except Conflict:
         outcome = "is there already"
@@ -53,9 +53,9 @@ def create_bucket(args: argparse.Namespace) -> None:
 
 def list_objects(args: argparse.Namespace) -> None:
     """Print the objects whose names begin with the prefix."""
-    client = _google.storage_client()
+    client = _google_storage.client()
     fields = "items(name,size,contentType,updated),nextPageToken"
-    for blob in client.list_blobs(args.bucket, prefix=args.prefix, fields=fields, **_google.STORAGE_OPTIONS):
+    for blob in client.list_blobs(args.bucket, prefix=args.prefix, fields=fields, **_google_storage.OPTIONS):
         if args.json:
             description = {"name": blob.name, "size": blob.size}
             _common.print_json(description | {"content_type": blob.content_type, "updated": _time(blob.updated)})
@@ -65,8 +65,8 @@ def list_objects(args: argparse.Namespace) -> None:
 
 def get_object(args: argparse.Namespace) -> None:
     """Write the bytes of an object to a file, or to stdout."""
-    blob = _google.storage_client().bucket(args.bucket).blob(args.object)
-    content: bytes = blob.download_as_bytes(**_google.STORAGE_OPTIONS)
+    blob = _google_storage.client().bucket(args.bucket).blob(args.object)
+    content: bytes = blob.download_as_bytes(**_google_storage.OPTIONS)
     if args.output is None:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
@@ -77,9 +77,9 @@ def get_object(args: argparse.Namespace) -> None:
 
 def remove_objects(args: argparse.Namespace) -> None:
     """Remove objects."""
-    bucket = _google.storage_client().bucket(args.bucket)
+    bucket = _google_storage.client().bucket(args.bucket)
     for name in args.objects:
-        bucket.blob(name).delete(**_google.STORAGE_OPTIONS)
+        bucket.blob(name).delete(**_google_storage.OPTIONS)
         _common.note(f"{name} removed")
 
 

@@ -55,13 +55,39 @@ ERRORS = [
 ]
 
 
+# Programs that start by themselves in other tests: of this module, and, in pipes or beside a collector, of
+# test_stored_crashes.py, test_supersearch.py and test_spool.py. Each of the others starts here, for its ``--help``.
+STARTED_ELSEWHERE = {
+    "fetch_crashes.py",
+    "list_crashes.py",
+    "pull_ids.py",
+    "republish.py",
+    "send_crashes.py",
+    "show_crash.py",
+    "spool.py",
+    "supersearch.py",
+}
+
+
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A copy of the project without a .venv."""
+    copy_project(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def shared_checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same. Tests share it, and leave it as it is."""
+    directory = tmp_path_factory.mktemp("checkout")
+    copy_project(directory)
+    return directory
+
+
+def copy_project(directory: Path) -> None:
     for name in ("bin", "antenna"):
         # Other tests may be writing bytecode, under another name at first.
-        shutil.copytree(PROJECT_ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("*.pyc.*"))
-    return tmp_path
+        shutil.copytree(PROJECT_ROOT / name, directory / name, ignore=shutil.ignore_patterns("*.pyc.*"))
 
 
 def without_packages(arguments: str, checkout: Path) -> Result:
@@ -70,15 +96,16 @@ def without_packages(arguments: str, checkout: Path) -> Result:
 
 @pytest.fixture(scope="module")
 def results() -> dict[str, Result]:
-    """The outcome of each command of the table, and of ``--help`` of each program, which starts by itself.
+    """The outcome of each command of the table, and of ``--help`` of each program.
 
     They run at the same time, because programs take a moment to start, and one retries for some seconds.
     """
-    helps = [f"{program} --help" for program in PROGRAMS]
+    in_forks = [*(command for command, _, _ in ERRORS), *(f"{program} --help" for program in STARTED_ELSEWHERE)]
+    by_themselves = [f"{program} --help" for program in PROGRAMS if program not in STARTED_ELSEWHERE]
     with ThreadPoolExecutor(max_workers=4) as pool:
-        errors = pool.submit(lambda: {command: run_shell(f"bin/{command}", NOWHERE) for command, _, _ in ERRORS})
-        outcomes = pool.map(lambda command: run_shell(f"bin/{command}", NOWHERE, by_itself=True), helps)
-        return dict(zip(helps, outcomes, strict=True)) | errors.result()
+        forks = pool.submit(lambda: {command: run_shell(f"bin/{command}", NOWHERE) for command in in_forks})
+        outcomes = pool.map(lambda command: run_shell(f"bin/{command}", NOWHERE, by_itself=True), by_themselves)
+        return dict(zip(by_themselves, outcomes, strict=True)) | forks.result()
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -127,17 +154,19 @@ def test_ids_on_stdin_are_all_checked_before_work_begins(tmp_path: Path) -> None
 def test_a_reader_may_stop_reading(tmp_path: Path) -> None:
     day = tmp_path / "v1" / "raw_crash" / "20160918"
     day.mkdir(parents=True)
+    crash = tmp_path / "raw_crash"
+    crash.write_bytes(b"{}")
     # Their ids are more than a pipe holds.
     for number in range(2500):
-        (day / f"{number:08x}{CRASH_ID[8:]}").write_bytes(b"{}")
+        (day / f"{number:08x}{CRASH_ID[8:]}").hardlink_to(crash)
     environment = NOWHERE | {"CRASHMOVER_CRASHSTORAGE_FS_ROOT": str(tmp_path)}
     result = run_shell("bin/list_crashes.py --date 20160918 | head -n 1", environment)
     assert result.lines == [f"00000000{CRASH_ID[8:]}"]
     assert result.stderr == ""
 
 
-def test_without_packages_the_program_says_what_to_do(checkout: Path) -> None:
-    result = without_packages("bin/list_crashes.py", checkout)
+def test_without_packages_the_program_says_what_to_do(shared_checkout: Path) -> None:
+    result = without_packages("bin/list_crashes.py", shared_checkout)
     assert result.exit_code == 1
     assert result.stderr.startswith("bin/list_crashes.py: needs the packages of requirements.txt: ")
 
@@ -145,9 +174,10 @@ def test_without_packages_the_program_says_what_to_do(checkout: Path) -> None:
 def test_without_packages_the_venv_of_make_is_used(checkout: Path) -> None:
     python = checkout / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.write_text('#!/bin/sh\necho the venv runs "$@"\n')
     python.chmod(0o755)
-    assert without_packages("bin/list_crashes.py --help", checkout).exit_code == 0
+    result = without_packages("bin/list_crashes.py --num 3", checkout)
+    assert result == Result(0, "the venv runs bin/list_crashes.py --num 3\n", "")
 
 
 def test_long_work_shows_progress_on_a_screen(tmp_path: Path) -> None:
@@ -168,10 +198,10 @@ def test_long_work_shows_progress_on_a_screen(tmp_path: Path) -> None:
     assert shown.endswith("\r\033[K40 of 40 published\r\n")
 
 
-def test_crashes_are_sent_without_packages(checkout: Path) -> None:
-    result = without_packages("bin/send_crashes.py --no-dumps --print", checkout)
+def test_crashes_are_sent_without_packages(shared_checkout: Path) -> None:
+    result = without_packages("bin/send_crashes.py --no-dumps --print", shared_checkout)
     assert result.stdout.startswith("POST /submit?"), result.stderr
-    result = without_packages("bin/send_crashes.py", checkout)
+    result = without_packages("bin/send_crashes.py", shared_checkout)
     assert (
         result.stderr
         == "send_crashes.py: which dump? Say --dump NAME=FILE or --no-dumps: there is no tests/data here\n"
