@@ -42,21 +42,20 @@ def make_parser(doc: str | None) -> argparse.ArgumentParser:
 def run(main: Callable[[], int], *errors: type[Exception]) -> NoReturn:
     """Run ``main``, and end the program with the exit code that it returns.
 
-    ``ToolError`` and ``errors`` are printed as one line on stderr, and the exit code is 1.
+    ``ToolError``, ``OSError`` and ``errors`` are printed as one line on stderr, and the exit code is 1.
     """
+    _open_missing_streams()
     # What the program has imported stays. Otherwise Python would look at all of it once more at the end.
     gc.freeze()
     program = Path(sys.argv[0]).name
-    expected: tuple[type[Exception], ...] = (ToolError, *errors)
+    expected: tuple[type[Exception], ...] = (ToolError, OSError, *errors)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # If the encoding of the terminal does not have a character, it is shown as an escape.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = main()
         sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader of a pipe has closed it. Without this, Python would complain when it flushes stdout at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader of a pipe has closed it
         code = 1
     except expected as error:
         note(f"{program}: {error}")
@@ -64,7 +63,24 @@ def run(main: Callable[[], int], *errors: type[Exception]) -> NoReturn:
     except KeyboardInterrupt:
         note(f"{program}: interrupted")
         code = 130
+    _end_output()
     sys.exit(code)
+
+
+def _open_missing_streams() -> None:
+    """Replace the streams that were closed before the start, as ``>&-`` does. Python sets them to None."""
+    # Their descriptors are the lowest ones that are free. So they have to be opened in this order, and before any file.
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123 - open until the end
+
+
+def _end_output() -> None:
+    """Flush stdout. If that fails, drop the rest. Otherwise Python would complain about it at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def positive_int(text: str) -> int:

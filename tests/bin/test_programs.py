@@ -165,6 +165,18 @@ def test_a_reader_may_stop_reading(tmp_path: Path) -> None:
     assert result.stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("command", "exit_code", "message"),
+    [
+        ("check_config.py --offline > /dev/full", 1, "check_config.py: [Errno 28] No space left on device\n"),
+        ("show_config.py >&-", 0, ""),
+        ("pull_ids.py <&- >&- 2>&-", 1, ""),
+    ],
+)
+def test_output_may_have_no_place(command: str, exit_code: int, message: str) -> None:
+    assert run_shell(f"bin/{command}", NOWHERE) == Result(exit_code, "", message)
+
+
 def test_without_packages_the_program_says_what_to_do(shared_checkout: Path) -> None:
     result = without_packages("bin/list_crashes.py", shared_checkout)
     assert result.exit_code == 1
