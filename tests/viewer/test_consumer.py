@@ -324,10 +324,10 @@ def test_new_crashes_do_not_wait_for_those_that_are_read_again(
     stored.add({"ProductName": "App"}, game_dump_bytes())
 
     assert viewer.look() == 1
-    assert "0 read again for symbols that came, 3 wait for it" in viewer.get("/status")
+    assert "0 read again after symbols were added, 3 wait to be read again" in viewer.get("/status")
     monkeypatch.setattr("antenna.viewer.consumer.consumer._AGAIN_SECONDS", 10.0)
     viewer.look()
-    assert "3 read again for symbols that came<" in viewer.get("/status")
+    assert "3 read again after symbols were added<" in viewer.get("/status")
 
 
 class TestIndexThatCannotBeUsed:

@@ -226,8 +226,8 @@ class TestTopCrashers:
             ("days=14", "5 crashes"),
             ("product=App&version=1.10", "3 crashes"),
             ("channel=beta&days=1", "2 crashes"),
-            ("version=none", "No crash of this choice is in the index"),
-            ("product=Other", "No crash of this choice"),
+            ("version=none", "No crash in the index matches this choice"),
+            ("product=Other", "No crash in the index matches this choice"),
         ],
     )
     def test_choices(self, viewer: RunningViewer, query: str, text: str) -> None:
@@ -238,7 +238,7 @@ class TestTopCrashers:
         assert re.search(r"1 MyApp\+0x1234 3 75\.0 % \+200 % [-0-9]+ [:0-9]+ in 1\.10 1\.10 Linux", page)
         assert re.search(r"2 MyApp\+0x1010 new 1 25\.0 %", page)
         assert "accept_everything (3), sampled (1)." in page
-        assert "Counts are of the crashes that the collector kept" in page
+        assert "These numbers count the crashes that the collector kept" in page
         assert "back again" in Page(viewer.get("/?days=3")).text
         # The newest version comes first.
         assert page.index("1.10 (3)") < page.index("1.9 (1)")
