@@ -17,10 +17,10 @@ _MAGIC = b"\x1f\x8b"
 _START_SIZE = 4
 # Flags of the gzip streams that clients send: no optional field, or only a file name.
 _USUAL_FLAGS = frozenset({b"\x00", b"\x08"})
-# _SLOWEST: bytes a second to which a real stream inflates on a slow machine. _CALL_SECONDS: what one call takes there,
-# however little it inflates. A hostile stream, of nothing but the beginnings of blocks, takes a hundred times as long
-# as these allow. If a stream is _SLOW seconds behind them, it gets its input in pieces of _SLOW_INPUT_SIZE bytes. If it
-# is _TOO_SLOW seconds behind, it is refused.
+# A hostile stream can take a hundred times the CPU time of a real one: it consists of nothing but the beginnings of
+# blocks. A stream may take a second for each _SLOWEST bytes of content, which is what a real one takes on a slow
+# machine, and _CALL_SECONDS for each call of the library. If a stream is _SLOW seconds behind that, it gets its input
+# in pieces of _SLOW_INPUT_SIZE bytes. If it is _TOO_SLOW seconds behind, it is refused.
 _SLOWEST = 50_000_000
 _CALL_SECONDS = 10e-6
 _SLOW = 0.005
@@ -44,7 +44,7 @@ class Gunzip:
         self._max_size = max_size
         #: CPU time in seconds that inflating has taken so far.
         self.seconds = 0.0
-        # By how many seconds that is more than a real stream may take.
+        # Seconds that the stream is behind, see _SLOWEST.
         self._lag = 0.0
 
     def __iter__(self) -> Iterator[bytes]:

@@ -144,7 +144,8 @@ def _ending(worker: Any, status: os.waitid_result) -> str:
 
 def pre_fork(server: Any, worker: Any) -> None:
     """Give a worker that is about to start its row in the table that all workers share."""
-    # What has been imported stays. If the worker's collections looked at it, its pages could not be shared any more.
+    # The master and its workers share the memory of what the master has imported. A collection of garbage writes into
+    # each object that it looks at, and the worker would then have a copy of it. Frozen objects are not looked at.
     gc.freeze()
     worker.instance, worker.row = server.instance, server.instance.admit()
 
@@ -155,8 +156,8 @@ def post_fork(_: Any, worker: Any) -> None:
     While the worker imports the application, collections would find no garbage, so there are none until it serves.
 
     Until a worker has handlers of its own, it has those of the master, which note a signal for the master's loop.
-    Gunicorn installs the worker's handlers after gevent has patched the process, which takes a tenth of a second. If
-    SIGTERM was lost meanwhile, the collector went on until ``GUNICORN_GRACEFUL_TIMEOUT`` was over.
+    Gunicorn installs the worker's handlers after gevent has patched the process, which takes a tenth of a second. A
+    SIGTERM that was lost in this time would let the collector go on until ``GUNICORN_GRACEFUL_TIMEOUT`` is over.
     """
     gc.disable()
     # After SIGTERM the worker starts all the same, because connections may wait that have to be served before the end.
@@ -172,7 +173,7 @@ def _exit(*_: object) -> NoReturn:
 def child_exit(server: Any, worker: Any) -> None:
     """Record in the master that a worker has ended."""
     server.instance.dismiss(worker.row, getattr(worker, "ending", "stopped"))
-    # Gunicorn reaps all that have ended, also those that end while it does.
+    # Gunicorn goes on to reap workers that have ended while it reaped this one. Their endings are recorded here.
     _record_endings(server)
 
 
@@ -197,7 +198,8 @@ def post_worker_init(worker: Any) -> None:
     elif worker.age <= worker.cfg.workers:
         worker.wsgi.assume(problems)
     worker.wsgi.start()
-    # What the application has imported stays, too, so that neither collections nor the worker's end have to look at it.
+    # The application's modules stay in use until the worker ends. Frozen, they cost neither collections nor the end any
+    # time.
     gc.freeze()
     gc.enable()
     if is_first and _app_config.local_dev_env:
@@ -211,6 +213,9 @@ def _url() -> str:
 
 
 def worker_exit(_: Any, worker: Any) -> None:
-    """Stop the work in the background, since an entry of the spool that is delivered half would be delivered twice."""
+    """Stop the work in the background.
+
+    If the worker ended while it delivers an entry of the spool, another worker would deliver the entry again.
+    """
     if hasattr(worker, "wsgi"):
         worker.wsgi.stop(_DELIVERY_GRACE)
