@@ -50,7 +50,8 @@ WELL = {
 }
 
 # The minutes at which alerts are looked at: before a fault and while it lasts; when normal things happen, and after.
-MINUTES_OF_FAULT = (19, 37)
+# Faults last, so their rules are evaluated every two minutes only, which takes half the time.
+MINUTES_OF_FAULT = (18, 38)
 MINUTES_OF_NORMAL = (10, *range(20, 40))
 
 # The time without a fault before a fault begins: 20 minutes, or 80 steps.
@@ -231,12 +232,11 @@ def test_rules_and_configuration_are_valid(promtool: Promtool) -> None:
 @pytest.fixture(scope="module")
 def firing(promtool: Promtool, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[set[str]]]:
     """Which alerts fire in each scenario."""
-    names = [*FAULTS, *NORMAL]
-    scenarios = [
-        *(Scenario(series(changes), MINUTES_OF_FAULT) for _, changes in FAULTS.values()),
-        *(Scenario(beside_another(changes), MINUTES_OF_NORMAL) for changes in NORMAL.values()),
-    ]
-    return dict(zip(names, promtool.firing(tmp_path_factory.mktemp("alerts"), scenarios), strict=True))
+    directory = tmp_path_factory.mktemp("alerts")
+    faults = [Scenario(series(changes), MINUTES_OF_FAULT) for _, changes in FAULTS.values()]
+    normal = [Scenario(beside_another(changes), MINUTES_OF_NORMAL) for changes in NORMAL.values()]
+    found = [*promtool.firing(directory, faults, every="2m"), *promtool.firing(directory, normal)]
+    return dict(zip([*FAULTS, *NORMAL], found, strict=True))
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -130,15 +130,19 @@ class Promtool:
         """Run ``promtool check ...``. Raises AssertionError with its output if it fails."""
         self._run("check", *arguments, given=given)
 
-    def firing(self, directory: Path, scenarios: Sequence[Scenario], *, step: str = "15s") -> list[list[set[str]]]:
+    def firing(
+        self, directory: Path, scenarios: Sequence[Scenario], *, step: str = "15s", every: str = "1m"
+    ) -> list[list[set[str]]]:
         """Return which alerts fire in each scenario after each of its ``minutes``.
+
+        ``every``: the time after which the rules are evaluated again. The ``minutes`` have to be multiples of it.
 
         One run for all of them takes less time than one for each. promtool only says whether what it is told to expect
         is so; it is told to expect nothing, and says what there is instead.
         """
         tests = [scenario.as_test(step, str(n)) for n, scenario in enumerate(scenarios)]
         file = directory / "test.yml"
-        content = {"rule_files": [str(ALERTS)], "evaluation_interval": "1m", "tests": tests}
+        content = {"rule_files": [str(ALERTS)], "evaluation_interval": every, "tests": tests}
         file.write_text(json.dumps(content), encoding="utf-8")
         said = self._run("test", "rules", file, may_fail=True)
         found = [[set[str]() for _ in scenario.minutes] for scenario in scenarios]
