@@ -19,14 +19,20 @@ DOCS = PROJECT_ROOT / "docs"
 EXAMPLES = DOCS / "examples"
 
 
-# Builds pages as ``python -m sphinx`` does, without an index for searches. The index takes a second, and so do the
-# collections of garbage.
+# Builds pages as ``python -m sphinx`` does, without an index for searches, and with the contents of all pages beside the
+# first page only. Each takes a second, and so do the collections of garbage.
 _SPHINX = """
 import gc, sys
 from sphinx.builders.html import StandaloneHTMLBuilder
 from sphinx.cmd.build import main
+
+def leave_out_contents(builder, page, template, context, event):
+    if page != "index":
+        del context["toctree"]
+
 gc.disable()
 StandaloneHTMLBuilder.search = False
+StandaloneHTMLBuilder.update_page_context = leave_out_contents
 sys.exit(main(sys.argv[1:]))
 """
 
