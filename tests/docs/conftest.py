@@ -19,8 +19,8 @@ DOCS = PROJECT_ROOT / "docs"
 EXAMPLES = DOCS / "examples"
 
 
-# Builds pages as ``python -m sphinx`` does, without an index for searches, and with the contents of all pages beside the
-# first page only. Each takes a second, and so do the collections of garbage.
+# Builds pages as ``python -m sphinx`` does, without an index for searches, and with the contents of all pages beside
+# the first page only. Each takes a second, and so do the collections of garbage.
 _SPHINX = """
 import gc, sys
 from sphinx.builders.html import StandaloneHTMLBuilder

@@ -4,6 +4,7 @@
 
 """The manifests for Kubernetes are valid, fit together, and fit the collector."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ def paths(directory: Path) -> list[Path]:
     return [directory / name for name in kustomization["resources"]]
 
 
+@cache
 def resources(directory: Path = MANIFESTS) -> list[dict[str, Any]]:
     return [resource for path in paths(directory) for resource in yaml.safe_load_all(path.read_text(encoding="utf-8"))]
 
