@@ -85,7 +85,7 @@ def test_start_that_fails_is_reported_once(
     start_server: StartServer, environment: dict[str, str], problem: dict[str, str], said: list[str]
 ) -> None:
     with Peer(send(answer(b"{}"))) as sentry:
-        options = {"GUNICORN_WORKERS": "4", "SECRET_SENTRY_DSN": f"http://public@127.0.0.1:{sentry.port}/1"}
+        options = {"GUNICORN_WORKERS": "2", "SECRET_SENTRY_DSN": f"http://public@127.0.0.1:{sentry.port}/1"}
         server = start_server(environment | options | problem, wait=False)
 
         assert_does_not_start(server, *said)
@@ -121,8 +121,8 @@ def test_with_a_spool_a_start_survives_what_a_running_collector_survives(
 def test_one_worker_checks_the_backends_for_all_and_every_worker_is_one_of_gevent(
     start_server: StartServer, environment: dict[str, str], pubsub_topic: PubSubTopic
 ) -> None:
-    server = start_server(environment | {"GUNICORN_WORKERS": "3", "GUNICORN_WORKER_CLASS": "gthread"})
-    server.wait_until(lambda: server.logs().count("their ids are published to") == 3)
+    server = start_server(environment | {"GUNICORN_WORKERS": "2", "GUNICORN_WORKER_CLASS": "gthread"})
+    server.wait_until(lambda: server.logs().count("their ids are published to") == 2)
 
     assert [message.data for message in pubsub_topic.pull_messages()] == [b"test"]
     assert server.logs().count("GUNICORN_WORKER_CLASS=gthread: gevent serves all the same") == 1

@@ -109,7 +109,7 @@ def test_a_value_that_is_too_long_does_not_match() -> None:
 
 def test_what_is_remembered_is_bounded() -> None:
     pattern = Pattern("(a|.)*b")
-    for start in range(0, 60_000, 1_000):
+    for start in range(0, 20_000, 1_000):
         pattern.matches("".join(map(chr, range(start + 0xE000, start + 0xE400))))
 
     assert pattern.remembered <= 5_000
