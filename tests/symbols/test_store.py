@@ -4,13 +4,32 @@
 
 """The store of symbols."""
 
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
+from subprocess import CompletedProcess
+from types import SimpleNamespace
 
 import pytest
 
-from antenna.symbols import Store, SymbolError, breakpad_id
+from antenna.symbols import Store, SymbolError, breakpad_id, compiler
 from antenna.symbols.names import Names
 from tests.support.symbols import DEBUG_ID, LIBGAME, LIBGAME_DEBUG, SYM, filled_store
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are compiled in this process, and without limits, which takes less time than to start another one."""
+
+    def run(command: list[str], **_: object) -> CompletedProcess[str]:
+        with monkeypatch.context() as patched, redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
+            patched.setattr(sys, "argv", command[2:])
+            code = compiler.main()
+        return CompletedProcess(command, code, out.getvalue(), err.getvalue())
+
+    monkeypatch.setattr(compiler, "_limit", lambda _: None)
+    monkeypatch.setattr(compiler, "subprocess", SimpleNamespace(run=run))
 
 
 @pytest.mark.parametrize(
@@ -35,6 +54,7 @@ def test_layout_is_that_of_a_breakpad_store(tmp_path: Path) -> None:
     assert (entry.debug_file, entry.debug_id, entry.functions, entry.cfi) == ("MyApp", DEBUG_ID, "debug", True)
 
 
+@pytest.mark.usefixtures("in_process")
 def test_windows_files_lose_the_suffix_of_the_program_database(tmp_path: Path) -> None:
     file = tmp_path / "anything.sym"
     file.write_text(SYM.replace(f"Linux x86_64 {DEBUG_ID} MyApp", f"windows x86_64 {DEBUG_ID} my.app.pdb"))
@@ -88,6 +108,7 @@ def test_names_lead_nowhere_else(name: str, tmp_path: Path) -> None:
     ],
     ids=repr,
 )
+@pytest.mark.usefixtures("in_process")
 def test_files_without_symbols_are_refused(content: bytes, message: str, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(content)
@@ -97,6 +118,14 @@ def test_files_without_symbols_are_refused(content: bytes, message: str, tmp_pat
     assert list(store.root.iterdir()) == []
 
 
+def test_what_the_child_process_refuses_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"\x7fELF damaged")
+    with pytest.raises(SymbolError, match="no symbols that can be read"):
+        Store(tmp_path / "symbols").add(file)
+
+
+@pytest.mark.usefixtures("in_process")
 def test_broken_call_frame_information_does_not_cost_the_functions(tmp_path: Path) -> None:
     # Restore a register (0xc3) where there is no state to restore it from, as in Debian's libgcrypt.
     common, nothing = b"\x0c\x07\x08\x90\x01", b"\0"
