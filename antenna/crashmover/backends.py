@@ -104,14 +104,20 @@ class Backends:
     def look_after(self) -> None:
         """Check whether a backend that is DOWN is back, if nothing else has tried it for a while.
 
-        The delivery of the spool usually tries it. But there may be no spool, or nothing in it.
+        The delivery of the spool usually tries it. But there may be no spool, or nothing in it. Then crashes may not
+        come either: a collector that can keep none says at ``/__ready__`` that it should get none.
         """
         for backend, attempts in self._pairs:
             breaker = attempts.breaker
-            # If permission was denied, only a crash can tell whether it is given now: a health check may need other
-            # permissions.
-            is_denied = isinstance(breaker.last_error, BackendDenied | BackendConfigurationError)
-            if breaker.is_forgotten and not is_denied and _error_of(backend.check_health) is None:
+            if not breaker.is_forgotten:
+                continue
+            error = _error_of(backend.check_health)
+            if error is None and isinstance(breaker.last_error, BackendDenied | BackendConfigurationError):
+                # A health check may need other permissions than a crash. Only a test object, or a test message, tells.
+                error = _error_of(backend.verify)
+                if error is not None:
+                    breaker.failed(error)  # so that this is not tried again at once
+            if error is None:
                 breaker.succeeded()
 
     def finds_down(self, backend: str) -> bool:
