@@ -58,11 +58,13 @@ ERRORS = [
 # Programs that start by themselves in other tests: of this module, and, in pipes or beside a collector, of
 # test_stored_crashes.py, test_supersearch.py and test_spool.py. Each of the others starts here, for its ``--help``.
 STARTED_ELSEWHERE = {
+    "check_config.py",
     "fetch_crashes.py",
     "list_crashes.py",
     "pull_ids.py",
     "republish.py",
     "send_crashes.py",
+    "show_config.py",
     "show_crash.py",
     "spool.py",
     "supersearch.py",

@@ -135,7 +135,7 @@ def test_memory_names_and_the_end(tmp_path: Path, programs: list[ViewerProgram])
     """The viewer and its child take little memory; names are asked for; Ctrl-C ends both."""
     crashes = StoredCrashes(tmp_path / "crashes")
     dump = game_dump_bytes()
-    sent = [crashes.add({"ProductName": "App", "Notes": "x" * 50_000}, dump) for _ in range(100)]
+    sent = [crashes.add({"ProductName": "App", "Notes": "x" * 50_000}, dump) for _ in range(60)]
     sent.append(crashes.add({"ProductName": "App"}, dump + bytes(20 * 1024**2)))
     file = tmp_path / "MyApp.sym"
     file.write_text(SYM.replace("World::tick(int)", "_ZN5World4tickEi"))
