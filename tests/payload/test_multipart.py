@@ -228,7 +228,7 @@ def test_headers_of_all_parts_that_are_too_large() -> None:
     assert raised.value.reason is Reason.TOO_LARGE
 
 
-@pytest.mark.parametrize("size", [0, 5, 100])
+@pytest.mark.parametrize("size", [0, 5])
 @pytest.mark.parametrize(
     "body",
     [
