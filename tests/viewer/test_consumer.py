@@ -159,13 +159,13 @@ def test_a_storage_that_goes_away_in_the_middle(
     read = CrashReader.read
     calls: list[str] = []
 
-    def fails_once(self: CrashReader, crash_id: str) -> Any:
+    def fails_twice(self: CrashReader, crash_id: str) -> Any:
         calls.append(crash_id)
-        if len(calls) == 3:
+        if len(calls) in {3, 4}:
             raise BackendError("the bucket is away")
         return read(self, crash_id)
 
-    monkeypatch.setattr(CrashReader, "read", fails_once)
+    monkeypatch.setattr(CrashReader, "read", fails_twice)
     assert viewer.look() == 2
     assert "the bucket is away" in viewer.get("/status")
     assert viewer.look() == 2
@@ -232,6 +232,34 @@ class TestCrashesThatFail:
         assert "is missing" not in viewer.get(f"/report/{crash_ids[0]}")
         assert "is missing" in viewer.get(f"/report/{crash_ids[1]}")
         assert Counter(reads) == {crash_ids[0]: 3, crash_ids[1]: 3}
+
+    @pytest.mark.usefixtures("in_process")
+    @pytest.mark.parametrize("folder", ["dump", "dump_names"])
+    def test_an_object_that_cannot_be_read(
+        self, stored: StoredCrashes, start_viewer: StartViewer, monkeypatch: pytest.MonkeyPatch, folder: str
+    ) -> None:
+        """It holds up no other crash, as if the storage was away."""
+        monkeypatch.setattr(consumer, "_LATER", (0.0,))
+        crash_id = stored.add({}, game_dump_bytes())
+        file = stored.root / f"v1/{folder}/{crash_id}"
+        content = file.read_bytes()
+        file.unlink()
+        file.mkdir()
+        others = [stored.add({})]
+        viewer = start_viewer()
+        viewer.look()
+        assert ids(viewer) == others
+        assert "should be a file" in viewer.get("/status")
+        others.append(stored.add({}))
+        viewer.look()
+        viewer.look()
+        assert ids(viewer) == sorted([crash_id, *others])
+        assert "should be a file" in viewer.get(f"/report/{crash_id}")
+
+        file.rmdir()
+        file.write_bytes(content)
+        viewer.look()
+        assert "should be a file" not in viewer.get(f"/report/{crash_id}")
 
     @pytest.mark.usefixtures("in_process")
     @pytest.mark.parametrize("content", [b"", b"[]", b"{", b"[" * 100_000, b'"text"', b"\xff"])

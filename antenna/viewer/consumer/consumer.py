@@ -4,7 +4,6 @@
 
 """Puts crashes into the index, one after the other, for as long as the viewer runs."""
 
-import contextlib
 import logging
 import shutil
 import time
@@ -96,6 +95,9 @@ class Consumer:
         # The crashes that lacked these symbols, in the order in which they are to be read again.
         self._again: dict[str, None] = {}
         self._incomplete: dict[str, _Incomplete] = {}
+        # How many crashes were read, and how many it were when the storage failed at a crash first.
+        self._successes = 0
+        self._failing: dict[str, int] = {}
 
     def run(self) -> None:
         """Search for crashes and read them until the greenlet is killed."""
@@ -116,9 +118,11 @@ class Consumer:
         try:
             self._keep_up()
             self._check_room()
-            self._take()
+            trouble = self._take()
             self._read_again()
             self._read_incomplete()
+            if trouble is not None:
+                raise trouble
         except (BackendError, NoRoomError) as error:
             self.state.trouble = str(error)
             logger.warning("the viewer cannot read crashes: %s", error)
@@ -132,16 +136,28 @@ class Consumer:
         if shutil.disk_usage(self.index.path.parent).free < _MIN_FREE:
             raise NoRoomError(f"the disk of {self.index.path.parent} has less than {_MIN_FREE >> 20} MiB left")
 
-    def _take(self) -> None:
+    def _take(self) -> BackendError | None:
+        """Read the crashes that are new. Returns the error if the storage did not give some of them.
+
+        Raises ``BackendError`` if the source fails.
+        """
         batch: list[tuple[Pending, CrashRow]] = []
-        began = time.monotonic()
+        began = succeeded = time.monotonic()
+        trouble: BackendError | None = None
         try:
             for pending in self.source.pending():
                 self.state.is_reading = True
                 if self._is_too_old(pending.crash_id):
                     pending.done()
                     continue
-                batch.append((pending, self._row(pending.crash_id)))
+                try:
+                    batch.append((pending, self._row(pending.crash_id)))
+                    succeeded = time.monotonic()
+                except BackendError as error:
+                    # The next one may be readable. But if the storage is away, each attempt may take seconds.
+                    if time.monotonic() - succeeded > _AGAIN_SECONDS:
+                        raise
+                    trouble = error
                 if len(batch) >= _BATCH or time.monotonic() - began > _BATCH_SECONDS:
                     self._write(batch)
                     batch, began = [], time.monotonic()
@@ -149,6 +165,7 @@ class Consumer:
         finally:
             # If the source has failed, the crashes that were read before are written all the same.
             self._write(batch)
+        return trouble
 
     def _write(self, batch: list[tuple[Pending, CrashRow]]) -> None:
         if not batch:
@@ -159,16 +176,35 @@ class Consumer:
         self.state.read += len(batch)
 
     def _row(self, crash_id: str) -> CrashRow:
+        """Return the row of a crash. If it cannot be read, the row says why. Raises ``BackendError``."""
+        is_complete = False
         try:
             row = self._reader.read(crash_id)
+            self._successes += 1
+            is_complete = not self._reader.lacked_object
         except CrashFailedError as error:
             row = failed_row(crash_id, str(error))
+            is_complete = not self._reader.lacked_object
+        except BackendError as error:
+            if not self._fails_alone(crash_id):
+                raise
+            row = failed_row(crash_id, str(error))
+        self._failing.pop(crash_id, None)
         if row.failed:
             self.state.failed += 1
             logger.warning("%s: %s", crash_id, row.failed)
-        if self._reader.lacked_object and len(self._incomplete) < _MOST_LATER:
+        if not is_complete and len(self._incomplete) < _MOST_LATER:
             self._incomplete[crash_id] = _Incomplete(1, time.monotonic() + _LATER[0])
         return row
+
+    def _fails_alone(self, crash_id: str) -> bool:
+        """Whether other crashes were read since the storage failed at this one before. Then its objects are to blame.
+
+        For example, the disk may have a bad block, or a file the wrong owner.
+        """
+        if len(self._failing) >= _MOST_LATER:
+            self._failing.clear()
+        return self._successes > self._failing.setdefault(crash_id, self._successes)
 
     def _keep_up(self) -> None:
         """Find the crashes for which symbols have been added, and remove those that are too old."""
@@ -202,6 +238,9 @@ class Consumer:
             except CrashFailedError as error:
                 # Its page still shows the result of the first reading.
                 logger.warning("%s cannot be read again: %s", crash_id, error)
+            except BackendError:
+                self._again[crash_id] = self._again.pop(crash_id)  # others go first the next time
+                raise
             del self._again[crash_id]
         self.state.to_reread = len(self._again)
 
@@ -212,11 +251,16 @@ class Consumer:
             if time.monotonic() - began > _AGAIN_SECONDS:
                 return
             crash = self._incomplete[crash_id]
-            with contextlib.suppress(CrashFailedError):  # the page of the crash still says why
+            try:
                 row = self._reader.read(crash_id)
                 if not self._reader.lacked_object:
                     self.index.add([row])
                     self.state.reread += 1
+            except CrashFailedError:  # the page of the crash still says why
+                pass
+            except BackendError:
+                crash.due = time.monotonic() + _LATER[crash.reads - 1]
+                continue
             if not self._reader.lacked_object or crash.reads == len(_LATER):
                 del self._incomplete[crash_id]
             else:
