@@ -49,7 +49,7 @@ class ListedCrash:
         """When the crash came in. If the raw crash does not say it, it is midnight of the day in the crash id."""
         try:
             return datetime.fromisoformat(self.raw_crash["submitted_timestamp"]).astimezone(UTC)
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             return datetime.strptime(crash_ids.date_of(self.crash_id), "%Y%m%d").replace(tzinfo=UTC)
 
 

@@ -22,6 +22,7 @@ Examples:
 """
 
 import argparse
+import contextlib
 import heapq
 import sys
 from collections.abc import Iterator, Sequence
@@ -45,23 +46,30 @@ SIGNATURE_COLUMN = ("signature", 80)
 
 # Units of --since, in seconds.
 _UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+# The first year that a crash id can have.
+_FIRST_YEAR = 2000
 
 
 def parse_since(text: str) -> datetime:
     """Return the time that ``text`` means: an age such as ``2h``, or a day or time in UTC. This is for ``argparse``."""
-    now = datetime.now(UTC)
-    number, unit = text[:-1], text[-1:]
-    try:
-        if number.isdecimal() and unit in _UNITS:
-            return now - timedelta(seconds=int(number) * _UNITS[unit])
-        if text in {"today", "yesterday"}:
-            return datetime.combine(_backends.parse_day(text), datetime.min.time(), UTC)
-        moment = datetime.fromisoformat(text)
-    except (ValueError, OverflowError) as error:
+    moment = None
+    with contextlib.suppress(ValueError, OverflowError):
+        moment = _read_since(text)
+    if moment is None or moment.year < _FIRST_YEAR:
         raise argparse.ArgumentTypeError(
             f"expected a time such as 90m, 2h, 7d, 2026-11-27 or 2026-11-27T10:00, not {text!r}"
-        ) from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        )
+    return moment
+
+
+def _read_since(text: str) -> datetime:
+    number, unit = text[:-1], text[-1:]
+    if number.isdecimal() and unit in _UNITS:
+        return datetime.now(UTC) - timedelta(seconds=int(number) * _UNITS[unit])
+    if text in {"today", "yesterday"}:
+        return datetime.combine(_backends.parse_day(text), datetime.min.time(), UTC)
+    moment = datetime.fromisoformat(text)
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def describe(crash: _crashes.ListedCrash) -> dict[str, Any]:

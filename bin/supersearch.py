@@ -85,9 +85,9 @@ def parse_moment(text: str) -> tuple[datetime, bool]:
             days = {"today": today, "yesterday": today - timedelta(days=1)}
             return days.get(text) or datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC), True
         moment = datetime.fromisoformat(text)
-    except ValueError as error:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC), False
+    except (ValueError, OverflowError) as error:
         raise argparse.ArgumentTypeError(f"expected 2026-11-27 or '2026-11-27 10:00:00', not {text!r}") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC), False
 
 
 def parse_arguments() -> tuple[argparse.Namespace, Params]:

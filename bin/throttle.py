@@ -81,7 +81,7 @@ def judge(throttler: Throttler, raw_crash: dict[str, Any]) -> Explanation:
     """Return what rules would do with a crash at the time when it came in."""
     try:
         submitted = datetime.fromisoformat(raw_crash["submitted_timestamp"]).astimezone(UTC)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         submitted = datetime.now(UTC)
     throttler.now = lambda: submitted
     return explain(throttler, raw_crash)

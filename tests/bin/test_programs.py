@@ -38,6 +38,8 @@ NOWHERE = {
 # Each command with its exit code and the end of its output.
 ERRORS = [
     ("list_crashes.py --date 22.11.2026", 2, "expected YYYYMMDD"),
+    ("list_crashes.py --since 9999-12-31T23:59-14:00", 2, "expected a time such as"),
+    ("list_crashes.py --since 700000d", 2, "expected a time such as"),
     ("show_crash.py de1bb258", 2, "neither a crash id nor a file: 'de1bb258'"),
     ("pull_ids.py", 1, "/nonexistent/queue is not a directory"),
     ("pubsub.py --project p publish nonsense", 2, "not a crash id: 'nonsense'"),

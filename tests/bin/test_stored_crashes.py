@@ -369,7 +369,8 @@ def test_fetch_writes_nothing_outside_of_its_directory(
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff", b"[" * 100_000], ids=lambda content: repr(content[:10]))
 def test_programs_go_on_after_a_damaged_crash(content: bytes, damaged: dict[str, Path], tmp_path: Path) -> None:
     damaged["raw_crash"].write_bytes(content)
-    whole = {"ProductName": PRODUCT, "submitted_timestamp": 5, "metadata": []}
+    # A time that is before the first day in UTC.
+    whole = {"ProductName": PRODUCT, "submitted_timestamp": "0001-01-01T00:00:00+14:00", "metadata": []}
     damaged["raw_crash"].with_name(DEFERRED_ID).write_text(json.dumps(whole))
     environment = fs_environment(tmp_path)
     listed = run_shell(f"bin/list_crashes.py --date 20160918 --product {PRODUCT}", environment)

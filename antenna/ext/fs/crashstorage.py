@@ -51,7 +51,7 @@ class FSCrashStorage(CrashStorageBase):
         """Return the content of a file, or None if it does not exist. Raises ``BackendError``."""
         try:
             return run_blocking(_read, self.root / path)
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):  # no file has a name with a NUL or half of a surrogate pair
             return None
         except OSError as error:
             raise BackendError(f"{self.root / path}: {error.strerror}") from error

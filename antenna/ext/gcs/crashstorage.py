@@ -164,7 +164,7 @@ class GcsCrashStorage(CrashStorageBase):
         blob = self.client.bucket(self.bucket_name).blob(path)
         try:
             content: bytes = blob.download_as_bytes(**_read_options())
-        except NotFound:
+        except (NotFound, UnicodeEncodeError):  # no object has a name with half of a surrogate pair
             return None
         except _client_errors() as error:
             raise BackendError(f"{path}: {error}") from error
