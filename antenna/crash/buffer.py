@@ -72,7 +72,7 @@ class Content(Protocol):
 
 
 class Buffer:
-    """An append-only store of bytes. They are in memory as long as the room has some, and then in a temporary file.
+    """An append-only store of bytes. They stay in memory while the room grants memory, then go to a temporary file.
 
     Raises ``TemporaryFilesFailed``, and what ``Room.reserve_disk`` raises.
     """

@@ -21,7 +21,10 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 
 class Inflater(Protocol):
-    """The interface of the decompressors of the standard library's ``bz2`` and ``lzma``, for one gzip member."""
+    """Inflates one gzip member.
+
+    It has the methods of ``bz2.BZ2Decompressor``. The standard library has none like it for gzip, but isal has.
+    """
 
     @property
     def eof(self) -> bool:

@@ -65,7 +65,7 @@ def read_protected_data(reader: Reader, streams: dict[int, Location]) -> Protect
 
 
 def read_maps(reader: Reader, streams: dict[int, Location]) -> str:
-    """Return /proc/PID/maps."""
+    """Return the text of /proc/PID/maps of the process that crashed. It is empty if the dump does not have it."""
     return _text(reader, streams, StreamType.LINUX_MAPS)
 
 

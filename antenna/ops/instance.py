@@ -174,7 +174,7 @@ class Instance:
         row.clear()
 
     def locked(self) -> AbstractContextManager[bool]:
-        """Lock the cells that several processes write. The context manager's value says whether the lock is held."""
+        """Lock the cells that several processes write. The value of ``with`` says whether this process has the lock."""
         if self._descriptor is None:
             return nullcontext(os.getpid() == self._made_by)
         return locked(self._descriptor, 0, 1)
@@ -225,7 +225,7 @@ class Instance:
         return self.shared[_SINCE + CONDITIONS.index(condition)]
 
     def is_quiet(self, condition: str, seconds: float) -> bool:
-        """Whether a condition that holds was not noted again for ``seconds``."""
+        """Whether a condition still counts as true, but nobody has noted it in the last ``seconds``."""
         number = CONDITIONS.index(condition)
         return self.shared[_SINCE + number] > 0 and time.monotonic() - self.shared[_NOTED + number] > seconds
 
@@ -247,13 +247,19 @@ class Instance:
         return is_news, self.shared[_LEVELS_SINCE + number]
 
     def untold_starts(self) -> int:
-        """Return how many workers have started since the last call, in any process."""
+        """Return how many workers have started since the last call, in any process.
+
+        The next call does not count them.
+        """
         started, told = self.shared[Shared.WORKERS_STARTED], self.shared[Shared.WORKERS_STARTED_TOLD]
         self.shared[Shared.WORKERS_STARTED_TOLD] = started
         return int(started - told)
 
     def untold_endings(self) -> dict[str, int]:
-        """Return how many workers have ended in each way since the last call, in any process."""
+        """Return how many workers have ended in each way since the last call, in any process.
+
+        The next call does not count them.
+        """
         untold = {}
         for number, ending in enumerate(ENDINGS):
             ended, told = self.shared[_ENDINGS + number], self.shared[_ENDINGS_TOLD + number]

@@ -89,7 +89,7 @@ class StatsdMetrics(BackendBase):  # type: ignore[misc]  # markus comes without 
         # Dropped metrics of which statsd has not been told, and how many of them are in a packet that may be refused.
         self._untold = 0
         self._told = 0
-        self._line_of_dropped = self._write(MetricsRecord("incr", _DROPPED, _VALUE, [_CAUSE]))
+        self._line_of_dropped = self._templates_for(MetricsRecord("incr", _DROPPED, _VALUE, [_CAUSE]))
         threading.Thread(target=self._send_regularly, daemon=True).start()
         # Under gevent, a native thread resolves the host's name. This starts one now, because Python 3.12 starts none
         # at its end.
@@ -105,14 +105,14 @@ class StatsdMetrics(BackendBase):  # type: ignore[misc]  # markus comes without 
                 self._templates.clear()
             # Dropped metrics are told by the thread, again and again until that succeeds.
             is_own = record.key == _DROPPED and _CAUSE in record.tags
-            templates = self._templates[key] = [] if is_own else self._write(record)
+            templates = self._templates[key] = [] if is_own else self._templates_for(record)
         for template in templates:
             if len(self._waiting) == MAX_WAITING:
                 self._dropped += 1
             self._waiting.append(template.replace(_VALUE, str(record.value)))
 
-    def _write(self, record: MetricsRecord) -> list[str]:
-        """Return the templates of the lines for metrics like this one."""
+    def _templates_for(self, record: MetricsRecord) -> list[str]:
+        """Return the lines to send for metrics with the name and tags of ``record``. Each has a place for the value."""
         filtered = self._filter(MetricsRecord(record.stat_type, record.key, _VALUE, record.tags))
         if filtered is None:
             return []

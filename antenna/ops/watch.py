@@ -63,7 +63,8 @@ class Watched:
 class Watch:
     """The watch of one worker.
 
-    It runs in threads of its own, so that a disk that hangs does not stop the signs of life.
+    Its three tasks run in a thread each: the signs of life, the slow values and the gauges. The signs of life need no
+    disk. So if a disk hangs, the other two tasks wait for it, and the signs of life go on.
     """
 
     def __init__(self, instance: Instance, watched: Watched) -> None:

@@ -49,10 +49,10 @@ class Sender(Protocol):
 class TemporarySpace:
     """The room on disk that the temporary files of all reports in a worker may take together."""
 
-    def __init__(self, size: int) -> None:
-        """``size`` is the number of bytes."""
-        self.max_size = size
-        self._disk = Memory(size)
+    def __init__(self, max_size: int) -> None:
+        """``max_size`` is the number of bytes that may be reserved in all."""
+        self.max_size = max_size
+        self._disk = Memory(max_size)
         # The shares that may be interrupted, and those that were interrupted and have not released their bytes yet.
         self._holders: set[TemporaryShare] = set()
         self._leaving: set[TemporaryShare] = set()

@@ -126,7 +126,7 @@ class EncodedContent:
 
     @property
     def size(self) -> int:
-        """Bytes that have been sent so far."""
+        """Bytes of the content that the client has sent so far, not decoded."""
         return self._wire.size
 
     def append(self, piece: bytes) -> None:

@@ -59,7 +59,7 @@ class Connection(gevent_socket):
     _read_event: Any  # gevent's
 
     def recv(self, *args: Any) -> bytes:
-        """Receive like ``socket.recv``, and tell the wait for a request how much has arrived."""
+        """Receive like ``socket.recv``. While a ``RequestWait`` is on, it is told how many bytes have arrived."""
         try:
             data: bytes = super().recv(*args)
         except OSError as error:

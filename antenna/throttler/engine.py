@@ -57,8 +57,11 @@ class Verdict:
 class Throttler:
     """Decides with a set of rules what becomes of each crash.
 
+    The collector calls ``judge``. Tests of rules, also those that users write, call ``throttle``, and set ``rule_set``.
+
     A rule is called with the throttler. It may read ``products``, ``product_packagenames`` and ``now``. If it rejects a
-    crash because its product is on no list, it records that in ``unlisted``. Rules that sample draw from ``rng``.
+    crash because its product is on no list, it records that in ``unlisted``. Rules that sample draw from ``rng``. The
+    other attributes are not for rules.
     """
 
     class Config:
@@ -100,7 +103,7 @@ class Throttler:
 
     @property
     def rule_set(self) -> Sequence[Rule]:
-        """The rules in order."""
+        """The rules in order. Tests of rules may set others."""
         return self.policy.rules
 
     @rule_set.setter
@@ -119,7 +122,10 @@ class Throttler:
 
     @property
     def problem(self) -> str:
-        """Why earlier rules decide, and not those that the options name. It is empty if there is no problem."""
+        """What is wrong with the rules that the options name. It is empty if nothing is.
+
+        Until it is mended, the rules that were loaded before decide.
+        """
         return self._loader.problem
 
     def check_rules(self) -> None:
@@ -145,6 +151,7 @@ class Throttler:
     def throttle(self, raw_crash: Mapping[str, Any]) -> tuple[Result, str, float]:
         """Return the result for a crash, the name of the rule that decided, and the percentage of that rule.
 
+        This is for tests of rules. The collector calls ``judge``, which returns more.
         ``raw_crash`` has the annotations, and may have ``metadata``. The percentage is 100 for a rule that does not
         sample, and 0 for ``NO_MATCH``.
         """

@@ -22,7 +22,7 @@ class RuleProblem(Exception):
 
 
 def meant(key: str, known: Iterable[str]) -> str:
-    """Return the end of a sentence about an unknown key: the known key that is most like it, or all known keys."""
+    """Return a hint to add to a message about the unknown key ``key``: the known key most like it, or all of them."""
     names = sorted(known)
     close = difflib.get_close_matches(key.lower(), names, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(names)}"

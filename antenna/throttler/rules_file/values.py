@@ -20,7 +20,7 @@ def read_names(value: Any) -> tuple[str, ...]:
 
 
 def read_result(value: Any) -> Result:
-    """Return the result with a name, which may be in any letter case."""
+    """Return the ``Result`` that ``value`` names, in upper or lower case."""
     names = [result.name for result in Result]
     if isinstance(value, str) and value.upper() in names:
         return Result[value.upper()]
