@@ -30,7 +30,12 @@ def wait_until_delivered(machine: Machine) -> None:
 def assert_kept_in_the_end(collector: Collector, machine: Machine, answer: RawResponse) -> None:
     collector.assert_kept(answer)
     wait_until_delivered(machine)
-    collector.assert_published(collector.assert_saved(answer).crash_id)
+    crash_id = collector.assert_saved(answer).crash_id
+    if f"{crash_id}: publish failed: no answer within 0.5 s" in collector.server.logs():
+        # On a busy machine the emulator may publish an id and answer too late. Then the id is published once more.
+        collector.server.wait_until(lambda: crash_id in collector.published())
+    else:
+        collector.assert_published(crash_id)
 
 
 def test_crash_goes_to_the_spool_while_no_names_are_looked_up(setting: Setting) -> None:
