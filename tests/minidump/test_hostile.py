@@ -48,24 +48,30 @@ def read_or_refuse(content: bytes) -> None:
 def test_truncated_anywhere(content: bytes) -> None:
     assert len(content) < 20_000
     # In any field of eight bytes, and in most of the smaller ones.
-    for size in range(0, len(content), 5):
+    for size in range(0, len(content), 7):
         read_or_refuse(content[:size])
 
 
 def borders(content: bytes) -> Iterator[int]:
-    """Yield the offsets behind the first number of each stream and behind the stream, and those before these."""
+    """Yield the offsets behind the first number of each stream and behind the stream."""
     count, directory = unpack_from("<II", content, 8)
     for number in range(count):
         _, size, offset = unpack_from("<III", content, directory + 12 * number)
-        for border in (offset + 4, offset + size):
-            yield from (border - 1, border)
+        yield from (offset + 4, offset + size)
 
 
-@pytest.mark.parametrize("path", [CHROMIUM, FIREFOX], ids=lambda path: path.stem)
-def test_truncated_at_the_borders_of_streams(path: Path) -> None:
+@pytest.mark.parametrize(
+    ("path", "distances"),
+    # Each reading of Firefox's dump takes four times as long.
+    [(CHROMIUM, (0, 1)), (FIREFOX, (1,))],
+    ids=["chromium", "firefox"],
+)
+def test_truncated_at_the_borders_of_streams(path: Path, distances: tuple[int, ...]) -> None:
+    """The file ends at such a border, or a byte before it."""
     content = path.read_bytes()
-    for size in sorted({border for border in borders(content) if border > 0}):
-        read_or_refuse(content[:size])
+    for size in sorted({border - distance for border in borders(content) for distance in distances}):
+        if size > 0:
+            read_or_refuse(content[:size])
 
 
 @pytest.mark.parametrize(
