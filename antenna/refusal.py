@@ -63,7 +63,10 @@ class LossCause(_Tag):
     NO_SPOOL = ("no_spool", "The storage did not take the crash, and there is no spool.")
     TEMP = ("temp", "There was no room for the temporary files of the report, or their disk fails.")
     MEMORY = ("memory", "There was no memory for the annotations of the report.")
-    ERROR = ("error", "The collector failed. The log and Sentry have the traceback.")
+    ERROR = (
+        "error",
+        "The collector failed: the log and Sentry have the traceback. Or GUNICORN_GRACEFUL_TIMEOUT ended the request.",
+    )
 
 
 _OUTCOMES = {

@@ -89,9 +89,10 @@ class SpoolWriter:
             logger.warning(_MESSAGES[kind][1], extra={"event": "spool_takes", "tell_sentry": True})
 
     def probed(self, error: BaseException | None) -> bool:
-        """Record the result of ``check_health``, the error or None. The check also runs while no crash needs the spool.
+        """Record the result of ``check_health``: the error, or None.
 
-        Returns whether the disk can be written, so True if the spool only lacks room.
+        Returns whether the disk can be written. It can if the spool has only reached its maximum, but not if the disk
+        itself has no room or no inodes left.
         """
         if error is None:
             self.succeeded()
