@@ -19,7 +19,7 @@ from antenna.config import ConfigManager, Option, parse_names
 from antenna.crash import CrashReport, TemporaryFilesFailed, product_of, version_of
 from antenna.crash import crash_id as crash_ids
 from antenna.crashmover import CrashMover
-from antenna.ops.accounts import count_lost, count_request
+from antenna.ops.accounts import MALFORMED, count_lost, count_request
 from antenna.ops.errors import describe
 from antenna.ops.floods import Floods
 from antenna.ops.instance import Instance
@@ -86,7 +86,7 @@ class BreakpadSubmitterResource:
         self._token: bytes = self.config("stage_submitter_bearer_token").encode("utf-8")
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Take a crash report. The answer is one line of text."""
+        """Take a crash report. The answer is text of one line, or of two if the client should send no more of them."""
         start = time.monotonic()
         resp.content_type = "text/plain"
         outcome = Outcome.LOST
@@ -219,7 +219,7 @@ class BreakpadSubmitterResource:
         reason = error.reason
         if isinstance(error, Lost):
             self._lose(error.cause)
-        elif reason.outcome is not Outcome.UNAUTHORIZED:
+        elif reason in MALFORMED:
             metrics.incr("malformed", tags=[f"reason:{reason.tag}"])
         extra = {"event": "refused", "outcome": reason.outcome.tag, "reason": reason.tag, "flood": "refused"}
         level = logging.INFO

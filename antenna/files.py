@@ -6,8 +6,8 @@
 
 Some file systems lack some calls. Network shares (SMB), FUSE and the sandboxes of containers may refuse to set a mode,
 to fsync a directory, or to make a file without a name. The functions here then do without the call, since a crash that
-is saved with less durability is worth more than one that is not. ``probe`` says at start what is missing. Any other
-error is raised. Tests are in ``tests/test_files.py``.
+is saved with less durability is worth more than one that is not. ``verify_directory`` says at start what is missing.
+Any other error is raised. Tests are in ``tests/test_files.py``.
 """
 
 import contextlib
@@ -95,7 +95,7 @@ def make_directories(directory: Path) -> None:
         fsync_directory(directory.parent)
 
 
-def probe(directory: Path) -> list[str]:
+def verify_directory(directory: Path) -> list[str]:
     """Check that files can be saved in ``directory`` by saving one twice.
 
     Returns sentences about the durability that its file system lacks. Raises ``OSError``.

@@ -21,10 +21,10 @@ from antenna.files import (
     open_regular,
     open_temporary_file,
     prepare_directory,
-    probe,
     read_pieces,
     replace_file,
     size_on_disk,
+    verify_directory,
     write_file,
     write_pieces,
 )
@@ -171,7 +171,7 @@ class TestRefusal:
 
     def test_start_proves_it_and_says_what_is_lacking(self, tmp_path: Path, call: str, code: int) -> None:
         with refusing(tmp_path, {call: code}):
-            lacking = probe(tmp_path)
+            lacking = verify_directory(tmp_path)
 
         said = {"chmod": ["no chmod"], "directory-fsync": ["no fsync of directories"]}
         assert [line.partition(":")[0] for line in lacking] == said.get(call, [])
@@ -182,7 +182,7 @@ class TestRefusal:
 def test_file_system_without_any_fsync_is_used_and_said(tmp_path: Path, code: int) -> None:
     with refusing(tmp_path, {"file-fsync": code, "directory-fsync": code}):
         replace_file(tmp_path / "file", [b"content"])
-        lacking = probe(tmp_path)
+        lacking = verify_directory(tmp_path)
 
     assert_content(tmp_path / "file", b"content")
     assert [line.partition(":")[0] for line in lacking] == ["no fsync of files", "no fsync of directories"]
@@ -192,11 +192,11 @@ def test_file_system_without_any_fsync_is_used_and_said(tmp_path: Path, code: in
 @pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, errno.EROFS], ids=errno.errorcode.get)
 def test_disk_that_fails_is_no_file_system_that_refuses(tmp_path: Path, call: str, code: int) -> None:
     with refusing(tmp_path, {call: code}), pytest.raises(OSError, match=os.strerror(code)):
-        probe(tmp_path)
+        verify_directory(tmp_path)
 
 
 def test_file_system_that_lacks_nothing_says_nothing(tmp_path: Path) -> None:
-    assert probe(tmp_path) == []
+    assert verify_directory(tmp_path) == []
 
 
 @pytest.mark.parametrize("umask", [0o077, 0o777], ids=oct)

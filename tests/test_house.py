@@ -10,6 +10,7 @@
 import ast
 import functools
 import graphlib
+import re
 from collections.abc import Container, Iterator
 from pathlib import Path
 
@@ -97,6 +98,14 @@ def arrows() -> Iterator[tuple[str, str, str]]:
 
 
 FLOORS = {part: floor for floor, parts in enumerate(LAYERS) for part in parts}
+
+
+def test_the_drawing_shows_the_layers() -> None:
+    text = (ROOT / "docs" / "development.rst").read_text(encoding="utf-8")
+    drawing = text.partition(".. code-block:: text\n\n")[2].partition("\n\n")[0]
+    lines = [set(re.split(r" {3,}", line.strip())[0].split()) for line in drawing.splitlines()]
+
+    assert lines == [parts - set(USED_BY) for parts in LAYERS]
 
 
 def test_every_part_has_its_layer() -> None:

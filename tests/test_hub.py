@@ -168,7 +168,7 @@ from pathlib import Path
 import gevent.thread
 from gevent._hub_local import get_hub_if_exists
 from antenna.hub import run_blocking
-from antenna.files import probe, replace_file
+from antenna.files import replace_file, verify_directory
 from antenna.spool import Kind
 from tests.support.crashes import make_id, make_report
 from tests.support.spools import make_spool
@@ -195,7 +195,7 @@ main = get_native_id()
 sys.addaudithook(tell_of_imports)
 
 def use():
-    probe(spool.root)
+    verify_directory(spool.root)
     replace_file(spool.root.parent / "crashes" / "crash", [b"content"])
     for report in reports:
         spool.add_crash(report)

@@ -2,7 +2,7 @@
 # License, v. 2.0. If a copy of the MPL was not distributed with this
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-"""Runs the two delivery loops of the spool in threads of their own."""
+"""Runs the two delivery loops of the spool, each in a thread. In the collector, gevent makes greenlets of them."""
 
 import threading
 import time

@@ -49,12 +49,13 @@ class CircuitBreaker:
     State   What a crash does                            What ends the state
     ======  ===========================================  ==============================================================
     UP      It tries the backend.                        If an answer is overdue: SILENT.
-                                                         If five attempts in a row fail, of any crashes: DOWN.
+                                                         If ``_THRESHOLD`` attempts in a row fail: DOWN.
     SILENT  It goes to the spool. A silent backend may   If any answer arrives: UP.
             still store what it has been sent, so it     If an attempt times out: DOWN.
             is sent no more.
     DOWN    It goes to the spool. If nothing has tried   If an attempt works, of a crash or of the delivery, in this
-            the backend for 15 s, one crash tries it.    worker or in another one: UP.
+            the backend for ``_TRY_AFTER`` seconds, one  worker or in another one: UP.
+            crash tries it.
     ======  ===========================================  ==============================================================
 
     An answer is overdue when an attempt has waited longer than a working backend takes, and no attempt that began since
@@ -79,6 +80,7 @@ class CircuitBreaker:
         # When the backend has to answer one of the attempts that began after its last answer. None if there is no such
         # attempt.
         self._answer_due: float | None = None
+        # When the backend last failed, or a crash was let through to a backend that is DOWN.
         self._last_try = 0.0
         # Number of crashes that are trying the backend now although it is DOWN.
         self._trying = 0
@@ -86,7 +88,7 @@ class CircuitBreaker:
 
     @property
     def state(self) -> State:
-        """The state that the backend is in now."""
+        """The state that the backend is in now. Reading it takes note of what other workers have seen."""
         if self._is_down and self._instance.back_at(self.backend) > self._last_try:
             # Another worker has seen the backend work since. If it fails once more here, it is DOWN again.
             self._is_down = False
@@ -96,14 +98,18 @@ class CircuitBreaker:
         return State.SILENT if self._overdue() > 0 else State.UP
 
     def admits(self, *, spool_takes: bool) -> bool:
-        """Whether a crash should try the backend now. ``spool_takes``: whether it could go to the spool instead."""
+        """Decide whether a crash tries the backend now. If this returns True, the caller has to try it.
+
+        ``spool_takes`` says whether the crash could go to the spool instead. If the backend is DOWN and one crash is
+        let through, the next ones go to the spool for a while.
+        """
         is_down = self.state is State.DOWN
         if is_down and self._trying:
             return False
         if not spool_takes:
             return True
         if is_down:
-            return self._is_time_to_try()
+            return self._take_turn()
         if self._is_silent():
             self._warn_of_silence()
             return False
@@ -117,8 +123,8 @@ class CircuitBreaker:
         """
         due = time.monotonic() + answer_within
         self._answer_due = due if self._answer_due is None else min(due, self._answer_due)
-        is_probe = self._is_down
-        self._trying += is_probe
+        is_trial = self._is_down
+        self._trying += is_trial
         try:
             yield
         except (CrashRefused, TemporaryFilesFailed):
@@ -135,7 +141,7 @@ class CircuitBreaker:
         else:
             self.succeeded()
         finally:
-            self._trying -= is_probe
+            self._trying -= is_trial
 
     def succeeded(self) -> None:
         """Record that the backend did its work."""
@@ -183,7 +189,8 @@ class CircuitBreaker:
         """Whether the backend is SILENT. If this worker was too busy to read an answer that has arrived, it is not."""
         return self._overdue() > _DOUBT or not catch_up(lambda: self._overdue() == 0)
 
-    def _is_time_to_try(self) -> bool:
+    def _take_turn(self) -> bool:
+        """Take the turn to try a backend that is DOWN. Returns False if something has tried it just before."""
         now = time.monotonic()
         if now - self._last_try < _TRY_AFTER:
             return False

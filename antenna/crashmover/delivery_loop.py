@@ -24,7 +24,8 @@ from antenna.spool import Entry, EntryDamaged, Kind, Spool
 
 logger = logging.getLogger(__name__)
 
-# Entries that one worker delivers at the same time.
+# Entries of one kind that one worker delivers at the same time. With one, the worker would mostly wait for the backend.
+# Each takes memory and a connection, which crashes that come in need too. Further entries wait until one is done.
 _CONCURRENCY = 16
 # Seconds. Before each entry, the loop waits until the worker has nothing else to do, but no longer than this.
 _LONGEST_YIELD = 0.01

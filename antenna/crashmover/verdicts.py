@@ -97,9 +97,9 @@ class Verdicts:
         return int(2 ** min(history.failures, _MOST_DOUBLINGS))
 
     def judge(self, entry: Entry, error: Exception) -> bool:
-        """Return whether an entry that has failed with ``error`` is to be set aside. If not, it is retried later.
+        """Record that ``entry`` has failed with ``error``. Returns whether it is to be set aside.
 
-        If the backend is to blame, its breaker is told.
+        If it is not, it is retried later. If the backend is to blame, its breaker is told.
         """
         history = self._histories.setdefault(entry.path.name, _History())
         others_got_through = history.successes >= 0 and self._breaker.successes > history.successes

@@ -27,8 +27,8 @@ _SMALL = 64 * 1024 * _PER_BYTE
 _FIT = 3
 
 
-class Memory:
-    """Memory that all reports of a worker share. It counts bytes, so ``TemporarySpace`` uses it for a disk as well."""
+class Budget:
+    """The bytes that all reports of a worker may reserve together: of memory, or, for ``TemporarySpace``, of a disk."""
 
     def __init__(self, size: int) -> None:
         """``size`` is the number of bytes that may be reserved in all."""
@@ -72,7 +72,7 @@ class Share:
 
     __slots__ = ("_left", "_memory")
 
-    def __init__(self, memory: Memory, size: int) -> None:
+    def __init__(self, memory: Budget, size: int) -> None:
         """The report may take ``size`` bytes, if ``memory`` has that many left."""
         self._memory = memory
         self._left = size
@@ -136,7 +136,7 @@ class _Pool:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._memory = Memory(size)
+        self._memory = Budget(size)
 
     def wait(self, size: int, resources: ExitStack) -> None:
         if size <= _SMALL:

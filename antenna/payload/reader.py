@@ -22,7 +22,7 @@ from antenna.limits import MAX_BOUNDARY_LENGTH, PART_LIMITS, Limits, PartLimits
 from antenna.payload.body import RequestBody
 from antenna.payload.gunzip import Gunzip
 from antenna.payload.headers import parse_parameters
-from antenna.payload.memory import AnnotationMemory, Memory, Share
+from antenna.payload.memory import AnnotationMemory, Budget, Share
 from antenna.payload.multipart import MultipartParser
 from antenna.payload.parts import PartCollector
 from antenna.payload.report_room import ReportRoom
@@ -70,7 +70,7 @@ class PayloadReader:
                 ) from error
             # The collector starts anyway, because small reports need no file.
             logger.error("temporary files in %s: %s", self.temp_dir, error)  # noqa: TRY400 - the disk matters
-        self._memory = Memory(self.limits.memory_per_worker)
+        self._memory = Budget(self.limits.memory_per_worker)
         self.temporary_space = TemporarySpace(self.limits.temp_size_per_worker)
         self._annotation_memory = AnnotationMemory(self.limits.memory_per_worker)
 

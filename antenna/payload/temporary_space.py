@@ -17,7 +17,7 @@ until then, for a second at most.
 import time
 from typing import Protocol
 
-from antenna.payload.memory import Memory
+from antenna.payload.memory import Budget
 from antenna.refusal import Reason, Refusal
 
 # Seconds that a report waits until interrupted reports have released their room. Their greenlets may be about to write
@@ -52,7 +52,7 @@ class TemporarySpace:
     def __init__(self, max_size: int) -> None:
         """``max_size`` is the number of bytes that may be reserved in all."""
         self.max_size = max_size
-        self._disk = Memory(max_size)
+        self._disk = Budget(max_size)
         # The shares that may be interrupted, and those that were interrupted and have not released their bytes yet.
         self._holders: set[TemporaryShare] = set()
         self._leaving: set[TemporaryShare] = set()

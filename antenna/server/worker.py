@@ -50,9 +50,11 @@ _POLL = 0.1
 _HANDSHAKE = 0.3
 # Seconds after SIGTERM in which an idle connection may bring a request that its client has already sent.
 _IDLE_GRACE = 1.0
-# Connections to ADMIN_PORT that one worker serves at a time. They are not counted among those of PORT.
+# Connections to ADMIN_PORT that one worker serves at a time. They are not counted among those of PORT. Probes and
+# monitoring need a few. Further connections wait in the kernel, so that a tool that opens too many does no harm.
 _ADMIN_CONNECTIONS = 50
-# File descriptors that a worker needs for other things than connections.
+# File descriptors that a worker needs for other things than connections: files, connections to backends, its listeners
+# and ADMIN_PORT. If the system allows fewer than these and the connections, the worker serves fewer connections.
 _OTHER_DESCRIPTORS = 200
 
 

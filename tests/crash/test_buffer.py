@@ -13,7 +13,7 @@ import pytest
 
 from antenna.crash.buffer import Buffer, StoredFile, TemporaryFilesFailed
 from antenna.files import PIECE_SIZE
-from antenna.payload.memory import Memory, Share
+from antenna.payload.memory import Budget, Share
 from antenna.payload.report_room import ReportRoom
 from antenna.payload.temporary_space import TemporaryShare, TemporarySpace
 from antenna.refusal import Reason, Refusal
@@ -21,8 +21,8 @@ from tests.support.crashes import Sender
 
 
 @pytest.fixture
-def memory() -> Memory:
-    return Memory(10_000)
+def memory() -> Budget:
+    return Budget(10_000)
 
 
 def room_of(share: Share, directory: Path, disk: TemporaryShare | None = None) -> ReportRoom:
@@ -31,11 +31,11 @@ def room_of(share: Share, directory: Path, disk: TemporaryShare | None = None) -
 
 
 @pytest.fixture
-def buffer(memory: Memory, tmp_path: Path) -> Buffer:
+def buffer(memory: Budget, tmp_path: Path) -> Buffer:
     return Buffer(room_of(Share(memory, 1000), tmp_path))
 
 
-def memory_left(memory: Memory) -> int:
+def memory_left(memory: Budget) -> int:
     """Return how many bytes of memory are left."""
     for size in range(10_000, -1, -1):
         if memory.reserve(size):
@@ -66,7 +66,7 @@ class TestContent:
         assert buffer.descriptor is None
 
     def test_small_pieces_are_put_together(self, tmp_path: Path) -> None:
-        buffer = Buffer(room_of(Share(Memory(100_000), 100_000), tmp_path))
+        buffer = Buffer(room_of(Share(Budget(100_000), 100_000), tmp_path))
         for number in range(50_000):
             buffer.append(b"%c%c" % (number % 256, number // 256))
 
@@ -129,7 +129,7 @@ class TestDisk:
         return TemporarySpace(1000).share(Sender())
 
     def test_over_the_bound_of_the_worker(self, tmp_path: Path, disk: TemporaryShare) -> None:
-        buffer = Buffer(room_of(Share(Memory(0), 0), tmp_path, disk))
+        buffer = Buffer(room_of(Share(Budget(0), 0), tmp_path, disk))
         buffer.append(bytes(900))
 
         with pytest.raises(Refusal) as refusal:
@@ -139,14 +139,14 @@ class TestDisk:
 
     def test_is_released(self, tmp_path: Path, disk: TemporaryShare) -> None:
         for _ in range(3):
-            buffer = Buffer(room_of(Share(Memory(0), 0), tmp_path, disk))
+            buffer = Buffer(room_of(Share(Budget(0), 0), tmp_path, disk))
             buffer.append(bytes(900))
             buffer.close()
 
         assert disk.reserve(1000)
 
     def test_is_released_once(self, tmp_path: Path, disk: TemporaryShare) -> None:
-        buffer = Buffer(room_of(Share(Memory(0), 0), tmp_path, disk))
+        buffer = Buffer(room_of(Share(Budget(0), 0), tmp_path, disk))
         buffer.append(bytes(900))
         buffer.close()
         buffer.close()
@@ -156,7 +156,7 @@ class TestDisk:
 
 
 class TestMemory:
-    def test_is_released(self, memory: Memory, buffer: Buffer) -> None:
+    def test_is_released(self, memory: Budget, buffer: Buffer) -> None:
         buffer.append(bytes(400))
         assert memory_left(memory) == 9600
         buffer.append(bytes(400))
@@ -164,14 +164,14 @@ class TestMemory:
         buffer.close()
         assert memory_left(memory) == 10_000
 
-    def test_is_released_when_the_content_goes_to_a_file(self, memory: Memory, buffer: Buffer) -> None:
+    def test_is_released_when_the_content_goes_to_a_file(self, memory: Budget, buffer: Buffer) -> None:
         buffer.append(bytes(900))
         buffer.append(bytes(900))
         assert memory_left(memory) == 10_000
         buffer.close()
         assert memory_left(memory) == 10_000
 
-    def test_buffers_of_a_report_share_it(self, memory: Memory, tmp_path: Path) -> None:
+    def test_buffers_of_a_report_share_it(self, memory: Budget, tmp_path: Path) -> None:
         share = Share(memory, 1000)
         first, second = Buffer(room_of(share, tmp_path)), Buffer(room_of(share, tmp_path))
         first.append(bytes(600))
@@ -183,7 +183,7 @@ class TestMemory:
             buffer.close()
         assert memory_left(memory) == 10_000
 
-    def test_reports_share_it(self, memory: Memory, tmp_path: Path) -> None:
+    def test_reports_share_it(self, memory: Budget, tmp_path: Path) -> None:
         buffers = [Buffer(room_of(Share(memory, 1000), tmp_path)) for _ in range(20)]
         for buffer in buffers:
             buffer.append(bytes(1000))
@@ -194,7 +194,7 @@ class TestMemory:
             buffer.close()
         assert memory_left(memory) == 10_000
 
-    def test_what_waits_for_the_file_counts(self, memory: Memory, buffer: Buffer) -> None:
+    def test_what_waits_for_the_file_counts(self, memory: Budget, buffer: Buffer) -> None:
         buffer.append(bytes(1001))
         buffer.append(bytes(600))
         assert memory_left(memory) == 9400
@@ -216,7 +216,7 @@ class TestTemporaryFile:
             os.fstat(descriptor)
 
     def test_directory_that_is_not_there(self, tmp_path: Path) -> None:
-        buffer = Buffer(room_of(Share(Memory(0), 0), tmp_path / "missing"))
+        buffer = Buffer(room_of(Share(Budget(0), 0), tmp_path / "missing"))
 
         with pytest.raises(TemporaryFilesFailed, match=f"temporary files in {tmp_path}/missing: No such file"):
             buffer.append(b"x")

@@ -4,16 +4,18 @@
 
 """The objects of a crash are the same bytes in every storage, because processors rely on them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from antenna.backend import BackendError, Deadline
+from antenna.backend import BackendError, BackendFailure, Deadline
 from antenna.crash.report import CrashReport, Dump
 from antenna.ext.crashstorage_base import CrashStorageBase, StoredObject
 from tests.support.crashes import make_buffer, make_report
+from tests.support.faulty import PASS, REFUSE, FaultyProxy
 from tests.support.google_cloud import GcsBucket
 
 CRASH_ID = "de1bb258-cbbf-4589-a673-34f800160918"
@@ -141,6 +143,28 @@ def test_the_raw_crash_is_not_stored_unless_all_else_is(missing: str) -> None:
     assert set(storage.stored) == {name for name in GOLDEN if "raw_crash" not in name} - {missing}
 
 
-def test_health(storage: CrashStorageBase) -> None:
+@contextmanager
+def outage(request: pytest.FixtureRequest, backend: str, tmp_path: Path) -> Iterator[None]:
+    """Make the storage fail in the block: a file is where its directory was, or its bucket refuses connections."""
+    if backend == "fs":
+        (tmp_path / "crashes").touch()
+        yield
+        (tmp_path / "crashes").unlink()
+        return
+    proxy: FaultyProxy = request.getfixturevalue("storage_proxy")
+    proxy.fault = REFUSE
+    yield
+    proxy.fault = PASS
+
+
+def test_both_checks_fail_during_an_outage_only(
+    request: pytest.FixtureRequest, storage: CrashStorageBase, backend: str, tmp_path: Path
+) -> None:
+    with outage(request, backend, tmp_path):
+        with pytest.raises(BackendFailure):
+            storage.verify()
+        with pytest.raises(BackendError):
+            storage.check_health()
+
     storage.verify()
     storage.check_health()

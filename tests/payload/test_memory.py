@@ -11,14 +11,14 @@ import gevent
 import pytest
 
 import antenna.payload.memory
-from antenna.payload.memory import AnnotationMemory, AnnotationShare, Memory, Share
+from antenna.payload.memory import AnnotationMemory, AnnotationShare, Budget, Share
 from antenna.refusal import Reason, Refusal
 
 MIB = 1024 * 1024
 
 
 def test_no_more_than_there_is() -> None:
-    memory = Memory(10)
+    memory = Budget(10)
 
     assert memory.reserve(6)
     assert not memory.reserve(5)
@@ -28,7 +28,7 @@ def test_no_more_than_there_is() -> None:
 
 
 def test_share() -> None:
-    memory = Memory(10)
+    memory = Budget(10)
     share = Share(memory, 7)
 
     assert share.reserve(5)
@@ -41,10 +41,10 @@ def test_share() -> None:
 
 class TestWait:
     def test_not_if_there_is_room(self) -> None:
-        assert Memory(10).wait(10, 0.0)
+        assert Budget(10).wait(10, 0.0)
 
     def test_until_there_is_room(self) -> None:
-        memory = Memory(10)
+        memory = Budget(10)
         assert memory.wait(6, 0.0)
         gevent.spawn_later(0.02, memory.release, 6)
 
@@ -52,7 +52,7 @@ class TestWait:
         assert not memory.reserve(6)
 
     def test_only_for_a_time(self) -> None:
-        memory = Memory(10)
+        memory = Budget(10)
         assert memory.reserve(6)
         begun = time.monotonic()
 
@@ -61,7 +61,7 @@ class TestWait:
         assert memory.reserve(4), "nothing is taken then"
 
     def test_first_come_first_served(self) -> None:
-        memory = Memory(10)
+        memory = Budget(10)
         assert memory.reserve(10)
         served: list[int] = []
 
@@ -81,7 +81,7 @@ class TestWait:
         assert served == [10, 1, 2]
 
     def test_time_in_the_queue_counts(self) -> None:
-        memory = Memory(10)
+        memory = Budget(10)
         assert memory.reserve(10)
         first = gevent.spawn(memory.wait, 1, 0.5)
         gevent.sleep(0)

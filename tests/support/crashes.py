@@ -12,7 +12,7 @@ from antenna.crash.buffer import Buffer
 from antenna.crash.crash_id import mint
 from antenna.crash.report import CrashReport, Dump
 from antenna.files import PIECE_SIZE
-from antenna.payload.memory import Memory, Share
+from antenna.payload.memory import Budget, Share
 from antenna.payload.report_room import ReportRoom
 from antenna.payload.temporary_space import TemporarySpace
 from antenna.refusal import Refusal
@@ -37,7 +37,7 @@ class Sender:
 
 def make_room(memory: int, directory: Path) -> ReportRoom:
     """Return the room of a report that may take this many bytes of memory, and a GiB of disk."""
-    return ReportRoom(Share(Memory(memory), memory), TemporarySpace(2**30).share(Sender()), directory)
+    return ReportRoom(Share(Budget(memory), memory), TemporarySpace(2**30).share(Sender()), directory)
 
 
 def make_id(result: int = ACCEPT) -> str:

@@ -17,7 +17,7 @@ from gevent.threadpool import ThreadPool
 
 from antenna.backend import BackendConfigurationError, BackendError, Deadline, NoAnswer, TimeLimit
 from antenna.crash import TemporaryFilesFailed
-from antenna.files import Read, make_directories, probe, replace_file
+from antenna.files import Read, make_directories, replace_file, verify_directory
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Directory:
 
     def check(self) -> None:
         """Check that files can be saved. Raises ``BackendError``."""
-        self._run(lambda _: partial(probe, self.root), Deadline(_PROBE_TIMEOUT))
+        self._run(lambda _: partial(verify_directory, self.root), Deadline(_PROBE_TIMEOUT))
 
     def verify(self) -> None:
         """Make the directory, check that files can be saved, and log what durability its file system lacks.
@@ -134,7 +134,7 @@ def _returned_or_raised(action: Callable[[], R], own: int | None) -> tuple[R | N
 
 def _make(root: Path) -> list[str]:
     make_directories(root)
-    return probe(root)
+    return verify_directory(root)
 
 
 def _reader(own: int | None) -> Read:
