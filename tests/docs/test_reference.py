@@ -175,6 +175,15 @@ def test_every_port_of_the_local_environment_is_on_the_page(pages: Path) -> None
         assert f" {port} {name} " in text
 
 
+def test_every_event_of_the_log_is_on_the_page() -> None:
+    code = "".join(path.read_text(encoding="utf-8") for path in (PROJECT_ROOT / "antenna").rglob("*.py"))
+    events = set(re.findall(r'"event": "(\w+)"', code))
+    listed = (DOCS / "logs.rst").read_text(encoding="utf-8").partition("* - ``event``")[2].partition("* - ``")[0]
+
+    assert len(events) > 15
+    assert events <= set(re.findall(r"``(\w+)``", listed))
+
+
 @cache
 def constants() -> str:
     """Every text in the code of the collector, one a line. Formats have gaps for their values."""

@@ -46,7 +46,7 @@ def hastened(text: str, factor: int = FACTOR) -> str:
         return f"{match[1]}{max(1500, milliseconds)}ms"
 
     text = re.sub(r"(\[|offset |:|for: |interval: )(\d+)([smh])\b", shorter, text)
-    return text.replace("2 * 3600", f"2 * {3600 // factor}")
+    return re.sub(r"\b(\d+) \* (3600|60)\b", lambda match: f"{match[1]} * {int(match[2]) // factor}", text)
 
 
 @contextmanager

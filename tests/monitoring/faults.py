@@ -5,6 +5,7 @@
 """The faults of the drill. A fault says how it is caused on a running collector, and which alert has to fire."""
 
 import contextlib
+import fcntl
 import os
 import signal
 import time
@@ -172,6 +173,17 @@ def _is_dump(path: Path) -> bool:
     return path.is_file() and path.stat().st_size == 4 * 5000
 
 
+def hold_an_entry(instance: GoogleCloudInstance, stack: ExitStack) -> None:
+    """Hold a crash in the spool, as a program does that works on it and hangs. Then the storage comes back."""
+    instance.storage.fault = faulty.REFUSE
+    while not (entries := list((instance.directory / "spool" / "save").iterdir())):
+        instance.send(CRASH)
+    descriptor = os.open(entries[0], os.O_RDONLY)
+    stack.callback(os.close, descriptor)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    instance.storage.fault = faulty.PASS
+
+
 def stop_a_worker(instance: GoogleCloudInstance, _: ExitStack) -> None:
     instance.workers[0].suspend()
 
@@ -215,6 +227,14 @@ FAULTS = [
     Fault("bucket is gone", "BackendDown", set_fault("storage", faulty.Fault(status=404)), crash),
     Fault("quota is used up", "BackendDown", set_fault("storage", faulty.Fault(status=429)), crash),
     Fault("publishing is denied", "BackendDown", set_fault("publish", faulty.Fault(status=403)), crash),
+    Fault(
+        "publishing is down and there is no spool",
+        "Unpublished",
+        set_fault("publish", faulty.REFUSE),
+        crash,
+        with_options(CRASHMOVER_SPOOL_DIR="", CRASHMOVER_PUBLISH_TIMEOUT="1s"),
+    ),
+    Fault("an entry stays in the spool", "SpoolStuck", hold_an_entry, crash, on_the_way=BACKEND_DOWN),
     Fault(
         "storage is down and there is no spool",
         "CrashesLost",

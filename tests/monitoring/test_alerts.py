@@ -39,6 +39,8 @@ WELL = {
     "antenna_crashmover_spool_size_bytes": "0x160",
     "antenna_crashmover_spool_room_bytes": f"{1000 * MIB}x160",
     "antenna_crashmover_spool_set_aside": "0x160",
+    "antenna_crashmover_spool_oldest_age_seconds": "0x160",
+    "antenna_crashmover_unpublished_total": "0x160",
     "antenna_instance_temp_writable": "1x160",
     "antenna_instance_connections": "40x160",
     "antenna_instance_connections_most": "8000x160",
@@ -57,7 +59,12 @@ MINUTES_OF_NORMAL = (10, *range(20, 40))
 # The time without a fault before a fault begins: 20 minutes, or 80 steps.
 WELL_AT_FIRST = "x80"
 SPOOLED = f"0{WELL_AT_FIRST} 0+{MIB}x80"
-DOWN = {'antenna_crashmover_backend_up{backend="storage"}': f"1{WELL_AT_FIRST} 0x80"}
+# The storage is down, and crashes have waited for long: that is no fault of its own.
+DOWN = {
+    'antenna_crashmover_backend_up{backend="storage"}': f"1{WELL_AT_FIRST} 0x80",
+    "antenna_crashmover_spool_oldest_age_seconds": f"0{WELL_AT_FIRST} 1000+15x80",
+}
+PUBLISHING_IS_DOWN = {'antenna_crashmover_backend_up{backend="publish"}': f"1{WELL_AT_FIRST} 0x80"}
 LOST = f"0{WELL_AT_FIRST} 0+1x80"
 
 
@@ -74,7 +81,20 @@ FAULTS: dict[str, tuple[str, Mapping[str, str]]] = {
     ),
     "publishing is denied": (
         "BackendDown",
-        {'antenna_crashmover_backend_up{backend="publish"}': f"1{WELL_AT_FIRST} 0x80"},
+        PUBLISHING_IS_DOWN,
+    ),
+    "publishing is down and there is no spool": (
+        "Unpublished",
+        PUBLISHING_IS_DOWN | {"antenna_crashmover_unpublished_total": f"0{WELL_AT_FIRST} 0+1x80"},
+    ),
+    "one id is not published": ("Unpublished", {"antenna_crashmover_unpublished_total": "0x140 1x20"}),
+    "a collector does not publish its first id before anybody asks it": (
+        "Unpublished",
+        {"antenna_crashmover_unpublished_total": "_x140 1x20"},
+    ),
+    "an entry fails again and again": (
+        "SpoolStuck",
+        {"antenna_crashmover_spool_oldest_age_seconds": "0x20 15+15x139"},
     ),
     "storage fails half of the time": (
         "BackendDown",
@@ -127,7 +147,13 @@ FAULTS: dict[str, tuple[str, Mapping[str, str]]] = {
             "antenna_crashmover_spool_writable": f"1{WELL_AT_FIRST} 0x80",
         },
     ),
-    "spool is read-only": ("SpoolNotWritable", {"antenna_crashmover_spool_writable": f"1{WELL_AT_FIRST} 0x80"}),
+    "spool is read-only": (
+        "SpoolNotWritable",
+        {
+            "antenna_crashmover_spool_writable": f"1{WELL_AT_FIRST} 0x80",
+            "antenna_crashmover_spool_oldest_age_seconds": f"0{WELL_AT_FIRST} 1000+15x80",
+        },
+    ),
     "temporary files cannot be written": (
         "TemporaryFilesFail",
         {"antenna_instance_temp_writable": f"1{WELL_AT_FIRST} 0x80"},
@@ -193,6 +219,7 @@ NORMAL: dict[str, Mapping[str, str]] = {
     "a monitor asks for /submit once a minute": {
         'antenna_crashes_astray_total{how="method"}': " ".join(f"{n}x3" for n in range(53))
     },
+    "what an outage has left is delivered": {"antenna_crashmover_spool_oldest_age_seconds": "0x80 9000-200x36 0x44"},
     "workers are replaced, as they are meant to be": {
         'antenna_instance_workers_ended_total{cause="stopped"}': "0+1x160"
     },
