@@ -100,18 +100,20 @@ class CrashMover:
         self.crashstorage: CrashStorageBase = self._build(config, "crashstorage", LateStorage)
         self.crashpublish: CrashPublishBase = self._build(config, "crashpublish", LatePublisher)
         timeouts = Timeouts(config) if self.spool else TimeoutsWithoutSpool(config)
-        self._writer = SpoolWriter(spool, instance) if self.spool else None
+        #: The writer of the spool, or None where there is no spool. The application also watches it.
+        self.writer = SpoolWriter(spool, instance) if self.spool else None
         self._saving = self._attempts("save", Kind.CRASH, timeouts.save, instance)
         self._publishing = self._attempts("publish", Kind.ID, timeouts.publish, instance)
+        #: The application watches the backends, and tells them what another process has found at the start.
         self.backends = Backends(
             self.crashstorage,
             self.crashpublish,
             saving=self._saving,
             publishing=self._publishing,
-            writer=self._writer,
+            writer=self.writer,
         )
-        self._destination = Destination(self._writer)
-        self._publisher = Publisher(self.crashpublish, self._publishing, self._writer)
+        self._destination = Destination(self.writer)
+        self._publisher = Publisher(self.crashpublish, self._publishing, self.writer)
         self._background: BackgroundDelivery | None = None
         self._parts = (self, timeouts, spool, self.crashstorage, self.crashpublish)
 
@@ -141,7 +143,7 @@ class CrashMover:
             timeout=timeout,
             max_attempts=self.config("max_attempts"),
             longest_pause=self.config("retry_sleep_seconds"),
-            spool_takes=partial(self._writer.takes, kind) if self._writer else None,
+            spool_takes=partial(self.writer.takes, kind) if self.writer else None,
             instance=instance,
         )
 
@@ -156,9 +158,9 @@ class CrashMover:
         If its disk is full or fails, only an error is logged: the collector can still save crashes, and deliver spooled
         ones.
         """
-        if self._writer is None:
+        if self.writer is None:
             return
-        spool = self._writer.spool
+        spool = self.writer.spool
         try:
             lacking = run_blocking(spool.prepare)
         except OSError as error:
@@ -166,7 +168,7 @@ class CrashMover:
                 raise ConfigurationError(
                     f"CRASHMOVER_SPOOL_DIR: cannot write to {spool.root}: {error.strerror}"
                 ) from error
-            self._writer.failed(error)
+            self.writer.failed(error)
         else:
             if lacking:
                 logger.warning("the file system of %s has %s", spool.root, "; ".join(lacking))
@@ -220,7 +222,7 @@ class CrashMover:
     def health_checks(self) -> dict[str, Callable[[], None]]:
         """Return the checks of ``/__heartbeat__`` by the name of what they check. A check raises what is wrong."""
         checks = self.backends.health_checks()
-        return checks if self._writer is None else {**checks, "spool": self._writer.check_health}
+        return checks if self.writer is None else {**checks, "spool": self.writer.check_health}
 
     @property
     def keeps_crashes(self) -> bool:
@@ -228,15 +230,10 @@ class CrashMover:
         return self.crashstorage.keeps
 
     @property
-    def writer(self) -> SpoolWriter | None:
-        """The writer of the spool, or None where there is no spool."""
-        return self._writer
-
-    @property
     def could_keep_a_crash(self) -> bool:
         """Whether a crash that came in now could be saved or spooled."""
         return self._saving.breaker.state is not State.DOWN or (
-            self._writer is not None and self._writer.takes(Kind.CRASH)
+            self.writer is not None and self.writer.takes(Kind.CRASH)
         )
 
     def move(self, report: CrashReport) -> None:

@@ -134,7 +134,7 @@ class Row:
 
 
 class Instance:
-    """The table, as one process uses it."""
+    """The table of an instance, as one process uses it. The instance itself is a master with its workers."""
 
     def __init__(self, workers: int = MAX_WORKERS, descriptor: int | None = None) -> None:
         """Make a table for this many workers. This process has the row of the first of them, until it calls ``join``.
