@@ -74,11 +74,18 @@ def _read_names(reader: Reader, streams: dict[int, Location]) -> dict[int, str]:
     if location is None:
         return names
     try:
-        for thread_id, offset in entries(reader, location, _THREAD_NAME, "thread names", most=MAX_THREADS):
-            if name := reader.utf16(offset, "a thread's name", largest=1024):
-                names[thread_id] = name
+        found = list(entries(reader, location, _THREAD_NAME, "thread names", most=MAX_THREADS))
     except MinidumpError as error:
         reader.note(str(error))
+        return names
+    for thread_id, offset in found:
+        try:
+            name = reader.utf16(offset, "a thread's name", largest=1024)
+        except MinidumpError as error:  # the other threads have names all the same
+            reader.note(str(error))
+            continue
+        if name:
+            names[thread_id] = name
     return names
 
 

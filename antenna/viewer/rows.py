@@ -39,6 +39,8 @@ _MAX_WORDS, _MAX_WORDS_OF_ONE = 40_000, 1000
 # Annotations of one crash on its page, and characters of all their values. A real report has some 60, with 30,000
 # characters. Further ones are left out or cut.
 _MAX_ANNOTATIONS, _MAX_ANNOTATIONS_SIZE = 1000, 500_000
+# The years that a crash id can have.
+_YEARS = range(2000, 2100)
 # Names that the collector adds to the annotations.
 _ADDED = frozenset({"metadata", "submitted_timestamp", "uuid", "version"})
 
@@ -182,12 +184,15 @@ def failed_row(crash_id: str, why: str) -> CrashRow:
 def submitted(raw_crash: Mapping[str, Any], crash_id: str) -> float:
     """Return when a crash came in, in seconds since 1970.
 
-    If the raw crash does not say it, this is midnight of the day in the crash id.
+    If the raw crash does not say it, or says a time that no crash id can have, this is midnight of the day in the
+    crash id.
     """
+    day = datetime.strptime(crash_ids.date_of(crash_id), "%Y%m%d").replace(tzinfo=UTC)
     try:
-        return datetime.fromisoformat(raw_crash["submitted_timestamp"]).timestamp()
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return datetime.strptime(crash_ids.date_of(crash_id), "%Y%m%d").replace(tzinfo=UTC).timestamp()
+        moment = datetime.fromisoformat(raw_crash["submitted_timestamp"])
+    except (KeyError, TypeError, ValueError):
+        return day.timestamp()
+    return (moment if moment.year in _YEARS else day).timestamp()
 
 
 def clean(text: str) -> str:

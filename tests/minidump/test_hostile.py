@@ -309,3 +309,14 @@ def test_the_largest_hostile_dump_takes_little_memory(tmp_path: Path) -> None:
     file = tmp_path / "hostile.dmp"
     file.write_bytes(modules_with_one_long_name())
     assert measured(file)[1] < 100
+
+
+def test_a_thread_whose_name_is_damaged_leaves_the_others_theirs() -> None:
+    content = bytearray(crash(LINUX))
+    count, directory = unpack_from("<II", content, 8)
+    streams = [unpack_from("<III", content, directory + 12 * number) for number in range(count)]
+    (names,) = [offset for kind, _, offset in streams if kind == StreamType.THREAD_NAMES]
+    content[names + 8 : names + 16] = pack("<Q", 2**64 - 8)
+    with Minidump(bytes(content)) as dump:
+        assert [thread.name for thread in dump.threads][:2] == [None, "Worker #1"]
+        assert dump.damage == ("a thread's name lies outside of the file",)

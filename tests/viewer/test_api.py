@@ -11,6 +11,8 @@ import pytest
 from siggen.generator import SignatureGenerator
 from siggen.utils import convert_to_crash_data
 
+from antenna.crash import raw_crash_path
+from antenna.crash.crash_id import date_of
 from tests.support.minidumps import samples
 from tests.support.minidumps.everything import everything
 from tests.support.symbols import filled_store, game_dump_bytes
@@ -50,6 +52,18 @@ def test_answers_have_the_shape_of_crash_stats(stored: StoredCrashes, start_view
         assert found["facets"] == {"version": [{"term": "153.0", "count": 1}, {"term": "153.2", "count": 1}]}
     assert ask(viewer, "/api/search?modules_in_stack=MyApp&version=%3E=153.1")["total"] == 2
     assert [hit["uuid"] for hit in ask(viewer, "/api/search?product=!Firefox")["hits"]] == [other]
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59+00:00", "x", 5])
+def test_a_time_that_no_crash_can_have_is_left_out(
+    stored: StoredCrashes, start_viewer: StartViewer, time: object
+) -> None:
+    crash_id = stored.add({})
+    stored.write(raw_crash_path(crash_id), json.dumps({"submitted_timestamp": time}).encode())
+    viewer = start_viewer()
+    viewer.look()
+    (hit,) = ask(viewer, "/api/search")["hits"]
+    assert hit["date"].replace("-", "", 2) == f"{date_of(crash_id)}T00:00:00.000000+00:00"
 
 
 def test_what_is_wrong_is_an_error_in_json(start_viewer: StartViewer) -> None:
