@@ -59,7 +59,7 @@ class FirstStart:
         if wanted > 1:
             server.num_workers = 1
             server.manage_workers = self._start_others(server, wanted, server.manage_workers)
-        server.reap_workers = _halting_once(server.reap_workers)
+        server.reap_workers = _halting_once(server, server.reap_workers)
 
     def _start_others(self, server: Any, wanted: int, manage: Callable[[], None]) -> Callable[[], None]:
         are_started = False
@@ -74,11 +74,12 @@ class FirstStart:
         return manage_workers
 
 
-def _halting_once(reap: Callable[[], None]) -> Callable[[], None]:
+def _halting_once(server: Any, reap: Callable[[], None]) -> Callable[[], None]:
     """Wrap gunicorn's ``reap_workers`` so that it raises ``HaltServer`` only once.
 
     It raises it for each worker that could not start. The first one stops the server. A second one, raised meanwhile,
-    would end it with a traceback and the wrong exit code.
+    would end it with a traceback and the wrong exit code. So would one that is raised while the server stops after
+    SIGTERM. The server then has no listeners any more.
     """
     has_halted = False
 
@@ -88,7 +89,7 @@ def _halting_once(reap: Callable[[], None]) -> Callable[[], None]:
             try:
                 reap()
             except HaltServer:
-                if not has_halted:
+                if server.LISTENERS and not has_halted:
                     has_halted = True
                     raise
             else:

@@ -21,7 +21,7 @@ class Arbiter(SimpleNamespace):
     """The methods of gunicorn's arbiter that are needed, with four workers."""
 
     def __init__(self) -> None:
-        super().__init__(num_workers=4, started=[])
+        super().__init__(num_workers=4, started=[], LISTENERS=["a socket"])
         self.ends: Iterator[Exception | None] = iter([])
 
     def manage_workers(self) -> None:
@@ -71,6 +71,17 @@ def test_server_halts_once_however_many_workers_do_not_start() -> None:
 
     with pytest.raises(HaltServer, match="the first"):
         arbiter.reap_workers()
+    arbiter.reap_workers()
+
+    assert list(arbiter.ends) == []
+
+
+def test_worker_that_does_not_start_is_no_halt_of_a_server_that_stops() -> None:
+    arbiter = Arbiter()
+    FirstStart().let_one_go_first(arbiter)
+    arbiter.LISTENERS = []
+    arbiter.ends = iter([HaltServer("the only one", 3)])
+
     arbiter.reap_workers()
 
     assert list(arbiter.ends) == []
