@@ -118,10 +118,10 @@ class Schedule:
     def may_break_connections(self) -> bool:
         """Whether requests may go without an answer.
 
-        They may if a process is killed, or if a start ends because a permission is missing, after clients have
-        connected.
+        They may if a process is killed, or if a start ends because a permission is missing or a disk is read-only,
+        after clients have connected.
         """
-        is_forbidden = any(step.how == "403" for step in self.steps)
+        is_forbidden = any(step.how in ("403", "EROFS") for step in self.steps)
         return self.has("kill") or (self.has("stop") and is_forbidden)
 
     def __str__(self) -> str:
