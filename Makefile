@@ -88,7 +88,7 @@ symbols: $(VENV)/.symbols  ## Install the packages that name functions on stacks
 .PHONY: test
 test: $(VENV)/.development  ## Run all tests; they start and stop the emulators. Arguments for pytest: ARGS="-k throttler"
 	@# pytest keeps the tests that it has compiled. Otherwise each of its processes would compile them each time.
-	PYTHONDONTWRITEBYTECODE= $(VENV_PYTHON) -m pytest --numprocesses 4 --dist loadfile $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(VENV_PYTHON) -m pytest --numprocesses 6 --dist loadfile $(ARGS)
 
 .PHONY: faults
 faults: $(VENV)/.development  ## Play schedules of faults and kills, and check every promised crash. How many: SCHEDULES=1000
