@@ -88,6 +88,7 @@ symbols: $(VENV)/.symbols  ## Install the packages that name functions on stacks
 .PHONY: test
 test: $(VENV)/.development  ## Run all tests; they start and stop the emulators. Arguments for pytest: ARGS="-k throttler"
 	@# pytest keeps the tests that it has compiled. Otherwise each of its processes would compile them each time.
+	@# Some tests always wait for a program to start or to stop. Six processes keep two cores busy meanwhile.
 	PYTHONDONTWRITEBYTECODE= $(VENV_PYTHON) -m pytest --numprocesses 6 --dist loadfile $(ARGS)
 
 .PHONY: faults
