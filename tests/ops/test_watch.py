@@ -136,8 +136,11 @@ def test_worker_that_died_is_told_and_counted(
     for ending in ("killed", "stopped"):
         instance.dismiss(Instance(workers=1).row, ending)
 
-    wait_for(lambda: metricsmock.filter_records("incr", "instance.workers_ended", tags=["cause:killed"]))
-    metricsmock.assert_incr_once("instance.workers_ended", tags=["cause:stopped"])
+    for cause in ("killed", "stopped"):
+        tags = [f"cause:{cause}"]
+        wait_for(lambda tags=tags: metricsmock.filter_records("incr", "instance.workers_ended", tags=tags))  # type: ignore[misc]
+        metricsmock.assert_incr_once("instance.workers_ended", tags=tags)
+    wait_for(lambda: any(record.levelname == "ERROR" for record in caplog.records))
     assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [
         "a worker has ended: killed"
     ]
