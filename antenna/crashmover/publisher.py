@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 metrics = markus.get_metrics("crashmover")
 
 # With a spool, a client waits until publishing has taken this many times the time that it usually takes. Then its id
-# goes to the spool. This is also the largest wait of a client whose id is published in the end.
+# goes to the spool.
 _USUAL_TIMES = 5.0
 # Bounds of this wait, in seconds. No client notices the shortest, which is for backends that are very fast. The longest
 # keeps a backend that hangs from holding up its clients.

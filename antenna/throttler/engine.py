@@ -193,12 +193,9 @@ class Throttler:
         # reported.
         message = f"throttle rule {rule.rule_name} raised {type(exc).__name__}; skipped"
         metrics.incr("rule_error", tags=[f"rule:{rule.rule_name}"])
-        extra = {"event": "rule_error", "rule": rule.rule_name, "reason": type(exc).__name__}
+        extra: dict[str, object] = {"event": "rule_error", "rule": rule.rule_name, "reason": type(exc).__name__}
         extra |= {"place": place_of(exc), "once": message}
-        told: dict[str, object] = {}
-        if rule.rule_name not in self._rules_reported:
+        if rule.rule_name not in self._rules_reported:  # Sentry gets one event for each rule
             self._rules_reported.add(rule.rule_name)
-            told["tell_sentry"] = RuleError(message).with_traceback(exc.__traceback__)
-        # This is logged as a warning, because each record of an error becomes an event of Sentry. Sentry gets one event
-        # for each rule.
-        logger.warning("%s", message, extra=extra | told)
+            extra["tell_sentry"] = RuleError(message).with_traceback(exc.__traceback__)
+        logger.warning("%s", message, extra=extra)

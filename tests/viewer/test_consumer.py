@@ -6,8 +6,11 @@
 
 import contextlib
 import json
+import os
 import resource
+import signal
 import sqlite3
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -272,13 +275,24 @@ class TestCrashesThatFail:
     def test_a_dump_that_takes_too_long(
         self, stored: StoredCrashes, start_viewer: StartViewer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        ask = CrashReader.ask
+        ask, start = CrashReader.ask, CrashReader.start
 
-        def slow(self: CrashReader, crash_id: str, raw: bytes, names: bytes, minidump: bytes | None, why: str) -> Any:
-            self.timeout = 30.0 if minidump is None else 0.0
+        def impatient(
+            self: CrashReader, crash_id: str, raw: bytes, names: bytes, minidump: bytes | None, why: str
+        ) -> Any:
+            self.timeout = 30.0 if minidump is None else 0.2
+            if minidump is not None:
+                self.close()  # the dump gets a child of its own
             return ask(self, crash_id, raw, names, minidump, why)
 
-        monkeypatch.setattr(CrashReader, "ask", slow)
+        def start_for(self: CrashReader) -> "subprocess.Popen[bytes]":
+            child = start(self)
+            if self.timeout < 1:
+                os.kill(child.pid, signal.SIGSTOP)  # so it certainly takes longer
+            return child
+
+        monkeypatch.setattr(CrashReader, "ask", impatient)
+        monkeypatch.setattr(CrashReader, "start", start_for)
         crash_id = stored.add({"ProductName": "MyApp"}, game_dump_bytes())
         page, _ = self.failing(stored, start_viewer, crash_id)
         assert "reading it took too long" in page
